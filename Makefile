@@ -1,0 +1,61 @@
+# Everything here works on a fresh clone: the first target that needs .venv makes it.
+
+NEW_ENOUGH := 'import sys; sys.exit(sys.version_info < (3, 11))'
+# The first that really starts: a shim of pyenv may stand for a Python that is not there.
+PYTHON ?= $(firstword $(foreach v,python3.13 python3.12 python3.11 python3,$(shell $(v) -c $(NEW_ENOUGH) 2>/dev/null && echo $(v))))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr clean prerequisites
+
+help:
+	@echo "make quickstart   set up, serve a tiny model with vLLM on this machine, and show that it answers"
+	@echo "make test         set up and run everything: lint, types, unit tests, real hosts (the latter as root)"
+	@echo "make unit         the tests that need no host"
+	@echo "make lint         ruff and mypy"
+	@echo "make bench-asr    the speech service beside the hand-written script (ARGS='--memory 5000')"
+	@echo "make bench        provision beside its peers on real hosts (as root; ARGS='--hosts 1,10 --latency 0,40')"
+
+$(VENV)/ready: pyproject.toml
+	@"$(or $(PYTHON),false)" -c $(NEW_ENOUGH) 2>/dev/null || { echo "provision needs Python 3.11 or newer (PYTHON=… make …)"; exit 1; }
+	@test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV) || { echo "the venv module is missing: apt install python3-venv"; exit 1; }
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	$(PIP) install -e '.[dev,asr]'
+	@touch $@
+
+quickstart: $(VENV)/ready
+	$(BIN)/provision apply playbooks/quickstart.yml --yes --verify
+
+quickstart-remove: $(VENV)/ready
+	$(BIN)/provision remove playbooks/quickstart.yml --yes
+
+prerequisites:
+	@tests/prerequisites.sh
+
+test: $(VENV)/ready-dev prerequisites lint
+	$(BIN)/pytest
+
+unit: $(VENV)/ready-dev
+	$(BIN)/pytest tests/unit
+
+lint: $(VENV)/ready-dev
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+
+format: $(VENV)/ready-dev
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+bench: $(VENV)/ready-dev
+	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-asr: $(VENV)/ready-dev
+	$(BIN)/python -m tests.bench.asr $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
