@@ -1,0 +1,63 @@
+"""What no single play can know: whether all services of a host fit beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from provision.config.loading import Part
+from provision.config.playbook import Play
+from provision.config.problems import Position, Problem
+from provision.config.services import Listener
+
+_EVERY_ADDRESS = ("0.0.0.0", "::", "[::]")
+
+
+class _Taken(NamedTuple):
+    service: str
+    listener: Listener
+    position: Position
+
+
+def check_host(plays: Sequence[Play]) -> list[Problem]:
+    """What is wrong between the services of one host, over all its plays.
+
+    Two services cannot have one name, as both would be the same unit, and cannot listen on one port.
+    """
+    problems: list[Problem] = []
+    first: dict[str, Position] = {}
+    taken: list[_Taken] = []
+    for play, name, loc in _services(plays):
+        position = play.where(*loc, key=True)
+        if name in first:
+            message = f"the service `{name}` is declared already at {first[name]}"
+            problems.append(Problem(position, message, "give one of them another name"))
+            continue
+        first[name] = position
+        for listener in play.services[name].listeners():
+            here = _Taken(name, listener, play.where(*loc, *listener.loc))
+            other = next((there for there in taken if _clash(there.listener, listener)), None)
+            if other is not None:
+                problems.append(
+                    Problem(
+                        here.position,
+                        f"port {listener.port} of service `{name}` is taken by service `{other.service}`"
+                        f" ({other.position})",
+                        "give one of them another port",
+                    )
+                )
+            taken.append(here)
+    return problems
+
+
+def _services(plays: Sequence[Play]) -> Iterator[tuple[Play, str, tuple[Part, ...]]]:
+    for play in plays:
+        for name in play.services:
+            yield play, name, ("services", name)
+
+
+def _clash(one: Listener, other: Listener) -> bool:
+    if (one.port, one.protocol) != (other.port, other.protocol):
+        return False
+    addresses = {None if address in _EVERY_ADDRESS else address for address in (one.address, other.address)}
+    return None in addresses or len(addresses) == 1

@@ -1,0 +1,84 @@
+"""Which hosts a pattern means: names, groups, `all`, globs; `!` takes away; lists, `a:b` and `a,b` join."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from provision.config.problems import Position, did_you_mean, failure, quoted
+
+ALL = "all"
+_GLOB = re.compile(r"[*?\[]")
+
+
+def parts_of(pattern: str | Sequence[str]) -> list[str]:
+    """The single parts of a pattern."""
+    texts = [pattern] if isinstance(pattern, str) else pattern
+    return [part.strip() for text in texts for part in re.split(r"[:,]", text) if part.strip()]
+
+
+def select(
+    pattern: str | Sequence[str],
+    hosts: Iterable[str],
+    groups: Mapping[str, Iterable[str]],
+    implicit: Iterable[str] = (),
+    position: Position | None = None,
+) -> list[str]:
+    """The names of the hosts that a pattern means, in the order of the inventory.
+
+    Args:
+        pattern: one text or several.
+        hosts: all names that `all` and globs look among.
+        groups: each group's hosts.
+        implicit: hosts that are meant only by their full name.
+        position: where the pattern was written, for messages.
+
+    Raises:
+        ConfigError: a part, or the whole, matches no host.
+    """
+    names = list(hosts)
+    hidden = [name for name in implicit if name not in names]
+    parts = parts_of(pattern)
+    if not parts:
+        raise failure("the host pattern is empty", position, "name a host, a group, or all")
+    chosen: set[str] = set()
+    excluded: set[str] = set()
+    for part in parts:
+        meant = _meant_by(part.removeprefix("!").strip(), names, groups, hidden, position)
+        if not meant and not part.startswith("!"):
+            raise failure(f"the group {quoted(part)} has no hosts", position)
+        (excluded if part.startswith("!") else chosen).update(meant)
+    if all(part.startswith("!") for part in parts):
+        chosen.update(names)
+    result = [name for name in [*names, *hidden] if name in chosen - excluded]
+    if not result:
+        raise failure(f"the host pattern {quoted(', '.join(parts))} leaves no host", position)
+    return result
+
+
+def _meant_by(
+    part: str,
+    names: list[str],
+    groups: Mapping[str, Iterable[str]],
+    hidden: list[str],
+    position: Position | None,
+) -> list[str]:
+    if part == ALL:
+        if not names:
+            raise failure("`all` matches no host: the inventory has none", position)
+        return names
+    if part in groups:
+        return list(groups[part])
+    if part in names or part in hidden:
+        return [part]
+    if _GLOB.search(part):
+        matching = [group for group in groups if fnmatchcase(group, part)]
+        matches = [name for name in names if fnmatchcase(name, part)]
+        matches += [name for group in matching for name in groups[group]]
+        if matches or matching:
+            return matches
+    known = [*names, *groups, *hidden, ALL]
+    raise failure(
+        f"no host or group matches {quoted(part)}", position, did_you_mean(part, known, "hosts and groups")
+    )

@@ -1,0 +1,322 @@
+"""Playbooks: what hosts shall have. A play is typed per host, after its templates were rendered."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+
+from provision.config import resources
+from provision.config.inventory import Host, without_own_keys
+from provision.config.loading import Document, Part, load
+from provision.config.model import HostPath, Model, Name, OneOrMany, Tags, Text, one_or_many
+from provision.config.problems import ConfigError, Position, Problem, did_you_mean, found
+from provision.config.secrets import Secret
+from provision.config.services import AnyService, Service
+from provision.config.validation import keys_of, validate_except
+from provision.config.variables import (
+    COMMAND_LINE,
+    Loc,
+    Rendering,
+    Scope,
+    Variable,
+    read_variables,
+    static_parts,
+)
+
+
+class PlayFields(Model):
+    """The keys of a play."""
+
+    name: Text | None = None
+    """What the play is called."""
+    hosts: Annotated[list[Text], OneOrMany()]
+    """Hosts it is for: names, groups, globs, all; ! takes away."""
+    tags: Tags = []
+    """Words to select the play by (`--tags`)."""
+    vars: dict[str, Any] | None = None
+    """Variables of the play."""
+    packages: list[resources.AptPackage] = []
+    """apt packages: "git", or "git=1:2.43.0-1" for one version."""
+    groups: resources.Groups = {}
+    """Unix groups by name."""
+    users: resources.Users = {}
+    """Unix users by name."""
+    directories: resources.Directories = {}
+    """Directories by path."""
+    files: dict[HostPath, resources.File] = {}
+    """Files by path."""
+    commands: dict[Name, resources.Task] = {}
+    """Commands by name, run in this order."""
+    environments: resources.Environments = {}
+    """Python environments by name."""
+    models: resources.Models = {}
+    """Models by name."""
+    services: dict[Name, AnyService] = {}
+    """Services by name."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """A play as it is for one host."""
+
+    raw: RawPlay
+    host: Host
+    variables: Mapping[str, Any]
+    """All variables that apply, rendered when they are looked up."""
+    fields: PlayFields
+    renamed: Mapping[Loc, str]
+    """The keys that were rendered from templates, by location: what is written there."""
+
+    @property
+    def name(self) -> str | None:
+        """What the play is called."""
+        return self.fields.name
+
+    @property
+    def playbook(self) -> str:
+        """The name of the playbook."""
+        return self.raw.playbook.name
+
+    @property
+    def directory(self) -> Path:
+        """The folder of the playbook, which relative paths start from."""
+        return self.raw.playbook.path.parent
+
+    @property
+    def tags(self) -> list[str]:
+        """Words to select the play by."""
+        return self.fields.tags
+
+    @property
+    def packages(self) -> list[str]:
+        """Packages of apt, each "name" or "name=version"."""
+        return self.fields.packages
+
+    @property
+    def groups(self) -> dict[str, resources.Group]:
+        """Unix groups by name."""
+        return self.fields.groups
+
+    @property
+    def users(self) -> dict[str, resources.User]:
+        """Unix users by name."""
+        return self.fields.users
+
+    @property
+    def directories(self) -> dict[str, resources.Directory]:
+        """Directories by path."""
+        return self.fields.directories
+
+    @property
+    def files(self) -> dict[str, resources.File]:
+        """Files by path."""
+        return self.fields.files
+
+    @property
+    def commands(self) -> dict[str, resources.Task]:
+        """Commands by name, in the order they are to run."""
+        return self.fields.commands
+
+    @property
+    def environments(self) -> dict[str, resources.Environment]:
+        """Python environments by name."""
+        return self.fields.environments
+
+    @property
+    def models(self) -> dict[str, resources.ModelSource]:
+        """Models by name."""
+        return self.fields.models
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """Services by name."""
+        return self.fields.services
+
+    def where(self, *loc: Part, key: bool = False) -> Position:
+        """The place of the value at `loc`, or of its key, in the playbook."""
+        return self.raw.where(as_written(loc, self.renamed), key=key)
+
+
+def as_written(loc: Sequence[Part], renamed: Mapping[Loc, str]) -> Loc:
+    """A location in rendered data as one in the file, where keys may be templates."""
+    return tuple(renamed.get(tuple(loc[: index + 1]), part) for index, part in enumerate(loc))
+
+
+class RawPlay:
+    """A play as it is written."""
+
+    def __init__(self, playbook: Playbook, document: Document, index: int) -> None:
+        self.playbook = playbook
+        self.hosts: list[str] = one_or_many(document.data[index]["hosts"])
+        """The pattern of the hosts it is for."""
+        self._document = document
+        self._index = index
+        # `vars` are rendered when they are used, each with its own position.
+        self._data = without_own_keys({k: v for k, v in document.data[index].items() if k != "vars"})
+        self._static = static_parts(self._data)
+        self._typed: dict[bytes, PlayFields | list[Problem]] = {}
+
+    def where(self, loc: Sequence[Part] = (), *, key: bool = False) -> Position:
+        """The place of the value at `loc` of this play, or of its key."""
+        return self._document.where((self._index, *loc), key=key)
+
+    @cached_property
+    def variables(self) -> dict[str, Variable]:
+        """The play's own variables."""
+        loc = (self._index, "vars")
+        return read_variables(self._document.data[self._index].get("vars"), "play", self._document, loc, [])
+
+    def for_host(self, host: Host, extra_vars: Mapping[str, Any] | None = None) -> Play:
+        """The play as it is for one host: rendered, checked, typed.
+
+        Args:
+            host: one that the play is for.
+            extra_vars: variables above every other level.
+
+        Raises:
+            ConfigError: everything that is wrong with it for this host.
+        """
+        extra = {name: Variable(value, COMMAND_LINE) for name, value in (extra_vars or {}).items()}
+        scope = Scope({**host.variables, **self.variables, **extra}, _Facts(host, self.playbook.path))
+        problems = scope.circles()
+        rendering = Rendering(scope, self.where, self._static)
+        data = rendering.render(self._data)
+        problems += rendering.problems
+        # A play's own variables are its author's responsibility, used or not.
+        for name in [] if problems else self.variables:
+            try:
+                scope[name]
+            except ConfigError as error:
+                problems += error.problems
+        typed = self._validate(data, rendering)
+        if isinstance(typed, list):
+            raise ConfigError([*problems, *typed])
+        if problems:
+            raise ConfigError(problems)
+        return Play(self, host, scope, typed, rendering.renamed)
+
+    def _validate(self, data: Any, rendering: Rendering) -> PlayFields | list[Problem]:
+        """The typed fields, or what is wrong; hosts for which the data is the same share them."""
+        key = marshal.dumps((data, sorted(map(repr, rendering.failed)), sorted(rendering.renamed.items())), 2)
+        if key in self._typed:
+            return self._typed[key]
+        problems: list[Problem] = []
+
+        def locate(loc: Sequence[Part], key: bool) -> Position:
+            return self.where(as_written(loc, rendering.renamed), key=key)
+
+        typed = validate_except(PlayFields, data, locate, problems, frozenset(rendering.failed))
+        if typed is not None and not problems:
+            typed = _with_places(typed, lambda loc: locate(loc, False), self.playbook.path.parent, ())
+        self._typed[key] = typed if typed is not None and not problems else problems
+        return self._typed[key]
+
+
+def _with_places(value: Any, where: Any, folder: Path, loc: Loc) -> Any:
+    """The value with every secret in it told where it was written."""
+    if isinstance(value, Secret):
+        return value.located(where(loc), folder)
+    if isinstance(value, BaseModel):
+        changed = {}
+        for name, field in type(value).model_fields.items():
+            old = getattr(value, name)
+            new = _with_places(old, where, folder, (*loc, field.alias or name))
+            if new is not old:
+                changed[name] = new
+        return value.model_copy(update=changed) if changed else value
+    if isinstance(value, dict):
+        new_items = {key: _with_places(item, where, folder, (*loc, key)) for key, item in value.items()}
+        return new_items if any(new_items[key] is not value[key] for key in value) else value
+    if isinstance(value, list):
+        items = [_with_places(item, where, folder, (*loc, index)) for index, item in enumerate(value)]
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    return value
+
+
+class _Facts(Mapping[str, Any]):
+    """What templates know without any variable: of the inventory, and where the playbook is."""
+
+    def __init__(self, host: Host, path: Path) -> None:
+        self._inventory = host.facts
+        folder = path.absolute().parent
+        self._folders = {
+            "playbook_dir": str(folder),
+            "project_dir": str(folder.parent if folder.name == "playbooks" else folder),
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        return self._folders[name] if name in self._folders else self._inventory[name]
+
+    def __iter__(self) -> Any:
+        return iter([*self._folders, *self._inventory])
+
+    def __len__(self) -> int:
+        return len(self._folders) + len(self._inventory)
+
+
+@dataclass(frozen=True)
+class Playbook:
+    """A file of plays."""
+
+    path: Path
+    plays: list[RawPlay]
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending: what hosts remember it by."""
+        return self.path.stem
+
+
+def load_playbook(path: Path | str) -> Playbook:
+    """Read a playbook.
+
+    Raises:
+        ConfigError: everything that is wrong with it whatever the host.
+    """
+    path = Path(path)
+    document = load(path)
+    problems = _shape(document)
+    if problems:
+        raise ConfigError(problems)
+    playbook = Playbook(path, [])
+    playbook.plays.extend(RawPlay(playbook, document, index) for index in range(len(document.data)))
+    return playbook
+
+
+def _shape(document: Document) -> list[Problem]:
+    """What is wrong with the outline: a list of mappings that name their hosts and have known keys."""
+    if not isinstance(document.data, list):
+        message = f"a playbook is a list of plays, found {found(document.data)}"
+        return [Problem(document.where(), message, "begin each play with `- hosts: …`")]
+    if not document.data:
+        return [Problem(document.where(), "the playbook has no plays")]
+    problems: list[Problem] = []
+    for index, play in enumerate(document.data):
+        if not isinstance(play, dict):
+            message = f"a play is a mapping, found {found(play)}"
+            problems.append(Problem(document.where((index,)), message, "it begins with `hosts: …`"))
+            continue
+        for key in play:
+            if key not in keys_of(PlayFields) and not key.startswith("x-"):
+                hint = did_you_mean(key, keys_of(PlayFields))
+                problems.append(Problem(document.where((index, key), key=True), f"unknown key `{key}`", hint))
+        problems += _shape_of_hosts(document, index, play)
+        read_variables(play.get("vars"), "play", document, (index, "vars"), problems)
+    return problems
+
+
+def _shape_of_hosts(document: Document, index: int, play: dict[str, Any]) -> list[Problem]:
+    if "hosts" not in play:
+        return [Problem(document.where((index,)), "missing key `hosts`", "name a host, a group, or all")]
+    hosts = play["hosts"]
+    names = hosts if isinstance(hosts, list) else [hosts]
+    if names and all(isinstance(name, str) for name in names):
+        return []
+    message = f"`hosts`: expected a host pattern or a list of them, found {found(hosts)}"
+    return [Problem(document.where((index, "hosts")), message)]

@@ -1,0 +1,109 @@
+"""What is wrong with an input, and where: a wrong input ends as one `ConfigError` with all its problems."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place in a file; lines and columns count from 1, columns in characters."""
+
+    path: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where, what, and (when there is one) the way out."""
+
+    position: Position | None
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.position}: " if self.position else ""
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{where}{self.message}{hint}"
+
+
+class ConfigError(Exception):
+    """The input cannot be used. `problems` holds every problem found, sorted by position, without repeats."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: list[Problem] = sorted(dict.fromkeys(problems), key=_order)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def _order(problem: Problem) -> tuple[bool, Position, str]:
+    return problem.position is not None, problem.position or Position("", 0, 0), problem.message
+
+
+def failure(message: str, position: Position | None = None, hint: str | None = None) -> ConfigError:
+    """A `ConfigError` of a single problem."""
+    return ConfigError([Problem(position, message, hint)])
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    words = list(known)
+    folded = {_fold(candidate): candidate for candidate in words}
+    if _fold(word) in folded:
+        return folded[_fold(word)]
+    matches = difflib.get_close_matches(word, words, n=1, cutoff=0.65)
+    return matches[0] if matches else None
+
+
+def _fold(word: str) -> str:
+    return word.casefold().replace("-", "_")
+
+
+def did_you_mean(word: str, known: Iterable[str], what: str = "known") -> str | None:
+    """A hint naming the closest known word, or else the known words when they are few."""
+    words = sorted(set(known))
+    near = closest(word, words)
+    if near is not None:
+        return f"did you mean `{near}`?"
+    if words and len(words) <= 16:
+        return f"{what}: {', '.join(words)}"
+    return None
+
+
+def quoted(text: str, limit: int = 60) -> str:
+    """A text as shown inside a message: on one line, in single quotes, cut when long."""
+    shown = text if len(text) <= limit else text[:limit] + "…"
+    safe = "".join(_visible(character) for character in shown)
+    return f"'{safe}'"
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character)[0] == "C" and character != "…":
+        return character.encode("unicode_escape", "backslashreplace").decode()
+    return character
+
+
+def found(value: object) -> str:
+    """What a value is, in a reader's words: "text 'abc'", "the number 3", "a list"."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f"text {quoted(value)}"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,298 @@
+"""What a play may declare besides services: packages, users, files, commands, environments, models."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import WithJsonSchema as JsonSchema
+
+from provision.config.model import (
+    Command,
+    Duration,
+    EnvName,
+    FileMode,
+    HostPath,
+    Line,
+    Model,
+    Name,
+    NotNegative,
+    OrNothing,
+    Range,
+    Text,
+    UnixName,
+    reject,
+)
+from provision.config.problems import found, quoted
+from provision.config.secrets import Secret, parse_secret
+
+_APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?")
+_URL = re.compile(r"(https?|file)://[^\s]+")
+_PASSWORD_IN_URL = re.compile(r"[a-z]+://[^/@\s]*:[^/@\s]*@")
+
+
+def _apt_package(value: str) -> str:
+    if not _APT.fullmatch(value):
+        hint = 'write "name" or "name=version"'
+        fixed = re.sub(r"\s*[=<>~!]+\s*", "=", value)
+        if fixed != value and _APT.fullmatch(fixed):
+            hint = f"did you mean `{fixed}`?"
+        raise reject(f"{quoted(value)} is not an apt package", hint)
+    return value
+
+
+def _no_password(value: str) -> str:
+    if _PASSWORD_IN_URL.search(value):
+        raise reject(
+            "a password does not belong in the YAML", "let pip's own configuration on the host hold it"
+        )
+    return value
+
+
+def _url(value: str) -> str:
+    if not _URL.fullmatch(value):
+        raise reject(f"expected a URL, found {found(value)}", "it begins with https://, http:// or file://")
+    if _PASSWORD_IN_URL.search(value):
+        raise reject(
+            "a password does not belong in the YAML", "let pip's own configuration on the host hold it"
+        )
+    return value
+
+
+def _url_or_path(value: str) -> str:
+    return value if value.startswith("/") else _url(value)
+
+
+def _python(value: str) -> str:
+    if not re.fullmatch(r"/[^\s\x00-\x1f]*|python(3(\.[0-9]+)?)?|pypy3(\.[0-9]+)?", value):
+        hint = "write python3.12, or an absolute path"
+        if re.fullmatch(r"3\.[0-9]+", value):
+            hint = f"did you mean `python{value}`?"
+        raise reject(f"{quoted(value)} is not a Python interpreter", hint)
+    return value
+
+
+def _python_number(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise reject(
+            f"expected a Python interpreter, found {found(value)}", "write python3.12, or an absolute path"
+        )
+    return value
+
+
+AptPackage = Annotated[str, AfterValidator(_apt_package)]
+Requirement = Annotated[Text, AfterValidator(_no_password)]
+Url = Annotated[Text, AfterValidator(_url)]
+
+
+class Group(Model):
+    """A Unix group."""
+
+    gid: NotNegative | None = None
+    """Its number; not set: the next that is free."""
+    system: bool = False
+    """Whether its number is taken from those for the system."""
+
+
+class User(Model):
+    """A Unix user."""
+
+    uid: NotNegative | None = None
+    """Its number; not set: the next that is free."""
+    group: UnixName | None = None
+    """Its main group; not set: one of its own name."""
+    groups: list[UnixName] = []
+    """More groups that it must be in."""
+    home: HostPath | None = None
+    """Its home directory; not set: what the system decides."""
+    shell: HostPath | None = None
+    """Its login shell; not set: what the system decides."""
+    system: bool = False
+    """Whether its number is taken from those for the system."""
+
+
+class Directory(Model):
+    """A directory."""
+
+    owner: UnixName | None = None
+    """The user it belongs to; not set: left as it is."""
+    group: UnixName | None = None
+    """The group it belongs to; not set: left as it is."""
+    mode: FileMode | None = None
+    """Permission bits, such as "0755"; not set: left as they are, 0755 when new."""
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, dict):
+        return parse_secret(value)
+    if not isinstance(value, str):
+        hint = "put it in quotes" if isinstance(value, (bool, int, float)) else None
+        raise reject(f"expected text or a reference to a secret, found {found(value)}", hint)
+    return value
+
+
+Content = Annotated[
+    str | Secret,
+    PlainValidator(_content),
+    JsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}),
+]
+
+
+class File(Model):
+    """A file: from exactly one of `content`, `source` and `template`."""
+
+    content: Content | None = None
+    """Its text, or a reference to a secret."""
+    source: Text | None = None
+    """A file to copy, beside the playbook."""
+    template: Text | None = None
+    """A Jinja2 template, beside the playbook, rendered with the variables of the play."""
+    owner: UnixName | None = None
+    """The user it belongs to; not set: left as it is."""
+    group: UnixName | None = None
+    """The group it belongs to; not set: left as it is."""
+    mode: FileMode | None = None
+    """Permission bits. Default: "0644"; "0600" for a secret."""
+    secret: bool = False
+    """Whether its text is to be shown nowhere. A reference to a secret always is a secret."""
+    validator: list[Text] | None = Field(default=None, alias="validate")
+    """A command that must accept the new file before it is put in place; `{path}` stands for it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secret_content(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("content"), dict):
+            return {**data, "secret": data.get("secret", True)}
+        return data
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [key for key in ("content", "source", "template") if getattr(self, key) is not None]
+        if len(given) != 1:
+            said = " and ".join(f"`{key}`" for key in given) or "none of them"
+            raise reject(f"a file has one of `content`, `source` or `template`, found {said}")
+        if isinstance(self.content, Secret) and not self.secret:
+            raise reject("a file whose content is a secret cannot be `secret: false`", at="secret")
+        if self.validator is not None and not any("{path}" in word for word in self.validator):
+            raise reject("`validate` must name the file", "write {path} for its path", at="validate")
+        return self
+
+
+class Task(Model):
+    """A command, run when its guard says so; without `creates` or `unless` on every apply."""
+
+    run: Command
+    """What to run: text for sh, or a list of arguments."""
+    creates: HostPath | None = None
+    """A path; when it is there, nothing is run."""
+    unless: Command | None = None
+    """A command; when it succeeds, nothing is run."""
+    timeout: Duration = 600.0
+    """How long it may take."""
+    directory: HostPath | None = None
+    """Where to run it; not set: /."""
+    env: dict[EnvName, Line] = {}
+    """Environment variables."""
+    user: UnixName | None = None
+    """The user to run it as; not set: root, or the user of the connection."""
+
+
+class Environment(Model):
+    """A Python virtual environment."""
+
+    python: Annotated[Text, AfterValidator(_python), BeforeValidator(_python_number)] | None = None
+    """The interpreter to make it with: python3.12, or an absolute path. Default: the host's python3."""
+    packages: list[Requirement] = []
+    """What to install, as for pip: "vllm==0.33.0"."""
+    exclude: list[Name] = []
+    """Packages that must not be there, though others ask for them."""
+    index_url: Url | None = None
+    """The package index; not set: what pip's configuration on the host says."""
+    extra_index_urls: list[Url] = []
+    """More package indexes."""
+    find_links: list[Annotated[Text, AfterValidator(_url_or_path)]] = []
+    """Directories on the host, or pages, with packages."""
+    constraints: list[Requirement] = []
+    """Versions to keep to when something asks for a package, or files on the host with them."""
+    path: HostPath | None = None
+    """Where it is, maybe made by others already. Default: below the prefix."""
+
+
+_HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
+
+
+def _hub_id(value: str) -> str:
+    if not _HUB_ID.fullmatch(value):
+        raise reject(f"{quoted(value)} is not the id of a model", "write owner/name")
+    return value
+
+
+def _hugging_face_id(value: str) -> str:
+    return value if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value) else _hub_id(value)
+
+
+class ModelSource(Model):
+    """A model: from exactly one of `modelscope`, `huggingface` and `path`."""
+
+    modelscope: Annotated[str, AfterValidator(_hub_id)] | None = None
+    """An id on ModelScope, owner/name."""
+    huggingface: Annotated[str, AfterValidator(_hugging_face_id)] | None = None
+    """An id on Hugging Face, owner/name."""
+    path: HostPath | None = None
+    """A directory that is on the host already."""
+    revision: Text | None = None
+    """Branch, tag or commit. Default: master on ModelScope, main on Hugging Face."""
+    allow: list[Text] = []
+    """Globs of files to download; none means all."""
+    ignore: list[Text] = []
+    """Globs of files not to download."""
+    token: Secret | None = None
+    """The hub's access token."""
+    endpoint: Url | None = None
+    """Another address of the hub."""
+    directory: HostPath | None = None
+    """Where it is put. Default: below `model_root` if that variable is set, else below the prefix."""
+    environment: Name | None = None
+    """The environment that downloads it; needed only when several could."""
+    workers: Annotated[int, Range(1, 64)] = 4
+    """Files to download at once."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_revision(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("revision") is None:
+            for hub, revision in (("modelscope", "master"), ("huggingface", "main")):
+                if data.get(hub) is not None:
+                    return {**data, "revision": revision}
+        return data
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [key for key in ("modelscope", "huggingface", "path") if getattr(self, key) is not None]
+        if len(given) != 1:
+            said = " and ".join(f"`{key}`" for key in given) or "none of them"
+            raise reject(f"a model has one of `modelscope`, `huggingface` or `path`, found {said}")
+        if self.path is not None:
+            useless = sorted(self.model_fields_set - {"path"})
+            if useless:
+                message = f"`{useless[0]}` has no meaning for a model that is on the host already (`path`)"
+                raise reject(message, at=useless[0])
+        return self
+
+
+def _source_given(value: Any) -> Any:
+    """A bare text cannot say which hub it names."""
+    if isinstance(value, str):
+        kind = "path" if value.startswith("/") else "modelscope"
+        raise reject(
+            f"expected a mapping of keys to values, found {found(value)}", f"write {{{kind}: {value}}}"
+        )
+    return value
+
+
+Directories = dict[HostPath, Annotated[Directory, OrNothing()]]
+Groups = dict[UnixName, Annotated[Group, OrNothing()]]
+Users = dict[UnixName, Annotated[User, OrNothing()]]
+Environments = dict[Name, Annotated[Environment, OrNothing()]]
+Models = dict[Name, Annotated[ModelSource, BeforeValidator(_source_given)]]

@@ -1,0 +1,218 @@
+"""Service kind `container`: a container on docker or podman, whichever the host has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, model_validator
+from pydantic import WithJsonSchema as JsonSchema
+
+from provision.config.model import (
+    PATTERN_NAME,
+    ByteSize,
+    HostPath,
+    Name,
+    NotNegative,
+    Text,
+    reject,
+    shaped,
+    unique,
+)
+from provision.config.problems import found, quoted
+from provision.config.services.base import Listener, Service
+
+_PORT = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?")
+
+_VOLUME_OPTIONS = {"ro", "rw", "z", "Z"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A port of the container and where it is on the host; address None means every one."""
+
+    address: str | None
+    port: int
+    target: int
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What is mounted: a path of the host or a named volume, and where; `label` is SELinux's z or Z."""
+
+    source: str
+    target: str
+    read_only: bool
+    label: str | None
+
+
+def _published(value: str) -> str:
+    match = _PORT.fullmatch(value)
+    if match is None:
+        raise reject(
+            f"expected a published port, found text {quoted(value)}",
+            'write "8000:8000" or "127.0.0.1:8000:8000/tcp"',
+        )
+    for port in match.group(2, 3):
+        if not 1 <= int(port) <= 65535:
+            raise reject(f"expected ports from 1 to 65535, found {port}")
+    return value
+
+
+def _volume(value: str) -> str:
+    parts = value.split(":")
+    if len(parts) not in (2, 3) or not parts[0] or not parts[1].startswith("/"):
+        raise reject(
+            f"expected a volume, found text {quoted(value)}",
+            "write /on/the/host:/in/the/container, with :ro if read-only",
+        )
+    if len(parts) == 3 and not set(parts[2].split(",")) <= _VOLUME_OPTIONS:
+        raise reject(
+            f"{quoted(parts[2])} is no option of a volume known here", "write ro, rw, z or Z (for SELinux)"
+        )
+    if not parts[0].startswith("/") and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", parts[0]):
+        raise reject(f"{quoted(parts[0])} is neither an absolute path nor the name of a volume")
+    return value
+
+
+def _gpus(value: Any) -> Any:
+    whole = isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    if value != "all" and not whole:
+        raise reject(f"expected `all` or a list of GPU indices, found {found(value)}", "write all, or [0, 1]")
+    return unique(value) if isinstance(value, list) else value
+
+
+def _words(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    import shlex
+
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise reject(f"the command has {str(error).lower()}", "write a list of arguments") from None
+
+
+Gpus = Annotated[
+    list[NotNegative] | Literal["all"],
+    PlainValidator(_gpus),
+    JsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "integer", "minimum": 0}}]}),
+]
+
+
+class ContainerService(Service):
+    """A container."""
+
+    kind: Literal["container"]
+    """What runs."""
+    image: Annotated[str, AfterValidator(lambda value: _image(value))]
+    """The image, such as docker.io/library/nginx:1.29. Fetched when the host lacks it, and only then."""
+    archive: HostPath | None = None
+    """An image archive on the host to load the image from, instead of pulling it."""
+    name: Name | None = None
+    """The name of the container. Default: the name of the service."""
+    command: (
+        Annotated[
+            list[str],
+            BeforeValidator(_words),
+            JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        ]
+        | None
+    ) = None
+    """What to run in it; not set: what the image says. A text is split into words, no shell is involved."""
+    ports: list[Annotated[str, AfterValidator(_published)]] = []
+    """Ports to publish: "8000:8000", "127.0.0.1:8000:80/tcp" (host first). Checks go to the first.
+
+    With `network: host` nothing is published: there they only say where the container listens, "8000:8000".
+    """
+    volumes: list[Annotated[Text, AfterValidator(_volume)]] = []
+    """What to mount: "/data/model:/models:ro" (host first)."""
+    gpus: Gpus | None = None
+    """GPUs to give to it: all, or a list of indices."""
+    restart: Literal["no", "always", "on-failure", "unless-stopped"] = "always"
+    """When to start it again after it ended. systemd does it where it supervises, else the engine itself."""
+    network: (
+        Annotated[str, shaped(PATTERN_NAME, "the name of a network", "write host, bridge or none")] | None
+    ) = None
+    """The network to join, such as host or bridge; not set: the engine's default."""
+    ipc: Literal["host", "private", "shareable"] | None = None
+    """Whose shared memory it uses; tensor parallelism wants host, or a large `shm_size`."""
+    shm_size: ByteSize | None = None
+    """The size of its own /dev/shm; not set: the engine's default, 64 MB."""
+    init: bool = False
+    """Let an init of the engine be its first process, which clears away processes that have ended. For a
+    container that stands for a host.
+    """
+    engine: Literal["docker", "podman"] | None = None
+    """The engine to use. Default: the one that the host has."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.network == "host":
+            for port in self.published():
+                if port.port != port.target or port.address is not None:
+                    raise reject(
+                        f"with `network: host` nothing maps port {port.port} to {port.target}",
+                        f'write "{port.target}:{port.target}", or leave `network` out',
+                        at="ports",
+                    )
+        if self.network == "none" and self.ports:
+            raise reject(
+                "with `network: none` nothing can be published", "leave out one of the two", at="ports"
+            )
+        if self.ipc == "host" and self.shm_size is not None:
+            raise reject(
+                "with `ipc: host` it has no /dev/shm of its own", "leave out one of the two", at="shm_size"
+            )
+        targets = [volume.target for volume in self.mounts()]
+        for target in targets:
+            if targets.count(target) > 1:
+                raise reject(f"two volumes are mounted at {quoted(target)}", at="volumes")
+        for index, check in enumerate(self.checks):
+            if not any(port.protocol == "tcp" for port in self.published()):
+                raise reject("a check needs a published tcp port", "add it to `ports`", at="checks")
+            if check.type in ("chat", "completion"):
+                raise reject(
+                    f"checks[{index}]: a container names no model to ask by `{check.type}`",
+                    "use `http: /health`, or a service of kind vllm inside the container",
+                    at="checks",
+                )
+        return self
+
+    def published(self) -> list[Published]:
+        """The published ports, taken apart."""
+        found = []
+        for text in self.ports:
+            match = _PORT.fullmatch(text)
+            assert match is not None
+            address = match.group(1).strip("[]") if match.group(1) else None
+            found.append(
+                Published(address, int(match.group(2)), int(match.group(3)), match.group(4) or "tcp")
+            )
+        return found
+
+    def mounts(self) -> list[Volume]:
+        """The volumes, taken apart."""
+        found = []
+        for text in self.volumes:
+            source, target, *rest = text.split(":")
+            options = rest[0].split(",") if rest else []
+            label = next((option for option in options if option in ("z", "Z")), None)
+            found.append(Volume(source, target, "ro" in options, label))
+        return found
+
+    def listeners(self) -> Iterator[Listener]:
+        """The published ports."""
+        for index, port in enumerate(self.published()):
+            yield Listener(("ports", index), port.address, port.port, port.protocol)
+
+
+def _image(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", value):
+        raise reject(
+            f"{quoted(value)} is not the name of an image", "write one such as docker.io/library/nginx:1.29"
+        )
+    return value

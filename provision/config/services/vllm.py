@@ -1,0 +1,144 @@
+"""Service kind `vllm`: an OpenAI-compatible server.
+
+Fields carry vLLM's own names; what is not set is left to vLLM.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, PlainValidator, model_validator
+from pydantic import WithJsonSchema as JsonSchema
+
+from provision.config.model import (
+    Count,
+    Duration,
+    Name,
+    NotNegative,
+    OneOrMany,
+    Port,
+    Share,
+    Text,
+    reject,
+    unique,
+)
+from provision.config.problems import found, quoted
+from provision.config.secrets import Secret
+from provision.config.services.base import Listener, Service
+
+_LENGTH = r"[0-9]+[kKmMgGtT]?|[0-9]+\.[0-9]+[kmgt]|auto"
+
+
+def _model_length(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and (value > 0 or value == -1):
+        return value
+    if isinstance(value, str) and re.fullmatch(_LENGTH, value):
+        return value
+    if isinstance(value, str):
+        raise reject(f"{quoted(value)} is no number of tokens", "write 8192, 8k (8000) or 8K (8192)")
+    raise reject(f"expected a number of tokens, found {found(value)}", "write 8192, 8k (8000) or 8K (8192)")
+
+
+ModelLength = Annotated[
+    int | str,
+    PlainValidator(_model_length),
+    JsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": -1},
+                {"type": "string", "pattern": f"^({_LENGTH})$"},
+            ]
+        }
+    ),
+]
+Names = Annotated[list[Text], OneOrMany()]
+
+
+class VllmService(Service):
+    """A vLLM server."""
+
+    kind: Literal["vllm"]
+    """What runs."""
+    environment: Name
+    """The environment (of `environments:`) that vLLM is installed in."""
+    model: Name
+    """The model (of `models:`) to serve."""
+    served_model_name: Names | None = None
+    """The name, or names, that clients ask for. Default: the name of the service."""
+    gpus: Annotated[list[NotNegative], AfterValidator(unique)] | None = None
+    """Indices of the GPUs to use (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
+    host: Text | None = None
+    """The address to listen on; not set: every address."""
+    port: Port = 8000
+    """The port to listen on; 8000 is vLLM's own default."""
+    api_key: Secret | None = None
+    """The key that clients must send."""
+    tensor_parallel_size: Count | None = None
+    """GPUs that share each layer."""
+    pipeline_parallel_size: Count | None = None
+    """GPUs that take turns by layers."""
+    data_parallel_size: Count | None = None
+    """Copies of the model that share the requests."""
+    gpu_memory_utilization: Share | None = None
+    """The part of each GPU's memory to use, above 0 and at most 1."""
+    max_num_seqs: Count | None = None
+    """Most sequences in one step."""
+    max_num_batched_tokens: Count | None = None
+    """Most tokens in one step."""
+    max_model_len: ModelLength | None = None
+    """Longest context in tokens: 8192, or 8k (8000), or 8K (8192)."""
+    dtype: Text | None = None
+    """Type of the weights: auto, half, float16, bfloat16, float, float32."""
+    quantization: Text | None = None
+    """Quantization method of the weights, such as awq, gptq or fp8."""
+    kv_cache_dtype: Text | None = None
+    """Type of the key-value cache, such as auto or fp8."""
+    enforce_eager: bool | None = None
+    """Never use CUDA graphs: less memory, a faster start, slower answers."""
+    enable_prefix_caching: bool | None = None
+    """Keep the cache of common beginnings."""
+    trust_remote_code: bool | None = None
+    """Run Python code that comes with the model."""
+    chat_template: Text | None = None
+    """A Jinja file on the host: how messages become a prompt. Default: the model's own."""
+    reasoning_parser: Text | None = None
+    """What separates the reasoning from the answer, such as deepseek_r1."""
+    tool_call_parser: Text | None = None
+    """What finds tool calls in the answer, such as hermes."""
+    enable_auto_tool_choice: bool | None = None
+    """Let the model choose tools by itself; needs `tool_call_parser`."""
+    seed: int | None = None
+    """Seed of the random numbers."""
+    log_requests: bool | None = None
+    """Write each request to the log."""
+    log_stats: bool | None = None
+    """Write statistics to the log."""
+    uvicorn_log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] | None = None
+    """What the web server logs."""
+    extra_args: list[Text] = []
+    """More arguments for vLLM's command line, each item one argument; checked against the version."""
+    shutdown_timeout: Duration | None = None
+    """How long a stop waits for running requests (vLLM 0.18 and later)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        sizes = (self.tensor_parallel_size, self.pipeline_parallel_size, self.data_parallel_size)
+        needed = 1
+        for size in sizes:
+            needed *= size or 1
+        if self.gpus and needed > len(self.gpus):
+            message = f"the parallel sizes need {needed} GPUs, but `gpus` lists {len(self.gpus)}"
+            raise reject(message, at="gpus")
+        if self.enable_auto_tool_choice and self.tool_call_parser is None:
+            raise reject("`enable_auto_tool_choice` needs `tool_call_parser`", at="enable_auto_tool_choice")
+        for argument in self.extra_args:
+            if re.match(r"--api[-_]key(=|$)", argument):
+                message = "a key in `extra_args` would be seen by every user of the host"
+                raise reject(message, "use `api_key`", at="extra_args")
+        return self
+
+    def listeners(self) -> Iterator[Listener]:
+        """The port of the server."""
+        yield Listener(("port",), self.host, self.port)

@@ -1,0 +1,162 @@
+"""`{{ variable }}` in strings: compiled once per text, rendered per host.
+
+A string that is exactly one `{{ expression }}` gives the value itself (a number stays a number); any other
+string gives text. Undefined variables are errors; so are lists, mappings and null inside a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from provision.config.loading import MAX_DEPTH
+from provision.config.problems import did_you_mean, found
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
+
+MAX_TEXT = 1_000_000
+"""Longest text that a template may give, in characters."""
+
+
+class TemplateError(Exception):
+    """A string that cannot be rendered: one sentence, and the way out when there is one."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Template:
+    """A compiled string."""
+
+    def __init__(self, names: frozenset[str], evaluate: Callable[[dict[str, Any]], Any]) -> None:
+        self.names = names
+        """The variables that the string may use."""
+        self._evaluate = evaluate
+
+    def render(self, variables: Mapping[str, Any]) -> Any:
+        """The value for these variables (only those named are looked up); raises `TemplateError`."""
+        from jinja2 import UndefinedError
+        from jinja2.exceptions import SecurityError
+
+        context = {name: variables[name] for name in self.names if name in variables}
+        try:
+            value = _plain(self._evaluate(context))
+        except TemplateError:
+            raise
+        except UndefinedError as error:
+            raise self._undefined(error, context, variables) from None
+        except SecurityError:
+            raise TemplateError("the template does what templates may not do") from None
+        # An expression may fail in any way that Python code can; whatever it is, the text is at fault.
+        except (Exception, RecursionError) as error:
+            raise TemplateError(f"the template cannot be rendered: {_reason(error)}") from None
+        return value
+
+    def _undefined(
+        self, error: Exception, context: Mapping[str, Any], variables: Mapping[str, Any]
+    ) -> TemplateError:
+        text = str(error)
+        for name in sorted(self.names - set(context)):
+            if text == f"'{name}' is undefined":
+                return TemplateError(
+                    f"undefined variable `{name}`",
+                    did_you_mean(name, variables, "known variables")
+                    or "define it in the inventory or below `vars:`",
+                )
+        return TemplateError(f"the template cannot be rendered: {text}")
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0].rstrip(".")
+    return text or type(error).__name__
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """The value as plain data: what filters give lazily becomes a list; what is no data is an error."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        text = str(value)  # raises for an undefined variable, and drops subclasses of str
+        if len(text) > MAX_TEXT:
+            raise TemplateError(f"the template gives more than {MAX_TEXT} characters")
+        return text
+    if depth > MAX_DEPTH:
+        raise TemplateError(f"the template gives a value nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        return {_plain(key, depth + 1): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, Iterator)):
+        return [_plain(item, depth + 1) for item in value]
+    str(value)  # raises for an undefined variable
+    raise TemplateError(f"the template gives a {type(value).__name__}, which is not data")
+
+
+def is_template(text: str) -> bool:
+    """Whether a string has anything to render."""
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+@lru_cache(maxsize=4096)
+def compile_template(text: str) -> Template:
+    """The compiled form of a string; raises `TemplateError` for a syntax error."""
+    from jinja2 import TemplateSyntaxError, meta, nodes
+
+    environment = _environment()
+    try:
+        tree = environment.parse(text)
+        names = frozenset(meta.find_undeclared_variables(tree))
+        output = tree.body[0] if len(tree.body) == 1 else None
+        if (
+            isinstance(output, nodes.Output)
+            and len(output.nodes) == 1
+            and not isinstance(output.nodes[0], nodes.TemplateData)
+        ):
+            source = text.strip().removeprefix("{{").removesuffix("}}").strip("+-")
+            expression = environment.compile_expression(source, undefined_to_none=False)
+            return Template(names, lambda context: expression(**context))
+        template = environment.from_string(tree)
+        return Template(names, lambda context: template.render(context))
+    except TemplateSyntaxError as error:
+        raise TemplateError(f"the template has a syntax error: {_reason(error)}") from None
+    except (Exception, RecursionError) as error:
+        raise TemplateError(f"the template cannot be read: {_reason(error)}") from None
+
+
+@lru_cache(maxsize=1)
+def _environment() -> SandboxedEnvironment:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Environment(ImmutableSandboxedEnvironment):
+        """The sandbox, with the two operators bounded that can fill the memory."""
+
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "**" and (abs(left) > 10**6 or abs(right) > 64):
+                raise TemplateError("the power in the template is too large")
+            for sequence, times in ((left, right), (right, left)):
+                if hasattr(sequence, "__len__") and len(sequence) * times > MAX_TEXT:
+                    raise TemplateError(f"the template gives more than {MAX_TEXT} characters")
+            return super().call_binop(context, operator, left, right)
+
+    environment = Environment(
+        undefined=StrictUndefined, keep_trailing_newline=True, finalize=_inside_text, cache_size=0
+    )
+    environment.globals = {name: environment.globals[name] for name in ("range", "dict")}
+    return environment
+
+
+def _inside_text(value: Any) -> Any:
+    """What an expression inside a longer text becomes; booleans are written as YAML writes them."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, (list, dict, tuple, set)):
+        raise TemplateError(
+            f"{'null' if value is None else found(value)} cannot stand inside a text",
+            "use `{{ name }}` alone to keep the value itself, or a filter such as `| join(' ')`",
+        )
+    return value

@@ -1,0 +1,194 @@
+"""From plain data to models, with every error in our own words and at its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from provision.config.loading import Part
+from provision.config.model import Model
+from provision.config.problems import Position, Problem, did_you_mean, found
+
+Locate = Callable[[Sequence[Part], bool], Position | None]
+"""The place of the value at a location, or of its key."""
+
+M = TypeVar("M", bound=Model)
+
+
+def validate(kind: type[M], data: Any, locate: Locate, problems: list[Problem]) -> M | None:
+    """The model of `data`, or None when something is wrong with it; what is wrong is added to `problems`."""
+    return validate_except(kind, data, locate, problems, frozenset())
+
+
+def validate_except(
+    kind: type[M], data: Any, locate: Locate, problems: list[Problem], known: frozenset[tuple[Part, ...]]
+) -> M | None:
+    """Like `validate`; errors at or below a location in `known` are left out, as the cause was reported."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            loc, owner = _follow(kind, details["loc"])
+            if not any(loc[: len(cause)] == cause for cause in known):
+                problems.append(_problem(details, loc, owner, locate))
+        return None
+
+
+def _follow(kind: type[Model], loc: Sequence[Part]) -> tuple[tuple[Part, ...], type[Model] | None]:
+    """The location without the tags that pydantic adds for unions, and the model that holds its last part."""
+    annotation: Any = kind
+    owner: type[Model] | None = None
+    clean: list[Part] = []
+    for part in loc:
+        if part == "[key]":
+            continue
+        members = [member for member in _members(annotation) if member is not NoneType]
+        tagged = [member for member in members if len(members) > 1 and _tag(member) == part]
+        if tagged:
+            annotation = tagged[0]
+            continue
+        clean.append(part)
+        owner, annotation = _step(members, part)
+    return tuple(clean), owner
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
+
+
+def _tag(member: Any) -> str | None:
+    if isinstance(member, type) and issubclass(member, Model) and "kind" in member.model_fields:
+        return str(get_args(member.model_fields["kind"].annotation)[0])
+    return None
+
+
+def _step(members: list[Any], part: Part) -> tuple[type[Model] | None, Any]:
+    for member in members:
+        if isinstance(member, type) and issubclass(member, Model):
+            for name, field in member.model_fields.items():
+                if part in (field.alias, name):
+                    return member, field.annotation
+            return member, None
+        if get_origin(member) in (dict, list):
+            return None, get_args(member)[-1]
+    return None, None
+
+
+def _problem(
+    details: ErrorDetails, loc: tuple[Part, ...], owner: type[Model] | None, locate: Locate
+) -> Problem:
+    at_key = details["type"] == "extra_forbidden" or details["loc"][-1:] == ("[key]",)
+    if details["type"] == "missing":
+        return Problem(locate(loc[:-1], True), f"missing key `{loc[-1]}`")
+    if details["type"] == "extra_forbidden":
+        return Problem(
+            locate(loc, True), f"unknown key `{loc[-1]}`", did_you_mean(str(loc[-1]), keys_of(owner))
+        )
+    if details["type"] == "union_tag_not_found":
+        return Problem(locate(loc, True), "missing key `kind`", f"kinds: {_kinds(details)}")
+    if details["type"] == "union_tag_invalid":
+        wrong = str(details["ctx"]["tag"])
+        near = did_you_mean(wrong, re.findall(r"'([^']+)'", details["ctx"]["expected_tags"]), "kinds")
+        hint = near if near and near.startswith("kinds") else f"{near} (kinds: {_kinds(details)})"
+        return Problem(locate((*loc, "kind"), False), f"unknown kind `{wrong}`", hint)
+    message, way_out = _explained(details)
+    culprit = details.get("ctx", {}).get("at")
+    if culprit:
+        return Problem(locate((*loc, culprit), True), message, way_out)
+    if at_key:
+        return Problem(locate(loc, True), message, way_out)
+    name = _display(loc)
+    return Problem(locate(loc, False), f"`{name}`: {message}" if name else message, way_out)
+
+
+def keys_of(owner: type[Model] | None) -> list[str]:
+    """The keys that a model knows, as written in YAML."""
+    if owner is None:
+        return []
+    return [field.alias or name for name, field in owner.model_fields.items()]
+
+
+def _kinds(details: ErrorDetails) -> str:
+    if "expected_tags" in details.get("ctx", {}):
+        return ", ".join(sorted(re.findall(r"'([^']+)'", details["ctx"]["expected_tags"])))
+    from provision.config.services import KINDS
+
+    return ", ".join(sorted(KINDS))
+
+
+def _display(loc: tuple[Part, ...]) -> str:
+    """The last key of a location, with the indices after it: `gpus[1]`."""
+    shown = ""
+    for part in reversed(loc):
+        if isinstance(part, str):
+            return part + shown
+        shown = f"[{part}]" + shown
+    return ""
+
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "finite_number": "a finite number",
+}
+
+
+def _explained(details: ErrorDetails) -> tuple[str, str | None]:
+    """One sentence about a value, and the way out."""
+    kind, value = details["type"], details["input"]
+    if kind == "provision":
+        return details["ctx"]["message"], details["ctx"]["hint"] or None
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, found {found(value)}", _type_hint(kind, value)
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", details["ctx"]["expected"])
+        hint = did_you_mean(value, choices) if isinstance(value, str) else None
+        ticked = [f"`{choice}`" for choice in choices]
+        shown = " or ".join(filter(None, [", ".join(ticked[:-1]), ticked[-1]]))
+        near = hint if hint and hint.startswith("did") else None
+        return f"expected {shown}, found {found(value)}", near
+    if kind == "too_short":
+        return f"expected at least {details['ctx']['min_length']} values, found {len(value)}", None
+    message = details["msg"]
+    return message[:1].lower() + message[1:], None
+
+
+def _type_hint(kind: str, value: Any) -> str | None:
+    if value is None:
+        return "give a value, or leave the key out"
+    if kind == "string_type" and isinstance(value, (bool, int, float)):
+        return "put it in quotes"
+    if (
+        kind in ("int_type", "float_type")
+        and isinstance(value, str)
+        and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value)
+    ):
+        number = str(int(value)) if re.fullmatch(r"-?[0-9]+", value) else value
+        return f"write {number} without quotes"
+    if kind == "bool_type" and isinstance(value, str):
+        meant = {"yes": "true", "on": "true", "y": "true", "true": "true"}
+        meant |= {"no": "false", "off": "false", "n": "false", "false": "false"}
+        if value.lower() in meant:
+            return f"write {meant[value.lower()]}"
+    if kind == "list_type" and isinstance(value, (str, int)) and not isinstance(value, bool):
+        return f"write [{value}]" if len(str(value)) <= 40 and "\n" not in str(value) else None
+    return None
