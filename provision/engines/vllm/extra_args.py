@@ -1,0 +1,156 @@
+"""Checks `extra_args` the way vLLM's parser would, but before anything is started and with the way out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+
+from packaging.version import Version
+
+from provision.engines.vllm import releases
+from provision.engines.vllm.arguments import FIELD_OF, Refusal
+from provision.engines.vllm.successors import SUCCESSORS, absence
+
+SHORT: dict[str, str] = {
+    "-tp": "--tensor-parallel-size",
+    "-pp": "--pipeline-parallel-size",
+    "-dp": "--data-parallel-size",
+    "-q": "--quantization",
+    "-asc": "--api-server-count",
+    "-n": "--nnodes",
+    "-r": "--node-rank",
+    "-dcp": "--decode-context-parallel-size",
+    "-pcp": "--prefill-context-parallel-size",
+    "-dpn": "--data-parallel-rank",
+    "-dpr": "--data-parallel-start-rank",
+    "-dpl": "--data-parallel-size-local",
+    "-dpa": "--data-parallel-address",
+    "-dpp": "--data-parallel-rpc-port",
+    "-dpb": "--data-parallel-backend",
+    "-dph": "--data-parallel-hybrid-lb",
+    "-dpe": "--data-parallel-external-lb",
+    "-dpm": "--data-parallel-multi-port-external-lb",
+    "-ep": "--enable-expert-parallel",
+    "-sc": "--speculative-config",
+    "-dc": "--diffusion-config",
+    "-cc": "--compilation-config",
+    "-ac": "--attention-config",
+    "-O": "--compilation-config",
+}
+"""vLLM's one-dash flags (0.32.0). They are accepted, and mean what they stand for."""
+
+_NUMBER = re.compile(r"-\d+(\.\d+)?|-\.\d+")
+
+
+def is_value(argument: str) -> bool:
+    """Say whether argparse takes `argument` for a value: no dash in front, or a negative number."""
+    return not argument.startswith("-") or argument == "-" or _NUMBER.fullmatch(argument) is not None
+
+
+def check(arguments: Sequence[str], version: Version) -> list[Refusal]:
+    """Return what is wrong with `extra_args` for a release; the index is that of the argument in the YAML."""
+    found: list[Refusal] = []
+    previous: str | None = None  # the flag whose value may come next
+    for index, argument in enumerate(arguments):
+        here = ("extra_args", index)
+        if is_value(argument):
+            if previous is None or releases.takes_value(previous) is False:
+                after = f" after {previous}, which takes no value" if previous else ""
+                message = f"{argument!r} is no flag{after}"
+                found.append(Refusal(here, message, "write one flag, then its value"))
+            continue
+        name, equals, value = argument.partition("=")
+        problems = list(_check_flag(name, equals, value, version))
+        found += [Refusal(here, message, hint) for message, hint in problems]
+        complete = bool(equals) or (name.startswith("-O") and len(name) > 2)
+        previous = None if complete else _canonical(name)
+        if not problems and _lacks_value(previous, arguments[index + 1 :]):
+            found.append(Refusal(here, f"{name} needs a value", None))
+    return found
+
+
+def deprecations(arguments: Sequence[str], version: Version) -> list[str]:
+    """Return a sentence for each argument that the release still accepts, but warns about."""
+    notes = []
+    for argument in arguments:
+        flag = _canonical(argument.partition("=")[0]) if argument.startswith("-") else ""
+        if releases.deprecated(flag, version):
+            gone = next((str(span.removed) for span in releases.history(flag) if span.has(version)), None)
+            successor = SUCCESSORS.get(flag)
+            note = f"{flag} is deprecated" + (f" and removed in vLLM {gone}" if gone else "")
+            notes.append(note + (f"; {successor}" if successor else ""))
+    return notes
+
+
+def _canonical(name: str) -> str:
+    """Return the long flag that vLLM reads: underscores as dashes, `.key` of a JSON flag cut off, short ones
+    spelt out.
+    """
+    if not name.startswith("--"):
+        short = "-O" if name.startswith("-O") else name.partition(".")[0]
+        return SHORT.get(short, name)
+    return name.partition(".")[0].replace("_", "-")
+
+
+def _check_flag(name: str, equals: str, value: str, version: Version) -> Iterator[tuple[str, str | None]]:
+    flag = _canonical(name)
+    if flag in ("--help", "-h"):
+        yield f"{name} prints a text and ends; it starts no server", None
+    elif flag == "--config" and equals:
+        yield (
+            f"{name}={value} is silently ignored by vLLM, which would then serve a default model",
+            "write --config and the file as two arguments",
+        )
+    elif flag == "--api-key":
+        yield "an API key in extra_args would stand in the process list", "use the field api_key"
+    elif field := _field(flag):
+        yield f"{name} is what the field {field} is for", f"use the field {field}"
+    elif flag in releases.known(version) or _negated(flag, version):
+        return
+    elif not flag.startswith("--"):
+        yield f"vLLM has no flag {name}", "write the long form, --name"
+    else:
+        yield _explain(name, flag, version)
+
+
+def _field(flag: str) -> str | None:
+    positive = "--" + flag[5:] if flag.startswith("--no-") else flag
+    return FIELD_OF.get(flag) or FIELD_OF.get(positive)
+
+
+def _negated(flag: str, version: Version) -> bool:
+    positive = "--" + flag[5:]
+    return flag.startswith("--no-") and positive in releases.known(version) and releases.negatable(positive)
+
+
+def _explain(name: str, flag: str, version: Version) -> tuple[str, str | None]:
+    """Say why `flag`, which the release does not have, will not do."""
+    if releases.history(flag):
+        return absence(name, flag, version)
+    known = releases.known(version)
+    if flag.startswith("--no-") and "--" + flag[5:] in known:
+        return f"--{flag[5:]} has no --no- form in vLLM", None
+    long = sorted(candidate for candidate in known if candidate.startswith(flag)) if len(flag) > 3 else []
+    if long:
+        return f"{name} is an abbreviation of {' or '.join(long[:4])}", _spelt_out(long)
+    close = difflib.get_close_matches(flag, known, 1, 0.7)
+    message = f"vLLM {version} has no flag {name}"
+    if not close:
+        return message, None
+    field = FIELD_OF.get(close[0])
+    return message, f"did you mean {f'the field {field}' if field else close[0]}?"
+
+
+def _spelt_out(candidates: Sequence[str]) -> str:
+    """Say what to write instead of an abbreviation, which would break as soon as a second flag begins so."""
+    if len(candidates) > 1:
+        return "write the one you mean in full"
+    field = FIELD_OF.get(candidates[0])
+    return f"use the field {field}" if field else f"write {candidates[0]} in full"
+
+
+def _lacks_value(flag: str | None, rest: Sequence[str]) -> bool:
+    if flag is None or releases.takes_value(flag) is not True:
+        return False
+    return not rest or (rest[0].startswith("--") and len(rest[0]) > 2)
