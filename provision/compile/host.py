@@ -1,0 +1,130 @@
+"""From the plays of one host to its catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from provision.compile import environments, generic, models
+from provision.compile.builder import Builder
+from provision.compile.catalog import Catalog
+from provision.compile.environments import Environment
+from provision.compile.graph import ordered
+from provision.compile.layout import Layout
+from provision.compile.models import Model
+from provision.compile.services import KINDS
+from provision.compile.services.context import Context
+from provision.compile.services.place import place
+from provision.compile.templates import Templates
+from provision.config.crosschecks import check_host
+from provision.config.problems import ConfigError
+
+if TYPE_CHECKING:
+    from provision.config.inventory import Host
+    from provision.config.playbook import Play
+
+
+def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
+    """Return all that `host` is to have.
+
+    Reads templates and the files that plays name as sources; no clock, no network, no secret.
+
+    Args:
+        host: from the inventory.
+        plays: those of all playbooks that are for this host, rendered for it, in order.
+
+    Raises:
+        ConfigError: everything that is wrong, at its place in the playbooks.
+    """
+    builder = Builder(host)
+    prefix = _prefix(builder, plays)
+    if prefix is None:
+        raise ConfigError(builder.problems)
+    layouts = [Layout(prefix, _model_root(play)) for play in plays]
+    first: dict[int, list[str]] = {}
+    known: dict[str, Environment] = {}
+    for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
+        first[index] = generic.lower(builder, play)
+        known.update(environments.lower(builder, play, layout))
+    used_with, required = _uses(plays, known)
+    found: dict[str, Model] = {}
+    for play, layout in zip(plays, layouts, strict=True):
+        found.update(models.lower(builder, play, layout, known, used_with, required))
+    previous: dict[str, list[str]] = {}
+    for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
+        made = [f"environment:{name}" for name in play.environments]
+        # The plays of one playbook come one after another; those of others are no business of theirs.
+        run = generic.commands(builder, play, [*previous.get(play.playbook, []), *first[index], *made])
+        previous[play.playbook] = run[-1:] or previous.get(play.playbook, [])
+        _services(builder, play, layout, [*first[index], *run], known, found)
+    builder.problems += check_host(plays)
+    resources, problems = ordered(builder.finish())
+    if builder.problems or problems:
+        raise ConfigError([*builder.problems, *problems])
+    return Catalog(host, resources, builder.services, builder.notes)
+
+
+def _prefix(builder: Builder, plays: Sequence[Play]) -> str | None:
+    """Return the host's prefix, or note that it has none; the state is kept there whatever is declared."""
+    host = builder.host
+    if not host.prefix:
+        builder.problem(
+            plays[0],
+            ("hosts",),
+            f"host {host.name} is used without root and names no directory to work in",
+            "give the host a prefix: /path that its user may write to, or become: true",
+        )
+    return host.prefix or None
+
+
+def _model_root(play: Play) -> str | None:
+    root = play.variables.get("model_root")
+    return root if isinstance(root, str) else None
+
+
+def _uses(
+    plays: Sequence[Play], known: Mapping[str, Environment]
+) -> tuple[dict[str, Environment], dict[str, list[str]]]:
+    """Return by model the environment of the first service that uses it, and the files that services
+    require.
+    """
+    used_with: dict[str, Environment] = {}
+    required: dict[str, list[str]] = {}
+    for play in plays:
+        for service in play.services.values():
+            if service.kind not in KINDS:
+                continue
+            environment = known.get(getattr(service, "environment", ""))
+            for model, files in KINDS[service.kind].required(service).items():
+                required.setdefault(model, []).extend(files)
+                if environment is not None:
+                    used_with.setdefault(model, environment)
+    return used_with, required
+
+
+def _services(
+    builder: Builder,
+    play: Play,
+    layout: Layout,
+    after: Sequence[str],
+    known: Mapping[str, Environment],
+    found: Mapping[str, Model],
+) -> None:
+    context = Context(builder, known, found, _templates(play))
+    for name, service in play.services.items():
+        if service.kind not in KINDS:
+            where = ("services", name, "kind")
+            builder.problem(play, where, f"services of kind {service.kind} cannot be compiled")
+            continue
+        here = place(builder, play, layout, name, after)
+        with builder.blame(play, *here.where):
+            KINDS[service.kind].compile(context, here)
+
+
+def _templates(play: Play) -> Templates:
+    """Return the templates for a playbook: those beside it win, then its project's, then the shipped ones."""
+    directory = play.directory
+    beside = [directory / "templates"]
+    if directory.name == "playbooks":
+        beside.append(directory.parent / "templates")
+    return Templates([path for path in beside if path.is_dir()])

@@ -1,0 +1,32 @@
+"""Lowers the services of a play, each kind by a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from provision.compile.services import asr, container, vllm
+
+if TYPE_CHECKING:
+    from provision.compile.services.context import Context
+    from provision.compile.services.place import Place
+
+
+class Kind(NamedTuple):
+    """How a kind of service is compiled.
+
+    Args:
+        compile: adds a service's resources, or notes what is wrong with it.
+        required: returns, for each model that a service uses, the files that it cannot do without.
+    """
+
+    compile: Callable[[Context, Place], None]
+    required: Callable[[Any], dict[str, list[str]]]
+
+
+KINDS: dict[str, Kind] = {
+    "vllm": Kind(vllm.compile, vllm.required),
+    "asr": Kind(asr.compile, asr.required),
+    "container": Kind(container.compile, container.required),
+}
+"""By the `kind` of the service."""

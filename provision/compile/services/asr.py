@@ -1,0 +1,142 @@
+"""From a service of kind `asr` to its resources: the speech app of this package goes along as files."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from posixpath import dirname, join
+from typing import TYPE_CHECKING, cast
+
+from provision.compile import checks, text
+from provision.compile.services.context import Context
+from provision.compile.services.generated import MODPROBE, exports
+from provision.compile.services.place import Place, Program
+from provision.compile.services.supervised import lower
+
+if TYPE_CHECKING:
+    from provision.config.services.asr import AsrService
+
+NEEDED = ("funasr", "fastapi", "uvicorn", "python-multipart")
+"""What the app imports beside what these bring."""
+
+KEY = "ASR_API_KEY"
+"""The variable from which the app takes its API key."""
+
+COMMON_FILES = ["am.mvn", "config.yaml", "configuration.json", "model.pt"]
+TOKENIZER_FILE = "chn_jpn_yue_eng_ko_spectok.bpe.model"
+# FunASR answers gibberish, without any error, when one of these is missing.
+
+DEFAULTS = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+
+HEALTHY = {"type": "http", "path": "/health", "status": 200}
+"""The proof when a service declares no checks: the app says so only after it has transcribed something."""
+
+
+def compile(context: Context, here: Place) -> None:
+    """Add the resources of a speech service."""
+    builder = context.builder
+    service = cast("AsrService", here.service)
+    environment, model = context.environment(here), context.model(here)
+    vad = context.model(here, "vad_model")
+    if environment is None or model is None or vad is None:
+        return
+    missing = [name for name in NEEDED if environment.find(name) is None]
+    if missing and not environment.adopted:
+        builder.problem(
+            here.play,
+            (*here.where, "environment"),
+            f"environment {environment.name} does not install {', '.join(missing)}",
+            "add what is missing to its packages",
+        )
+        return
+    app = join(here.layout.prefix, "app")
+    flags = [("--model", model.path), ("--vad-model", vad.path), *_flags(service)]
+    script = context.templates.render(
+        "asr/start.sh.j2",
+        {
+            "managed": here.managed,
+            "service": here.name,
+            "env_file": None if here.systemd else text.sh(here.env_file),
+            "exports": exports({"PYTHONPATH": app, **DEFAULTS}, service.env),
+            "bin": text.sh(f"{environment.path}/bin"),
+            "python": text.sh(environment.program("python")),
+            "flags": [text.sh_words(flag) for flag in flags],
+        },
+    )
+    env = dict(service.env)
+    if service.api_key is not None:
+        env[KEY] = service.api_key
+    gpu = service.device.startswith("cuda")
+    lower(
+        builder,
+        here,
+        context.templates,
+        Program(
+            kind="asr",
+            script=script,
+            cases=None,
+            port=service.port,
+            bind=service.host,
+            model=model.path.rpartition("/")[2],
+            needs=[environment.id, model.id, vad.id, _app(context, here, app)],
+            paths=[environment.path, model.path, vad.path, app, environment.python or ""],
+            env=env,
+            key_name=KEY if KEY in env else None,
+            checks=checks.lower(here.play, here.name) or [dict(HEALTHY)],
+            before=[MODPROBE] if gpu else [],
+            gpus=None if gpu else [],
+        ),
+    )
+
+
+def required(service: AsrService) -> dict[str, list[str]]:
+    """Return the files without which FunASR would answer gibberish, by model."""
+    return {service.vad_model: list(COMMON_FILES), service.model: [*COMMON_FILES, TOKENIZER_FILE]}
+
+
+def _flags(service: AsrService) -> list[tuple[str, ...]]:
+    given = {
+        "--language": service.language,
+        "--device": service.device,
+        "--host": service.host,
+        "--port": service.port,
+        "--workers": service.workers,
+        "--queue": service.queue,
+        "--max-upload-mb": service.max_upload_mb,
+        "--max-audio-seconds": service.max_audio_seconds,
+        "--timeout": f"{service.request_timeout:g}",
+        "--batch-size-s": service.batch_size_s,
+        "--merge-length-s": service.merge_length_s,
+        "--max-single-segment-time": service.max_single_segment_time,
+    }
+    switches = {
+        "use-itn": service.use_itn,
+        "merge-vad": service.merge_vad,
+        "ban-emo-unk": service.ban_emo_unk,
+    }
+    return [
+        *((name, str(value)) for name, value in given.items()),
+        *((f"--{name}" if on else f"--no-{name}",) for name, on in switches.items()),
+    ]
+
+
+def _app(context: Context, here: Place, app: str) -> str:
+    """Add the app, which all speech services of a host share; returns its id."""
+    sources = _sources()
+    spec = {"path": app, "files": sources, "mode": "0644"}
+    context.builder.imply_tree(here.play, here.where, here.layout.prefix, dirname(app))
+    label = f"speech app ({len(sources)} files)"
+    return context.builder.add(here.play, here.where, f"tree:{app}", spec, label).id
+
+
+@cache
+def _sources() -> dict[str, str]:
+    """Return the app's files by their path below the directory that goes into PYTHONPATH."""
+    package = files("provision.asr")
+    sources = {
+        f"provision/asr/{entry.name}": entry.read_text(encoding="utf-8")
+        for entry in sorted(package.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".py")
+    }
+    # Only a name for the package: the rest of it stays on the controller.
+    return {"provision/__init__.py": "", **sources}

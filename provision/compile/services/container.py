@@ -1,0 +1,186 @@
+"""From a service of kind `container` to its resources."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, cast
+
+from provision.compile import checks, text
+from provision.compile.catalog import ServiceInfo
+from provision.compile.layout import unit_name, unit_path
+from provision.compile.services.context import Context
+from provision.compile.services.place import Place
+from provision.compile.text import SecretPart, SecretText
+
+if TYPE_CHECKING:
+    from provision.config.services.container import ContainerService, Published
+
+RUNS = {"type": "running", "seconds": 3}
+ANSWERS = {"type": "port"}
+# The proof when a service declares no checks: without and with a published port.
+
+FIND = (
+    "e=$$(command -v podman); "
+    "[ x$$e != x ] && ! [ -e /var/run/docker.sock ] || e=$$(command -v docker || echo $$e)"
+)
+"""What finds the engine in a unit as the host side does: docker first, unless only its client is there."""
+
+
+def compile(context: Context, here: Place) -> None:
+    """Add the resources of a container."""
+    builder, play, name = context.builder, here.play, here.name
+    service = cast("ContainerService", here.service)
+    tags = frozenset(service.tags)
+    for variable, value in service.env.items():
+        with builder.blame(play, *here.where, "env", variable):
+            text.check(value if isinstance(value, str) else "")
+    sources = [volume.source for volume in service.mounts()]
+    read = _read_at_start(context, sources)
+    for id in read:
+        builder.resources[id].triggers.append(name)
+    files = [_unit(context, here, service)] if here.systemd else []
+    spec: dict[str, Any] = {
+        "service": name,
+        "name": service.name or name,
+        "engine": service.engine,
+        "image": service.image,
+        "archive": service.archive,
+        "command": service.command,
+        "env": {
+            variable: value if isinstance(value, str) else SecretText((SecretPart(value),))
+            for variable, value in service.env.items()
+        },
+        "secrets": [variable for variable, value in service.env.items() if not isinstance(value, str)],
+        "ports": [asdict(port) for port in service.published()],
+        "volumes": [asdict(volume) for volume in service.mounts()],
+        "gpus": service.gpus,
+        # Two that start it again would be in each other's way.
+        "restart": "no" if here.systemd else service.restart,
+        "network": service.network,
+        "user": service.user,
+        "ipc": service.ipc,
+        "shm_size": service.shm_size,
+        "init": service.init,
+        "unit": unit_name(name) if here.systemd else None,
+        "stop_timeout": service.stop_timeout,
+    }
+    runner, needs = f"container:{name}", [*here.after, *read, *_below(context, sources), *files]
+    builder.add(play, here.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
+    port = next((port for port in service.published() if port.protocol == "tcp"), None)
+    proofs = checks.lower(play, name) or [dict(ANSWERS if port else RUNS)]
+    probe = {
+        "service": name,
+        "kind": "container",
+        "url": f"http://{_reachable(port, '127.0.0.1')}" if port else "",
+        "model": None,
+        "key_file": None,
+        "key_name": None,
+        "checks": proofs,
+        "timeout": service.start_timeout,
+        "unit": spec["unit"],
+        "container": spec["name"],
+        "engine": service.engine,
+    }
+    proof = f"probe:{name}"
+    builder.add(play, here.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags)
+    builder.services.append(_info(context, here, service, port, proofs, [*files, runner, proof]))
+
+
+def required(service: ContainerService) -> dict[str, list[str]]:
+    """Return the files that its models must have: it names none."""
+    return {}
+
+
+def _read_at_start(context: Context, sources: list[str]) -> list[str]:
+    """Return the declared files that are mounted: a program reads them once, so a change restarts it."""
+    return [
+        id
+        for id, resource in context.builder.resources.items()
+        if resource.type == "file" and resource.service is None and _within(resource.spec["path"], sources)
+    ]
+
+
+def _below(context: Context, sources: list[str]) -> list[str]:
+    """Return what else is declared to be where it is mounted."""
+    return [
+        id
+        for id, resource in context.builder.resources.items()
+        if resource.type in ("directory", "model") and _within(resource.spec["path"], sources)
+    ]
+
+
+def _within(path: str, sources: list[str]) -> bool:
+    return any(path == source or path.startswith(source.rstrip("/") + "/") for source in sources)
+
+
+def _unit(context: Context, here: Place, service: ContainerService) -> str:
+    """Add the unit that runs the container; returns its id."""
+    content = context.templates.render(
+        "container.unit.j2",
+        {
+            "managed": here.managed,
+            "description": text.unit(f"container service {here.name} (provision)"),
+            "engine": service.engine,
+            "find": f"e={service.engine}" if service.engine else FIND,
+            "container": text.unit_word(service.name or here.name, command=True),
+            "unit_name": text.unit(unit_name(here.name).removesuffix(".service")),
+            "stop_timeout": f"{service.stop_timeout:.0f}",
+            "stop_limit": f"{service.stop_timeout + 30:.0f}",
+            "restart": "always" if service.restart == "unless-stopped" else service.restart,
+        },
+    )
+    path = unit_path(here.name)
+    spec = {
+        "path": path,
+        "content": content,
+        "owner": "root",
+        "group": None,
+        "mode": "0644",
+        "secret": False,
+        "validate": "systemd",
+        "cases": None,
+    }
+    tags = frozenset(service.tags)
+    return context.builder.add(
+        here.play, here.where, f"file:{path}", spec, path, triggers=[here.name], service=here.name, tags=tags
+    ).id
+
+
+def _reachable(port: Published, everywhere: str) -> str:
+    address = everywhere if port.address in (None, "0.0.0.0", "::") else str(port.address)
+    return f"[{address}]:{port.port}" if ":" in address else f"{address}:{port.port}"
+
+
+def _info(
+    context: Context,
+    here: Place,
+    service: ContainerService,
+    port: Published | None,
+    proofs: list[dict[str, Any]],
+    resources: list[str],
+) -> ServiceInfo:
+    host = context.builder.host
+    outside = host.address or host.name if host.connection == "ssh" else "127.0.0.1"
+    container = service.name or here.name
+    unit = unit_name(here.name) if here.systemd else None
+    sudo = "sudo " if host.become else ""
+    engine = service.engine or "docker|podman"
+    return ServiceInfo(
+        name=here.name,
+        kind="container",
+        playbook=here.play.playbook,
+        supervisor="systemd" if here.systemd else "engine",
+        unit=unit,
+        log=None,
+        port=port.port if port else None,
+        url=f"http://{_reachable(port, outside)}" if port else None,
+        model=None,
+        stop=f"{sudo}{f'systemctl stop {unit}' if unit else f'{engine} stop {shlex.quote(container)}'}",
+        checks=proofs,
+        resources=resources,
+        tags=frozenset(here.play.tags) | frozenset(service.tags),
+        gpus=None if service.gpus == "all" else service.gpus or [],
+        container=container,
+        engine=service.engine,
+    )

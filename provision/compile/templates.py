@@ -1,0 +1,95 @@
+"""Renders the templates of generated files.
+
+Templates get values that are already quoted for the place they stand in (see `text`), so that a template of
+the user's own cannot forget it. An undefined variable is an error.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import jinja2
+
+from provision.config.problems import ConfigError, Position, Problem
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped() -> Path:
+    """Return the directory of the shipped templates: in the wheel, or at the top level of a checkout."""
+    inside = _PACKAGE / "_templates"
+    return inside if inside.is_dir() else _PACKAGE.parent / "templates"
+
+
+class Templates:
+    """Templates by name, the first of several directories that has one wins.
+
+    Args:
+        directories: the user's own; the shipped ones come last.
+    """
+
+    def __init__(self, directories: Sequence[Path] = ()) -> None:
+        self._environment = _environment((*directories, shipped()))
+
+    def render(self, name: str, values: Mapping[str, object]) -> str:
+        """Return the text of a template.
+
+        Raises:
+            ConfigError: at the template's line: no such template, bad syntax, or an undefined variable.
+        """
+        try:
+            return self._environment.get_template(name).render(values)
+        except jinja2.TemplateNotFound as error:
+            where = f"it should be in {shipped()}; install provision again"
+            raise ConfigError([Problem(None, f"there is no template {error.name}", where)]) from None
+        except Exception as error:  # anything may be raised by what a user's template calls
+            raise _problem(error, name) from None
+
+
+def render_text(source: str, path: Path, values: Mapping[str, object]) -> str:
+    """Return the text of one template file of the user's, for `files: {...: {template: ...}}`.
+
+    Raises:
+        ConfigError: at the template's line.
+    """
+    try:
+        return _template(source, path).render(values)
+    except Exception as error:  # as above
+        raise _problem(error, str(path)) from None
+
+
+@lru_cache(maxsize=256)
+def _template(source: str, path: Path) -> jinja2.Template:
+    """Compile a template once for all hosts."""
+    environment = _environment((path.parent,))
+    code = environment.compile(source, path.name, str(path))
+    return jinja2.Template.from_code(environment, code, environment.make_globals(None))
+
+
+@lru_cache(maxsize=32)
+def _environment(directories: tuple[Path, ...]) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([str(directory) for directory in directories]),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _problem(error: Exception, name: str) -> ConfigError:
+    path, line = name, 1
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        path, line = error.filename or name, error.lineno
+    else:
+        for frame in traceback.extract_tb(error.__traceback__):
+            # Jinja rewrites the frames of a template to the template's own file and line.
+            if frame.filename == name or re.search(r"\.j2$", frame.filename):
+                path, line = frame.filename, frame.lineno or 1
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ConfigError([Problem(Position(path, line, 1), f"in the template: {message}", None)])

@@ -1,0 +1,95 @@
+"""A speech service becomes the app's files, a script, and a unit like any other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provision.compile.render import render_tree
+from tests.unit.compile.conftest import Project, resource, spec
+
+PLAYBOOK = """
+- hosts: all
+  environments:
+    asr:
+      packages: [torch==2.13.0, funasr==1.4.16, modelscope, fastapi, "uvicorn[standard]", python-multipart]
+  models:
+    sense: {modelscope: iic/SenseVoiceSmall}
+    vad: {modelscope: iic/speech_fsmn_vad_zh-cn-16k-common-pytorch}
+  services:
+    asr: {kind: asr, environment: asr, model: sense, vad_model: vad, api_key: {env: K}, use_itn: false}
+"""
+
+APP = "/opt/provision/app"
+
+
+def test_the_script_names_models_and_options(project: Project) -> None:
+    script = render_tree(project.compile(PLAYBOOK))["/opt/provision/services/asr/start.sh"][0]
+    assert f"export PYTHONPATH={APP}\n" in script
+    assert "python -m provision.asr \\\n  --model /opt/provision/models/iic/SenseVoiceSmall \\\n" in script
+    assert "--no-use-itn" in script
+    assert "--merge-vad" in script
+
+
+def test_its_flags_are_those_of_the_app(project: Project, tmp_path: Path) -> None:
+    """The app itself accepts the script's command line, run from the files that go to the host."""
+    tree = render_tree(project.compile(PLAYBOOK))
+    for path, (text, _) in tree.items():
+        if path.startswith(APP):
+            target = tmp_path / "app" / path.removeprefix(APP + "/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+    command = tree["/opt/provision/services/asr/start.sh"][0].partition("provision.asr")[2]
+    arguments = command.replace("\\\n", " ").replace("/opt/provision/models", str(tmp_path)).split()
+    check = (
+        "import sys; from provision.asr import settings as s; print(s.parse(sys.argv[1:], {}), s.__file__)"
+    )
+    argv = [sys.executable, "-c", check, *arguments]
+    done = subprocess.run(argv, cwd=tmp_path / "app", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "use_itn=False" in done.stdout
+    assert str(tmp_path / "app") in done.stdout
+
+
+def test_model_files_that_funasr_would_silently_miss_are_required(project: Project) -> None:
+    catalog = project.compile(PLAYBOOK)
+    assert "model.pt" in spec(catalog, "model:vad")["required"]
+    assert set(spec(catalog, "model:sense")["required"]) - set(spec(catalog, "model:vad")["required"]) == {
+        "chn_jpn_yue_eng_ko_spectok.bpe.model"
+    }
+
+
+def test_a_new_app_restarts_it(project: Project) -> None:
+    assert resource(project.compile(PLAYBOOK), f"tree:{APP}").triggers == ["asr"]
+
+
+def test_health_is_the_proof_unless_something_is_transcribed(project: Project) -> None:
+    assert spec(project.compile(PLAYBOOK), "probe:asr")["checks"][0]["path"] == "/health"
+    (project.root / "playbooks/a.wav").write_bytes(b"RIFF")
+    checks = ", checks: [{transcribe: {file: a.wav, expect: hello}}]}"
+    text = PLAYBOOK.replace("use_itn: false}", "use_itn: false" + checks)
+    assert spec(project.compile(text), "probe:asr")["checks"] == [
+        {
+            "type": "transcribe",
+            "timeout": 120.0,
+            "audio": "UklGRg==",
+            "file": "a.wav",
+            "expect": "hello",
+            "max_cer": 0.0,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (", fastapi", "", "does not install fastapi"),
+        (", vad_model: vad", "", "missing key `vad_model`"),
+    ],
+)
+def test_what_is_missing(project: Project, old: str, new: str, expected: str) -> None:
+    (problem,) = project.problems(PLAYBOOK.replace(old, new))
+    assert expected in problem
