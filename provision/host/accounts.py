@@ -1,0 +1,40 @@
+"""Calling the tools that edit /etc/passwd and /etc/group, one at a time."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from typing import Sequence
+
+from provision.host.causes import BECOME
+from provision.host.machine import ADMIN_PATH, Machine
+from provision.host.resource import Failure
+
+_LOCK_PATIENCE = 60.0
+_one_at_a_time = threading.Lock()
+
+
+def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
+    """Run `useradd`, `groupmod` and the like; wait when somebody else holds the account files.
+
+    Raises:
+        Failure: not root, no such tool, or the tool refuses; the message is the tool's own.
+    """
+    if not machine.root:
+        raise Failure("users and groups can only be changed by root", hint=BECOME)
+    tool = argv[0]
+    if shutil.which(tool, path=ADMIN_PATH) is None:
+        raise Failure(f"this host has no {tool}", hint="install the package `passwd` (Debian, Ubuntu)")
+    started = time.monotonic()
+    with _one_at_a_time:
+        while True:
+            done = machine.run(argv, check=False, env={"PATH": ADMIN_PATH}, interruptible=False)
+            if done.code == 0:
+                return
+            lines = (done.out + done.err).strip().splitlines() or [f"{tool} failed (exit {done.code})"]
+            waited = time.monotonic() - started
+            if "cannot lock" not in lines[-1] or waited > _LOCK_PATIENCE:
+                raise Failure(lines[-1], log=lines)
+            machine.waiting(id, "the account files, which another tool edits", waited)
+            machine.sleep(1)

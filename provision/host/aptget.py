@@ -1,0 +1,243 @@
+"""Calling `apt-get`: no questions asked, and its failures in one sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, NamedTuple, Sequence
+
+from provision.host import dpkg
+from provision.host.machine import ADMIN_PATH, Completed, Machine
+from provision.host.resource import Failure
+
+_ENVIRONMENT = {
+    "PATH": ADMIN_PATH,
+    "DEBIAN_FRONTEND": "noninteractive",
+    "DEBIAN_PRIORITY": "critical",
+    "APT_LISTCHANGES_FRONTEND": "none",
+    "UCF_FORCE_CONFFOLD": "1",
+    # Ubuntu's needrestart would restart services, model servers among them, behind our back.
+    "NEEDRESTART_SUSPEND": "1",
+}
+_CONFFILES = ("--force-confdef", "--force-confold")
+_OPTIONS = (
+    "-y",
+    "-q",
+    "-o", "Dpkg::Use-Pty=0",
+    "-o", "DPkg::Lock::Timeout=60",
+    "-o", "Acquire::Retries=2",
+    *(f"-oDpkg::Options::={option}" for option in _CONFFILES),
+)  # fmt: skip
+_NOISE = re.compile(
+    r"\(Reading database \.\.\.( \d+%)?$|Reading package lists|Building dependency tree|Reading state"
+    r"|(dlstatus|pmstatus|pmerror|pmconffile|media-change):"
+)
+_UNKNOWN = re.compile(
+    r"E: Unable to locate package (\S+)|E: Package '([^']+)' has no installation candidate"
+    r"|E: Version '[^']*' for '([^']+)' was not found|E: Couldn't find any package by"
+)
+# Lines that start with Err are not among them: apt may find the same list under another name.
+_BROKEN_SOURCE = re.compile(r"E: |W: (Failed to fetch|GPG error|An error occurred)")
+_ATTEMPTS = 5
+
+
+class Transaction(NamedTuple):
+    """What an installation would do."""
+
+    install: dict[str, str]
+    """Name -> version of all that would be installed or upgraded, dependencies included."""
+    remove: list[str]
+    size: int
+    """Bytes to download."""
+
+
+class Unknown(Failure):
+    """The package lists know no such package, or not that version: newer lists may."""
+
+
+class Outdated(Failure):
+    """The package lists name files that the mirror no longer has."""
+
+
+def simulate(machine: Machine, packages: Sequence[str]) -> Transaction:
+    """Return what installing `packages` (`name` or `name=version`) would do. Needs neither root nor a lock.
+
+    Raises:
+        Unknown: a package or version is not in the lists.
+        Failure: it cannot be installed for another reason.
+    """
+    # Locks are for those who change something; this one only looks.
+    looking = ["-o", "Debug::NoLocking=1", *_selection(packages)]
+    done = _run(machine, ["install", "-s", *looking])
+    if done.code != 0:
+        raise explain(done)
+    install = dict(re.findall(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+)", done.out, re.MULTILINE))
+    remove = re.findall(r"^(?:Remv|Purg) (\S+)", done.out, re.MULTILINE)
+    uris = _run(machine, ["install", "--print-uris", "-qq", *looking])
+    size = sum(int(size) for size in re.findall(r"^'[^']+' \S+ (\d+) ", uris.out, re.MULTILINE))
+    return Transaction(install, remove, size)
+
+
+def update(machine: Machine, id: str) -> Failure | None:
+    """Fetch the package lists; return what went wrong, as often only one of many sources is broken."""
+    done = _act(machine, id, ["update"])
+    broken = [line for line in done.out.splitlines() if _BROKEN_SOURCE.match(line)]
+    if not broken:
+        return None
+    return Failure(f"apt-get update: {_plain(broken[0])}", hint=_hint(done.out), log=broken)
+
+
+def download(machine: Machine, id: str, packages: Sequence[str], size: int) -> None:
+    """Fetch what installing `packages` needs; may be cut off at any time.
+
+    Raises:
+        Outdated: the mirror has newer ones by now.
+        Failure: it cannot be fetched.
+    """
+    done = _act(machine, id, ["install", "--no-remove", "--download-only", *_selection(packages)], size=size)
+    if done.code != 0:
+        raise explain(done)
+
+
+def install(machine: Machine, id: str, packages: Sequence[str], again: bool = False) -> None:
+    """Install `packages` in one transaction that runs to its end even when the controller goes away.
+
+    Args:
+        machine: where to install.
+        id: the resource in whose name output is passed on.
+        packages: as for `simulate`.
+        again: unpack even those that apt takes for installed, as they are broken.
+
+    Raises:
+        Failure: apt or dpkg refuses, or a package's own script fails.
+    """
+    mode = ["--reinstall"] if again else []
+    done = _act(machine, id, ["install", "--no-remove", *mode, *_selection(packages)], interruptible=False)
+    if done.code != 0:
+        raise explain(done)
+
+
+def repair(machine: Machine, id: str) -> None:
+    """Finish what a killed dpkg has begun, and fetch what is missing for it.
+
+    Raises:
+        Failure: it cannot be finished.
+    """
+    tell = _teller(machine, id, 0)
+    configured = machine.run(
+        ["dpkg", *_CONFFILES, "--configure", "-a"],
+        env=_ENVIRONMENT, on_line=tell, check=False, interruptible=False,
+    )  # fmt: skip
+    done = _act(machine, id, ["install", "--no-remove", "-f"], interruptible=False)
+    if done.code != 0:
+        raise explain(Completed(done.code, configured.out + "\n" + done.out, ""))
+
+
+def explain(done: Completed) -> Failure:
+    """Return the one sentence that says why apt failed."""
+    text = done.out + "\n" + done.err
+    log = [line for line in text.splitlines() if line.strip() and not _NOISE.match(line)][-40:]
+    if _UNKNOWN.search(text):
+        return _unknown(text, log)
+    if re.search(r"^(E: Failed to fetch|Err:).*\n?.*404 ", text, re.MULTILINE):
+        return Outdated("the mirror no longer has the packages that the lists name", log=log)
+    space = re.search(r"enough free space in (\S+?)\.?$", text, re.MULTILINE)
+    if space or "No space left on device" in text:
+        where = space.group(1) if space else "/"
+        return Failure(f"no space is left to install packages (in {where})", hint="free some space", log=log)
+    broken = re.search(r"^dpkg: error processing (?:package|archive) (\S+) .*:\n(.*)", text, re.MULTILINE)
+    if broken:
+        return Failure(
+            f"package {broken.group(1)} could not be installed: {broken.group(2).strip()}", log=log
+        )
+    unmet = re.search(r"^The following packages have unmet dependencies:\n +(.+)$", text, re.MULTILINE)
+    if unmet:
+        return Failure(f"apt-get: unmet dependencies: {unmet.group(1)}", hint=_hint(text), log=log)
+    errors = [line for line in log if line.startswith("E: ")]
+    what = _plain(errors[0]) if errors else (log[-1] if log else f"exit {done.code}")
+    return Failure(f"apt-get: {what}", hint=_hint(text), log=log)
+
+
+def _unknown(text: str, log: list[str]) -> Failure:
+    names = sorted({next(filter(None, found), "") for found in _UNKNOWN.findall(text)} - {""})
+    virtual = re.search(
+        r"^Package (\S+) is a virtual package provided by:\n((?:  .+\n)+)", text, re.MULTILINE
+    )
+    if virtual:
+        providers = ", ".join(line.split()[0] for line in virtual.group(2).splitlines())
+        return Unknown(
+            f"package {virtual.group(1)} is provided by several", hint=f"declare one of {providers}", log=log
+        )
+    version = re.search(r"^E: (Version '[^']*' for '[^']+' was not found)", text, re.MULTILINE)
+    if version:
+        return Unknown(
+            version.group(1), hint="`apt-cache policy` on the host shows the versions there are", log=log
+        )
+    return Unknown(
+        f"no package of this name: {', '.join(names) or _plain(log[-1])}",
+        hint="check the spelling, and that the host's package sources have it",
+        log=log,
+    )
+
+
+def _plain(line: str) -> str:
+    return re.sub(r"^([EW]: |Err:\d+ )", "", line).strip()
+
+
+def _hint(text: str) -> str | None:
+    if re.search(
+        r"Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|timed out", text
+    ):
+        return "check the host's network, its mirror in /etc/apt/sources.list and its proxy"
+    if "--fix-broken install" in text:
+        return "run `apt-get --fix-broken install` on the host, and look at what it wants to do"
+    if "NO_PUBKEY" in text or "EXPKEYSIG" in text:
+        return "install the current signing key of that package source"
+    if "held packages" in text.lower() and "--allow-change-held-packages" in text:
+        return "`apt-mark showhold` names the packages that are held; `apt-mark unhold` lets them go"
+    return None
+
+
+def _selection(packages: Sequence[str]) -> list[str]:
+    pinned = any("=" in package for package in packages)
+    return [*(["--allow-downgrades"] if pinned else []), "--", *packages]
+
+
+def _run(machine: Machine, arguments: Sequence[str]) -> Completed:
+    return machine.run(["apt-get", *_OPTIONS, *arguments], env=_ENVIRONMENT, check=False)
+
+
+def _act(
+    machine: Machine, id: str, arguments: Sequence[str], size: int = 0, interruptible: bool = True
+) -> Completed:
+    """Run apt-get in earnest; when somebody else is quicker to take a lock, wait for it once more."""
+    for _ in range(_ATTEMPTS):
+        dpkg.wait_until_free(machine, id)
+        done = machine.run(
+            ["apt-get", *_OPTIONS, "-o", "APT::Status-Fd=1", *arguments],
+            env=_ENVIRONMENT,
+            on_line=_teller(machine, id, size),
+            check=False,
+            interruptible=interruptible,
+        )
+        if done.code == 0 or not re.search(
+            r"^E: (Could not get lock|Unable to (acquire|lock))", done.out, re.MULTILINE
+        ):
+            return done
+    return done
+
+
+def _teller(machine: Machine, id: str, size: int) -> Callable[[str], None]:
+    """Return what turns lines of apt into progress and output."""
+
+    def tell(line: str) -> None:
+        kind, _, rest = line.partition(":")
+        if kind in ("dlstatus", "pmstatus") and rest.count(":") >= 2:
+            _, percent, text = rest.split(":", 2)
+            if kind == "dlstatus" and size:
+                machine.progress(id, size * float(percent) / 100, size, text=text)
+            else:
+                machine.progress(id, float(percent), 100, unit="%", text=text)
+        elif line.strip() and not _NOISE.match(line):
+            machine.output(id, line)
+
+    return tell

@@ -1,0 +1,84 @@
+"""Replacing a file so that everybody sees the old one or the new one, whole, with its owner and mode."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from provision.host import nofollow
+
+
+def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
+    """Put a new file in the place of `path`, or leave everything as it was.
+
+    The new file is made beside the old one, readable by nobody else until it is whole, and is on disk
+    before it takes the name. What stood there, a symbolic link included, is replaced and never written
+    through.
+
+    Args:
+        path: an absolute path in a directory that exists.
+        data: the content.
+        mode: the permission bits, whatever the umask.
+        uid: the owner's number; -1 is whoever runs this.
+        gid: the group's number; -1 is the default of the directory.
+
+    Raises:
+        OSError: as the kernel says.
+        Failure: the path leads through a link that is not to be trusted.
+    """
+    directory, name = nofollow.open_parent(path)
+    try:
+        temporary = _temporary(name)
+        _discard(temporary, directory)
+        try:
+            descriptor = os.open(
+                temporary,
+                os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+                0o600,
+                dir_fd=directory,
+            )
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                if uid != -1 or gid != -1:
+                    os.fchown(descriptor, uid, gid)
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            _discard(temporary, directory)
+            raise
+        nofollow.sync_directory(directory)
+    finally:
+        os.close(directory)
+
+
+def remove(path: str) -> bool:
+    """Remove a file or link for good, with what a killed `write` has left beside it.
+
+    Returns: whether it was there.
+    """
+    try:
+        directory, name = nofollow.open_parent(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        _discard(_temporary(name), directory)
+        there = _discard(name, directory)
+        nofollow.sync_directory(directory)
+    finally:
+        os.close(directory)
+    return there
+
+
+def _temporary(name: str) -> str:
+    """Return one fixed name for each file, so that the next write finds and uses up what a kill has left."""
+    return ".provision-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+
+
+def _discard(name: str, directory: int) -> bool:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True

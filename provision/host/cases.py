@@ -1,0 +1,42 @@
+"""Content that depends on the version of a package, such as flags that came and went."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from provision.host import dist_info
+from provision.host.machine import Machine
+from provision.host.resource import Failure
+from provision.host.versions import compare, normalise
+
+
+def choose(machine: Machine, cases: Mapping[str, Any], assumed: str) -> str:
+    """Return the content for the version that an environment has of a package.
+
+    Args:
+        machine: where the environment is.
+        cases: `environment` (its path), `package`, and `versions`: pairs of a lowest version and the content
+            from there on, or `{"error": …, "hint": …}` where there can be none.
+        assumed: the content as long as the package is not installed.
+
+    Raises:
+        Failure: the installed version is older than every case, or its case is an error.
+    """
+    package: str = cases["package"]
+    installed = dist_info.installed(machine, cases["environment"]).get(normalise(package))
+    if installed is None:
+        return assumed
+    try:
+        reached = [case for case in cases["versions"] if compare(case[0], installed) <= 0]
+    except ValueError as error:
+        raise Failure(f"{package} in {cases['environment']}: {error}") from None
+    if not reached:
+        raise Failure(f"{package} {installed} in {cases['environment']} is older than any version known here")
+    best = reached[0]
+    for case in reached[1:]:
+        if compare(case[0], best[0]) > 0:
+            best = case
+    content: Any = best[1]
+    if isinstance(content, dict):
+        raise Failure(content["error"], hint=content.get("hint"))
+    return str(content)

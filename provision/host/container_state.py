@@ -1,0 +1,271 @@
+"""A container's declaration, what `inspect` says of it, and the command line that makes it.
+
+Pure: nothing here asks the engine. docker and podman, and docker's client on podman's socket, say the same
+thing in slightly different words; the differences are settled here.
+
+Keys whose value is None are the engine's or the image's default. They are:
+
+    command   list of words; None: the image's
+    env       name -> value; secrets as "as declared" or "something else"
+    ports     ["127.0.0.1:8000:80/tcp"], host first
+    mounts    ["/data/model:/models:ro"]
+    network, user, ipc, shm_size (bytes), init, gpus ("all" or "0,1"), restart
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any, Iterable, Mapping
+
+from provision.host.resource import State
+
+CREATION = (
+    "image",
+    "command",
+    "env",
+    "ports",
+    "mounts",
+    "network",
+    "user",
+    "ipc",
+    "shm_size",
+    "init",
+    "gpus",
+)
+"""Keys that no engine can change without making the container anew."""
+
+SERVICE_LABEL = "provision.service"
+"""The label that makes a container ours; its value is the service's name."""
+
+OPTIONS_LABEL = "provision.options"
+"""Which of `OPTIONS` the container was made with: `inspect` does not tell them from an engine's defaults."""
+
+GPUS_LABEL = "provision.gpus"
+IPC_LABEL = "provision.ipc"
+# With what the container was made where podman does not tell: CDI devices are not listed, and 4.3 says
+# "shareable" whatever was asked for.
+
+OPTIONS = ("network", "user", "ipc", "shm_size", "init")
+
+ENV_LABEL = "provision.env"
+"""The names of the variables it was made with: engines, images, proxies and GPUs (CDI) bring others."""
+
+EVERYWHERE = ("", "0.0.0.0", "::", None)
+
+SECRET = "as declared"
+
+
+def declared(spec: Mapping[str, Any]) -> State:
+    """Return the declared state of all keys but `image` and `env`."""
+    return {
+        "command": spec.get("command"),
+        "ports": sorted(_port(**port) for port in _published(spec)) or None,
+        "mounts": sorted(_mount(each["source"], each["target"], each["read_only"]) for each in _volumes(spec))
+        or None,
+        "network": spec.get("network"),
+        "user": spec.get("user"),
+        "ipc": spec.get("ipc"),
+        "shm_size": spec.get("shm_size"),
+        "init": True if spec.get("init") else None,
+        "gpus": _gpus(spec.get("gpus")),
+        "restart": spec.get("restart") or "no",
+    }
+
+
+def declared_env(spec: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, str | None] | None:
+    """Return the declared variables, secrets without their values; what is found besides is to be absent."""
+    env: dict[str, str | None] = dict.fromkeys(name for name in sorted(found) if name not in _env(spec))
+    env.update({name: SECRET if name in _secrets(spec) else value for name, value in _env(spec).items()})
+    return env or None
+
+
+def observed(spec: Mapping[str, Any], container: Mapping[str, Any], image: Mapping[str, Any] | None) -> State:
+    """Return the state of a container under the keys of `declared`.
+
+    Args:
+        spec: what is declared, for it decides what counts as a default.
+        container: what `inspect` says.
+        image: what `inspect` says of its image; None when that cannot be found any more.
+    """
+    config, host = container["Config"], container["HostConfig"]
+    labels = config.get("Labels") or {}
+    command = list(config.get("Cmd") or [])
+    default = list(((image or {}).get("Config") or {}).get("Cmd") or [])
+    options = {
+        "network": _network(spec.get("network"), container),
+        "user": config.get("User") or None,
+        "ipc": labels.get(IPC_LABEL) or host.get("IpcMode") or None,
+        "shm_size": host.get("ShmSize"),
+        "init": _has_init(container) or None,
+    }
+    chosen = labels.get(OPTIONS_LABEL, "").split()
+    return {
+        "command": None if spec.get("command") is None and command == default else command,
+        "ports": sorted(_bindings(host.get("PortBindings") or {})) or None,
+        "mounts": sorted(_mounts(container, image)) or None,
+        "gpus": _found_gpus(container, labels),
+        "restart": (host.get("RestartPolicy") or {}).get("Name") or "no",
+        **{key: value if spec.get(key) or key in chosen else None for key, value in options.items()},
+    }
+
+
+def observed_env(spec: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
+    """Return the declared variables as they are found, and those that were declared when it was made.
+
+    A secret's value is only compared; of a variable that is not declared any more only the name is told,
+    since it may have been a secret.
+    """
+    config = container["Config"]
+    actual = dict(line.partition("=")[::2] for line in config.get("Env") or [])
+    wanted, secrets = _env(spec), _secrets(spec)
+    state = dict.fromkeys(((config.get("Labels") or {}).get(ENV_LABEL) or "").split(), "set")
+    for name, value in wanted.items():
+        if name in secrets:
+            state[name] = SECRET if actual.get(name) == value else "something else"
+        elif name in actual:
+            state[name] = actual[name]
+    return state
+
+
+def create_argv(spec: Mapping[str, Any], name: str, env_file: str | None, engine: str) -> list[str]:
+    """Return the engine's arguments that create the container; no value of a variable is among them.
+
+    Args:
+        spec: what is declared.
+        name: of the container.
+        env_file: a file of `NAME=value` lines; None without variables.
+        engine: `docker` or `podman`.
+    """
+    argv = ["create", "--name", name, "--pull", "never"]
+    argv += ["--label", f"{SERVICE_LABEL}={spec['service']}", "--restart", spec.get("restart") or "no"]
+    if env_file:
+        argv += ["--env-file", env_file, "--label", f"{ENV_LABEL}={' '.join(_env(spec))}"]
+    for port in _published(spec):
+        argv += ["--publish", _port(**port, explicit=False)]
+    for volume in _volumes(spec):
+        argv += ["--volume", _volume(volume)]
+    chosen = [key for key in OPTIONS if spec.get(key)]
+    for key in chosen:
+        flag = "--" + key.replace("_", "-")
+        argv += [flag] if spec[key] is True else [flag, str(spec[key])]
+    if chosen:
+        argv += ["--label", f"{OPTIONS_LABEL}={' '.join(chosen)}"]
+    if spec.get("ipc"):
+        argv += ["--label", f"{IPC_LABEL}={spec['ipc']}"]
+    gpus = _gpus(spec.get("gpus"))
+    if gpus is not None:
+        argv += [*_gpu_argv(gpus, engine), "--label", f"{GPUS_LABEL}={gpus}"]
+    return [*argv, spec["image"], *(spec.get("command") or [])]
+
+
+def env_lines(spec: Mapping[str, Any]) -> str:
+    """Return the content of the env file: docker and podman take a value as it stands, to the line's end."""
+    return "".join(f"{name}={value}\n" for name, value in _env(spec).items())
+
+
+# -- the declaration --------------------------------------------------------------------------------------
+
+
+def _env(spec: Mapping[str, Any]) -> dict[str, str]:
+    return spec.get("env") or {}
+
+
+def _secrets(spec: Mapping[str, Any]) -> Iterable[str]:
+    return spec.get("secrets") or ()
+
+
+def _volumes(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return spec.get("volumes") or []
+
+
+def _published(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the ports to publish: a container in the host's network has them without."""
+    return [] if spec.get("network") == "host" else spec.get("ports") or []
+
+
+def _port(address: str | None, port: int, target: int, protocol: str, explicit: bool = True) -> str:
+    everywhere = address in EVERYWHERE
+    at = "*" if everywhere else f"[{address}]" if ":" in str(address) else str(address)
+    return f"{at + ':' if explicit or not everywhere else ''}{port}:{target}/{protocol}"
+
+
+def _mount(source: str, target: str, read_only: bool) -> str:
+    source = posixpath.normpath(source) if source.startswith("/") else source
+    return f"{source}:{posixpath.normpath(target)}{':ro' if read_only else ''}"
+
+
+def _volume(volume: Mapping[str, Any]) -> str:
+    options = [option for option in ("ro" if volume["read_only"] else None, volume.get("label")) if option]
+    return ":".join([volume["source"], volume["target"], *([",".join(options)] if options else [])])
+
+
+def _gpus(gpus: Any) -> str | None:
+    if gpus is None or gpus == []:
+        return None
+    return "all" if gpus == "all" else ",".join(str(index) for index in sorted(gpus))
+
+
+def _gpu_argv(gpus: str, engine: str) -> list[str]:
+    if engine == "docker":
+        # The inner quotes are docker's own: it reads the value as one line of CSV.
+        return ["--gpus", "all" if gpus == "all" else f'"device={gpus}"']
+    return [word for each in gpus.split(",") for word in ("--device", f"nvidia.com/gpu={each}")]
+
+
+# -- what is found ----------------------------------------------------------------------------------------
+
+
+def _bindings(bindings: Mapping[str, Any]) -> list[str]:
+    return [
+        _port(
+            binding.get("HostIp"), int(binding["HostPort"]), int(target.split("/")[0]), target.split("/")[1]
+        )
+        for target, published in bindings.items()
+        for binding in published or []
+        if binding.get("HostPort")
+    ]
+
+
+def _mounts(container: Mapping[str, Any], image: Mapping[str, Any] | None) -> list[str]:
+    """Return the mounts, without those volumes that the image asks for by itself."""
+    own = ((image or {}).get("Config") or {}).get("Volumes") or {}
+    mounts = []
+    for mount in container.get("Mounts") or []:
+        if mount["Type"] == "bind":
+            source = mount["Source"]
+        elif mount["Type"] == "volume":
+            source = mount["Name"]
+            if mount["Destination"] in own and _anonymous(source):
+                continue
+        else:
+            source = mount["Type"]
+        mounts.append(_mount(source, mount["Destination"], not mount.get("RW", True)))
+    return mounts
+
+
+def _anonymous(volume: str) -> bool:
+    return len(volume) == 64 and all(char in "0123456789abcdef" for char in volume)
+
+
+def _network(wanted: str | None, container: Mapping[str, Any]) -> str:
+    mode = container["HostConfig"].get("NetworkMode") or "default"
+    networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    if wanted and wanted in (mode, *networks):
+        return wanted
+    return ", ".join(sorted(networks)) or str(mode)
+
+
+def _has_init(container: Mapping[str, Any]) -> bool:
+    """Whether an init of the engine is PID 1: docker says so in one place, podman in another."""
+    annotations = container["Config"].get("Annotations") or {}
+    return (
+        bool(container["HostConfig"].get("Init")) or annotations.get("io.podman.annotations.init") == "TRUE"
+    )
+
+
+def _found_gpus(container: Mapping[str, Any], labels: Mapping[str, str]) -> str | None:
+    for request in container["HostConfig"].get("DeviceRequests") or []:
+        if "gpu" in [each for group in request.get("Capabilities") or [] for each in group]:
+            ids = request.get("DeviceIDs")
+            return ",".join(sorted(ids)) if ids else "all"
+    return labels.get(GPUS_LABEL)

@@ -1,0 +1,179 @@
+"""The packages in site-packages: where each came from and whether it is whole (PEP 376, PEP 610)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple
+
+from provision.host.versions import normalise
+
+if TYPE_CHECKING:
+    from provision.host.machine import Machine
+
+LEFTOVER = "~"
+"""What pip puts in front of the files of a package it is replacing; after a kill they stay."""
+
+
+class Distribution(NamedTuple):
+    """One installed package, as its metadata says."""
+
+    name: str
+    """Canonical name (PEP 503)."""
+    version: str
+    metadata: str
+    """Path of its `.dist-info` (or `.egg-info`) directory."""
+    damage: str | None
+    """Why it cannot be relied on, or None."""
+    direct_url: dict[str, Any] | None
+    """Where it came from when that was no index (PEP 610)."""
+
+
+def site_packages(environment: str, minor: str | None = None) -> str | None:
+    """Return the directory that an environment's packages are in, or None when it has none.
+
+    Args:
+        environment: the environment's directory.
+        minor: "3.11": of this Python only; None takes the newest there is.
+    """
+    library = os.path.join(environment, "lib")
+    try:
+        found = [name for name in os.listdir(library) if re.fullmatch(r"python3\.\d+", name)]
+    except OSError:
+        return None
+    if minor is not None:
+        found = [name for name in found if name == "python" + minor]
+    for name in sorted(found, key=lambda name: int(name.rpartition(".")[2]), reverse=True):
+        site = os.path.join(library, name, "site-packages")
+        if os.path.isdir(site):
+            return site
+    return None
+
+
+def installed(machine: Machine, environment: str) -> dict[str, str]:
+    """Return canonical name -> version of what the environment at a path has; it may not exist.
+
+    Read once a run, and again when something has been installed or removed since: that shows in the time
+    stamp of `site-packages`.
+    """
+    site = site_packages(environment)
+    if site is None:
+        return {}
+    stamp = os.stat(site).st_mtime_ns
+    return machine.once(("installed", site, stamp), lambda: _versions(site))
+
+
+def _versions(site: str) -> dict[str, str]:
+    return {each.name: each.version for each in read(site) if each.damage is None}
+
+
+def read(site: str) -> list[Distribution]:
+    """Return every distribution in a site-packages directory; one that lies there twice comes twice."""
+    try:
+        names = sorted(os.listdir(site))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        if name.startswith(LEFTOVER):
+            continue
+        if name.endswith(".dist-info"):
+            found.append(_dist_info(os.path.join(site, name)))
+        elif name.endswith(".egg-info"):
+            found.append(_egg_info(os.path.join(site, name)))
+    return found
+
+
+def leftovers(site: str) -> list[str]:
+    """Return the paths that an interrupted pip has left behind in a site-packages directory."""
+    try:
+        return [os.path.join(site, name) for name in os.listdir(site) if name.startswith(LEFTOVER)]
+    except OSError:
+        return []
+
+
+def top_level(distribution: Distribution) -> list[str]:
+    """Return the entries of site-packages that are a distribution's own: `["torch", "torchgen"]`."""
+    own = os.path.basename(distribution.metadata)
+    seen = {}
+    for path, _, _ in _record(distribution):
+        first = path.split("/", 1)[0]
+        if first not in ("", "..", "__pycache__", own):
+            seen[first] = True
+    return list(seen)
+
+
+def damaged_files(distribution: Distribution) -> list[str]:
+    """Return the files of a distribution that are missing or of another size than it was installed with."""
+    site = os.path.dirname(distribution.metadata)
+    wrong = []
+    for path, hashed, size in _record(distribution):
+        if not hashed:
+            continue  # RECORD itself, and compiled files, which come and go
+        try:
+            found = os.stat(os.path.join(site, path)).st_size
+        except OSError:
+            wrong.append(path)
+            continue
+        if size.isdigit() and int(size) != found:
+            wrong.append(path)
+    return wrong
+
+
+def _dist_info(path: str) -> Distribution:
+    stem = os.path.basename(path)[: -len(".dist-info")]
+    name, _, version = stem.partition("-")
+    fields = _headers(os.path.join(path, "METADATA"))
+    damage = None
+    if not fields:
+        damage = "its METADATA is missing"
+    elif not os.path.isfile(os.path.join(path, "RECORD")):
+        damage = "its installation was interrupted"  # pip writes RECORD last
+    direct_url = None
+    try:
+        with open(os.path.join(path, "direct_url.json"), encoding="utf-8") as file:
+            direct_url = json.load(file)
+    except (OSError, ValueError):
+        pass
+    return Distribution(
+        normalise(fields.get("name", name)), fields.get("version", version), path, damage, direct_url
+    )
+
+
+def _egg_info(path: str) -> Distribution:
+    """Read what `setup.py install` leaves: a directory, or one file."""
+    stem = os.path.basename(path)[: -len(".egg-info")]
+    name, _, version = stem.partition("-")
+    fields = _headers(os.path.join(path, "PKG-INFO") if os.path.isdir(path) else path)
+    version = re.sub(r"-py\d.*", "", version)
+    return Distribution(normalise(fields.get("name", name)), fields.get("version", version), path, None, None)
+
+
+def _headers(path: str) -> dict[str, str]:
+    """Return name and version from a metadata file."""
+    fields: dict[str, str] = {}
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                key, colon, value = line.partition(":")
+                if not line.strip() or len(fields) == 2:
+                    break
+                if colon and key.lower() in ("name", "version"):
+                    fields[key.lower()] = value.strip()
+    except OSError:
+        pass
+    return fields
+
+
+def _record(distribution: Distribution) -> Iterator[tuple[str, str, str]]:
+    import csv  # here, as most runs read no list of files
+
+    path = os.path.join(distribution.metadata, "RECORD")
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            for row in csv.reader(file):
+                if row:
+                    yield row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else ""
+    except OSError:
+        return

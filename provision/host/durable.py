@@ -1,0 +1,64 @@
+"""Small files that a crash never leaves half written or forgets."""
+
+from __future__ import annotations
+
+import os
+
+
+def write(path: str, text: str, mode: int = 0o644) -> None:
+    """Replace a file by `text`, so that after a crash either the old or the new one is there, whole.
+
+    An error names the file.
+
+    Args:
+        path: the file; missing parent directories are made.
+        text: its new content, written as UTF-8.
+        mode: its permission bits.
+    """
+    import tempfile  # here, as most runs have nothing to write
+
+    directory = os.path.dirname(path)
+    os.makedirs(directory, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        os.unlink(temporary)
+        if isinstance(error, OSError):
+            # What fails on a full disk is a write, which knows of no name.
+            error.filename = path
+        raise
+    _sync(directory)
+
+
+def read(path: str) -> str | None:
+    """Return a file's text, or None when there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def remove(path: str) -> bool:
+    """Remove a file for good; True when it was there."""
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    _sync(os.path.dirname(path))
+    return True
+
+
+def _sync(directory: str) -> None:
+    """Make the directory's entries durable: a rename is only safe once these are on disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

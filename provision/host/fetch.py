@@ -1,0 +1,226 @@
+"""Downloading a model's files by the hub's own library, inside an environment that has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from typing import Any, Sequence
+
+from provision.host import inside
+from provision.host.hubs import Hub, Listing, RemoteFile
+from provision.host.machine import TAIL, Machine
+from provision.host.paths import mount_point
+from provision.host.resource import Failure
+
+INTERVAL = 0.5
+"""Seconds between two reports of how much has arrived."""
+
+MANY = 200
+"""Up to so many files are asked for by name; beyond, the declared patterns are passed on."""
+
+_WEEK = 7 * 24 * 3600
+
+
+class Interrupted(Failure):
+    """The connection broke: what has arrived is kept, and trying again goes on from there."""
+
+    progress = False
+    """Something had arrived before it broke."""
+
+
+class Download(threading.Thread):
+    """Measures twice a second how much of a download has arrived, while the library works.
+
+    Args:
+        machine: where to tell it.
+        id: the model's resource.
+        directory: where the files arrive.
+        kept: files there that are not part of the download.
+        total: bytes to arrive.
+        text: what to call it.
+    """
+
+    def __init__(
+        self, machine: Machine, id: str, directory: str, kept: set[str], total: int, text: str
+    ) -> None:
+        super().__init__(daemon=True)
+        self.machine = machine
+        self.id = id
+        self.directory = directory
+        self.kept = kept
+        self.total = total
+        self.text = text
+        self._stop_asked = threading.Event()
+
+    def run(self) -> None:
+        """Report until stopped."""
+        while not self._stop_asked.wait(INTERVAL):
+            self._tell()
+
+    def stop(self) -> None:
+        """End, with one last report."""
+        self._stop_asked.set()
+        self.join()
+        self._tell()
+
+    def _tell(self) -> None:
+        done = min(arrived(self.directory, self.kept), self.total)
+        self.machine.progress(self.id, done, self.total, text=self.text)
+
+
+def arrived(directory: str, kept: set[str]) -> int:
+    """Return the bytes on disk below a directory, without certain files: also of those half there."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(parent, name)
+            if os.path.relpath(path, directory) in kept:
+                continue
+            try:
+                status = os.lstat(path)
+            except OSError:
+                continue
+            total += min(status.st_size, status.st_blocks * 512)  # a file may be made at full length, empty
+    return total
+
+
+def fetch(
+    machine: Machine,
+    id: str,
+    hub: Hub,
+    listing: Listing,
+    spec: dict[str, Any],
+    wanted: Sequence[RemoteFile],
+) -> None:
+    """Have the library download files into the model's directory.
+
+    Args:
+        machine: where to run.
+        id: the model's resource, for its output.
+        hub: the kind of hub.
+        listing: the answer that says which endpoint has it.
+        spec: the model's specification.
+        wanted: what is to arrive.
+
+    Raises:
+        Interrupted: the connection broke.
+        Failure: anything else that went wrong, explained.
+    """
+    python = spec.get("python") or "python3"
+    by_name = len(wanted) <= MANY
+    request = {
+        "source": spec["source"],
+        "repo": spec["repo"],
+        "revision": spec["revision"],
+        "path": spec["path"],
+        "allow": [_exactly(file.path) for file in wanted] if by_name else spec.get("allow"),
+        "ignore": None if by_name else spec.get("ignore"),
+        "workers": spec.get("workers") or 4,
+        "endpoint": listing.endpoint,
+    }
+    env = {
+        hub.variable: listing.endpoint,
+        "MODELSCOPE_DOWNLOAD_TOTAL_TIMEOUT": str(_WEEK),  # the library gives up a file after an hour
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "0",
+        "TQDM_DISABLE": "1",
+    }
+    if spec.get("token"):
+        env["PROVISION_HUB_TOKEN"] = env["MODELSCOPE_API_TOKEN"] = env["HF_TOKEN"] = spec["token"]
+    lines: list[str] = []
+    report: list[dict[str, Any]] = []
+
+    def on_line(line: str) -> None:
+        if line.startswith(inside.MARK):
+            report.append(json.loads(line[len(inside.MARK) :]))
+        elif line.strip() and not re.search(r"\d+%\|", line):
+            lines.append(line)
+            machine.output(id, line)
+
+    ended = machine.run(
+        [python, "-I", inside.__file__, "download"],
+        input=json.dumps(request),
+        env=env,
+        on_line=on_line,
+        check=False,
+    )
+    if ended.code == 0:
+        return
+    if not report:
+        why = f"signal {-ended.code}" if ended.code < 0 else f"exit {ended.code}"
+        last = f": {lines[-1].strip()}" if lines else ""
+        raise Failure(f"{python} could not download {spec['repo']} ({why}){last}", log=lines[-TAIL:])
+    raise explain(report[0], hub, listing.endpoint, spec, lines)
+
+
+def _exactly(path: str) -> str:
+    """Return a pattern for one file; ModelScope's library splits patterns at commas."""
+    return re.sub(r"([*?\[])", r"[\1]", path).replace(",", "?")
+
+
+_BROKEN = re.compile(
+    r"Network|Connect|Timeout|TimedOut|ChunkedEncoding|Protocol|IncompleteRead|IncompleteBody|ReadError|SSLError"
+)
+_DAMAGED = re.compile(r"Integrity|SizeMismatch|CorruptedCache")
+
+
+def explain(
+    report: dict[str, Any], hub: Hub, endpoint: str, spec: dict[str, Any], lines: Sequence[str]
+) -> Failure:
+    """Return the failure that the exceptions of a download mean.
+
+    Args:
+        report: what `inside.report` printed.
+        hub: the kind of hub.
+        endpoint: its address.
+        spec: the model's specification.
+        lines: what the library printed.
+    """
+    chain = report["chain"]
+    log = [*lines[-TAIL:], *(f"{error['class']}: {error['text']}" for error in chain)]
+    environment = os.path.dirname(os.path.dirname(spec.get("python") or "")) or "python3"
+    repo = spec["repo"]
+    if report["kind"] == "import":
+        text = chain[0]["text"]
+        if f"'{hub.library}'" in text:
+            return Failure(
+                f"{environment} has no {hub.library}, which downloads this model",
+                hint=f"add {hub.library} to the packages of that environment",
+            )
+        return Failure(f"{hub.library} in {environment} does not import: {text}", log=log)
+    if report["kind"] == "old":
+        return Failure(
+            f"the {hub.library} in {environment} is too old: {chain[0]['text']}",
+            hint=f"let that environment have a newer {hub.library}",
+        )
+    if any(error["errno"] == 28 or "No space left" in error["text"] for error in chain):
+        return Failure(
+            f"the disk is full: {mount_point(spec['path'])}", hint="free some space there", log=log
+        )
+    refused = next((error["status"] for error in chain if error["status"] in (401, 403)), None)
+    if refused:
+        return Failure(
+            f"{hub.title} at {endpoint} refused access to {repo} (HTTP {refused})",
+            hint="the token is not valid for this model"
+            if spec.get("token")
+            else "a private or gated model needs a token",
+            log=log,
+        )
+    if any(_DAMAGED.search(error["class"]) for error in chain):
+        worst = next(error for error in chain if _DAMAGED.search(error["class"]))
+        return Failure(
+            f"a file of {repo} arrived damaged, again and again: {worst['text']}",
+            hint=f"the hub or a proxy on the way gives a wrong file; try another endpoint ({hub.variable})",
+            log=log,
+        )
+    if any(_BROKEN.search(error["class"]) for error in chain):
+        return Interrupted(
+            f"the connection to {hub.title} at {endpoint} broke while {repo} was downloaded",
+            hint="apply again: it goes on where it stopped",
+            log=log,
+        )
+    last = chain[0]
+    return Failure(f"{hub.library} could not download {repo}: {last['class']}: {last['text']}", log=log)

@@ -1,0 +1,108 @@
+"""Asking a hub a question over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any, Mapping
+
+from provision.host.resource import Failure
+
+
+class Refused(Exception):
+    """The hub answered, but not with what was asked for.
+
+    Args:
+        status: the HTTP status.
+        code: the hub's own name for the error, when it gives one.
+    """
+
+    def __init__(self, status: int, code: str | None) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.code = code
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Keeps the token on a redirect within the hub, and only there."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        new = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if (
+            new is not None
+            and urllib.parse.urlsplit(new.full_url)[:2] == urllib.parse.urlsplit(req.full_url)[:2]
+        ):
+            new.unredirected_hdrs.update(req.unredirected_hdrs)
+        return new
+
+
+def endpoint(declared: str | None, variable: str, default: str) -> str:
+    """Return the address of a hub: the declared one, the host's own setting, or the public one."""
+    found = (declared or os.environ.get(variable) or default).strip().rstrip("/")
+    return found if "://" in found else "https://" + found
+
+
+def get(url: str, headers: Mapping[str, str], timeout: float) -> tuple[Any, Mapping[str, str]]:
+    """Return the JSON at a URL, and the headers it came with.
+
+    Args:
+        url: what to get.
+        headers: sent to this host only, never along a redirect to another one.
+        timeout: seconds without an answer.
+
+    Raises:
+        Refused: the hub answered with an error.
+        OSError: it could not be reached, or its answer is no JSON; `str` of it is fit for a person.
+    """
+    request = urllib.request.Request(url, headers={"User-Agent": "provision", "Accept": "application/json"})
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)
+    try:
+        with urllib.request.build_opener(_Redirects).open(request, timeout=timeout) as answer:
+            return json.loads(answer.read()), answer.headers
+    except urllib.error.HTTPError as error:
+        raise Refused(error.code, error.headers.get("X-Error-Code")) from None
+    except urllib.error.URLError as error:
+        raise OSError(_cause(error.reason)) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise OSError(_cause(error)) from None
+    except ValueError:
+        raise OSError("its answer is not JSON, so it is no model hub") from None
+
+
+def _cause(error: object) -> str:
+    if isinstance(error, (socket.timeout, TimeoutError)):
+        return "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be resolved"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its TLS certificate was not accepted ({error.verify_message})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def unreachable(title: str, address: str, variable: str, why: object) -> Failure:
+    """Return the failure that says that a hub does not answer."""
+    return Failure(
+        f"{title} at {address} cannot be reached: {why}",
+        hint=f"check the host's network and proxy, or set endpoint to a mirror it can reach ({variable})",
+    )
+
+
+def refused(title: str, address: str, repo: str, error: Refused, token: str | None) -> Failure:
+    """Return the failure that says why a hub does not give a model."""
+    if error.status in (401, 403):
+        return Failure(
+            f"{title} at {address} refused access to {repo} (HTTP {error.status})",
+            hint="the token is not valid for this model"
+            if token
+            else "a private or gated model needs a token",
+        )
+    return Failure(f"{title} at {address} answered HTTP {error.status} for {repo}", hint="try again later")

@@ -1,0 +1,166 @@
+"""Runs inside a Python environment, not on the host side: pip, or a model's download, tied to its parent.
+
+    <environment>/bin/python -I inside.py pip install ...
+    <environment>/bin/python -I inside.py download  < request.json
+
+What it writes can be read by every user, whatever the login's umask, and it ends when the process that
+started it has gone, so that no download is left running that nobody watches.
+"""
+
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Optional
+
+MARK = "provision-download:"
+"""Starts the one line of a download's output that is meant for the host side."""
+
+STEP = 1 << 20
+"""Bytes that are written at a time."""
+
+
+def main() -> None:
+    """Do what the first argument says."""
+    os.umask(0o022)
+    follow_parent()
+    what = sys.argv[1]
+    if what == "pip":
+        import runpy
+
+        sys.argv = ["pip", *sys.argv[2:]]
+        runpy.run_module("pip", run_name="__main__", alter_sys=True)
+    elif what == "download":
+        sys.exit(download(json.load(sys.stdin)))
+
+
+def follow_parent() -> None:
+    """End with the parent, even when that is killed."""
+    import ctypes  # here, as the host side imports this module for what it says, not for what it does
+
+    parent = os.getppid()
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    except (OSError, AttributeError):
+        pass
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def download(request: Dict[str, Any]) -> int:
+    """Fetch files of a model by the hub's own library; print how it ended."""
+    from inspect import signature
+
+    try:
+        if request["source"] == "modelscope":
+            from modelscope.hub.snapshot_download import snapshot_download  # type: ignore[import-not-found]
+        else:
+            from huggingface_hub import constants, snapshot_download  # type: ignore[import-not-found]
+
+            # In its steps of 10 MB a slow line shows no progress for long, and a cut loses more.
+            if hasattr(constants, "DOWNLOAD_CHUNK_SIZE"):
+                constants.DOWNLOAD_CHUNK_SIZE = STEP
+            resume_huggingface()
+    except ImportError as error:
+        return report(error, kind="import")
+    wanted = {
+        "revision": request["revision"],
+        "local_dir": request["path"],
+        "allow_patterns": request["allow"] or None,
+        "ignore_patterns": request["ignore"] or None,
+        "max_workers": request["workers"],
+        "endpoint": request["endpoint"],
+        "token": os.environ.get("PROVISION_HUB_TOKEN"),
+    }
+    known = signature(snapshot_download).parameters
+    older = {"allow_patterns": "allow_file_pattern", "ignore_patterns": "ignore_file_pattern"}
+    given = {}
+    for name, value in wanted.items():
+        name = name if name in known else older.get(name, name)
+        if name in known and value is not None:
+            given[name] = value
+    if "local_dir" not in known:
+        return report(RuntimeError("it cannot download into a directory of our choice"), kind="old")
+    try:
+        snapshot_download(request["repo"], **given)
+    except BaseException as error:
+        return report(error)
+    return 0
+
+
+def resume_huggingface() -> None:
+    """Let huggingface_hub go on with what an earlier process has left of a file.
+
+    Newer releases download into a file that is each process's own, and start anew, because two processes
+    might share a directory whose locks do not work. Here one process at a time downloads, and every hash is
+    checked afterwards, so the rest of the file is enough. A library that is built differently is left alone.
+    """
+    from inspect import signature
+
+    from huggingface_hub import file_download
+
+    original = getattr(file_download, "http_get", None)
+    if original is None or "resume_size" not in signature(original).parameters:
+        return
+
+    def http_get(url: str, temp_file: Any, **options: Any) -> Any:
+        own = re.fullmatch(r"(.*)\.[0-9a-f]{8}\.incomplete", temp_file.name)
+        if own is None or options.get("resume_size"):
+            return original(url, temp_file, **options)
+        for other in sorted(glob.glob(glob.escape(own.group(1)) + ".*.incomplete"), key=os.path.getsize):
+            if other != temp_file.name:
+                if os.path.getsize(other) <= (options.get("expected_size") or 0):
+                    with open(other, "rb") as arrived:
+                        temp_file.seek(0)
+                        shutil.copyfileobj(arrived, temp_file, STEP)
+                        options["resume_size"] = temp_file.tell()
+                os.unlink(other)
+        try:
+            return original(url, temp_file, **options)
+        except BaseException:
+            temp_file.flush()
+            os.link(temp_file.name, own.group(1) + ".00000000.incomplete")  # the library deletes its own
+            raise
+
+    file_download.http_get = http_get
+
+
+def report(error: BaseException, kind: Optional[str] = None) -> int:
+    """Print an error for the host side to explain, with the exceptions that led to it."""
+    chain: List[Dict[str, Any]] = []
+    seen = set()
+    waiting: List[Optional[BaseException]] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        response = getattr(current, "response", None)
+        chain.append(
+            {
+                "class": type(current).__name__,
+                "text": str(current),
+                "errno": getattr(current, "errno", None),
+                "status": getattr(current, "status_code", None) or getattr(response, "status_code", None),
+            }
+        )
+        failed = getattr(current, "failed_files", None)
+        if isinstance(failed, dict):
+            waiting.extend(failed.values())
+        waiting.extend([current.__cause__, current.__context__])
+    print("\n" + MARK + json.dumps({"kind": kind, "chain": chain}), flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The Pythons of a host: finding one by name, and what an environment's own is worth."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from typing import NamedTuple
+
+from provision.host.machine import Machine
+from provision.host.resource import Failure
+
+DEFAULT = "python3"
+
+# Every look at an environment asks, so it imports next to nothing (`os` and `json` would double the time).
+_ASK = (
+    "import sys; from importlib.machinery import PathFinder as f; "
+    "print('%d.%d.%d' % sys.version_info[:3]); "
+    "print(int(all(map(f.find_spec, ('venv', 'ensurepip'))))); "
+    "print(getattr(sys, '_base_executable', None) or sys.executable)"
+)
+
+
+class Interpreter(NamedTuple):
+    """A Python that can be started."""
+
+    path: str
+    version: str
+    """"3.12.3"."""
+    base: str
+    """The file behind links, wrappers and environments."""
+    makes_environments: bool
+    """It has venv and ensurepip, which Debian ships in a package of their own."""
+
+    @property
+    def minor(self) -> str:
+        """Return "3.12": what an environment's packages are installed for."""
+        return ".".join(self.version.split(".")[:2])
+
+
+def find(machine: Machine, name: str) -> Interpreter | None:
+    """Return the Python that a name on PATH or an absolute path means, or None when there is none."""
+    path = name if os.path.isabs(name) else shutil.which(name)
+    if path is None or not os.access(path, os.X_OK) or os.path.isdir(path):
+        return None
+    return ask(machine, path)
+
+
+def ask(machine: Machine, path: str) -> Interpreter | None:
+    """Start a Python to ask what it is; None when it does not start."""
+    try:
+        ended = machine.run([path, "-I", "-S", "-c", _ASK], check=False, timeout=30)
+        version, whole, base = ended.out.splitlines()
+        return Interpreter(path, version, os.path.realpath(base), whole == "1")
+    except (Failure, ValueError):
+        return None
+
+
+def satisfies(machine: Machine, wanted: str, found: Interpreter) -> bool:
+    """Tell whether an environment's Python is the one that is asked for.
+
+    A name with a version ("python3.12") asks for that version, wherever it is; any other name or path asks
+    for that very file.
+    """
+    named = re.fullmatch(r"python(\d+(?:\.\d+)*)", wanted)
+    if named:
+        return (found.version + ".").startswith(named.group(1) + ".")
+    other = find(machine, wanted)
+    return other is not None and other.base == found.base
+
+
+def require(machine: Machine, name: str) -> Interpreter:
+    """Return the Python of this name, able to make environments.
+
+    Raises:
+        Failure: there is none, or it has no venv; the hint names the package to install.
+    """
+    found = find(machine, name)
+    named = os.path.basename(name)
+    if found is None:
+        if os.path.isabs(name) and os.path.exists(name):
+            raise Failure(f"{name}: this is not a Python that starts")
+        hint = "set python to one that is there"
+        if os.path.exists("/etc/debian_version") and re.fullmatch(r"python3(\.\d+)?", named):
+            hint = f"add {named}-venv to packages, or set python to one that is there"
+        raise Failure(f"{name}: no such Python on this host", hint=hint)
+    if not found.makes_environments:
+        hint = "install the venv and ensurepip modules of this Python"
+        if found.base.startswith("/usr/bin/") and os.path.exists("/etc/debian_version"):
+            hint = f"add python{found.minor}-venv to packages"
+        raise Failure(
+            f"{name} (Python {found.version}) cannot make environments: ensurepip is missing",
+            hint=hint,
+        )
+    return found

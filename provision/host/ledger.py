@@ -1,0 +1,97 @@
+"""What provision has put on this host, so that it can say what was left behind and take away just that."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import Any, Dict, Iterable
+
+from provision.host import durable
+
+Entry = Dict[str, Any]
+
+REMOVAL_ORDER = (
+    *("probe", "unit", "process", "container"),
+    *("command", "file", "tree", "model", "environment", "directory"),
+    *("user", "group", "apt"),
+)
+
+
+class Ledger:
+    """One entry for each resource that was converged here.
+
+    It holds the type, what `remove` needs, the playbooks that want it, and whether we made it or found it.
+    """
+
+    def __init__(self, state: str) -> None:
+        self._path = os.path.join(state, "ledger.json")
+        self._lock = threading.Lock()
+        self.entries: dict[str, Entry] = {}
+        text = durable.read(self._path)
+        if text is not None:
+            self.entries = json.loads(text)["resources"]
+        self._saved = json.dumps(self.entries, sort_keys=True)
+
+    def record(self, id: str, entry: Entry) -> None:
+        """Remember a converged resource. Once made by us, it stays made by us."""
+        with self._lock:
+            before = self.entries.get(id, {})
+            playbooks = sorted({*entry["playbooks"], *before.get("playbooks", [])})
+            created = bool(entry["created"] or before.get("created"))
+            self.entries[id] = {**entry, "playbooks": playbooks, "created": created}
+
+    def knows(self, id: str, playbooks: Iterable[str]) -> bool:
+        """Whether the resource is recorded for all of `playbooks`."""
+        return id in self.entries and set(playbooks) <= set(self.entries[id]["playbooks"])
+
+    def release(self, id: str, playbooks: Iterable[str] | None) -> None:
+        """Note that `playbooks` (None: all) no longer want a resource; strike it out when nobody does."""
+        with self._lock:
+            entry = self.entries[id]
+            left = (
+                []
+                if playbooks is None
+                else [name for name in entry["playbooks"] if name not in set(playbooks)]
+            )
+            if left:
+                self.entries[id] = {**entry, "playbooks": left}
+            else:
+                del self.entries[id]
+
+    def orphans(self, playbooks: Iterable[str], declared: Iterable[str]) -> dict[str, Entry]:
+        """Return what `playbooks` put here and no longer declare, and no other playbook wants."""
+        names, ids = set(playbooks), set(declared)
+        return {
+            id: entry
+            for id, entry in self.entries.items()
+            if entry["playbooks"] and names >= set(entry["playbooks"]) and id not in ids
+        }
+
+    def leave_to_others(self, playbooks: Iterable[str], declared: Iterable[str]) -> None:
+        """Note that `playbooks` no longer want what they do not declare, where another playbook does."""
+        names, ids = set(playbooks), set(declared)
+        for id, entry in list(self.entries.items()):
+            wanting = set(entry["playbooks"])
+            if id not in ids and wanting & names and wanting - names:
+                self.release(id, names)
+
+    def save(self) -> None:
+        """Write the ledger when it has changed."""
+        with self._lock:
+            now = json.dumps(self.entries, sort_keys=True)
+            if now != self._saved:
+                book = {"version": 1, "resources": self.entries}
+                durable.write(self._path, json.dumps(book, indent=1, sort_keys=True) + "\n", mode=0o600)
+                self._saved = now
+
+
+def removal_order(entries: dict[str, Entry]) -> list[str]:
+    """Return the ids so that nothing is removed before what stands on it; deep paths come first."""
+
+    def key(id: str) -> Any:
+        type = entries[id]["type"]
+        rank = REMOVAL_ORDER.index(type) if type in REMOVAL_ORDER else len(REMOVAL_ORDER)
+        return rank, -id.count("/"), id
+
+    return sorted(entries, key=key)

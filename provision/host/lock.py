@@ -1,0 +1,89 @@
+"""One run at a time on a host."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from types import TracebackType
+
+from provision.host.machine import Machine
+from provision.host.resource import Failure
+
+
+def lock_path(state: str) -> str:
+    """Return the lock for a state directory; outside of it, as a refused plan must leave no trace there."""
+    name = f"provision-{hashlib.sha256(state.encode()).hexdigest()[:16]}.lock"
+    if os.geteuid() == 0 and os.path.isdir("/run"):
+        return os.path.join("/run", name)
+    runtime = f"/run/user/{os.geteuid()}"
+    if os.path.isdir(runtime):
+        return os.path.join(runtime, name)
+    import tempfile  # here, as hardly any host comes to this
+
+    return os.path.join(tempfile.gettempdir(), f"{os.geteuid()}-{name}")
+
+
+class RunLock:
+    """Held while a run changes the host. The kernel lets go of it when the process ends, however it ends.
+
+    Args:
+        machine: whose state directory holds the lock.
+        who: shown to whoever has to wait.
+        timeout: seconds to wait for another run before giving up.
+    """
+
+    def __init__(self, machine: Machine, who: str, timeout: float = 600.0) -> None:
+        self._machine = machine
+        self._who = who
+        self._timeout = timeout
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        path = lock_path(self._machine.state)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        since = time.monotonic()
+        told = -10.0
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waited = time.monotonic() - since
+                holder = self._holder()
+                if waited > self._timeout:
+                    raise Failure(
+                        f"another run still holds this host: {holder}",
+                        hint="wait for it, or end it if nobody watches it any more",
+                    ) from None
+                if waited - told >= 5:
+                    told = waited
+                    self._machine.waiting("", f"another run on this host: {holder}", waited)
+                self._machine.sleep(0.2)
+        self._sign()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
+
+    def _sign(self) -> None:
+        """Say who holds the lock; on a full disk it holds unsigned."""
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, json.dumps({"who": self._who, "pid": os.getpid(), "since": now}).encode(), 0)
+        except OSError:
+            pass
+
+    def _holder(self) -> str:
+        try:
+            holder = json.loads(os.pread(self._fd, 4096, 0))
+            return "{who}, pid {pid}, since {since}".format(**holder)
+        except (ValueError, KeyError):
+            return "unknown"

@@ -1,0 +1,143 @@
+"""What services print: the journal of a unit, or the log of a start script."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, BinaryIO, Callable
+
+from provision.host import containers, supervision
+from provision.host.machine import Machine
+from provision.host.resource import Failure
+
+LINES = 100
+"""Lines that are shown when nobody says how many."""
+
+POLL = 0.25
+"""Seconds between two looks at a log that is followed."""
+
+
+def logs(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out the verb `logs`: send a `line` event for each line.
+
+    Options: `lines`, how many of the last; `follow`, go on until the controller is gone.
+    """
+    options = request["options"]
+    lines = int(options["lines"]) if options.get("lines") is not None else LINES
+    services = request["services"]
+    if not options.get("follow"):
+        for service in services:
+            _print(machine, service, lines)
+        return {"ok": True}
+    followers = [
+        threading.Thread(target=_follow, args=(machine, service, lines), name="follow")
+        for service in services
+    ]
+    for follower in followers:
+        follower.start()
+    for follower in followers:
+        follower.join()
+    return {"ok": True}
+
+
+def _say(machine: Machine, service: dict[str, Any]) -> Callable[[str], None]:
+    name = service["name"]
+    return lambda text: machine.emit({"event": "line", "service": name, "text": text})
+
+
+def _print(machine: Machine, service: dict[str, Any], lines: int) -> None:
+    say = _say(machine, service)
+    if service.get("unit") or service.get("container"):
+        found = supervision.tail(machine, service, lines)
+    else:
+        found = supervision.last_lines(service.get("log") or "", lines)
+    for line in found:
+        say(line)
+    if not found and lines > 0:
+        machine.emit({"event": "note", "text": _nothing(machine, service)})
+
+
+def _nothing(machine: Machine, service: dict[str, Any]) -> str:
+    if service.get("unit") and not machine.root:
+        return (
+            f"the journal shows nothing of {service['name']}: this user may not read it "
+            "(set `become: true` on the host, or add the user to the group systemd-journal)"
+        )
+    return f"{service['name']} has printed nothing"
+
+
+def _follow(machine: Machine, service: dict[str, Any], lines: int) -> None:
+    try:
+        if service.get("unit"):
+            argv = [
+                "journalctl",
+                "--no-pager",
+                "-q",
+                "-o",
+                "cat",
+                "-f",
+                "-n",
+                str(lines),
+                "-u",
+                service["unit"],
+            ]
+            machine.run(argv, on_line=_say(machine, service))
+        elif service.get("container"):
+            engine = containers.require(service.get("engine"))
+            machine.run(
+                [engine, "logs", "--follow", "--tail", str(lines), service["container"]],
+                on_line=_say(machine, service),
+            )
+        else:
+            follow_file(machine, service.get("log") or "", lines, _say(machine, service))
+    except Failure as failure:
+        if not machine.cancelled.is_set():
+            machine.emit({"event": "note", "text": f"{service['name']}: {failure.message}"})
+
+
+def follow_file(machine: Machine, path: str, lines: int, say: Callable[[str], None]) -> None:
+    """Print the last lines of a file and then whatever is added, until the run is cancelled.
+
+    A file that is not there yet is waited for; one that is put aside or cut short is read anew.
+    """
+    file = _open(path)
+    rest = b""
+    if file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - supervision.READ))
+        *whole, rest = file.read().split(b"\n")
+        for line in whole[-lines:] if lines else []:
+            say(line.decode("utf-8", "replace"))
+    while not machine.cancelled.wait(POLL):
+        if file:
+            rest = _drain(file, rest, say)
+            if not _replaced(file, path):
+                continue
+            file.close()
+            rest = b""
+        file = _open(path)
+    if file:
+        file.close()
+
+
+def _open(path: str) -> BinaryIO | None:
+    try:
+        return open(path, "rb")
+    except OSError:
+        return None
+
+
+def _replaced(file: BinaryIO, path: str) -> bool:
+    here = os.fstat(file.fileno())
+    try:
+        there = os.stat(path)
+    except OSError:
+        return False
+    return (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino) or there.st_size < file.tell()
+
+
+def _drain(file: BinaryIO, rest: bytes, say: Callable[[str], None]) -> bytes:
+    """Say every whole line that has come; return the beginning of the next."""
+    *whole, rest = (rest + file.read()).split(b"\n")
+    for line in whole:
+        say(line.decode("utf-8", "replace"))
+    return rest

@@ -1,0 +1,105 @@
+"""Where a request arrives on the host and its events leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import sys
+import time
+from typing import Any, Callable, Dict
+
+from provision.host import causes
+from provision.host.channel import Channel
+from provision.host.machine import Machine
+from provision.host.resource import Failure
+
+Request = Dict[str, Any]
+
+
+def _verb(name: str) -> Callable[[Machine, Request], dict[str, Any]]:
+    if name in ("inspect", "apply"):
+        from provision.host.runner import converge
+
+        return converge
+    if name == "verify":
+        from provision.host.verify import verify
+
+        return verify
+    if name == "status":
+        from provision.host.status import status
+
+        return status
+    if name == "logs":
+        from provision.host.logs import logs
+
+        return logs
+    if name == "remove":
+        from provision.host.removal import remove
+
+        return remove
+    raise Failure(f"this host side does not know the verb {name!r}")
+
+
+def facts() -> dict[str, Any]:
+    """Return what a person wants to know of the host at a glance; cheap to read."""
+    release: dict[str, str] = {}
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            for line in file:
+                key, _, value = line.strip().partition("=")
+                release[key] = value.strip('"')
+    except OSError:
+        pass
+    kernel = os.uname()
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "hostname": kernel.nodename,
+        "os": release.get("PRETTY_NAME", kernel.sysname),
+        "arch": kernel.machine,
+        "cpus": os.cpu_count(),
+        "memory": pages,
+    }
+
+
+def main(request: bytes) -> int:
+    """Carry out one request and return the process's exit code.
+
+    Standard output becomes the event line and nothing else can write to it; standard input is watched,
+    because its end means that the controller has gone.
+    """
+    os.umask(0o022)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    started = time.monotonic()
+    order: Request = json.loads(request.decode("utf-8"))
+    options = order.setdefault("options", {})
+    machine: Machine
+    channel = Channel(out, on_lost=lambda: machine.cancel())
+    machine = Machine(channel.emit, order["state"], deep=bool(options.get("deep")))
+    channel.heartbeat()
+    channel.watch(0)
+    channel.emit(
+        {
+            "event": "hello",
+            "python": "{}.{}.{}".format(*sys.version_info),
+            "pid": os.getpid(),
+            "user": pwd.getpwuid(os.geteuid()).pw_name,
+            "root": machine.root,
+            "facts": facts(),
+        }
+    )
+    try:
+        summary = _verb(order["verb"])(machine, order)
+    except Exception as error:
+        failure = causes.explain(error)
+        channel.emit({"event": "error", "message": failure.message, "hint": failure.hint, "log": failure.log})
+        summary = {"ok": False}
+    channel.emit({"event": "done", "seconds": round(time.monotonic() - started, 3), **summary})
+    out.flush()
+    # Threads may still wait in a cancelled command; what matters has been written and said.
+    os._exit(0 if summary.get("ok") else 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.stdin.buffer.read()))

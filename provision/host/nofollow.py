@@ -1,0 +1,120 @@
+"""Reaching a path without being led astray by symbolic links that somebody else has placed.
+
+Root writes below directories that others may write to (`/tmp`, a home). There a link, placed before or
+between two of our steps, could turn a harmless path into `/etc/shadow`. So a path is walked here component
+by component through directory descriptors, and root follows only links that root has made.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from provision.host.resource import Failure
+
+_MAX_LINKS = 40
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_parent(path: str, create: bool = False) -> tuple[int, str]:
+    """Return a descriptor of the directory that holds `path`, and the last component of `path`.
+
+    The descriptor is good for `dir_fd` arguments only (`O_PATH`); the caller closes it.
+
+    Args:
+        path: an absolute path.
+        create: make missing directories on the way, with mode 0755.
+
+    Raises:
+        OSError: a component is missing, not a directory, or may not be searched.
+        Failure: a link on the way is not to be trusted, or the path is not absolute.
+    """
+    directory, name = os.path.split(os.path.normpath(path))
+    return open_directory(directory, create), name
+
+
+def open_directory(path: str, create: bool = False) -> int:
+    """Return an `O_PATH` descriptor of a directory; arguments and errors as for `open_parent`."""
+    if not path.startswith("/"):
+        raise Failure(f"{path}: not an absolute path")
+    todo = _components(path)
+    links = 0
+    here = _root()
+    try:
+        while todo:
+            name = todo.pop(0)
+            there = _step(here, name, path, create)
+            found = os.fstat(there)
+            if stat.S_ISLNK(found.st_mode):
+                target = os.readlink("", dir_fd=there)
+                os.close(there)
+                links += 1
+                if links > _MAX_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                _trust(found, path, target)
+                todo = _components(target) + todo
+                if target.startswith("/"):
+                    os.close(here)
+                    here = _root()
+                continue
+            os.close(here)
+            here = there
+            if not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    except BaseException:
+        os.close(here)
+        raise
+    return here
+
+
+def make_directory(parent: int, name: str, mode: int) -> None:
+    """Make a directory with exactly `mode`, whatever the umask; one that is there by now stays as it is."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        return
+    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.fchmod(made, mode)
+    finally:
+        os.close(made)
+
+
+def sync_directory(directory: int) -> None:
+    """Make the entries of an `O_PATH` directory durable."""
+    try:
+        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    except PermissionError:
+        return  # a directory that one may write to but not read cannot be synced
+    try:
+        os.fsync(readable)
+    finally:
+        os.close(readable)
+
+
+def _step(here: int, name: str, path: str, create: bool) -> int:
+    try:
+        return os.open(name, _LOOK, dir_fd=here)
+    except FileNotFoundError:
+        if not create:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+    make_directory(here, name, 0o755)
+    return os.open(name, _LOOK, dir_fd=here)
+
+
+def _trust(link: os.stat_result, path: str, target: str) -> None:
+    """Let root follow only links made by root: whoever else made one has no business steering root."""
+    if os.geteuid() == 0 and link.st_uid != 0:
+        raise Failure(
+            f"{path} leads through a symbolic link to {target} which user id {link.st_uid} has made",
+            hint=f"root follows only links of its own: declare the path that is meant, below {target}",
+        )
+
+
+def _root() -> int:
+    return os.open("/", _LOOK | os.O_DIRECTORY)
+
+
+def _components(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]

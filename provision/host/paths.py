@@ -1,0 +1,65 @@
+"""Small things that several resource types do to paths."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+
+def make_directories(path: str) -> list[str]:
+    """Make a directory and what it stands in, each readable by every user whatever the login's umask.
+
+    Returns what had to be made, the outermost first.
+    """
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for directory in reversed(missing):
+        os.mkdir(directory)
+        os.chmod(directory, 0o755)
+    return missing[::-1]
+
+
+def delete(path: str) -> None:
+    """Delete a file, a link or a whole directory; it may be gone already."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+        return
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def existing(path: str) -> str:
+    """Return the path itself, or the nearest directory above it that exists."""
+    path = os.path.abspath(path)
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def free_bytes(path: str) -> int:
+    """Return how many bytes can still be written below a path that need not exist yet."""
+    found = os.statvfs(existing(path))
+    return (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
+
+
+def mount_point(path: str) -> str:
+    """Return the mount point that a path lies on: what a person calls "the disk"."""
+    path = os.path.realpath(existing(path))
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def human(size: float) -> str:
+    """Return a number of bytes as people write it: 936291369 -> "936 MB"."""
+    if size < 1000:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.5 or unit == "GB":
+            break
+    return f"{size:.1f} {unit}" if unit == "GB" else f"{size:.0f} {unit}"

@@ -1,0 +1,264 @@
+"""Running pip in an environment, and saying in one sentence why it failed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+
+from provision.host import inside
+from provision.host.machine import TAIL, Machine
+from provision.host.resource import Failure
+
+TEMPORARY = ".provision-tmp"
+"""Where pip unpacks, inside the environment: `/tmp` is often too small for what it downloads."""
+
+_NOISE = re.compile(
+    r"^(Requirement already satisfied: |WARNING: Location .* is ignored|\[notice\]|\s*$|\s*[━╸╺]+ )"
+)
+_OUR_FILE = re.compile(r" ?\(from -r \S+ \(line \d+\)\)|->-r \S+ \(line \d+\)")
+
+
+class Options(NamedTuple):
+    """Where packages come from, in addition to the host's own pip configuration."""
+
+    index_url: str | None = None
+    extra_index_urls: Sequence[str] = ()
+    find_links: Sequence[str] = ()
+    constraints: Sequence[str] = ()
+    """Files or URLs of constraints, or constraints themselves ("numpy<2")."""
+
+
+def is_location(constraint: str) -> bool:
+    """Tell a constraints file (a path or URL) from a constraint ("numpy<2")."""
+    return constraint.startswith(("/", "file:", "http://", "https://"))
+
+
+class Unchanged(Failure):
+    """pip gave up before it had changed anything."""
+
+
+class Pip:
+    """The pip of one environment.
+
+    Args:
+        machine: what to run it on.
+        id: the resource whose progress and output this is.
+        environment: the environment's directory.
+        options: where packages come from.
+    """
+
+    def __init__(self, machine: Machine, id: str, environment: str, options: Options) -> None:
+        self.machine = machine
+        self.id = id
+        self.environment = environment
+        self.options = options
+
+    def install(self, requirements: Iterable[str], *, raw_progress: bool, dependencies: bool = True) -> None:
+        """Install requirements as pip writes them ("vllm==0.33.0", "-e /src/x").
+
+        Args:
+            requirements: lines of a requirements file.
+            raw_progress: this pip (24.1 and later) can print the bytes it has downloaded.
+            dependencies: install what they need, too.
+
+        Raises:
+            Failure: pip failed; one sentence says why, and a hint what to change.
+        """
+        import tempfile
+
+        directory = tempfile.mkdtemp(prefix="provision-pip-")  # 0700: an index URL may hold a password
+        try:
+            listing = os.path.join(directory, "requirements.txt")
+            with open(listing, "w", encoding="utf-8") as file:
+                file.write("\n".join([*self._lines(directory), *requirements]) + "\n")
+            arguments = ["install", "--no-user", "-r", listing]
+            if raw_progress:
+                arguments += ["--progress-bar", "raw"]
+            if not dependencies:
+                arguments.append("--no-deps")
+            self._run(arguments)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def uninstall(self, names: Sequence[str]) -> None:
+        """Take packages out."""
+        self._run(["uninstall", "--yes", *names])
+
+    def _lines(self, directory: str) -> list[str]:
+        """Return the options as lines of a requirements file: the command line is seen by every user."""
+        lines = ["--extra-index-url " + url for url in self.options.extra_index_urls]
+        lines += ["--find-links " + place for place in self.options.find_links]
+        lines += ["-c " + place for place in self.options.constraints if is_location(place)]
+        inline = [text for text in self.options.constraints if not is_location(text)]
+        if inline:
+            path = os.path.join(directory, "constraints.txt")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("\n".join(inline) + "\n")
+            lines.append("-c " + path)
+        return lines
+
+    def _run(self, arguments: Sequence[str]) -> None:
+        temporary = os.path.join(self.environment, TEMPORARY)
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.mkdir(temporary, 0o700)
+        env = {"TMPDIR": temporary, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        if self.options.index_url:
+            # A requirements file's --index-url would drop the extra indexes of the host's configuration.
+            env["PIP_INDEX_URL"] = self.options.index_url
+        python = os.path.join(self.environment, "bin", "python")
+        lines: list[str] = []
+        watch = _Progress(self.machine, self.id)
+
+        def on_line(line: str) -> None:
+            if watch.took(line) or _NOISE.match(line):
+                return
+            line = _OUR_FILE.sub("", line)
+            lines.append(line)
+            self.machine.output(self.id, line)
+
+        try:
+            ended = self.machine.run(
+                [python, "-I", inside.__file__, "pip", *arguments], env=env, on_line=on_line, check=False
+            )
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if ended.code != 0:
+            failure = explain(lines, ended.code, self.environment)
+            begun = any(line.startswith(("Installing collected", "Found existing")) for line in lines)
+            if ended.code > 0 and not begun:
+                raise Unchanged(failure.message, failure.hint, failure.log)
+            raise failure
+
+
+class _Progress:
+    """Turns pip's raw progress into progress events, named by the file that is being downloaded."""
+
+    def __init__(self, machine: Machine, id: str) -> None:
+        self.machine = machine
+        self.id = id
+        self.file = ""
+
+    def took(self, line: str) -> bool:
+        found = re.match(r"\s*Downloading (\S+)", line)
+        if found:
+            self.file = found.group(1).rpartition("/")[2]
+        found = re.match(r"Progress (\d+) of (\d+)", line)
+        if found:
+            done, total = int(found.group(1)), int(found.group(2))
+            self.machine.progress(self.id, done, total or None, text=self.file)
+            return True
+        return False
+
+
+_CAUSES: Sequence[tuple[str, str, str]] = (
+    (
+        r"No space left on device|Errno 28",
+        "the disk is full",
+        "free some space below {environment}, or set the environment's path to another disk",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|SSLCertVerificationError|certificate verify failed",
+        "the package index's TLS certificate was not accepted",
+        "add the authority that signed it: `pip config --global set global.cert /path/ca.pem`",
+    ),
+    (
+        r"Temporary failure in name resolution|Name or service not known|nodename nor servname|"
+        r"NameResolutionError|getaddrinfo failed",
+        "the package index's name cannot be resolved",
+        "check the host's network and DNS, or set index_url to an index it can reach",
+    ),
+    (
+        r"NewConnectionError|ConnectTimeoutError|Connection refused|Network is unreachable|"
+        r"ProxyError|Max retries exceeded|ReadTimeoutError|Connection reset by peer",
+        "the package index cannot be reached",
+        "check the host's network and proxy, or set index_url to an index it can reach",
+    ),
+    (
+        r"401 Client Error|403 Client Error|401 Error|403 Error",
+        "the package index refused access",
+        "check the user name and password in the index's URL",
+    ),
+    (
+        r"Read-only file system",
+        "the environment's file system is read-only",
+        "set the environment's path to one that can be written",
+    ),
+)
+
+
+def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
+    """Return the failure that pip's output tells of.
+
+    Args:
+        lines: what pip printed.
+        code: its exit code; negative for a signal.
+        environment: the environment's directory, for hints.
+    """
+    tail = list(lines[-TAIL:])
+    if code < 0:
+        hint = "it may have been out of memory: see `dmesg`" if code == -9 else None
+        return Failure(f"pip was ended by signal {-code}", hint=hint, log=tail)
+    errors = [line.strip() for line in lines if re.match(r"\s*(ERROR|error):", line)]
+    text = "\n".join(lines)
+    reached = re.search(r"host='?([^',)]+)'?, port=(\d+)", text)
+    answered = re.search(r"\(from versions: (?!none)|Cannot install", text)
+    for pattern, message, hint in _CAUSES:
+        if answered and "index" in message:
+            continue  # a retry that helped, or one index of several: not what it failed for
+        if re.search(pattern, text):
+            where = f" ({reached.group(1)})" if reached and "index" in message else ""
+            return Failure(message + where, hint=hint.format(environment=environment), log=tail)
+    message, hint = _reason(errors, lines)
+    return Failure("pip: " + message, hint=hint, log=tail)
+
+
+def _reason(errors: Sequence[str], lines: Sequence[str]) -> tuple[str, str | None]:
+    """Pick the line that says what was wrong: pip's last error is often only the end of a longer one."""
+    texts = [re.sub(r"^(ERROR|error):\s*", "", line) for line in errors]
+    for text in texts:
+        if text.startswith("No matching distribution found"):
+            offered = re.search(r"\(from versions: (.*)\)", "\n".join(texts))
+            versions = [] if offered is None or offered.group(1) == "none" else offered.group(1).split(", ")
+            if versions:
+                return text, "the index offers " + ", ".join(versions[-8:])
+            return (
+                text,
+                "check the name, and the indexes it is looked for in",
+            )
+    for text in texts:
+        if text.startswith("Cannot install"):
+            causes = [
+                line.strip()
+                for line in lines
+                if re.match(r"\s+\S.* depends on | {4}The user requested", line)
+            ]
+            return text.rstrip("."), "; ".join(causes[:4]) or None
+        if "Could not open requirements file" in text or "Invalid requirement" in text:
+            return text, None
+    for text in texts:
+        if text.startswith(("Failed building wheel", "Failed to build", "Could not build wheels")):
+            return (
+                text,
+                "see the log, or pin a version that has a wheel for this Python",
+            )
+    for text in texts:
+        if "legacy-install-failure" in text or "subprocess-exited-with-error" in text:
+            return (
+                "a package could not be built",
+                "see the log, or pin a version that has a wheel for this Python",
+            )
+    if texts:
+        return texts[-1], None
+    return next((line.strip() for line in reversed(lines) if line.strip()), "failed and said nothing"), None
+
+
+def options(spec: Mapping[str, Any]) -> Options:
+    """Return the options that a resource's specification holds."""
+    return Options(
+        index_url=spec.get("index_url"),
+        extra_index_urls=tuple(spec.get("extra_index_urls") or ()),
+        find_links=tuple(spec.get("find_links") or ()),
+        constraints=tuple(spec.get("constraints") or ()),
+    )

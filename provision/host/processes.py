@@ -1,0 +1,291 @@
+"""Which processes there are, whose they are, and who listens where; read from `/proc`.
+
+A zombie counts as dead: in a container without an init it may stay for ever, and it holds nothing any more.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import socket
+import struct
+import time
+from typing import Callable, Iterable, NamedTuple
+
+TICKS = os.sysconf("SC_CLK_TCK")
+"""Clock ticks a second, the unit of a process's start time."""
+
+LISTEN = "0A"
+"""The state of a listening socket in `/proc/net/tcp`."""
+
+
+class Process(NamedTuple):
+    """A living process."""
+
+    pid: int
+    name: str
+    parent: int
+    group: int
+    session: int
+    start: int
+    """Ticks since the boot: together with the pid it names the process for ever."""
+
+
+class Listener(NamedTuple):
+    """Who has a listening socket on a port."""
+
+    pid: int | None
+    """None when the process belongs to another user, whose open files are hidden from us."""
+    name: str
+    user: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})" if self.pid else f"a process of {self.user}"
+
+
+def process(pid: int) -> Process | None:
+    """Return a process, or None when it is dead."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name stands in brackets and may hold anything, brackets and spaces too.
+    before, _, after = text.rpartition(")")
+    fields = after.split()
+    if fields[0] in "ZXx":
+        return None
+    name = before.partition("(")[2]
+    return Process(pid, name, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def table() -> dict[int, Process]:
+    """Return all living processes by pid."""
+    found = (process(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())
+    return {each.pid: each for each in found if each}
+
+
+def boot() -> str:
+    """Return what names this boot of the machine."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def invocation(pid: int) -> str | None:
+    """Return what names this very life of a process, `<pid>:<start>:<boot>`, or None when it is dead."""
+    found = process(pid) if pid > 0 else None
+    return f"{pid}:{found.start}:{boot()}" if found else None
+
+
+def alive(life: str) -> int | None:
+    """Return the pid of an invocation that still runs, or None: a pid used again is another invocation."""
+    head = life.partition(":")[0]
+    return int(head) if head.isdigit() and invocation(int(head)) == life else None
+
+
+def uptime(pid: int) -> float | None:
+    """Return for how many seconds a process has run, or None when it is dead."""
+    found = process(pid)
+    if found is None:
+        return None
+    with open("/proc/uptime", encoding="ascii") as file:
+        since_boot = float(file.read().split()[0])
+    return max(0.0, since_boot - found.start / TICKS)
+
+
+def cgroup(pid: int) -> str:
+    """Return the control groups of a process, one a line, as the kernel tells; empty when it is dead."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def tree(root: int, among: dict[int, Process]) -> set[int]:
+    """Return a process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for each in among.values():
+        children.setdefault(each.parent, []).append(each.pid)
+    found: set[int] = set()
+    left = [root] if root in among else []
+    while left:
+        pid = left.pop()
+        if pid not in found:
+            found.add(pid)
+            left.extend(children.get(pid, []))
+    return found
+
+
+def ancestors(pid: int, among: dict[int, Process]) -> set[int]:
+    """Return a process and all those above it."""
+    found: set[int] = set()
+    while pid in among and pid not in found:
+        found.add(pid)
+        pid = among[pid].parent
+    return found
+
+
+def marked(variables: dict[str, str], among: Iterable[int]) -> set[int]:
+    """Return the processes that were started with all of these environment variables.
+
+    Those whose environment we may not read are not found.
+    """
+    wanted = [f"{name}={value}".encode() for name, value in variables.items()]
+    found = set()
+    for pid in among:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                environment = file.read().split(b"\0")
+        except OSError:
+            continue
+        if all(each in environment for each in wanted):
+            found.add(pid)
+    return found
+
+
+def members(root: int | None, variables: dict[str, str]) -> dict[int, Process]:
+    """Return what belongs to a service: its main process's descendants, group and session, and marked strays.
+
+    This very process and those above it never do, even when somebody calls us from inside the service.
+    """
+    among = table()
+    found = marked(variables, among)
+    if root is not None:
+        found |= tree(root, among)
+        found |= {each.pid for each in among.values() if root in (each.session, each.group)}
+    found -= ancestors(os.getpid(), among)
+    return {pid: among[pid] for pid in found}
+
+
+def send(signum: int, to: Iterable[Process]) -> None:
+    """Send a signal to processes; those that have ended, or whose pid is another's by now, get none."""
+    for each in to:
+        now = process(each.pid)
+        if now is not None and now.start == each.start:
+            try:
+                os.kill(each.pid, signum)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+
+def end(
+    find: Callable[[], dict[int, Process]],
+    main: int | None,
+    patience: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[int, Process]:
+    """End a service's processes, the main one first so that it can finish its work and tell its workers.
+
+    The main process gets SIGTERM every 5 s, because one that starts up may miss it. What is left 5 s after
+    it has ended, or after `patience`, gets SIGKILL.
+
+    Args:
+        find: tells what is still alive.
+        main: pid of the main process, if there is one.
+        patience: seconds for the main process to end by itself.
+        sleep: waits; may raise to give up.
+
+    Returns:
+        What is still there 10 s after SIGKILL: other users' processes, or some stuck in the kernel.
+    """
+    deadline = time.monotonic() + patience
+    again = 0.0
+    led = main is not None
+    while True:
+        left = find()
+        now = time.monotonic()
+        if not left or now > deadline + 10:
+            return left
+        leader = left.get(main) if led and main is not None else None
+        if led and leader is None:
+            led = False
+            again = 0.0
+        if not led:
+            deadline = min(deadline, now + 5)
+        if now >= deadline:
+            send(signal.SIGKILL, left.values())
+        elif now >= again:
+            send(signal.SIGTERM, [leader] if leader else left.values())
+            again = now + 5
+        sleep(0.1)
+
+
+# -- ports ------------------------------------------------------------------------------------------------
+
+
+def listeners(port: int, host: str | None = None) -> list[Listener]:
+    """Return who listens on a TCP port, so that nobody else can.
+
+    Args:
+        port: the port.
+        host: the numeric address, or `localhost`, that matters; None or any other name means every address.
+    """
+    wanted = {"localhost": {"127.0.0.1", "::1"}}.get(host or "", {host})
+    matters = None if wanted & {None, "", "0.0.0.0", "::"} or not all(map(_numeric, wanted)) else wanted
+    sockets: dict[str, int] = {}
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/net/{name}", encoding="ascii") as file:
+                rows = file.read().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            fields = row.split()
+            address, _, number = fields[1].rpartition(":")
+            if fields[3] != LISTEN or int(number, 16) != port:
+                continue
+            if matters is None or _address(address) in matters | {"0.0.0.0", "::"}:
+                sockets[f"socket:[{fields[9]}]"] = int(fields[7])
+    if not sockets:
+        return []
+    owners = _owners(set(sockets))
+    among = table()
+    found = {
+        Listener(pid, among[pid].name if pid in among else "?", _user(uid))
+        for inode, uid in sockets.items()
+        for pid in owners.get(inode, ())
+    }
+    hidden = {Listener(None, "?", _user(uid)) for inode, uid in sockets.items() if inode not in owners}
+    return sorted(found | hidden, key=lambda each: each.pid or 0)
+
+
+def _address(digits: str) -> str:
+    """Return an address of `/proc/net/tcp`, 32-bit words in the machine's byte order, as people write it."""
+    words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)
+
+
+def _numeric(host: str | None) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host or "")
+            return True
+        except OSError:
+            continue
+    return False
+
+
+def _owners(inodes: set[str]) -> dict[str, list[int]]:
+    owners: dict[str, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with os.scandir(f"/proc/{entry}/fd") as files:
+                for file in files:
+                    target = os.readlink(file.path)
+                    if target in inodes:
+                        owners.setdefault(target, []).append(int(entry))
+        except OSError:
+            continue
+    return owners
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,86 @@
+"""What every resource type is: two dictionaries and a fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, Tuple
+
+if TYPE_CHECKING:
+    from provision.host.machine import Machine
+
+State = Dict[str, Any]
+"""Plain data (JSON types). A key whose value is None is absent."""
+
+Changes = Dict[str, Tuple[Any, Any]]
+"""The keys that differ: key -> (actual, expected)."""
+
+
+class Failure(Exception):
+    """A resource, or the whole run, cannot go on; the message is shown to a person as it is.
+
+    Args:
+        message: one sentence saying what is wrong.
+        hint: what to change, when that is known.
+        log: the last lines of the output that explains it.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, log: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.log: list[str] = list(log)
+
+
+class Resource:
+    """One thing on a host that is declared, looked at, and brought to its declared state.
+
+    A type says what is declared (`expected`), what is there (`actual`, which only reads) and how to close
+    the gap (`fix`, which acts only on the keys that differ and leaves either the old or the new state).
+    The runner compares the first two, calls `fix`, and compares again: what still differs has failed.
+    """
+
+    type: ClassVar[str]
+    """The word in a request that names this type."""
+
+    identity: ClassVar[tuple[str, ...]] = ()
+    """The keys of `spec` that `remove` needs. They are kept in the host's ledger, so never a secret."""
+
+    def __init__(self, id: str, spec: dict[str, Any]) -> None:
+        self.id = id
+        self.spec = spec
+
+    def expected(self, machine: Machine) -> State:
+        """Return the declared state."""
+        raise NotImplementedError
+
+    def actual(self, machine: Machine) -> State:
+        """Return the state found, under the keys of `expected`. Only reads; what is absent is no error."""
+        raise NotImplementedError
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Bring the keys in `changes` to their expected values, or raise `Failure`."""
+        raise NotImplementedError
+
+    def disturbs(self, changes: Changes) -> bool:
+        """Whether a service that has read this resource must be restarted after these changes."""
+        return True
+
+    def diff(self, machine: Machine, changes: Changes) -> str | None:
+        """Return a unified diff for a person to read, or None. Never shows a secret."""
+        return None
+
+    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+        """Return what `fix` would fetch or do, for the plan: `{"bytes": 936291369, "install": ["git"]}`."""
+        return {}
+
+    def notes(self, machine: Machine) -> list[str]:
+        """Return warnings worth a line in the plan even when nothing differs."""
+        return []
+
+    def remove(self, machine: Machine) -> bool:
+        """Take away what `fix` made; True when something was there. Only called for what we made."""
+        return False
+
+
+def differences(expected: State, actual: State) -> Changes:
+    """Return the keys of `expected` whose values in `actual` are others."""
+    return {key: (actual.get(key), value) for key, value in expected.items() if actual.get(key) != value}

@@ -1,0 +1,48 @@
+"""The resource types a request may name, each imported when it is first asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Mapping
+
+from provision.host.resource import Failure, Resource
+
+TYPES: dict[str, str] = {
+    "apt": "provision.host.resources.apt:Apt",
+    "group": "provision.host.resources.group:Group",
+    "user": "provision.host.resources.user:User",
+    "directory": "provision.host.resources.directory:Directory",
+    "file": "provision.host.resources.file:File",
+    "tree": "provision.host.resources.tree:Tree",
+    "command": "provision.host.resources.command:Command",
+    "environment": "provision.host.resources.environment:Environment",
+    "model": "provision.host.resources.model:Model",
+    "unit": "provision.host.resources.unit:Unit",
+    "process": "provision.host.resources.process:Process",
+    "probe": "provision.host.resources.probe:Probe",
+    "container": "provision.host.resources.container:Container",
+}
+"""Type name -> "module:class"."""
+
+
+def type_of(name: str) -> type[Resource]:
+    """Return the class of a resource type.
+
+    Raises:
+        Failure: no type has this name.
+    """
+    where = TYPES.get(name)
+    if where is None:
+        raise Failure(f'this host side knows no resource type "{name}"')
+    module, _, cls = where.partition(":")
+    found: type[Resource] = getattr(importlib.import_module(module), cls)
+    return found
+
+
+def make(entry: Mapping[str, Any]) -> Resource:
+    """Return the resource that an entry of a request (`id`, `type`, `spec`) describes.
+
+    Raises:
+        Failure: no type has the name in `type`.
+    """
+    return type_of(entry["type"])(entry["id"], dict(entry["spec"]))

@@ -1,0 +1,151 @@
+"""Debian packages: all of a host's in one transaction."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from provision.host import aptget, dpkg
+from provision.host.causes import BECOME
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Failure, Resource, State, differences
+
+INSTALLED = "installed"
+
+
+class Apt(Resource):
+    """The packages that must be installed, in any version or in the one that is declared.
+
+    A virtual package is there when a package that provides it is. Nothing is upgraded that is not declared
+    with a version, and nothing is ever removed: others may have come to need it.
+    """
+
+    type = "apt"
+    identity = ("packages",)
+
+    def expected(self, machine: Machine) -> State:
+        """Return for each package its version, or `installed` where any will do."""
+        return {package["name"]: package.get("version") or INSTALLED for package in self.spec["packages"]}
+
+    def actual(self, machine: Machine) -> State:
+        """Return for each package the version found, or how far its installation came.
+
+        Raises:
+            Failure: this is no Debian.
+        """
+        database = dpkg.database(machine)
+        return {name: _found(database, name, wanted) for name, wanted in self.expected(machine).items()}
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Install what is missing, with newer package lists only when the present ones will not do.
+
+        Raises:
+            Failure: not root, a package is unknown, something would have to be removed, or apt fails.
+        """
+        if not machine.root:
+            raise Failure("only root can install packages", hint=BECOME)
+        try:
+            dpkg.wait_until_free(machine, self.id)
+            self._repair(machine)
+            left = differences(self.expected(machine), self.actual(machine))
+            if left:
+                broken = any(found == dpkg.BROKEN for found, _ in left.values())
+                self._install(machine, _selection(left), broken)
+        finally:
+            dpkg.forget(machine)
+
+    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+        """Return what would be installed, with dependencies, and the bytes to fetch, as far as is known."""
+        planned = self._foresee(machine, _selection(changes))
+        if isinstance(planned, Failure):
+            return {"install": sorted(changes)}
+        install = sorted(planned.install.items(), key=lambda item: (item[0] not in changes, item[0]))
+        return {"install": [f"{name} {version}" for name, version in install], "bytes": planned.size}
+
+    def notes(self, machine: Machine) -> list[str]:
+        """Say what stands in the way of an apply."""
+        changes = differences(self.expected(machine), self.actual(machine))
+        if not changes:
+            return []
+        notes = [] if machine.root else [f"only root can install packages: {BECOME}"]
+        packages = _selection(changes)
+        planned = self._foresee(machine, packages)
+        if isinstance(planned, aptget.Unknown):
+            notes.append(f"{planned.message} in the present package lists; an apply fetches newer ones first")
+        elif isinstance(planned, Failure):
+            notes.append(planned.message)
+        elif planned.remove:
+            notes.append(_would_remove(packages, planned).message)
+        return notes
+
+    def _foresee(self, machine: Machine, packages: list[str]) -> aptget.Transaction | Failure:
+        """Return what installing would do, or why it cannot be done; found out once a run."""
+
+        def look() -> aptget.Transaction | Failure:
+            try:
+                return aptget.simulate(machine, packages)
+            except Failure as failure:
+                return failure
+
+        return machine.once(("apt", *packages), look)
+
+    def _repair(self, machine: Machine) -> None:
+        dpkg.forget(machine)
+        unfinished = dpkg.database(machine).unfinished()
+        if unfinished or dpkg.interrupted():
+            what = ", ".join(unfinished) or "the package database"
+            machine.output(self.id, f"finishing the interrupted installation of {what}")
+            aptget.repair(machine, self.id)
+            dpkg.forget(machine)
+
+    def _install(self, machine: Machine, packages: list[str], again: bool) -> None:
+        planned, updated = self._plan(machine, packages)
+        if planned.remove:
+            raise _would_remove(packages, planned)
+        try:
+            aptget.download(machine, self.id, packages, planned.size)
+        except aptget.Outdated:
+            if updated:
+                raise
+            machine.output(self.id, "the package lists are out of date: apt-get update")
+            aptget.update(machine, self.id)
+            aptget.download(machine, self.id, packages, planned.size)
+        aptget.install(machine, self.id, packages, again)
+
+    def _plan(self, machine: Machine, packages: list[str]) -> tuple[aptget.Transaction, bool]:
+        """Return what is to be done, and whether that took new package lists."""
+        try:
+            return aptget.simulate(machine, packages), False
+        except aptget.Unknown as failure:
+            machine.output(self.id, f"{failure.message}: apt-get update")
+        trouble = aptget.update(machine, self.id)
+        try:
+            return aptget.simulate(machine, packages), True
+        except aptget.Unknown:
+            if trouble:
+                raise trouble from None
+            raise
+
+
+def _found(database: dpkg.Database, name: str, wanted: str) -> str | None:
+    package = database.get(name)
+    if package is None:
+        return INSTALLED if wanted == INSTALLED and database.provides(name) else None
+    if package.status != INSTALLED:
+        return package.status
+    if wanted == INSTALLED:
+        return INSTALLED
+    return wanted if fnmatchcase(package.version, wanted) else package.version
+
+
+def _selection(changes: Changes) -> list[str]:
+    return [
+        name if wanted == INSTALLED else f"{name}={wanted}" for name, (_, wanted) in sorted(changes.items())
+    ]
+
+
+def _would_remove(packages: list[str], planned: aptget.Transaction) -> Failure:
+    return Failure(
+        f"installing {', '.join(packages)} would remove {', '.join(planned.remove)}",
+        hint="remove them by hand if that is meant, or declare other packages",
+    )

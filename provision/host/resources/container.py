@@ -1,0 +1,367 @@
+"""A container of docker or podman: made as declared, running, and brought back after it ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from typing import Any
+
+from provision.host import container_state, containers, failures, marks, processes, supervision
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Failure, Resource, State, differences
+from provision.host.resources.unit import Unit
+
+START = 120.0
+"""Seconds that the engine may take to start a container."""
+
+SETTLE = 0.5
+"""Seconds in which a program that cannot work at all is seen to end."""
+
+FRESH = ".provision-new"
+"""What the name of a container ends with until it takes the place of the old one."""
+
+
+class Container(Resource):
+    """A container, and under systemd the unit that runs it.
+
+    Spec: `service`, `name`, `engine` (None: the one that is here), `image`, `archive`, `command`, `env`,
+    `secrets` (names in `env`), `ports` (`address`, `port`, `target`, `protocol`), `volumes` (`source`,
+    `target`, `read_only`, `label`), `gpus`, `restart`, `network`, `user`, `ipc`, `shm_size`, `init`, `unit`
+    (None: the engine brings it back) and `stop_timeout` in seconds.
+
+    What differs is what `inspect` says. A container is only made anew for what no engine can change, and the
+    old one runs until the new one has been made.
+    """
+
+    type = "container"
+    identity = ("service", "name", "engine", "unit", "stop_timeout")
+
+    def expected(self, machine: Machine) -> State:
+        """Return the declared state."""
+        state = {"image": self._image(machine), **container_state.declared(self.spec)}
+        state["env"] = container_state.declared_env(self.spec, self._env(machine))
+        unit = self._unit()
+        if unit:
+            state.update(unit.expected(machine))
+        return {**state, "running": True, "current": True}
+
+    def actual(self, machine: Machine) -> State:
+        """Return the state found; a host without an engine has no container.
+
+        Raises:
+            Failure: the engine does not answer, or the container is somebody else's.
+        """
+        found = self._found(machine)
+        owed = marks.pending(machine.state, self.spec["service"])
+        state: State = {"running": False}
+        if found is not None:
+            self._require_ours(found)
+            image = self._image_of(machine, found)
+            state = {"image": self._image_found(machine, found), "env": self._env(machine) or None}
+            state.update(container_state.observed(self.spec, found, image))
+            state["running"] = containers.invocation(found) is not None
+        unit = self._unit()
+        if unit:
+            state.update(unit.actual(machine))
+        return {**state, "current": owed is None or owed["state"] != "needed"}
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Bring about what differs; the image is there before the old container is stopped.
+
+        Raises:
+            Failure: there is no engine, the image cannot be had, or the container does not start.
+        """
+        engine = containers.require(self.spec.get("engine"))
+        if self.spec.get("unit"):
+            supervision.require_systemd(machine)
+        try:
+            self._provide_image(machine, engine)
+            left = differences(self.expected(machine), self.actual(machine))
+            replace = self._found(machine) is None or any(key in left for key in container_state.CREATION)
+            if not replace and "restart" in left:
+                replace = not self._update_restart(machine, engine)
+            self._supervise(machine, left)
+            if replace:
+                self._replace(machine, engine)
+            elif left.keys() & {"running", "active", "current"}:
+                self._stop(machine, engine)
+                self._start(machine, engine)
+        finally:
+            containers.forget(machine, engine, self.spec["name"])
+            machine.forget("units")
+
+    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+        """Say where the image comes from, when it is not here, and what becomes of the service."""
+        engine = containers.find(self.spec.get("engine"))
+        work: dict[str, Any] = {}
+        if engine is None or self._local_image(machine, engine) is None:
+            source = "load" if self.spec.get("archive") else "pull"
+            work[source] = self.spec.get("archive") or self.spec["image"]
+        found = self._found(machine)
+        if found is None:
+            work["start"] = self.spec["service"]
+        elif any(key in changes for key in container_state.CREATION):
+            work["recreate"] = self.spec["name"]
+        elif containers.invocation(found) is None:
+            work["start"] = self.spec["service"]
+        elif changes.keys() & {"active", "current"}:
+            work["restart"] = self.spec["service"]
+        return work
+
+    def notes(self, machine: Machine) -> list[str]:
+        """Warn where a start could not succeed."""
+        engine = containers.find(self.spec.get("engine"))
+        if engine is None:
+            return [f"{self.spec.get('engine') or 'docker or podman'} is not installed yet"]
+        unit = self._unit()
+        notes = unit.notes(machine) if unit else []
+        archive = self.spec.get("archive")
+        if archive and not os.path.exists(archive) and self._local_image(machine, engine) is None:
+            notes.append(f"{archive}, which the image is to be loaded from, is not there yet")
+        if containers.invocation(self._found(machine)) is None:
+            notes += [taken for taken in [self._taken()] if taken]
+        return notes
+
+    def remove(self, machine: Machine) -> bool:
+        """Stop the service for good and remove its container; one that is not ours stays."""
+        unit = self._unit()
+        there = unit.remove(machine) if unit else False
+        engine = containers.find(self.spec.get("engine"))
+        if engine is None:
+            return there
+        name = self.spec["name"]
+        containers.forget(machine, engine, name)
+        for each in (name, name + FRESH):
+            found = containers.container(machine, engine, each)
+            if found is not None and self._ours(found):
+                if each == name:
+                    self._stop(machine, engine)
+                containers.call(machine, engine, ["rm", "--force", "--volumes", each], START)
+                there = True
+            containers.forget(machine, engine, each)
+        return there
+
+    # -- what there is ------------------------------------------------------------------------------------
+
+    def _unit(self) -> Unit | None:
+        if not self.spec.get("unit"):
+            return None
+        spec = {key: self.spec.get(key) for key in ("unit", "service", "stop_timeout")}
+        return Unit(self.id, {**spec, "enabled": True})
+
+    def _found(self, machine: Machine) -> containers.Inspected | None:
+        engine = containers.find(self.spec.get("engine"))
+        return containers.container(machine, engine, self.spec["name"]) if engine else None
+
+    def _ours(self, found: containers.Inspected) -> bool:
+        labels = found["Config"].get("Labels") or {}
+        return bool(labels.get(container_state.SERVICE_LABEL) == self.spec["service"])
+
+    def _require_ours(self, found: containers.Inspected) -> None:
+        if not self._ours(found):
+            raise Failure(
+                f"there is a container {self.spec['name']} that provision has not made",
+                hint="remove it, or give the service another `name:`",
+            )
+
+    def _local_image(self, machine: Machine, engine: str) -> containers.Inspected | None:
+        reference = self.spec["image"]
+        key = ("image", engine, reference)
+        return machine.once(key, lambda: containers.image(machine, engine, reference))
+
+    def _image_of(self, machine: Machine, found: containers.Inspected) -> containers.Inspected | None:
+        """Return the image that a container was made from, even when its name means another one by now."""
+        engine = containers.require(self.spec.get("engine"))
+        local = self._local_image(machine, engine)
+        if local is not None and _id(local["Id"]) == _id(found["Image"]):
+            return local
+        key = ("image", engine, found["Image"])
+        return machine.once(key, lambda: containers.image(machine, engine, found["Image"]))
+
+    def _image(self, machine: Machine) -> str:
+        engine = containers.find(self.spec.get("engine"))
+        local = self._local_image(machine, engine) if engine else None
+        reference: str = self.spec["image"]
+        return _named(reference, local["Id"]) if local else reference
+
+    def _image_found(self, machine: Machine, found: containers.Inspected) -> str:
+        engine = containers.require(self.spec.get("engine"))
+        name = str(found.get("ImageName") or found["Config"].get("Image") or "")
+        same = name.rpartition("/")[2] == self.spec["image"].rpartition("/")[2]
+        if same and self._local_image(machine, engine) is None:
+            # Its name was taken from the image; the container runs with what was declared all the same.
+            return str(self.spec["image"])
+        return _named(self.spec["image"] if same else name, found["Image"])
+
+    def _env(self, machine: Machine) -> dict[str, str]:
+        found = self._found(machine)
+        if found is None or not self._ours(found):
+            return {}
+        return container_state.observed_env(self.spec, found)
+
+    # -- the image ----------------------------------------------------------------------------------------
+
+    def _provide_image(self, machine: Machine, engine: str) -> None:
+        reference, archive = self.spec["image"], self.spec.get("archive")
+        if self._local_image(machine, engine) is not None:
+            return
+
+        def tell(line: str) -> None:
+            machine.output(self.id, line)
+
+        try:
+            if archive is None:
+                containers.call(machine, engine, ["pull", reference], None, tell)
+            else:
+                self._load(machine, engine, reference, archive)
+        finally:
+            machine.forget(("image", engine, reference))
+
+    def _load(self, machine: Machine, engine: str, reference: str, archive: str) -> None:
+        if not os.path.exists(archive):
+            raise Failure(
+                f"{archive} is not there, and the image {reference} is to be loaded from it",
+                hint="put it there, or leave `archive` out to pull the image",
+            )
+        said = containers.call(machine, engine, ["load", "--input", archive], None).out
+        if containers.image(machine, engine, reference) is not None:
+            return
+        loaded = re.findall(r"^Loaded image(?: ID|\(s\))?: *(\S+)", said, re.MULTILINE)
+        unnamed = [each for each in loaded if re.fullmatch(r"(?:sha256:)?[0-9a-f]{64}", each)]
+        if len(unnamed) != 1:
+            raise Failure(
+                f"{archive} holds {', '.join(loaded) or 'no image'}, not {reference}",
+                hint="set `image:` to the name that the archive holds",
+            )
+        containers.call(machine, engine, ["tag", unnamed[0], reference])
+
+    # -- steps --------------------------------------------------------------------------------------------
+
+    def _update_restart(self, machine: Machine, engine: str) -> bool:
+        """Change the engine's restart policy; podman learned that only in 5.1."""
+        try:
+            containers.call(
+                machine, engine, ["update", f"--restart={self.spec['restart']}", self.spec["name"]]
+            )
+        except Failure:
+            return False
+        containers.forget(machine, engine, self.spec["name"])
+        return "restart" not in differences(self.expected(machine), self.actual(machine))
+
+    def _supervise(self, machine: Machine, changes: Changes) -> None:
+        """Make systemd know the unit as its file is now, and start it with the machine."""
+        unit = self._unit()
+        kept: Changes = {key: changes[key] for key in ("enabled", "loaded") if key in changes}
+        if unit and kept:
+            unit.fix(machine, kept)
+
+    def _replace(self, machine: Machine, engine: str) -> None:
+        name, fresh = self.spec["name"], self.spec["name"] + FRESH
+        left = containers.container(machine, engine, fresh)
+        containers.forget(machine, engine, fresh)
+        if left is not None and self._ours(left):
+            containers.call(machine, engine, ["rm", "--force", fresh], START)
+        self._require_sources()
+        self._create(machine, engine, fresh)
+        if self._found(machine) is not None:
+            self._stop(machine, engine)
+            containers.call(machine, engine, ["rm", "--force", name], START)
+        containers.call(machine, engine, ["rename", fresh, name])
+        self._start(machine, engine)
+
+    def _require_sources(self) -> None:
+        """Raise `Failure` for a directory to mount that is missing: docker would make it, as root's own."""
+        for volume in self.spec.get("volumes") or []:
+            source = volume["source"]
+            if source.startswith("/") and not os.path.exists(source):
+                raise Failure(f"{source} is not there to be mounted", hint="declare it under `directories:`")
+
+    def _create(self, machine: Machine, engine: str, name: str) -> None:
+        lines = container_state.env_lines(self.spec)
+        if not lines:
+            containers.call(
+                machine, engine, container_state.create_argv(self.spec, name, None, engine), START
+            )
+            return
+        os.makedirs(machine.state, exist_ok=True)
+        descriptor, path = tempfile.mkstemp(prefix=".env-", dir=machine.state)  # nobody else may read it
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(lines)
+            containers.call(
+                machine, engine, container_state.create_argv(self.spec, name, path, engine), START
+            )
+        finally:
+            os.unlink(path)
+
+    def _stop(self, machine: Machine, engine: str) -> None:
+        limit = float(60 if self.spec.get("stop_timeout") is None else self.spec["stop_timeout"])
+        if self.spec.get("unit"):
+            machine.run(["systemctl", "stop", self.spec["unit"]], timeout=limit + 60)
+        name = self.spec["name"]
+        containers.forget(machine, engine, name)
+        if containers.invocation(self._found(machine)) is not None or self._restarting(machine):
+            machine.progress(self.id, 0, limit, "seconds", "stopping")
+            containers.call(machine, engine, ["stop", "-t", f"{limit:.0f}", name], limit + 60)
+            containers.forget(machine, engine, name)
+
+    def _restarting(self, machine: Machine) -> bool:
+        found = self._found(machine)
+        return found is not None and bool(found["State"].get("Restarting"))
+
+    def _start(self, machine: Machine, engine: str) -> None:
+        taken = self._taken()
+        if taken:
+            raise Failure(taken, hint="stop it, or publish another port")
+        unit = self._unit()
+        if unit:
+            try:
+                unit.fix(machine, {"active": (False, True)})
+            except Failure as failure:
+                raise Failure(
+                    failure.message, failure.hint or containers.hint(failure.log), failure.log
+                ) from None
+        else:
+            containers.call(machine, engine, ["start", self.spec["name"]], START)
+        life = self._up(machine, engine)
+        marks.started(machine.state, self.spec["service"], life)
+
+    def _up(self, machine: Machine, engine: str) -> str:
+        """Wait until the container runs and has not ended at once; return which life of it that is."""
+        deadline = time.monotonic() + START
+        while True:
+            now = supervision.life(machine, self._lifeline())
+            if now.invocation is not None:
+                machine.sleep(SETTLE)
+                after = supervision.life(machine, self._lifeline())
+                if after.invocation == now.invocation:
+                    return now.invocation
+                now = after
+            if now.ended or time.monotonic() > deadline:
+                break
+            machine.sleep(0.1)
+        log = supervision.tail(machine, self._lifeline(), supervision.TAIL, now.since)
+        message = f"{self.spec['service']} ended at once ({now.ended or now.state})"
+        raise Failure(message, hint=failures.explain(log, machine) or containers.hint(log), log=log)
+
+    def _lifeline(self) -> dict[str, Any]:
+        keys = {"unit": "unit", "container": "name", "engine": "engine"}
+        return {key: self.spec.get(name) for key, name in keys.items()}
+
+    def _taken(self) -> str | None:
+        """Return who else holds a port of the container, as a sentence. Only true while it is stopped."""
+        for port in self.spec.get("ports") or []:
+            if port["protocol"] == "tcp":
+                for holder in processes.listeners(port["port"], port["address"]):
+                    return f"port {port['port']} is held by {holder}"
+        return None
+
+
+def _id(image: str) -> str:
+    return image.rpartition(":")[2]
+
+
+def _named(reference: str, image: str) -> str:
+    return f"{reference} ({_id(image)[:12]})"

@@ -1,0 +1,130 @@
+"""A directory: that it is there, whose it is, and who may enter it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from provision.host import causes, names, nofollow
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Failure, Resource, State
+
+KIND = "directory"
+
+
+class Directory(Resource):
+    """A directory with an owner, a group and a mode; what is null is left as it is found.
+
+    A symbolic link to a directory counts as one, as long as it is one that root may follow (see `nofollow`).
+    Missing directories above it are made with mode 0755.
+    """
+
+    type = "directory"
+    identity = ("path",)
+
+    def expected(self, machine: Machine) -> State:
+        """Return the kind, and what is declared of owner, group and mode."""
+        state: State = {"kind": KIND}
+        for key in ("owner", "group"):
+            if self.spec.get(key) is not None:
+                state[key] = self.spec[key]
+        if self.spec.get("mode") is not None:
+            state["mode"] = _octal(int(self.spec["mode"], 8))
+        return state
+
+    def actual(self, machine: Machine) -> State:
+        """Return what is there.
+
+        Raises:
+            Failure: something else is in its place, or it may not be looked at.
+        """
+        path: str = self.spec["path"]
+        wanted = self.expected(machine)
+        try:
+            directory = nofollow.open_directory(path)
+        except FileNotFoundError:
+            return dict.fromkeys(wanted)
+        except NotADirectoryError:
+            raise _in_the_way(path) from None
+        except OSError as error:
+            raise causes.failure(error, path) from None
+        try:
+            found = os.fstat(directory)
+        finally:
+            os.close(directory)
+        state: State = {"kind": KIND, "mode": _octal(stat.S_IMODE(found.st_mode))}
+        if "owner" in wanted:
+            state["owner"] = names.owner_name(found.st_uid, wanted["owner"])
+        if "group" in wanted:
+            state["group"] = names.group_name(found.st_gid, wanted["group"])
+        return {key: state[key] for key in wanted}
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Make the directory, then give it its owner, group and mode."""
+        path: str = self.spec["path"]
+        uid = names.uid_of(self.spec["owner"]) if "owner" in changes else -1
+        gid = names.gid_of(self.spec["group"]) if "group" in changes else -1
+        try:
+            if "kind" in changes:
+                self._make()
+            directory = nofollow.open_directory(path)
+            try:
+                _adjust(directory, uid, gid, self.spec["mode"] if "mode" in changes else None)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise causes.failure(error, path) from None
+
+    def remove(self, machine: Machine) -> bool:
+        """Remove the directory when nothing is left in it: what others have put there stays."""
+        path: str = self.spec["path"]
+        try:
+            parent, name = nofollow.open_parent(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise causes.failure(error, path) from None
+        finally:
+            os.close(parent)
+        return True
+
+    def _make(self) -> None:
+        parent, name = nofollow.open_parent(self.spec["path"], create=True)
+        try:
+            # Nobody else gets in before the owner and mode that are declared have been set.
+            nofollow.make_directory(parent, name, 0o755 if self.spec.get("mode") is None else 0o700)
+            nofollow.sync_directory(parent)
+        finally:
+            os.close(parent)
+
+
+def _adjust(directory: int, uid: int, gid: int, mode: str | None) -> None:
+    """Set owner, group and mode through a descriptor, so that nothing can be swapped in between."""
+    opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if uid != -1 or gid != -1:
+            os.fchown(opened, uid, gid)
+        if mode is not None:
+            os.fchmod(opened, int(mode, 8))
+    finally:
+        os.close(opened)
+
+
+def _in_the_way(path: str) -> Failure:
+    """Say which component of the path is not a directory."""
+    while os.path.dirname(path) != path and not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return Failure(
+        f"{path} is not a directory, but should be one", hint="move it away, or declare another path"
+    )
+
+
+def _octal(mode: int) -> str:
+    return format(mode, "04o")

@@ -1,0 +1,204 @@
+"""A file: its content, whose it is, and who may read it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import stat
+from typing import Any
+
+from provision.host import atomic, causes, names, nofollow
+from provision.host.cases import choose
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.textdiff import MAX_BYTES, sizes, unified
+from provision.host.validation import validate
+
+
+class File(Resource):
+    """A file with exact content.
+
+    A change always makes a new file that takes the old one's name, even when only the mode differs: the old
+    file may be hard-linked to another that is none of our business. An owner or group that is null is kept
+    as found; a secret file without a declared owner belongs to whoever runs this.
+    """
+
+    type = "file"
+    identity = ("path",)
+
+    def expected(self, machine: Machine) -> State:
+        """Return kind, content (as a digest), mode, and what is declared of owner and group.
+
+        Raises:
+            Failure: the content depends on a package version for which there is none.
+        """
+        data = self._data(machine)
+        state: State = {
+            "kind": "file",
+            "content": "as declared" if self._secret else _digest(data),
+            "mode": _octal(self._mode),
+        }
+        if self._owner is not None:
+            state["owner"] = self._owner
+        if self.spec.get("group") is not None:
+            state["group"] = self.spec["group"]
+        return state
+
+    def actual(self, machine: Machine) -> State:
+        """Return what is there. The content of a secret file is only compared, and never told.
+
+        Raises:
+            Failure: something else is in its place, or it may not be looked at.
+        """
+        path: str = self.spec["path"]
+        wanted = self.expected(machine)
+        try:
+            found = self._look()
+            if found is None:
+                return dict.fromkeys(wanted)
+            if stat.S_ISDIR(found.st_mode):
+                raise Failure(
+                    f"{path} is a directory, but should be a file",
+                    hint="move it away, or declare another path",
+                )
+            state: State = {
+                "kind": _kind(found.st_mode),
+                "mode": _octal(stat.S_IMODE(found.st_mode)),
+                "content": None,
+            }
+            if stat.S_ISREG(found.st_mode):
+                digest = self._digest_found()
+                if self._secret:
+                    same = digest == _digest(self._data(machine))
+                    state["content"] = "as declared" if same else "something else"
+                else:
+                    state["content"] = digest
+        except OSError as error:
+            raise causes.failure(error, path) from None
+        if "owner" in wanted:
+            state["owner"] = names.owner_name(found.st_uid, wanted["owner"])
+        if "group" in wanted:
+            state["group"] = names.group_name(found.st_gid, wanted["group"])
+        return {key: state[key] for key in wanted}
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Put the declared file in place, once its validator has accepted it.
+
+        Raises:
+            Failure: the validator refuses it, its owner or directory does not exist, or it cannot be written.
+        """
+        path: str = self.spec["path"]
+        data = self._data(machine)
+        uid = names.uid_of(self._owner) if self._owner is not None else -1
+        gid = names.gid_of(self.spec["group"]) if self.spec.get("group") is not None else -1
+        rule = self.spec.get("validate")
+        if rule and "content" in changes:
+            validate(machine, self.id, rule, path, data, secret=self._secret)
+        try:
+            before = self._look()
+            if before is not None and stat.S_ISREG(before.st_mode):
+                # Only root may give a file away; anybody else makes files of their own.
+                if uid == -1 and machine.root:
+                    uid = before.st_uid
+                if gid == -1 and machine.root:
+                    gid = before.st_gid
+            atomic.write(path, data, self._mode, uid, gid)
+        except FileNotFoundError:
+            parent = os.path.dirname(path)
+            raise Failure(f"{parent} does not exist", hint="declare it under `directories:`") from None
+        except OSError as error:
+            raise causes.failure(error, path) from None
+
+    def disturbs(self, changes: Changes) -> bool:
+        """Only what a service has read out of the file: a mended mode or owner restarts nothing."""
+        return "content" in changes
+
+    def diff(self, machine: Machine, changes: Changes) -> str | None:
+        """Return a unified diff of the content, bounded in length; None for a secret file."""
+        if self._secret or "content" not in changes:
+            return None
+        found = self._look()
+        data = self._data(machine)
+        old: bytes | None = None
+        if found is not None:
+            old = b""
+            if stat.S_ISREG(found.st_mode):
+                if found.st_size > MAX_BYTES:
+                    return sizes(found.st_size, len(data), self.spec["path"])
+                with self._open() as file:
+                    old = file.read()
+        return unified(old, data, self.spec["path"])
+
+    def remove(self, machine: Machine) -> bool:
+        """Remove the file; True when there was one."""
+        path: str = self.spec["path"]
+        try:
+            return atomic.remove(path)
+        except OSError as error:
+            raise causes.failure(error, path) from None
+
+    # -- what is declared ---------------------------------------------------------------------------------
+
+    @property
+    def _secret(self) -> bool:
+        return bool(self.spec.get("secret"))
+
+    @property
+    def _mode(self) -> int:
+        return int(self.spec.get("mode") or ("0600" if self._secret else "0644"), 8)
+
+    @property
+    def _owner(self) -> str | None:
+        owner: str | None = self.spec.get("owner")
+        if owner is None and self._secret:
+            return pwd.getpwuid(os.geteuid()).pw_name
+        return owner
+
+    def _data(self, machine: Machine) -> bytes:
+        cases: dict[str, Any] | None = self.spec.get("cases")
+        content: str = choose(machine, cases, self.spec["content"]) if cases else self.spec["content"]
+        return content.encode("utf-8")
+
+    # -- what is found ------------------------------------------------------------------------------------
+
+    def _look(self) -> os.stat_result | None:
+        """Return what has the file's name, without following a link; None when nothing has."""
+        try:
+            directory, name = nofollow.open_parent(self.spec["path"])
+        except FileNotFoundError:
+            return None
+        try:
+            return os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        finally:
+            os.close(directory)
+
+    def _open(self) -> Any:
+        directory, name = nofollow.open_parent(self.spec["path"])
+        try:
+            # Not to hang on a pipe that takes the file's place in this moment.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return os.fdopen(os.open(name, flags, dir_fd=directory), "rb")
+        finally:
+            os.close(directory)
+
+    def _digest_found(self) -> str:
+        digest = hashlib.sha256()
+        with self._open() as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+        return "sha256:" + digest.hexdigest()
+
+
+def _kind(mode: int) -> str:
+    return "link" if stat.S_ISLNK(mode) else "file" if stat.S_ISREG(mode) else "special file"
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _octal(mode: int) -> str:
+    return format(mode, "04o")

@@ -1,0 +1,418 @@
+"""A model's files on the host: fetched from a hub and held against a manifest, or already there."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import threading
+from typing import Any, Iterable, Sequence
+
+from provision.host import manifest as manifests
+from provision.host.fetch import Download, Interrupted, arrived, fetch
+from provision.host.hubs import Hub, Listing, RemoteFile, hub
+from provision.host.machine import Machine
+from provision.host.manifest import Manifest, Record
+from provision.host.paths import delete, free_bytes, human, make_directories, mount_point
+from provision.host.resource import Changes, Failure, Resource, State
+
+PLAN_TIMEOUT = 5.0
+"""Seconds a plan waits for the hub, which it asks only for the number of bytes."""
+
+FIX_TIMEOUT = 20.0
+
+SHOWN = 20
+"""Files listed by name in a plan; a model may have thousands."""
+
+_LIBRARY_LEFTOVERS = (".cache/huggingface", "._____temp")
+"""What the libraries keep in a model's directory to resume a download."""
+
+
+class Model(Resource):
+    """A directory with a model: a snapshot of one revision in a hub, or a directory that somebody else fills.
+
+    `actual` asks no hub: it holds the files against the manifest written when they were found to be right. A
+    file whose time of modification is not the recorded one is read again, and all are when the run is deep.
+    Files that are not part of the model are left alone.
+    """
+
+    type = "model"
+    identity = ("path", "source")
+
+    def __init__(self, id: str, spec: dict[str, Any]) -> None:
+        super().__init__(id, spec)
+        self.path: str = spec["path"]
+        self._seen: tuple[State, State] | None = None
+        self._differs = False
+        """The last look has found something to do."""
+        self._bad: set[str] = set()
+        """The files of the manifest that it has found to be wrong."""
+
+    # -- looking ------------------------------------------------------------------------------------------
+
+    def expected(self, machine: Machine) -> State:
+        """Return what is declared; `files` is there only when some are wrong: the size each should have."""
+        self._seen = self._look(machine)
+        self._differs = self._seen[0] != self._seen[1]
+        return self._seen[0]
+
+    def actual(self, machine: Machine) -> State:
+        """Return what is there, with the same keys."""
+        (_, actual), self._seen = self._seen or self._look(machine), None
+        return actual
+
+    def _look(self, machine: Machine) -> tuple[State, State]:
+        if self.spec["source"] == "path":
+            expected: State = {"directory": "there, with files"}
+            actual: State = {"directory": self._directory()}
+            missing = self._missing_required() if actual == expected else []
+            _put_files(expected, actual, dict.fromkeys(missing, ("missing", "required")))
+            return expected, actual
+        wanted = _title(self.spec)
+        manifest = manifests.load(self.path)
+        if manifest is None:
+            found = self._present()
+            there = f"{len(found)} files that are not known to be it" if found else None
+            return {"snapshot": wanted}, {"snapshot": there}
+        expected, actual = {"snapshot": wanted}, {"snapshot": _title(manifest._asdict())}
+        if not manifest.complete:
+            total = len(manifest.files) + len(manifest.pending)
+            actual["snapshot"] = f"{actual['snapshot']}, incomplete: {len(manifest.files)} of {total} files"
+        bad = manifests.wrong(self.path, manifest.files, machine.deep)
+        self._bad = set(bad)
+        files = {name: (what, human(manifest.files[name].size)) for name, what in bad.items()}
+        if manifest.complete:
+            files.update({n: ("missing", "required") for n in self._missing_required() if n not in files})
+        _put_files(expected, actual, files)
+        return expected, actual
+
+    def _directory(self) -> str | None:
+        if not os.path.exists(self.path):
+            return None
+        if not os.path.isdir(self.path):
+            return "not a directory"
+        return "there, with files" if self._present() else "empty"
+
+    def _present(self) -> list[str]:
+        """Return the files in the directory, without those that a library keeps there for itself."""
+        found = []
+        for parent, _, names in os.walk(self.path):
+            for name in names:
+                path = os.path.relpath(os.path.join(parent, name), self.path)
+                if path != manifests.NAME and not path.startswith(_LIBRARY_LEFTOVERS):
+                    found.append(path)
+        return found
+
+    def _missing_required(self) -> list[str]:
+        required = self.spec.get("required") or []
+        return _without(required, self._present()) if required else []
+
+    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+        """Return the bytes to download, when the hub tells them in time."""
+        try:
+            wanted = self._foresee(machine)
+        except Failure:
+            return {}  # said by `notes`
+        return {"bytes": sum(file.size for file in wanted)} if wanted else {}
+
+    def notes(self, machine: Machine) -> list[str]:
+        """Return what would make the download fail, as far as hub and disk tell beforehand."""
+        if not self._differs:
+            return []
+        try:
+            self._check_space(self._foresee(machine))
+        except Failure as failure:
+            return [f"{failure.message}; {failure.hint}" if failure.hint else failure.message]
+        return []
+
+    def _foresee(self, machine: Machine) -> list[RemoteFile]:
+        """Return what is to be downloaded, judged by size and record: a plan does not read whole models."""
+        if self.spec["source"] == "path":
+            return []
+
+        def ask() -> list[RemoteFile] | Failure:
+            try:
+                return self._select(self._listing(machine, PLAN_TIMEOUT))
+            except Failure as failure:
+                return failure
+
+        selected = machine.once(("foreseen", self.id), ask)
+        if isinstance(selected, Failure):
+            raise selected
+        manifest = manifests.load(self.path)
+        known = manifest.files if manifest else {}
+        return [
+            file
+            for file in selected
+            if not self._is_there(file)
+            or file.path in self._bad
+            or (file.path in known and file.sha256 not in (None, known[file.path].sha256))
+        ]
+
+    # -- fixing -------------------------------------------------------------------------------------------
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Download what is missing or damaged, and nothing else; what has arrived of a file is kept.
+
+        Raises:
+            Failure: the hub, the disk or the download does not allow it.
+        """
+        if self.spec["source"] == "path":
+            self._explain_path()
+        kind = hub(self.spec["source"])
+        listing = self._listing(machine, FIX_TIMEOUT)
+        selected = self._select(listing)
+        before = manifests.load(self.path)
+        directories = before.directories if before else []
+        if not os.path.isdir(self.path):
+            directories = make_directories(self.path)[:-1]
+        good = self._verify(machine, [file for file in selected if self._is_there(file)], before)
+        wanted = [file for file in selected if file.path not in good]
+        for file in wanted:
+            delete(os.path.join(self.path, file.path))
+        # Files of another revision go: a loader would take every *.safetensors for its own.
+        self._delete(set(before.files if before else ()) - {file.path for file in selected})
+        self._check_space(wanted)
+
+        def save(complete: bool) -> None:
+            manifests.save(
+                self.path,
+                Manifest(
+                    source=self.spec["source"],
+                    repo=self.spec["repo"],
+                    revision=self.spec["revision"],
+                    allow=list(self.spec.get("allow") or []),
+                    ignore=list(self.spec.get("ignore") or []),
+                    commit=listing.commit,
+                    complete=complete,
+                    files=good,
+                    pending=[file.path for file in selected if file.path not in good],
+                    directories=directories,
+                ),
+            )
+
+        save(complete=False)
+        again = False
+        while wanted:
+            failure = self._download(machine, kind, listing, wanted, set(good) | {manifests.NAME})
+            came = [file for file in wanted if self._is_there(file)]
+            good.update(self._verify(machine, came, None))
+            try:
+                save(complete=False)
+            except OSError:
+                if failure is None:
+                    raise  # otherwise the disk is full, and that has been found already
+            for file in came:
+                if file.path not in good:
+                    delete(os.path.join(self.path, file.path))
+            wanted = [file for file in wanted if file.path not in good]
+            if failure is not None and not (isinstance(failure, Interrupted) and failure.progress):
+                raise failure
+            if failure is None and wanted:
+                if again:
+                    raise _not_delivered(kind, listing, self.spec["repo"], wanted, came)
+                again = True
+        for name in _LIBRARY_LEFTOVERS:
+            delete(os.path.join(self.path, name))
+        _remove_empty(os.path.join(self.path, ".cache"))
+        save(complete=True)
+
+    def _explain_path(self) -> None:
+        state = self._directory()
+        if state == "there, with files":
+            missing = ", ".join(self._missing_required())
+            raise Failure(f"{self.path} has no {missing}", hint="the model there is not whole")
+        what = {None: "does not exist", "empty": "is empty"}.get(state, f"is {state}")
+        raise Failure(
+            f"{self.path} {what} on this host",
+            hint="put the model there, or name it by modelscope: or huggingface: to have it downloaded",
+        )
+
+    def _listing(self, machine: Machine, timeout: float) -> Listing:
+        spec = self.spec
+        kind = hub(spec["source"])
+        fields = ("source", "repo", "revision", "endpoint", "token")
+        key = ("listing", *(spec.get(field) for field in fields))
+        return machine.once(
+            key,
+            lambda: kind.listing(
+                spec["repo"], spec["revision"], spec.get("endpoint"), spec.get("token"), timeout
+            ),
+        )
+
+    def _select(self, listing: Listing) -> list[RemoteFile]:
+        """Return the files that the patterns leave; what is required must be among them."""
+        spec = self.spec
+        kind = hub(spec["source"])
+        allow, ignore = spec.get("allow") or [], spec.get("ignore") or []
+        selected = [file for file in listing.files if kind.selects(file.path, allow, ignore)]
+        for file in selected:
+            if os.path.isabs(file.path) or ".." in file.path.split("/"):
+                raise Failure(f"{kind.title} lists a file of {spec['repo']} outside of it: {file.path}")
+        if not selected:
+            why = "every file is left out by allow and ignore" if listing.files else "it has no files"
+            raise Failure(f"nothing to download of {spec['repo']}@{spec['revision']}: {why}")
+        missing = _without(spec.get("required") or [], [file.path for file in selected])
+        if missing:
+            elsewhere = not _without(missing, [file.path for file in listing.files])
+            raise Failure(
+                f"{spec['repo']}@{spec['revision']} has no {', '.join(missing)}, which its service needs",
+                hint="allow or ignore leaves it out" if elsewhere else "is it the right model?",
+            )
+        return selected
+
+    def _is_there(self, file: RemoteFile) -> bool:
+        try:
+            return os.stat(os.path.join(self.path, file.path)).st_size == file.size
+        except OSError:
+            return False
+
+    def _verify(
+        self, machine: Machine, files: Sequence[RemoteFile], before: Manifest | None
+    ) -> dict[str, Record]:
+        """Return a record of each file whose content is what the hub says, reading what is not known yet."""
+        good: dict[str, Record] = {}
+        unknown = []
+        for file in files:
+            record = before.files.get(file.path) if before else None
+            path = os.path.join(self.path, file.path)
+            untouched = record is not None and os.stat(path).st_mtime_ns == record.mtime_ns
+            if record and untouched and file.sha256 in (None, record.sha256) and not machine.deep:
+                good[file.path] = record
+            else:
+                unknown.append(file)
+        total, done, lock = sum(file.size for file in unknown), [0, 0], threading.Lock()
+
+        def tell(size: int) -> None:
+            with lock:
+                done[0] += size
+                if done[0] - done[1] > total // 50 + (64 << 20):
+                    done[1] = done[0]
+                    machine.progress(self.id, done[0], total, text="checking")
+
+        paths = [os.path.join(self.path, file.path) for file in unknown]
+        hashes = manifests.sha256_of(paths, tell, machine.cancelled.is_set)
+        machine.sleep(0)  # a file that was not read to its end must not be taken for a damaged one
+        for file, path in zip(unknown, paths):
+            found = hashes[path]
+            known = before.files.get(file.path) if before and not file.git_sha1 else None
+            expected = file.sha256 or (known.sha256 if known else None)
+            if found is None or (expected and found != expected):
+                continue
+            if file.git_sha1 and manifests.git_sha1(path) != file.git_sha1:
+                continue
+            good[file.path] = Record(file.size, found, os.stat(path).st_mtime_ns)
+        return good
+
+    def _check_space(self, wanted: Sequence[RemoteFile]) -> None:
+        need = 0
+        for file in wanted:
+            partial = _partial_names(os.path.join(self.path, file.path))
+            need += max(0, file.size - sum(os.path.getsize(path) for path in partial))
+        need -= arrived(os.path.join(self.path, _LIBRARY_LEFTOVERS[0]), set())
+        free = free_bytes(self.path)
+        if need > free:
+            raise Failure(
+                f"{self.spec['repo']} needs {human(need)}, {human(free)} free on {mount_point(self.path)}",
+                hint="free some space there, or give the model another directory",
+            )
+
+    def _download(
+        self, machine: Machine, kind: Hub, listing: Listing, wanted: Sequence[RemoteFile], kept: set[str]
+    ) -> Failure | None:
+        watch = Download(
+            machine, self.id, self.path, kept, sum(file.size for file in wanted), self.spec["repo"]
+        )
+        before = arrived(self.path, kept)
+        watch.start()
+        try:
+            fetch(machine, self.id, kind, listing, self.spec, wanted)
+        except Interrupted as interrupted:
+            interrupted.progress = arrived(self.path, kept) > before
+            return interrupted
+        except Failure as failure:
+            return failure
+        finally:
+            watch.stop()
+        return None
+
+    # -- removing -----------------------------------------------------------------------------------------
+
+    def remove(self, machine: Machine) -> bool:
+        """Delete the files that the manifest lists, and directories left empty; nothing of a local path."""
+        manifest = manifests.load(self.path)
+        if self.spec["source"] == "path" or manifest is None:
+            return False
+        self._delete([*manifest.files, *manifest.pending])
+        for name in (*_LIBRARY_LEFTOVERS, ".msc", ".mv", manifests.NAME):
+            delete(os.path.join(self.path, name))
+        _remove_empty(os.path.join(self.path, ".cache"))
+        if _remove_empty(self.path):
+            for directory in reversed(manifest.directories):
+                _remove_empty(directory)
+        return True
+
+    def _delete(self, names: Iterable[str]) -> None:
+        """Delete files of the model, what has arrived of them, and directories this leaves empty."""
+        for name in names:
+            path = os.path.join(self.path, name)
+            for found in (path, *_partial_names(path)):
+                delete(found)
+            parent = os.path.dirname(path)
+            while parent.startswith(self.path + os.sep) and _remove_empty(parent):
+                parent = os.path.dirname(parent)
+
+
+def _title(spec: dict[str, Any]) -> str:
+    """Return a snapshot in a few words: "modelscope owner/name@master, only *.json, without *.bin"."""
+    only = ", only " + " ".join(sorted(spec["allow"])) if spec.get("allow") else ""
+    without = ", without " + " ".join(sorted(spec["ignore"])) if spec.get("ignore") else ""
+    return f"{spec['source']} {spec['repo']}@{spec['revision']}{only}{without}"
+
+
+def _put_files(expected: State, actual: State, files: dict[str, tuple[str, str]]) -> None:
+    """Add the key `files` to both states when some are wrong, the first few by name."""
+    if not files:
+        return
+    shown = sorted(files)[:SHOWN]
+    actual["files"] = {name: files[name][0] for name in shown}
+    expected["files"] = {name: files[name][1] for name in shown}
+    if len(files) > SHOWN:
+        actual["files"]["..."] = f"{len(files) - SHOWN} more are missing or damaged"
+        expected["files"]["..."] = "whole"
+
+
+def _without(patterns: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """Return the patterns that no path matches."""
+    return [p for p in patterns if not any(fnmatch.fnmatchcase(path, p) for path in paths)]
+
+
+def _not_delivered(
+    kind: Hub, listing: Listing, repo: str, wanted: Sequence[RemoteFile], came: Sequence[RemoteFile]
+) -> Failure:
+    names = ", ".join(file.path for file in wanted[:5])
+    if any(file in came for file in wanted):
+        return Failure(
+            f"{names} of {repo} arrived damaged twice: the sha256 is not the one that {kind.title} lists",
+            hint=f"the hub or a proxy on the way gives a wrong file; try another endpoint ({kind.variable})",
+        )
+    return Failure(f"{kind.library} ended well, but did not bring {names} of {repo} from {listing.endpoint}")
+
+
+def _partial_names(path: str) -> list[str]:
+    """Return the files beside a path in which ModelScope's library keeps what has come of it so far."""
+    parent, name = os.path.split(path)
+    try:
+        others = os.listdir(parent)
+    except OSError:
+        return []
+    partial = re.compile(re.escape(name) + r"(\.incomplete|\.parallel_tmp|_\d+_\d+)")
+    return [os.path.join(parent, other) for other in others if partial.fullmatch(other)]
+
+
+def _remove_empty(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except OSError:
+        return False
+    return True

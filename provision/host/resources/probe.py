@@ -1,0 +1,206 @@
+"""The proof that a service answers: a real request to the very process that runs now."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Mapping
+
+from provision.host import checks, failures, marks, supervision
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Failure, Resource, State
+
+POLL = 0.5
+"""Seconds between two looks at a service that is not ready."""
+
+TELL = 2.0
+"""Seconds between two words about how it comes along."""
+
+SEEN = 120
+"""Characters of a log line that are shown while one waits."""
+
+EXPLAINED = 400
+"""Lines of log in which a known failure is looked for."""
+
+
+_LEVEL = re.compile(r"\b(INFO|WARNING|ERROR|CRITICAL)\b")
+
+
+class Probe(Resource):
+    """A service's readiness.
+
+    Spec: `service`, `kind`, `url`, `model`, `key_file`, `key_name`, `checks`, `timeout` in seconds, and
+    `unit`, `container` with `engine`, or `log` and `pid_file`.
+    """
+
+    type = "probe"
+    identity = ("service",)
+
+    def expected(self, machine: Machine) -> State:
+        """Return that the running process has answered."""
+        return {"proven": True}
+
+    def actual(self, machine: Machine) -> State:
+        """Return whether the process that runs now is the one that has answered."""
+        running = supervision.life(machine, self.spec, shared=True).invocation
+        return {
+            "proven": running is not None and running == marks.proven(machine.state, self.spec["service"])
+        }
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Wait until the service really answers, and note which process has."""
+        machine.forget("units")
+        watch = Watch(machine, self.id, self.spec)
+        if self.spec["kind"] != "container":  # of which nobody knows whether it speaks HTTP
+            watch.until_ready()
+        for check in self.spec.get("checks") or [checks.default(self.spec)]:
+            proof = watch.ask(check)
+            tell(machine, self.spec, proof, [] if proof.ok else watch.log())
+            if not proof.ok:
+                raise watch.failure(f"{proof.check}: {proof.error}", proof.hint)
+        life = watch.look()
+        if life.invocation is None or life.invocation != watch.first:
+            raise watch.ended(life)
+        marks.prove(machine.state, self.spec["service"], life.invocation)
+        machine.forget("units")
+
+    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+        """Say what will be asked."""
+        declared = self.spec.get("checks") or [checks.default(self.spec)]
+        return {"checks": [checks.name(check) for check in declared]}
+
+    def remove(self, machine: Machine) -> bool:
+        """Forget what was proven."""
+        there = marks.proven(machine.state, self.spec["service"]) is not None
+        marks.forget(machine.state, self.spec["service"])
+        return there
+
+
+class Watch:
+    """Follows one service from its start to its answer, and knows when waiting is of no use any more."""
+
+    def __init__(self, machine: Machine, id: str, spec: Mapping[str, Any]) -> None:
+        self._machine = machine
+        self._id = id
+        self._spec = spec
+        self._began = time.monotonic()
+        self._told = 0.0
+        self._limit = float(spec.get("timeout") or 1200)
+        life = supervision.life(machine, spec)
+        self._since = life.since
+        self._restarts = life.restarts
+        self.first = life.invocation
+        if life.invocation is None:
+            raise self.ended(life)
+
+    def until_ready(self) -> None:
+        """Wait until the port is open and the server calls itself healthy."""
+        while True:
+            self._require_alive()
+            try:
+                health = checks.Client(self._machine, self._spec).get("/health", 5)
+                # Whoever has no such page is up when it says so; a server that loads or dies answers 5xx.
+                if health.status < 500:
+                    return
+                why = f"/health answers {health.status}"
+            except checks.Unanswered as unanswered:
+                why = str(unanswered)
+            self._pause(why)
+
+    def ask(self, check: checks.Check) -> checks.Proof:
+        """Make a check, again and again while the failure is one that may pass."""
+        while True:
+            self._require_alive()
+            proof = checks.perform(self._machine, self._spec, check, max(1.0, self._left()))
+            if proof.ok or proof.final:
+                return proof
+            if self._left() <= 0:
+                return proof
+            self._pause(proof.error or "")
+
+    def look(self) -> supervision.Life:
+        """Return how the service is doing."""
+        return supervision.life(self._machine, self._spec)
+
+    def log(self) -> list[str]:
+        """Return the last lines of its log."""
+        return self._hide(supervision.tail(self._machine, self._spec, supervision.TAIL, self._since))
+
+    def failure(self, message: str, hint: str | None = None) -> Failure:
+        """Return an error with the log and, when it is known, with what to change."""
+        supervision.settle(self._machine, self._spec)
+        if hint is None:
+            whole = supervision.tail(self._machine, self._spec, EXPLAINED, self._since)
+            hint = failures.explain(self._hide(whole), self._machine)
+        return Failure(message, hint=hint, log=self.log())
+
+    def ended(self, life: supervision.Life) -> Failure:
+        """Return the error for a process that is not there any more."""
+        how = life.ended or ("it was started again" if life.invocation else life.state)
+        return self.failure(f"{self._spec['service']} ended before it answered ({how})")
+
+    def _require_alive(self) -> None:
+        life = self.look()
+        if life.invocation is None or life.invocation != self.first or life.restarts > self._restarts:
+            raise self.ended(life)
+
+    def _left(self) -> float:
+        return self._limit - (time.monotonic() - self._began)
+
+    def _pause(self, why: str) -> None:
+        if self._left() <= 0:
+            raise self.failure(f"{self._spec['service']} did not answer within {self._limit:.0f} s: {why}")
+        now = time.monotonic()
+        if now - self._told >= TELL:
+            self._told = now
+            line = _telling(supervision.tail(self._machine, self._spec, supervision.TAIL, self._since))
+            text = _bare(self._hide([line])[0]) if line else f"{self._spec['url']}: {why}"
+            self._machine.progress(self._id, round(now - self._began, 1), self._limit, "seconds", text)
+        self._machine.sleep(POLL)
+
+    def _hide(self, lines: list[str]) -> list[str]:
+        try:
+            key = checks.read_key(self._spec.get("key_file"), self._spec.get("key_name"))
+        except Failure:
+            return lines
+        return [checks.hidden(line, key) for line in lines]
+
+
+def _telling(lines: list[str]) -> str | None:
+    """Return the last line in which a server says what it does; what libraries warn of is none.
+
+    Where no line has a level, as in logs of other programs, it is the last one.
+    """
+    whole = [line for line in lines if line.strip() and not line[:1].isspace()]
+    levelled = [line for line in whole if _LEVEL.search(line)]
+    return next(reversed(levelled or whole), None)
+
+
+def _bare(line: str) -> str:
+    """Return a line of vLLM's log without process, level, time and source, and not too long to be seen."""
+    bare = re.sub(r"^(\(\w+ pid=\d+\) )?([A-Z]+ [\d-]+ [\d:]+ \[[^]]+\] )?", "", line.strip())
+    return bare if len(bare) <= SEEN else bare[: SEEN - 1] + "…"
+
+
+def run_checks(machine: Machine, spec: Mapping[str, Any]) -> bool:
+    """Make all checks of a service once, tell each, and return whether all went well."""
+    life = supervision.life(machine, spec, shared=True)
+    good = True
+    for check in spec.get("checks") or [checks.default(spec)]:
+        proof = checks.perform(machine, spec, check)
+        lines: list[str] = []
+        if not proof.ok:
+            good = False
+            lines = supervision.tail(machine, spec, supervision.TAIL, life.since)
+            if life.invocation is None:
+                ended = f"{spec['service']} does not run ({life.ended or life.state})"
+                proof = proof._replace(error=ended, hint=failures.explain(lines, machine) or proof.hint)
+        tell(machine, spec, proof, lines)
+    return good
+
+
+def tell(machine: Machine, spec: Mapping[str, Any], proof: checks.Proof, log: list[str]) -> None:
+    """Send how a check went."""
+    event = {"event": "proof", "service": spec["service"], "log": log}
+    event.update((field, value) for field, value in proof._asdict().items() if field != "final")
+    machine.emit(event)

@@ -1,0 +1,220 @@
+"""A service without systemd: its start script in a session of its own, a pid file, a log.
+
+What `nohup start.sh > log 2>&1 &` does by hand, made safe to do twice and to undo.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import time
+from typing import Any
+
+from provision.host import durable, failures, marks, processes, supervision
+from provision.host.machine import Machine, become
+from provision.host.resource import Changes, Failure, Resource, State
+
+ROTATE = 50 * 1024 * 1024
+"""Bytes of log beyond which a start begins a new one; one old log is kept."""
+
+SETTLE = 0.5
+"""Seconds in which a script that cannot work at all is seen to end."""
+
+PASSED = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PASSED_PREFIXES = (
+    "LC_",
+    "CUDA_",
+    "NVIDIA_",
+    "NCCL_",
+    "ROCR_",
+    "HIP_",
+    "PIP_CERT",
+    "REQUESTS_CA_",
+    "CURL_CA_",
+)
+PASSED_SUFFIXES = ("_PROXY", "_proxy")
+
+
+class Process(Resource):
+    """A script-supervised service.
+
+    Spec: `service`, `script`, `directory`, `log`, `pid_file`, `user` (or None), `stop_timeout` in seconds,
+    `port` (or None), `host`.
+    """
+
+    type = "process"
+    identity = ("service", "pid_file", "log", "stop_timeout")
+
+    def expected(self, machine: Machine) -> State:
+        """Return the declared state."""
+        return {"running": True, "current": True}
+
+    def actual(self, machine: Machine) -> State:
+        """Return the state found."""
+        owed = marks.pending(machine.state, self.spec["service"])
+        return {
+            "running": supervision.recorded(self.spec["pid_file"]) is not None,
+            "current": owed is None or owed["state"] != "needed",
+        }
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Bring about what differs."""
+        self._require_port()
+        self._stop(machine)
+        self._start(machine)
+
+    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+        """Say whether the service will be started or restarted."""
+        up = supervision.recorded(self.spec["pid_file"]) is not None
+        return {"restart" if up else "start": self.spec["service"]}
+
+    def notes(self, machine: Machine) -> list[str]:
+        """Warn where a start could not succeed."""
+        if supervision.recorded(self.spec["pid_file"]) is not None:
+            return []
+        taken = self._taken()
+        return [taken] if taken else []
+
+    def remove(self, machine: Machine) -> bool:
+        """Stop the service for good."""
+        there = bool(self._members()) or os.path.exists(self.spec["pid_file"])
+        self._stop(machine)
+        for log in (self.spec["log"], _old(self.spec["log"])):
+            there = durable.remove(log) or there
+        return there
+
+    # -- steps --------------------------------------------------------------------------------------------
+
+    def _marker(self) -> dict[str, str]:
+        """Return the variables that all processes of this service carry, and nobody else's.
+
+        The pid file is one of them, since two users of a machine may each have a service of that name.
+        """
+        return {"PROVISION_SERVICE": self.spec["service"], "PROVISION_PID_FILE": self.spec["pid_file"]}
+
+    def _members(self) -> dict[int, processes.Process]:
+        return processes.members(supervision.recorded(self.spec["pid_file"]), self._marker())
+
+    def _require_port(self) -> None:
+        """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
+        taken = self._taken()
+        if taken:
+            raise Failure(taken, hint="stop it, or give the service another port")
+
+    def _taken(self) -> str | None:
+        """Return who else holds the port, as a sentence."""
+        port = self.spec.get("port")
+        ours = self._members() if port else {}
+        for holder in processes.listeners(port, self.spec.get("host")) if port else []:
+            if holder.pid not in ours:
+                return f"port {port} is held by {holder}"
+        return None
+
+    def _stop(self, machine: Machine) -> None:
+        main = supervision.recorded(self.spec["pid_file"])
+        # Members of the session are only found while its leader's pid is known to be the leader's.
+        known: dict[int, processes.Process] = {}
+        begun = told = time.monotonic()
+        limit = float(self.spec.get("stop_timeout") or 60)
+
+        def left() -> dict[int, processes.Process]:
+            known.update(self._members())
+            return {pid: each for pid, each in known.items() if _same(each)}
+
+        def sleep(seconds: float) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now > told + 2:
+                told = now
+                machine.progress(self.id, now - begun, limit, "seconds", "stopping")
+            machine.sleep(seconds)
+
+        remaining = processes.end(left, main, limit, sleep)
+        if remaining:
+            names = ", ".join(f"{each.name} (pid {each.pid})" for each in remaining.values())
+            raise Failure(f"{self.spec['service']} does not stop: {names}", hint="end it on the host by hand")
+        durable.remove(self.spec["pid_file"])
+
+    def _start(self, machine: Machine) -> None:
+        script, log, service = self.spec["script"], self.spec["log"], self.spec["service"]
+        self._rotate(log)
+        user = self.spec.get("user")
+        switched: dict[str, Any] = {}
+        if user and machine.root and user != pwd.getpwuid(os.geteuid()).pw_name:
+            switched["preexec_fn"] = become(user)
+        elif user and user != pwd.getpwuid(os.geteuid()).pw_name:
+            raise Failure(
+                f"{service} should run as {user}, which only root can arrange",
+                hint="set `become: true` on the host, or leave `user` out",
+            )
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        with open(log, "ab") as out:
+            os.fchmod(out.fileno(), 0o640)
+            out.write(supervision.heading().encode() + b"\n")
+            out.flush()
+            try:
+                child = subprocess.Popen(
+                    [script],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.spec.get("directory") or "/",
+                    env={**_environment(user), **self._marker()},
+                    start_new_session=True,
+                    **switched,
+                )
+            except OSError as error:
+                reach = f"user {user} must be able to reach and run it" if switched else None
+                raise Failure(f"{error.filename or script}: {error.strerror or error}", hint=reach) from None
+            except subprocess.SubprocessError:
+                raise Failure(f"cannot become {user} to start {service}") from None
+        life = supervision.record(self.spec["pid_file"], child.pid)
+        deadline = time.monotonic() + SETTLE
+        while child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if child.returncode is not None or life is None:
+            child.wait()
+            lines = supervision.tail(machine, {"log": log})
+            raise Failure(
+                f"{service} ended at once ({_how(child.returncode)})",
+                hint=failures.explain(lines, machine),
+                log=lines,
+            )
+        marks.started(machine.state, service, life)
+
+    def _rotate(self, log: str) -> None:
+        try:
+            if os.path.getsize(log) > ROTATE:
+                os.replace(log, _old(log))
+        except FileNotFoundError:
+            pass
+
+
+def _same(known: processes.Process) -> bool:
+    """Whether a process still lives: its parent may have changed since, its start has not."""
+    now = processes.process(known.pid)
+    return now is not None and now.start == known.start
+
+
+def _old(log: str) -> str:
+    return log + ".1"
+
+
+def _how(code: int) -> str:
+    return f"exit {code}" if code >= 0 else f"signal {-code}"
+
+
+def _environment(user: str | None) -> dict[str, str]:
+    """Return what a service gets of our own environment.
+
+    It must not depend on who applies from where: no secrets, Python paths or agents of that person's shell.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED or name.startswith(PASSED_PREFIXES) or name.endswith(PASSED_SUFFIXES)
+    }
+    entry = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
+    kept.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    return {**kept, "HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name, "SHELL": "/bin/sh"}

@@ -1,0 +1,183 @@
+"""A systemd unit of ours: enabled, running, and running with what is declared."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from typing import Any
+
+from provision.host import failures, marks, processes, supervision, systemd
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Failure, Resource, State
+
+START = 120.0
+"""Seconds that `systemctl start` may take: not the loading of a model, only the start of its process."""
+
+_reloading = threading.Lock()
+
+
+class Unit(Resource):
+    """A unit whose file another resource writes.
+
+    Spec: `unit`, `service`, `enabled`, `port` (or None), `host`, `stop_timeout` in seconds.
+    """
+
+    type = "unit"
+    identity = ("unit", "service", "stop_timeout")
+
+    def expected(self, machine: Machine) -> State:
+        """Return the declared state."""
+        return {
+            "enabled": bool(self.spec.get("enabled", True)),
+            "active": True,
+            "current": True,
+            "loaded": True,
+        }
+
+    def actual(self, machine: Machine) -> State:
+        """Return the state found."""
+        properties = systemd.unit(machine, self.spec["unit"])
+        owed = marks.pending(machine.state, self.spec["service"])
+        return {
+            "enabled": properties.get("UnitFileState") == "enabled",
+            "active": supervision.active(properties),
+            "current": owed is None or owed["state"] != "needed",
+            "loaded": _loaded(properties),
+        }
+
+    def fix(self, machine: Machine, changes: Changes) -> None:
+        """Bring about what differs."""
+        supervision.require_systemd(machine)
+        name = self.spec["unit"]
+        properties = self._load(machine)
+        try:
+            if changes.get("enabled", (None, None))[1] is True:
+                machine.run(["systemctl", "enable", name], timeout=60)
+            elif "enabled" in changes:
+                machine.run(["systemctl", "disable", name], timeout=60)
+            if "active" in changes or "current" in changes:
+                self._start(machine, properties)
+        finally:
+            machine.forget("units")
+
+    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+        """Say whether the service will be started or restarted."""
+        if "active" not in changes and "current" not in changes:
+            return {}
+        up = supervision.active(systemd.unit(machine, self.spec["unit"]))
+        return {"restart" if up else "start": self.spec["service"]}
+
+    def notes(self, machine: Machine) -> list[str]:
+        """Warn where a start could not succeed."""
+        if not systemd.running():
+            return ["systemd does not run here: set `supervisor: script` on the service"]
+        if supervision.active(systemd.unit(machine, self.spec["unit"])):
+            return []
+        taken = self._taken()
+        return [taken] if taken else []
+
+    def remove(self, machine: Machine) -> bool:
+        """Stop the service for good."""
+        if not systemd.running():
+            return False
+        name = self.spec["unit"]
+        properties = systemd.fresh(machine, name)
+        there = _loaded(properties) or properties.get("ActiveState") != "inactive"
+        if there:
+            self._stop(machine, properties)
+            machine.run(["systemctl", "disable", name], timeout=60, check=False)
+            machine.run(["systemctl", "reset-failed", name], timeout=60, check=False)
+        machine.forget("units")
+        return there
+
+    # -- steps --------------------------------------------------------------------------------------------
+
+    def _load(self, machine: Machine) -> systemd.Unit:
+        """Make systemd know the unit as its file is now.
+
+        Whoever comes first reloads for all: after that no unit asks for it any more.
+        """
+        name = self.spec["unit"]
+        with _reloading:
+            properties = systemd.fresh(machine, name)
+            if not _loaded(properties):
+                machine.run(["systemctl", "daemon-reload"], timeout=120)
+                properties = systemd.fresh(machine, name)
+        state = properties.get("LoadState")
+        if state == "masked":
+            raise Failure(f"{name} is masked", hint=f"run `systemctl unmask {name}` on the host")
+        if state != "loaded":
+            why = properties.get("LoadError", "").strip()
+            raise Failure(f"systemd cannot load {name}: {why or state}")
+        return properties
+
+    def _start(self, machine: Machine, properties: systemd.Unit) -> None:
+        name = self.spec["unit"]
+        self._require_port()
+        if properties.get("ActiveState") != "inactive":
+            self._stop(machine, properties)
+        # A unit that has failed too often in a row would not be started again.
+        machine.run(["systemctl", "reset-failed", name], timeout=60, check=False)
+        try:
+            machine.run(["systemctl", "start", name], timeout=START)
+        except Failure as failure:
+            raise self._explained(machine, failure.message) from None
+        now = supervision.life(machine, self.spec)
+        if now.invocation is None:
+            raise self._explained(machine, f"{name} ended at once ({now.ended or now.state})")
+        marks.started(machine.state, self.spec["service"], now.invocation)
+
+    def _stop(self, machine: Machine, properties: systemd.Unit) -> None:
+        """Stop the unit within its time.
+
+        A server that starts up may miss the one SIGTERM that systemd sends (vLLM does), so it is sent again;
+        what does not end in time is killed with all its workers.
+        """
+        name = self.spec["unit"]
+        machine.run(["systemctl", "stop", "--no-block", name], timeout=60)
+        begun = time.monotonic()
+        limit = float(self.spec.get("stop_timeout") or 60)
+        again = begun + 5
+        told = begun
+        while True:
+            state = systemd.fresh(machine, name).get("ActiveState")
+            if state in ("inactive", "failed"):
+                return
+            now = time.monotonic()
+            if now > begun + limit + 30:
+                raise Failure(f"{name} does not stop (it is {state})", hint="look at it on the host")
+            if now > begun + limit:
+                machine.run(["systemctl", "kill", "-s", "KILL", name], timeout=60, check=False)
+            elif now > again:
+                again = now + 5
+                machine.run(
+                    ["systemctl", "kill", "--kill-who=main", "-s", "TERM", name], timeout=60, check=False
+                )
+            if now > told + 2:
+                told = now
+                machine.progress(self.id, now - begun, limit, "seconds", "stopping")
+            machine.sleep(0.2)
+
+    def _require_port(self) -> None:
+        """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
+        taken = self._taken()
+        if taken:
+            raise Failure(taken, hint="stop it, or give the service another port")
+
+    def _taken(self) -> str | None:
+        """Return who else holds the port, as a sentence."""
+        port = self.spec.get("port")
+        for holder in processes.listeners(port, self.spec.get("host")) if port else []:
+            path = re.split("[/\n]", processes.cgroup(holder.pid or 0))
+            if self.spec["unit"] not in path:
+                return f"port {port} is held by {holder}"
+        return None
+
+    def _explained(self, machine: Machine, message: str) -> Failure:
+        log = systemd.journal(machine, self.spec["unit"], supervision.TAIL)
+        return Failure(message, hint=failures.explain(log, machine), log=log)
+
+
+def _loaded(properties: systemd.Unit) -> bool:
+    return properties.get("LoadState") == "loaded" and properties.get("NeedDaemonReload") == "no"

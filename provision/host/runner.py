@@ -1,0 +1,381 @@
+"""Converging one host: look at everything, fix what differs in order of need, look again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from provision.host import causes, marks
+from provision.host.ledger import Ledger, removal_order
+from provision.host.lock import RunLock
+from provision.host.machine import Machine
+from provision.host.removal import remove_entries
+from provision.host.resource import Changes, Failure, Resource, State, differences
+from provision.host.resources import make
+from provision.host.threads import each
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+READERS = 8
+"""Threads that look at resources: most of them wait for the disk or a child."""
+
+SERVICES = ("unit", "process", "container")
+"""The resource types that run something, and so can owe a restart."""
+
+
+class Item:
+    """One resource of the request, and what has become of it."""
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self.id: str = entry["id"]
+        self.type: str = entry["type"]
+        self.label: str = entry.get("label") or self.id
+        self.service: str | None = entry.get("service")
+        self.playbooks: list[str] = entry.get("playbooks", [])
+        self.needs: list[str] = entry.get("needs", [])
+        self.triggers: list[str] = entry.get("triggers", [])
+        self.resource: Resource = make(entry)
+        self.actual: State = {}
+        self.changes: Changes = {}
+        self.error: Failure | None = None
+        self.status = ""
+
+
+def converge(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out the verbs `inspect` and `apply`; return the summary for the `done` event."""
+    if request["verb"] == "inspect":
+        return Run(machine, request).inspect()
+    options = request["options"]
+    with RunLock(machine, options.get("who", "somebody")):
+        return Run(machine, request).apply()
+
+
+class Run:
+    """One pass over the resources of a request, which come in an order that respects their needs."""
+
+    def __init__(self, machine: Machine, request: dict[str, Any]) -> None:
+        self.machine = machine
+        self.fresh = missing_above(machine.state)
+        self.options: dict[str, Any] = request["options"]
+        self.items: dict[str, Item] = {entry["id"]: Item(entry) for entry in request["resources"]}
+        self.ledger = Ledger(machine.state)
+
+    # -- looking ------------------------------------------------------------------------------------------
+
+    def inspect(self) -> dict[str, Any]:
+        """Look at every resource and say what differs. Changes nothing, not even our own state."""
+        self._look()
+        orphans = self._orphans()
+        self._tell(orphans)
+        broken = [item for item in self.items.values() if item.error]
+        differing = [item for item in self.items.values() if item.changes and not item.error]
+        return {
+            "ok": not broken,
+            "counts": {
+                "ok": len(self.items) - len(differing) - len(broken),
+                "changed": len(differing),
+                "failed": len(broken),
+                "skipped": 0,
+            },
+            "orphans": len(orphans),
+            "digest": self._digest(),
+        }
+
+    def _look(self) -> None:
+        each(self._read, list(self.items.values()), READERS)
+        self._foresee_restarts()
+
+    def _read(self, item: Item) -> None:
+        try:
+            expected = item.resource.expected(self.machine)
+            item.actual = item.resource.actual(self.machine)
+            item.changes = differences(expected, item.actual)
+            item.error = None
+        except Exception as error:
+            item.error = causes.explain(error)
+
+    def _foresee_restarts(self) -> None:
+        """Count a service among what differs when something it has read will change under it."""
+        for service, because in self._because().items():
+            for item in self.items.values():
+                if item.service != service:
+                    continue
+                if item.type in SERVICES and "current" not in item.changes:
+                    item.changes = {**item.changes, "current": (False, True)}
+                if item.type == "probe" and "proven" not in item.changes:
+                    item.changes = {**item.changes, "proven": (False, True)}
+            if self._runs(service):
+                self.machine.emit({"event": "restart", "service": service, "because": because})
+
+    def _because(self) -> dict[str, list[str]]:
+        because: dict[str, list[str]] = {}
+        for item in self.items.values():
+            if item.type in SERVICES and item.service:
+                owed = marks.pending(self.machine.state, item.service)
+                if owed and owed["state"] == "needed":
+                    because.setdefault(item.service, []).extend(owed["because"])
+        for item in self.items.values():
+            if item.changes and not item.error and item.resource.disturbs(item.changes):
+                for service in item.triggers:
+                    reasons = because.setdefault(service, [])
+                    if item.id not in reasons:
+                        reasons.append(item.id)
+        return because
+
+    def _runs(self, service: str) -> bool:
+        """Whether there is something to restart, rather than to start for the first time."""
+        return any(
+            item.service == service
+            and item.type in SERVICES
+            and any(item.actual.get(key) for key in ("active", "running"))
+            for item in self.items.values()
+        )
+
+    def _tell(self, orphans: dict[str, dict[str, Any]]) -> None:
+        for item in self.items.values():
+            event: dict[str, Any] = {
+                "event": "inspected",
+                "id": item.id,
+                "type": item.type,
+                "label": item.label,
+                "service": item.service,
+                "changes": item.changes,
+                "diff": None,
+                "work": {},
+                "notes": [],
+            }
+            if item.error:
+                event.update(error=item.error.message, hint=item.error.hint)
+            else:
+                try:
+                    event["notes"] = [*item.resource.notes(self.machine), *self._homeless(item)]
+                    if item.changes:
+                        event["diff"] = item.resource.diff(self.machine, item.changes)
+                        event["work"] = item.resource.work(self.machine, item.changes)
+                except Exception as error:
+                    event["notes"] = [causes.explain(error).message]
+            self.machine.emit(event)
+        groups: dict[str, list[str]] = {}
+        for id, entry in orphans.items():
+            groups.setdefault(entry.get("service") or "", []).append(id)
+        for service, ids in groups.items():
+            self.machine.emit(
+                {
+                    "event": "orphan",
+                    "service": service or None,
+                    "playbooks": orphans[ids[0]]["playbooks"],
+                    "ids": removal_order({id: orphans[id] for id in ids}),
+                }
+            )
+
+    def _homeless(self, item: Item) -> list[str]:
+        """Say of a new file that nobody declares its directory; a package may bring it, so it is no error."""
+        parent = os.path.dirname(item.resource.spec.get("path") or "")
+        if item.type != "file" or not item.changes or os.path.isdir(parent):
+            return []
+        made = [each.resource.spec["path"] for each in self.items.values() if each.type == "directory"]
+        if any(path == parent or path.startswith(parent + "/") for path in made):
+            return []
+        return [f"{parent} does not exist; declare it under `directories:` unless something else makes it"]
+
+    def _orphans(self) -> dict[str, dict[str, Any]]:
+        if self.options.get("partial"):
+            return {}
+        return self.ledger.orphans(self.options.get("playbooks", []), self.items)
+
+    def _digest(self) -> str:
+        """Name the state found, so that a saved plan can be told from one that has been overtaken."""
+        seen = [(item.id, item.changes, bool(item.error)) for item in self.items.values()]
+        return hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()
+
+    # -- fixing -------------------------------------------------------------------------------------------
+
+    def apply(self) -> dict[str, Any]:
+        """Fix what differs. What needs something that failed is skipped, and keeps running as it was."""
+        self._look()
+        orphans = self._orphans()
+        self._tell(orphans)
+        wanted = self.options.get("digest")
+        if wanted and wanted != self._digest():
+            raise Failure(
+                "this host has changed since the plan was made", hint="make a new plan and look at it"
+            )
+        os.makedirs(self.machine.state, mode=0o700, exist_ok=True)
+        ground, services = self._in_two()
+        self._fix_all(ground)
+        if self.options.get("prune") and orphans and not any(item.status == "failed" for item in ground):
+            # What left the playbook goes before what comes: the two may want the same port.
+            remove_entries(self.machine, self.ledger, orphans, self.options["playbooks"])
+        self._fix_all(services)
+        if not self.options.get("partial"):
+            self.ledger.leave_to_others(self.options.get("playbooks", []), self.items)
+        unproven = self._prove_the_rest() if self.options.get("verify") else 0
+        self.ledger.save()
+        counts = dict.fromkeys(("ok", "changed", "failed", "skipped"), 0)
+        for item in self.items.values():
+            counts[item.status] += 1
+        ok = not counts["failed"] and not counts["skipped"] and not unproven
+        return {"ok": ok, "counts": counts, "orphans": len(orphans)}
+
+    def _in_two(self) -> tuple[list[Item], list[Item]]:
+        """Split into what services stand on, and services with all that needs them."""
+        services: dict[str, Item] = {}
+        for item in self.items.values():
+            if item.type in SERVICES or any(need in services for need in item.needs):
+                services[item.id] = item
+        return [item for item in self.items.values() if item.id not in services], list(services.values())
+
+    def _fix_all(self, items: list[Item]) -> None:
+        waiting = {item.id: item for item in items}
+        settled = {item.id for item in self.items.values() if item.status}
+        work = self._advance(waiting, settled)
+        if not work:
+            return
+        # Here, as a converged host does not come to this, and it takes as long to import as all the rest.
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+        running: dict[Future[None], Item] = {}
+        with ThreadPoolExecutor(int(self.options.get("workers") or 4)) as pool:
+            while work or running:
+                for item in work:
+                    running[pool.submit(self._settle, item)] = item
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    settled.add(running.pop(future).id)
+                work = self._advance(waiting, settled)
+
+    def _advance(self, waiting: dict[str, Item], settled: set[str]) -> list[Item]:
+        """Conclude what needs no work, for as long as that lets more follow; return what can be worked on."""
+        work: list[Item] = []
+        moved = True
+        while moved:
+            moved = False
+            for id, item in list(waiting.items()):
+                if all(need in settled for need in item.needs):
+                    del waiting[id]
+                    if self._quick(item):
+                        settled.add(id)
+                        moved = True
+                    else:
+                        work.append(item)
+        return work
+
+    def _prove_the_rest(self) -> int:
+        """Run the checks of the services that nothing was done to; return how many do not answer."""
+        from provision.host.resources.probe import run_checks
+
+        probes = [item for item in self.items.values() if item.type == "probe" and item.status == "ok"]
+        return sum(1 for item in probes if not run_checks(self.machine, item.resource.spec))
+
+    def _quick(self, item: Item) -> bool:
+        """Conclude what needs no work, without a thread."""
+        blocker = next(
+            (need for need in item.needs if self.items[need].status in ("failed", "skipped")), None
+        )
+        if blocker is not None:
+            reason = f"needs {self.items[blocker].label}, which was not reached"
+            self._conclude(item, "skipped", item.changes, 0.0, Failure(reason))
+            return True
+        moved = any(self.items[need].status == "changed" for need in item.needs)
+        if not item.changes and not item.error and not moved:
+            self._conclude(item, "ok", {}, 0.0)
+            return True
+        return False
+
+    def _settle(self, item: Item) -> None:
+        started = time.monotonic()
+        if self.machine.cancelled.is_set():
+            self._conclude(item, "skipped", item.changes, 0.0, Failure("cancelled: the controller went away"))
+            return
+        foreseen = item.changes
+        self._read(item)
+        if item.error:
+            self._conclude(item, "failed", {}, time.monotonic() - started, item.error)
+            return
+        if not item.changes:
+            # A directory on the way to our own state was made when that was.
+            made = foreseen if item.resource.spec.get("path") in self.fresh else {}
+            self._conclude(item, "changed" if made else "ok", made, time.monotonic() - started)
+            return
+        before, changes = item.actual, item.changes
+        self.machine.emit({"event": "started", "id": item.id, "changes": sorted(changes)})
+        triggers = item.triggers if item.resource.disturbs(changes) else []
+        owed = {service: marks.pending(self.machine.state, service) for service in triggers}
+        known = item.id in self.ledger.entries
+        # What is begun is ours: an interrupted attempt must not look like something that was there before.
+        self._record(item, created=not any(before.values()))
+        self.ledger.save()
+        try:
+            for service in triggers:
+                marks.need(self.machine.state, service, [item.id])
+            item.resource.fix(self.machine, changes)
+            self._read(item)
+            if item.error:
+                raise item.error
+            if item.changes:
+                raise Failure(f"did not converge: {_still(item.changes)}")
+        except Exception as error:
+            if self._left_as_it_was(item, before):
+                for service, mark in owed.items():
+                    marks.withdraw(self.machine.state, service, item.id, mark)
+                if not known:
+                    self.ledger.release(item.id, None)
+            self._conclude(item, "failed", changes, time.monotonic() - started, causes.explain(error))
+        else:
+            self._conclude(item, "changed", changes, time.monotonic() - started)
+
+    def _left_as_it_was(self, item: Item, before: State) -> bool:
+        """Whether a failed fix has changed nothing, so that nothing is owed for it."""
+        self._read(item)
+        return item.error is None and item.actual == before
+
+    def _record(self, item: Item, created: bool) -> None:
+        self.ledger.record(
+            item.id,
+            {
+                "type": item.type,
+                "label": item.label,
+                "playbooks": item.playbooks,
+                "service": item.service,
+                "spec": {key: item.resource.spec.get(key) for key in item.resource.identity},
+                "created": created,
+            },
+        )
+
+    def _conclude(
+        self, item: Item, status: str, changes: Changes, seconds: float, failure: Failure | None = None
+    ) -> None:
+        item.status = status
+        if status in ("ok", "changed") and not self.ledger.knows(item.id, item.playbooks):
+            self._record(item, created=item.resource.spec.get("path") in self.fresh)
+        event: dict[str, Any] = {
+            "event": "result",
+            "id": item.id,
+            "status": status,
+            "changes": changes,
+            "seconds": round(seconds, 3),
+        }
+        if failure:
+            event.update(error=failure.message, hint=failure.hint, log=failure.log)
+        self.machine.emit(event)
+
+
+def _still(changes: Changes) -> str:
+    return ", ".join(
+        f"{key} is {json.dumps(actual)} and should be {json.dumps(expected)}"
+        for key, (actual, expected) in sorted(changes.items())
+    )
+
+
+def missing_above(path: str) -> list[str]:
+    """Return the directories on the way to `path`, itself included, that are not there yet."""
+    missing = []
+    while path not in ("", "/") and not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing

@@ -1,0 +1,99 @@
+"""How services are: what their supervisor, their port and the GPUs tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provision.host import gpus, marks, processes, supervision
+from provision.host.machine import Machine
+
+WORDS = {
+    "active": "running",
+    "reloading": "running",
+    "inactive": "stopped",
+    "activating": "starting",
+    "deactivating": "stopping",
+    "activating (auto-restart)": "restarting",
+    "activating (auto-restart-queued)": "restarting",
+}
+"""systemd's words for a person's; `failed`, `running` and `stopped` are both."""
+
+
+FORWARDERS = ("conmon", "docker-proxy", "rootlessport", "slirp4netns", "pasta", "pasta.avx2")
+"""What holds the published ports of a container on the host."""
+
+
+def status(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out the verb `status`: send one `service` event for each service of the request.
+
+    Its fields:
+
+    - `kind`, `supervisor`, `url`, `model`, `port`: from the request
+    - `state`: running, starting, stopping, restarting, stopped or failed
+    - `ended`: how the last process ended, when none runs
+    - `pid`, `uptime` in seconds, `restarts` by systemd since the last start on purpose
+    - `listening`: whether the service itself has its port open; `listener`: who else has
+    - `gpu_memory`: bytes held by its processes; None without an NVIDIA GPU
+    - `proven`: whether the process that runs has answered
+    - `owed`: the ids of what it has to be restarted for, or None
+    """
+    running = 0
+    among = processes.table()
+    for service in request["services"]:
+        known = describe(machine, service, among)
+        running += known["state"] == "running"
+        machine.emit({"event": "service", "service": service["name"], **known})
+    total = len(request["services"])
+    return {"ok": True, "counts": {"running": running, "stopped": total - running}}
+
+
+def describe(
+    machine: Machine, service: dict[str, Any], among: dict[int, processes.Process]
+) -> dict[str, Any]:
+    """Return the fields of a `service` event."""
+    life = supervision.life(machine, service, shared=True)
+    owed = marks.pending(machine.state, service["name"])
+    ours = _processes(life, among)
+    port = service.get("port")
+    listeners = processes.listeners(port) if port else []
+    # Without root another user's sockets have no known owner; then being open has to do.
+    own = [each for each in listeners if each.pid in ours or (each.pid is None and life.pid)]
+    if service.get("container") and life.pid:
+        own += [each for each in listeners if each.name in FORWARDERS]
+    others = [str(each) for each in listeners if each not in own]
+    return {
+        "kind": service.get("kind"),
+        "supervisor": service.get("supervisor"),
+        "state": WORDS.get(life.state) or WORDS.get(life.state.split(" ")[0], life.state),
+        "ended": life.ended,
+        "pid": life.pid,
+        "uptime": round(processes.uptime(life.pid) or 0.0, 1) if life.pid else None,
+        "restarts": life.restarts,
+        "port": port,
+        "listening": bool(own),
+        "listener": others[0] if others and not own else None,
+        "url": service.get("url"),
+        "model": service.get("model"),
+        "gpu_memory": _gpu_memory(machine, ours),
+        "proven": life.invocation is not None
+        and life.invocation == marks.proven(machine.state, service["name"]),
+        "owed": owed["because"] if owed and owed["state"] == "needed" else None,
+    }
+
+
+def _processes(life: supervision.Life, among: dict[int, processes.Process]) -> set[int]:
+    """Return a service's processes: its unit's control group, or what descends from its main process."""
+    if life.pid is None:
+        return set()
+    found = processes.tree(life.pid, among)
+    group = processes.cgroup(life.pid)
+    if "/provision-" in group:
+        found |= {pid for pid in among if processes.cgroup(pid) == group}
+    return found
+
+
+def _gpu_memory(machine: Machine, ours: set[int]) -> int | None:
+    holders = machine.once("gpus", lambda: gpus.holders(machine))
+    if not holders and not gpus.present():
+        return None
+    return sum(holder.bytes for holder in holders if holder.pid in ours)

@@ -1,0 +1,203 @@
+"""How a service's main process is doing, whether systemd or a start script has started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any, Mapping, NamedTuple
+
+from provision.host import containers, durable, processes, systemd
+from provision.host.machine import Machine
+from provision.host.resource import Failure
+
+STARTED = "-- started by provision "
+"""How the line begins that a start puts into a script-supervised service's log."""
+
+TAIL = 25
+"""Lines of a service's log that explain a failure."""
+
+READ = 256 * 1024
+"""Bytes read from the end of a log to find its last lines."""
+
+
+class Life(NamedTuple):
+    """What is known of a service's main process at one moment."""
+
+    state: str
+    """systemd's words (`failed`, `activating (auto-restart)`), or `running`, `stopped`, `unknown`."""
+    pid: int | None
+    invocation: str | None
+    restarts: int = 0
+    """How often it was brought back since it was last started on purpose."""
+    ended: str | None = None
+    """How it ended: `exit 2`, `signal KILL`, `out of memory`; None when that is not known or it runs."""
+    since: str | None = None
+    """When systemd has started it, in systemd's own writing."""
+
+
+def life(machine: Machine, spec: Mapping[str, Any], shared: bool = False) -> Life:
+    """Return how a service is doing.
+
+    Args:
+        machine: where it runs.
+        spec: its `container` with `engine`, its `unit` (or both), or else its `pid_file`.
+        shared: what has been read of units and containers before in this run will do.
+    """
+    if spec.get("container"):
+        return _of_container(machine, spec, shared)
+    if spec.get("unit"):
+        name = spec["unit"]
+        return _of_unit(systemd.unit(machine, name) if shared else systemd.fresh(machine, name))
+    if not spec.get("pid_file"):
+        return Life("unknown", None, None)
+    pid = recorded(spec["pid_file"])
+    if pid is None:
+        return Life("stopped", None, None)
+    return Life("running", pid, processes.invocation(pid))
+
+
+def _of_container(machine: Machine, spec: Mapping[str, Any], shared: bool) -> Life:
+    """Return how a container is doing; what brings it back is its unit, or else the engine."""
+    engine, name = containers.find(spec.get("engine")), spec["container"]
+    unit = life(machine, {"unit": spec["unit"]}, shared) if spec.get("unit") else None
+    if engine is None:
+        return Life("stopped", None, None)
+    if not shared:
+        containers.forget(machine, engine, name)
+    try:
+        found = containers.container(machine, engine, name)
+    except Failure:
+        return Life("unknown", None, None)
+    running = containers.invocation(found)
+    if found is not None and running is not None:
+        restarts = unit.restarts if unit else int(found.get("RestartCount") or 0)
+        pid = found["State"].get("Pid") or None
+        return Life("running", pid, running, restarts, None, unit.since if unit else None)
+    if unit:
+        return unit._replace(pid=None, invocation=None)
+    if found is None:
+        return Life("stopped", None, None)
+    ended = containers.ended(found)
+    state = (
+        "restarting"
+        if found["State"].get("Restarting")
+        else "failed"
+        if ended not in (None, "exit 0")
+        else "stopped"
+    )
+    return Life(state, None, None, 0, ended)
+
+
+def active(properties: systemd.Unit) -> bool:
+    """Whether systemd counts a unit as up; one that waits for its next try, or starts, is not."""
+    return properties.get("ActiveState") in ("active", "reloading")
+
+
+def _of_unit(properties: systemd.Unit) -> Life:
+    state = properties.get("ActiveState", "inactive")
+    sub = properties.get("SubState", "")
+    if state in ("activating", "deactivating"):
+        state = f"{state} ({sub})"
+    pid = systemd.main_pid(properties)
+    life = processes.invocation(pid) if pid else None
+    return Life(
+        state,
+        pid if life else None,
+        life,
+        int(properties.get("NRestarts") or 0),
+        None if life else _end(properties),
+        properties.get("ExecMainStartTimestamp") or None,
+    )
+
+
+def _end(properties: systemd.Unit) -> str | None:
+    if properties.get("Result") == "oom-kill":
+        return "out of memory"
+    code, status = properties.get("ExecMainCode"), int(properties.get("ExecMainStatus") or 0)
+    if code == "1":
+        return f"exit {status}"
+    if code in ("2", "3"):
+        try:
+            return f"signal {signal.Signals(status).name[3:]}"
+        except ValueError:
+            return f"signal {status}"
+    return None
+
+
+# -- pid files --------------------------------------------------------------------------------------------
+
+
+def record(path: str, pid: int) -> str | None:
+    """Write a pid file: the pid for people, and below it what names this very process; return the latter."""
+    life = processes.invocation(pid)
+    if life:
+        durable.write(path, f"{pid}\n{life}\n")
+    return life
+
+
+def recorded(path: str) -> int | None:
+    """Return the pid that a pid file names, or None when that process has ended."""
+    lines = (durable.read(path) or "").split()
+    return processes.alive(lines[1]) if len(lines) == 2 else None
+
+
+# -- logs -------------------------------------------------------------------------------------------------
+
+
+def tail(machine: Machine, spec: Mapping[str, Any], lines: int = TAIL, since: str | None = None) -> list[str]:
+    """Return the last lines that a service has printed.
+
+    Args:
+        machine: where it runs.
+        spec: its `unit`, its `container` with `engine`, or else its `log`.
+        lines: how many at most.
+        since: nothing older, for a unit. From a log file only what the last life has printed is taken.
+    """
+    if spec.get("unit"):
+        return systemd.journal(machine, spec["unit"], lines, since)
+    if spec.get("container"):
+        engine = containers.find(spec.get("engine"))
+        return containers.log(machine, engine, spec["container"], lines) if engine else []
+    kept = last_lines(spec.get("log") or "", lines)
+    for index in range(len(kept) - 1, -1, -1):
+        if kept[index].startswith(STARTED):
+            return kept[index + 1 :]
+    return kept
+
+
+def settle(machine: Machine, spec: Mapping[str, Any]) -> None:
+    """Wait until what a service has printed last can be read."""
+    if spec.get("unit"):
+        systemd.sync_journal(machine)
+
+
+def last_lines(path: str, lines: int) -> list[str]:
+    """Return the last lines of a file, none when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - READ))
+            data = file.read()
+    except OSError:
+        return []
+    return data.decode("utf-8", "replace").splitlines()[-lines:] if lines > 0 else []
+
+
+def heading() -> str:
+    """Return the line that separates one life of a service from the next in its log."""
+    return STARTED + time.strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def require_systemd(machine: Machine) -> None:
+    """Raise `Failure` with the way out when no system unit can be managed here."""
+    if not systemd.running():
+        raise Failure(
+            "systemd does not run here, so nothing can supervise a unit",
+            hint="set `supervisor: script` on the service",
+        )
+    if not machine.root:
+        raise Failure(
+            "system units can only be managed by root",
+            hint="set `become: true` on the host, or `supervisor: script` on the service",
+        )
