@@ -1,0 +1,64 @@
+"""Ways to reach a host, behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from provision.connect.base import Connection, Explanation
+from provision.connect.container import Container
+from provision.connect.local import Local
+from provision.connect.ssh import Ssh
+
+if TYPE_CHECKING:
+    from provision.config.inventory import Host
+
+__all__ = ["Connection", "Container", "Explanation", "Local", "Ssh", "connection_to"]
+
+
+def connection_to(host: Host, hosts: Mapping[str, Host], ask_password: bool = False) -> Connection:
+    """Return the connection to a host of the inventory.
+
+    Args:
+        host: where to.
+        hosts: all hosts by name; a container's `on` is looked up here.
+        ask_password: a password for sudo is at hand; without one sudo must not ask.
+
+    Raises:
+        ValueError: `on` names a host that is not there, or leads in a circle.
+    """
+    return _connection(host, hosts, ask_password, ())
+
+
+def _connection(
+    host: Host, hosts: Mapping[str, Host], ask_password: bool, via: tuple[str, ...]
+) -> Connection:
+    asks = ask_password and host.become
+    if host.connection == "ssh":
+        return Ssh(
+            host=host.name,
+            address=host.address or host.name,
+            port=host.port,
+            user=host.user,
+            identity_file=host.identity_file,
+            options=tuple(host.ssh_options),
+            python=host.python,
+            become=host.become,
+            asks_password=asks,
+        )
+    if host.connection == "container":
+        if host.on is not None and (host.on not in hosts or host.on in (*via, host.name)):
+            raise ValueError(f"host {host.name}: `on: {host.on}` names no other host")
+        through: Connection = Local(host="localhost")
+        if host.on is not None:
+            through = _connection(hosts[host.on], hosts, ask_password, (*via, host.name))
+        return Container(
+            host=host.name,
+            container=host.container or host.name,
+            through=through,
+            engine=host.engine,
+            user=host.user,
+            python=host.python,
+            become=host.become,
+        )
+    return Local(host=host.name, python=host.python, become=host.become, asks_password=asks)

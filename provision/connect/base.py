@@ -1,0 +1,64 @@
+"""What a connection is: a way to turn a shell script into the argument vector that runs it on a host."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+PATIENCE = 15.0
+"""Seconds for which a host's first word is waited for, unless told otherwise."""
+
+
+class Explanation(NamedTuple):
+    """Why a host was not reached: `cause` is one line, `hint` the way out when one is known."""
+
+    cause: str
+    hint: str | None = None
+    absent: Literal["missing", "stopped"] | None = None
+    """Set when the way there works, but the container that is the host does not exist or does not run."""
+
+
+class Connection(Protocol):
+    """A way to run one shell script on one host.
+
+    A connection holds no socket and no process: it only says what to execute here so that the script runs
+    there, with its standard input, output and error being those of the local process.
+    """
+
+    @property
+    def host(self) -> str:
+        """Name of the host in the inventory."""
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs the host side: a name found on the host's PATH, or a path."""
+
+    @property
+    def become(self) -> bool:
+        """Whether the script has to be wrapped so that it runs as root."""
+
+    @property
+    def asks_password(self) -> bool:
+        """Whether a sudo on the way may ask for a password, by `become.PROMPT` on standard error."""
+
+    def argv(self, script: str, patience: float = PATIENCE) -> list[str]:
+        """Return what to execute here so that `sh` runs `script` on the host.
+
+        Args:
+            script: shell text.
+            patience: seconds for which the first word of the script is waited for. A connection that can say
+                more than "no answer" about what is the matter does so a little earlier.
+        """
+
+    def explain(self, code: int, stderr: str) -> Explanation:
+        """Say in one line why the host was not reached, from the exit code and the real error text."""
+
+    def kept(self) -> bool:
+        """Whether an open connection is there to be used: no handshake is needed."""
+
+    def forget(self) -> None:
+        """Do not use the open connection again: it does not answer."""
+
+
+def last_line(text: str) -> str:
+    """Return the last line of `text` that says something, or an empty string."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

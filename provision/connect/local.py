@@ -1,0 +1,32 @@
+"""The machine that provision itself runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provision.connect.base import PATIENCE, Explanation, last_line
+
+
+@dataclass(frozen=True)
+class Local:
+    """Runs scripts here, in a shell of their own."""
+
+    host: str
+    python: str = "python3"
+    become: bool = False
+    asks_password: bool = False
+
+    def argv(self, script: str, patience: float = PATIENCE) -> list[str]:
+        """Return the shell that runs `script`."""
+        return ["sh", "-c", script]
+
+    def explain(self, code: int, stderr: str) -> Explanation:
+        """Return the shell's own last words."""
+        return Explanation(last_line(stderr) or f"the local shell ended with exit code {code}")
+
+    def kept(self) -> bool:
+        """Nothing has to be opened."""
+        return True
+
+    def forget(self) -> None:
+        """Nothing is open."""
