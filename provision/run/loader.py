@@ -1,0 +1,75 @@
+"""Starting the host side: the shell script that is executed, and what its standard input gets.
+
+The interpreter is started with a command line of a few words (`START`). It reads `boot.py` from its standard
+input, and that reads the request. So neither a secret nor anything that a shell could trip over is on a
+command line, and all of it travels in one go.
+"""
+
+from __future__ import annotations
+
+import shlex
+import zlib
+from pathlib import Path
+
+from provision.connect import Connection
+from provision.connect.become import as_root
+
+_BOOT = zlib.compress(Path(__file__).with_name("boot.py").read_bytes(), 9)
+
+START = f"import sys,zlib;exec(zlib.decompress(sys.stdin.buffer.read({len(_BOOT)})))"
+"""What the interpreter is told on its command line."""
+
+REACHED = b'{"event":"reached"}'
+"""First words of the shell on the host: the way there works."""
+
+READY = b'{"event":"ready"}'
+"""First words of the shell that has become root, when standard input may not be written to before."""
+
+NO_PYTHON = b'{"event":"no-python"}'
+"""The interpreter is not there."""
+
+_PATH = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C.UTF-8; export PATH LC_ALL; "
+
+_INSTALL = (
+    'if [ "$(id -u)" != 0 ]; then echo "only root can install python3" >&2; exit 1; fi; '
+    "command -v apt-get >/dev/null 2>&1 || { echo 'there is no apt-get to install python3' >&2; exit 1; }; "
+    """( while sleep 5 >/dev/null; do echo '{"event":"heartbeat"}'; done ) 2>/dev/null & B=$!; """
+    "DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; "
+    "I='apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install python3'; "
+    "{ $I || { apt-get -q -o DPkg::Lock::Timeout=300 update && $I; }; } </dev/null >&2; C=$?; "
+    "kill $B; "
+    "[ $C = 0 ] || exit $C; "
+)
+
+
+def script(connection: Connection, install_python: bool = False) -> str:
+    """Return the shell script that starts the host side over a connection.
+
+    Args:
+        connection: says which interpreter, and whether to become root first.
+        install_python: install python3 by apt before, which needs root.
+    """
+    python = shlex.quote(connection.python)
+    body = (
+        _PATH
+        + (f"echo '{READY.decode()}'; " if connection.asks_password else "")
+        + (_INSTALL if install_python else "")
+        # podman loses all that a command in a container prints when it ends within some milliseconds.
+        + f"command -v {python} >/dev/null 2>&1 || {{ echo '{NO_PYTHON.decode()}'; sleep 1; exit 1; }}; "
+        + f"exec {python} -I -S -c '{START}'"
+    )
+    if connection.become:
+        body = "export LC_ALL=C.UTF-8; " + as_root(body, connection.asks_password)
+    # The line break sets us apart from what a login shell has printed without ending its line.
+    return f"echo; echo '{REACHED.decode()}'; {body}"
+
+
+def message(archive: str, request: bytes) -> bytes:
+    """Return what the script's standard input gets: `boot.py`, and the request for the host side."""
+    packed = zlib.compress(request, 6)
+    return _BOOT + b"PROVISION1 %s %d\n" % (archive.encode(), len(packed)) + packed
+
+
+def delivery(data: bytes) -> bytes:
+    """Return the answer to `need`."""
+    return b"%d\n" % len(data) + data
