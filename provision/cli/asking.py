@@ -1,0 +1,25 @@
+"""Questions to the person at the terminal."""
+
+from __future__ import annotations
+
+import sys
+import termios
+
+import click
+
+
+def require_terminal(verb: str, output: str) -> None:
+    """Refuse to go on where nobody could be asked.
+
+    Raises:
+        click.UsageError: there is no terminal, or programs read the output.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and output == "text"):
+        raise click.UsageError(f"without a terminal to ask on, {verb} needs --yes")
+
+
+def agreed(question: str) -> bool:
+    """Ask, and return whether the answer is yes. What was typed before the question is no answer to it."""
+    sys.stdout.flush()
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    return click.confirm(question, default=False)

@@ -1,0 +1,56 @@
+"""`provision remove`."""
+
+from __future__ import annotations
+
+import click
+
+from provision.cli import options
+from provision.cli.asking import agreed, require_terminal
+
+
+@click.command("remove")
+@options.selection
+@options.connection
+@options.output
+@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+@click.option("--service", "services", multiple=True, help="Only this service; may be repeated.")
+@click.option("--keep-models", is_flag=True, help="Leave downloaded models on the disk.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    chosen: options.Chosen,
+    way: options.Way,
+    output: str,
+    yes: bool,
+    services: tuple[str, ...],
+    keep_models: bool,
+) -> None:
+    """Take away what PLAYBOOKS have put on hosts, by the ledger that each host keeps.
+
+    What was there before provision stays, and so do apt packages. Shows what goes and asks first.
+    """
+    from provision.cli.running import Requests, exit_code
+    from provision.run.project import load
+    from provision.show.removeview import remove_view
+    from provision.show.report import Report
+
+    if chosen.tags is not None:
+        raise click.UsageError("remove does not take --tags; name services with --service")
+    if not yes:
+        require_terminal("remove", output)
+    project = load(chosen.selection())
+    requests = Requests(project, way)
+    asked = {
+        "playbooks": project.playbook_names,
+        "services": list(services) or None,
+        "keep": ["model"] if keep_models else [],
+    }
+    if not yes:
+        report = Report(project.host_names)
+        summary = requests.run("remove", remove_view(report, "text"), {**asked, "dry": True})
+        if not any(host.removed for host in report.hosts.values()):
+            ctx.exit(exit_code(summary))
+        if not agreed("Remove all this?"):
+            click.echo("nothing was removed")
+            ctx.exit(1)
+    ctx.exit(exit_code(requests.run("remove", remove_view(Report(project.host_names), output), asked)))

@@ -1,0 +1,32 @@
+"""`provision status`."""
+
+from __future__ import annotations
+
+import click
+
+from provision.cli import options
+
+
+@click.command("status")
+@options.selection
+@options.connection
+@options.output
+@click.pass_context
+def command(
+    ctx: click.Context,
+    chosen: options.Chosen,
+    way: options.Way,
+    output: str,
+) -> None:
+    """Show state, PID, uptime, port, model and GPU memory of the services in PLAYBOOKS.
+
+    Exit code 0 when every host answered, whatever its services do; `verify` is what proves them.
+    """
+    from provision.cli.running import Requests, exit_code
+    from provision.run.project import load
+    from provision.show.report import Report
+    from provision.show.statusview import status_view
+
+    project = load(chosen.selection())
+    requests = Requests(project, way)
+    ctx.exit(exit_code(requests.run("status", status_view(Report(project.host_names), output), {})))

@@ -1,0 +1,39 @@
+"""`provision validate`."""
+
+from __future__ import annotations
+
+import click
+
+from provision.cli import options
+
+
+@click.command("validate")
+@options.selection
+@options.output
+def command(
+    chosen: options.Chosen,
+    output: str,
+) -> None:
+    """Check inventories and PLAYBOOKS (all of playbooks/ by default).
+
+    Needs no host, no secret and no network. Every problem is printed as file:line:col: what is wrong; what to
+    do. Exit code 0 when all is well, 1 otherwise.
+    """
+    import json
+
+    from provision.run.project import load
+    from provision.show.words import count
+
+    project = load(chosen.selection())
+    hosts, services = len(project.catalogs), sum(len(catalog.services) for catalog in project.catalogs)
+    resources = sum(len(catalog.resources) for catalog in project.catalogs)
+    if output == "json":
+        names = [str(playbook.path) for playbook in project.playbooks]
+        found = {"playbooks": names, "hosts": hosts, "services": services, "resources": resources}
+        click.echo(json.dumps({"version": 1, "event": "valid", **found}))
+        return
+    for catalog in project.catalogs:
+        for note in catalog.notes:
+            click.echo(f"note: {catalog.host.name}: {note}", err=True)
+    what = f"{count(len(project.playbooks), 'playbook')}, {count(hosts, 'host')}"
+    click.echo(f"valid: {what}, {count(services, 'service')}, {count(resources, 'resource')}")

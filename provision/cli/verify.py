@@ -1,0 +1,32 @@
+"""`provision verify`."""
+
+from __future__ import annotations
+
+import click
+
+from provision.cli import options
+
+
+@click.command("verify")
+@options.selection
+@options.connection
+@options.output
+@click.pass_context
+def command(
+    ctx: click.Context,
+    chosen: options.Chosen,
+    way: options.Way,
+    output: str,
+) -> None:
+    """Run every check of every service in PLAYBOOKS; change nothing.
+
+    Exit code 0 when all pass, 1 otherwise.
+    """
+    from provision.cli.running import Requests, exit_code
+    from provision.run.project import load
+    from provision.show.report import Report
+    from provision.show.verifyview import verify_view
+
+    project = load(chosen.selection())
+    requests = Requests(project, way)
+    ctx.exit(exit_code(requests.run("verify", verify_view(Report(project.host_names), output), {})))

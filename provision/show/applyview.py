@@ -1,0 +1,134 @@
+"""The end of an apply: one line a host, and where the services are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from provision.run import events
+from provision.show.grouping import grouped, names
+from provision.show.jsonl import JsonLines
+from provision.show.plan import cause, orphan_words
+from provision.show.progress import View, progress
+from provision.show.report import HostReport, Report
+from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
+from provision.show.tee import Tee
+from provision.show.words import count, human_seconds
+
+if TYPE_CHECKING:
+    from provision.compile.catalog import ServiceInfo
+    from provision.run.project import Project
+
+
+class ApplyText:
+    """Shows progress while it runs and a summary when it ends."""
+
+    def __init__(self, report: Report, project: Project) -> None:
+        self._report = report
+        self._project = project
+        self._progress = progress(report)
+
+    def take(self, event: events.Event) -> None:
+        """Show one event."""
+        self._progress.take(event)
+
+    def close(self) -> None:
+        """Print the summary."""
+        self._progress.close()
+        services = {catalog.host.name: catalog.services for catalog in self._project.catalogs}
+        click.echo()
+        for line in apply_summary(self._report, services):
+            click.echo(line)
+
+
+def apply_summary(report: Report, services: dict[str, list[ServiceInfo]]) -> Iterator[str]:
+    """Return how an apply ended, line by line: every host, and the sum where there are several."""
+
+    def words(host: HostReport) -> list[str]:
+        return [verdict(host), failures(host), *service_lines(host, services.get(host.name, []))]
+
+    for hosts, (said, why, *more) in grouped(report.hosts.values(), words):
+        seconds = max((host.done.seconds for host in hosts if host.done), default=0.0)
+        took = f" in {human_seconds(seconds)}" if seconds and not cause(hosts[0]) else ""
+        yield f"{names(hosts)}  {said}{took}{why}"
+        yield from more
+    if len(report.hosts) > 1:
+        yield totals(report)
+
+
+def totals(report: Report) -> str:
+    """Return the last line: what was done on all hosts together."""
+    hosts = report.hosts.values()
+    done = [host.done.counts for host in hosts if host.done]
+    parts = [count(len(hosts), "host")]
+    parts += [f"{sum(each.get(name, 0) for each in done)} {name}" for name in ("changed", "ok")]
+    for name in ("failed", "skipped"):
+        if any(each.get(name) for each in done):
+            parts.append(paint(f"{sum(each.get(name, 0) for each in done)} {name}", BAD))
+    broken = sum(1 for host in hosts if not host.ok)
+    if broken:
+        parts.append(paint(f"{count(broken, 'host')} in trouble", BAD))
+    return f"{paint('Apply:', LOUD)} {', '.join(parts)}."
+
+
+def service_lines(host: HostReport, services: list[ServiceInfo]) -> Iterator[str]:
+    """Return where a host's services are and how they are, and what is left over."""
+    for service in services:
+        state = _service_state(host, service)
+        if state and service.url:
+            yield f"    {service.name}  {service.url}  {state}  {paint(f'stop: {service.stop}', QUIET)}"
+        elif state:
+            yield f"    {service.name}  {state}  {paint(f'stop: {service.stop}', QUIET)}"
+    removed = {event.id for event in host.removed}
+    for orphan in host.orphans:
+        if not removed.issuperset(orphan.ids):
+            yield f"    {paint('-', OLD)} {orphan_words(orphan)}"
+
+
+def verdict(host: HostReport) -> str:
+    """Return a host's counts, or the one cause of its trouble."""
+    trouble = cause(host)
+    if trouble:
+        return f"{paint('failed', BAD)}: {trouble}"
+    if host.done is None:
+        return paint("did not finish", BAD)
+    counts = host.done.counts
+    words = [f"{counts.get('changed', 0)} changed", f"{counts.get('ok', 0)} ok"]
+    for name in ("failed", "skipped"):
+        if counts.get(name):
+            words.append(paint(f"{counts[name]} {name}", BAD))
+    removed = sum(1 for event in host.removed if not event.kept and not event.error)
+    if removed:
+        words.append(f"{removed} removed")
+    return ", ".join(words)
+
+
+def failures(host: HostReport) -> str:
+    """Return the first failure of a host with its cause, and the number of the others."""
+    failed = [
+        f"{host.label(result.id)}: {result.error}"
+        for result in host.results.values()
+        if result.status == "failed"
+    ]
+    failed = failed or [f"{proof.service}: {proof.error}" for proof in host.proofs if not proof.ok]
+    more = f", and {count(len(failed) - 1, 'more failure')}" if len(failed) > 1 else ""
+    return f"; {failed[0]}{more}" if failed else ""
+
+
+def _service_state(host: HostReport, service: ServiceInfo) -> str | None:
+    proofs = [proof for proof in host.proofs if proof.service == service.name]
+    results = [host.results[id] for id in service.resources if id in host.results]
+    if any(proof.ok is False for proof in proofs) or any(result.status == "failed" for result in results):
+        return paint("does not answer" if proofs else "failed", BAD)
+    if proofs:
+        return paint("answers", GOOD)
+    if results and all(result.status == "ok" for result in results):
+        return paint("unchanged", GOOD)
+    return None
+
+
+def apply_view(report: Report, output: str, project: Project) -> View:
+    """Return the view that `--output` asks for."""
+    return Tee(report, JsonLines()) if output == "json" else ApplyText(report, project)

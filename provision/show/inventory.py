@@ -1,0 +1,58 @@
+"""Hosts and the origin of their variables, as rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from provision.config.inventory import explain
+
+if TYPE_CHECKING:
+    from provision.config.inventory import Host
+
+SETTINGS = (
+    "connection",
+    "address",
+    "port",
+    "user",
+    "become",
+    "python",
+    "prefix",
+    "engine",
+    "container",
+    "on",
+)
+"""What of a host is worth showing when it is set."""
+
+
+def overview(host: Host) -> dict[str, Any]:
+    """Return a host's row in the list of all."""
+    return {"name": host.name, **settings(host), "groups": host.groups}
+
+
+def overview_line(host: Host) -> str:
+    """Return a host's row as text."""
+    where = host.address or host.container or ""
+    login = f"{host.user}@{where}" if host.user and where else where
+    groups = f"  [{', '.join(host.groups)}]" if host.groups else ""
+    root = "  become" if host.become else ""
+    return f"{host.name}  {host.connection}{f' {login}' if login else ''}{root}{groups}"
+
+
+def settings(host: Host) -> dict[str, Any]:
+    """Return how a host is reached and where things go on it."""
+    values = {key: getattr(host, key) for key in SETTINGS}
+    return {key: value for key, value in values.items() if value not in (None, False)}
+
+
+def describe(host: Host) -> dict[str, Any]:
+    """Return everything about a host, each variable with its origin and with what it overrides."""
+    variables = [
+        {
+            "name": each.name,
+            "value": each.value,
+            "origin": each.origin,
+            "overrides": [{"value": value, "origin": origin} for value, origin in each.overridden],
+        }
+        for each in explain(host)
+    ]
+    return {**overview(host), "variables": variables}

@@ -1,0 +1,202 @@
+"""A plan in words: for each host what differs, what it takes, and what will restart and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from provision.run import events
+from provision.show.flags import changed_flags
+from provision.show.grouping import grouped, heading
+from provision.show.report import HostReport, Report
+from provision.show.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
+from provision.show.words import count, human_bytes, listing
+
+SUPERVISED = {"unit": ("enabled", "active"), "process": ("running",)}
+"""What a service that has never been started is not; its state is never absent, but no."""
+
+NEW_LINES = 24
+"""Lines of a new file that a plan shows: a start script whole, of a unit the beginning."""
+
+
+def plan_lines(report: Report, diffs: bool = True) -> Iterator[str]:
+    """Return the whole plan, line by line: hosts of which the same is to be said once, then the sum."""
+    for hosts, said in grouped(report.hosts.values(), lambda host: list(host_lines(host, diffs))):
+        yield heading(hosts)
+        yield from said
+        yield ""
+    yield summary(report)
+
+
+def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
+    """Return what there is to say of a host in a plan, line by line."""
+    trouble = cause(host)
+    if trouble:
+        yield f"  {paint('!', BAD)} {trouble}"
+        return
+    for seen in host.differing:
+        if not restarts(host, seen):
+            yield from resource_lines(seen, diffs)
+    for restart in host.restarts.values():
+        why = listing([host.label(id) for id in restart.because], 4)
+        yield f"  {paint('↻', OLD)} restart {restart.service}, because of {why or 'an earlier change'}"
+    for orphan in host.orphans:
+        yield f"  {paint('-', BAD)} {orphan_words(orphan)}"
+    for note in _notes(host):
+        yield f"  {paint('i', QUIET)} {note}"
+    if host.done is None:
+        yield f"  {paint('!', BAD)} the host did not finish"
+    elif host.hello is not None and not host.differing and not host.orphans:
+        yield f"  {paint('=', GOOD)} nothing to change"
+
+
+def resource_lines(seen: events.Inspected, diffs: bool = True) -> Iterator[str]:
+    """Return what a plan says of one resource that differs."""
+    if seen.error:
+        yield f"  {paint('!', BAD)} {seen.label}: {seen.error}"
+        if seen.hint:
+            yield f"      {paint(seen.hint, QUIET)}"
+        return
+    if seen.type == "probe":
+        yield f"  {paint('?', OLD)} then prove that {seen.service} answers"
+        return
+    new = is_new(seen)
+    mark = paint("+", NEW) if new else paint("~", OLD)
+    details = [] if new else [_difference(key, *values) for key, values in seen.changes.items()]
+    details += work_words(seen.work)
+    flags = changed_flags(seen.diff) if seen.diff and not new else []
+    yield f"  {mark} {seen.label}{': ' if details else ''}{'; '.join(filter(None, details))}"
+    for flag in flags:
+        yield f"      {paint(flag, OLD)}"
+    if seen.diff and diffs:
+        yield from (f"      {_paint_diff(line)}" for line in _diff_lines(seen.diff, new))
+
+
+def restarts(host: HostReport, seen: events.Inspected) -> bool:
+    """Whether a difference is a service's restart or the proof after it, which have a line of their own."""
+    return seen.service in host.restarts and seen.changes.keys() <= {"current", "proven"}
+
+
+def is_new(seen: events.Inspected) -> bool:
+    """Whether the resource is not there at all yet, rather than other than declared."""
+    if seen.pending:
+        return True
+    if seen.type == "container":
+        return seen.changes.get("image", (True, True))[0] is None
+    if seen.type in SUPERVISED:
+        return all(seen.changes.get(key, (True, True))[0] is False for key in SUPERVISED[seen.type])
+    return all(actual is None for actual, _ in seen.changes.values())
+
+
+def work_words(work: dict[str, Any]) -> list[str]:
+    """Say what a change has to fetch."""
+    words = []
+    if work.get("install"):
+        words.append(f"install {listing(work['install'])}")
+    if work.get("remove"):
+        words.append(f"remove {listing(work['remove'])}")
+    if work.get("pull"):
+        words.append(f"pull {work['pull']}")
+    if work.get("load"):
+        words.append(f"load the image from {work['load']}")
+    if work.get("recreate"):
+        words.append("make it anew")
+    if work.get("bytes"):
+        words.append(f"download {human_bytes(work['bytes'])}")
+    return words
+
+
+def orphan_words(orphan: events.Orphan) -> str:
+    """Say what is left over of what a playbook once declared."""
+    what = f"service {orphan.service}" if orphan.service else listing(orphan.ids, 4)
+    size = f" ({count(len(orphan.ids), 'resource')})" if orphan.service else ""
+    return f"orphaned: {what}{size} has left {listing(orphan.playbooks)}; `apply --prune` removes it"
+
+
+def cause(host: HostReport) -> str | None:
+    """Say in one line why a host has nothing to show; None when it has."""
+    trouble = host.unreachable or host.error
+    if trouble is None:
+        return None
+    words = trouble.cause if isinstance(trouble, events.Unreachable) else trouble.message
+    return f"{words}{f'; {trouble.hint}' if trouble.hint else ''}"
+
+
+def summary(report: Report) -> str:
+    """Return the plan's last line."""
+    hosts = report.hosts.values()
+    seen = [each for host in hosts for each in host.inspected.values()]
+    differing = [each for host in hosts for each in host.differing if not restarts(host, each)]
+    acting = [each for each in differing if not each.error and each.type != "probe"]
+    added = sum(1 for each in acting if is_new(each))
+    changed = len(acting) - added
+    proofs = sum(1 for each in seen if each.type == "probe" and each.changes and not each.error)
+    again = sum(len(host.restarts) for host in hosts)
+    fetched = sum(each.work.get("bytes") or 0 for each in seen)
+    parts = [f"{added} to add", f"{changed} to change"]
+    if again:
+        parts.append(count(again, "restart"))
+    if proofs:
+        parts.append(f"{count(proofs, 'service')} to prove")
+    unseen = sum(1 for each in seen if each.error)
+    if unseen:
+        parts.append(paint(f"{count(unseen, 'resource')} not to be looked at", BAD))
+    orphans = sum(len(host.orphans) for host in hosts)
+    if orphans:
+        parts.append(f"{orphans} orphaned")
+    broken = sum(1 for host in hosts if not host.ok)
+    if broken:
+        parts.append(paint(f"{count(broken, 'host')} in trouble", BAD))
+    parts.append(f"{sum(1 for each in seen if not each.changes and not each.error)} as declared")
+    download = f" Downloads: {human_bytes(fetched)}." if fetched else ""
+    return f"{paint('Plan:', LOUD)} {count(len(report.hosts), 'host')}, {', '.join(parts)}.{download}"
+
+
+def _notes(host: HostReport) -> list[str]:
+    notes = list(host.notes)
+    for seen in host.inspected.values():
+        notes += [f"{seen.label}: {note}" for note in seen.notes]
+    return notes
+
+
+def _difference(key: str, actual: Any, expected: Any) -> str:
+    if isinstance(actual, dict) and isinstance(expected, dict):
+        differing = [name for name in expected if actual.get(name) != expected[name]]
+        parts = [_difference(name, actual.get(name), expected[name]) for name in differing]
+        return f"{key} {', '.join(filter(None, parts))}"
+    if key == "content" or _long(actual) or _long(expected):
+        return f"{key} differs"
+    if expected is True:
+        return f"not {key}"
+    return f"{key} {_value(actual)} → {_value(expected)}"
+
+
+def _long(value: Any) -> bool:
+    return isinstance(value, (str, list)) and len(json.dumps(value, ensure_ascii=False)) > 60
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "absent"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _diff_lines(diff: str, new: bool) -> list[str]:
+    """Return the lines of a diff that tell something; of a new file, its beginning."""
+    lines = [line for line in diff.splitlines() if not line.startswith(("--- ", "+++ "))]
+    if not new:
+        return lines
+    lines = [line for line in lines if not line.startswith("@@")]
+    more = len(lines) - NEW_LINES
+    return (
+        [*lines[:NEW_LINES], f"… {more} more lines, as `provision render` shows them"] if more > 1 else lines
+    )
+
+
+def _paint_diff(line: str) -> str:
+    if line.startswith("+"):
+        return paint(line, GOOD)
+    if line.startswith("-"):
+        return paint(line, BAD)
+    return paint(line, QUIET)

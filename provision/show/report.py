@@ -1,0 +1,115 @@
+"""What is known of each host so far, gathered from its events: the one memory that every view reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from provision.run import events
+from provision.show.words import count, human_bytes
+
+
+@dataclass
+class HostReport:
+    """Everything that one host has said, in the order in which it matters to a reader."""
+
+    name: str
+    hello: events.Hello | None = None
+    inspected: dict[str, events.Inspected] = field(default_factory=dict)
+    results: dict[str, events.Result] = field(default_factory=dict)
+    restarts: dict[str, events.Restart] = field(default_factory=dict)
+    orphans: list[events.Orphan] = field(default_factory=list)
+    removed: list[events.Removed] = field(default_factory=list)
+    proofs: list[events.Proof] = field(default_factory=list)
+    services: list[events.ServiceStatus] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    error: events.Error | None = None
+    unreachable: events.Unreachable | None = None
+    done: events.Done | None = None
+
+    def take(self, event: events.Event) -> None:
+        """Remember one event."""
+        match event:
+            case events.Hello():
+                self.hello = event
+            case events.Inspected():
+                self.inspected[event.id] = event
+            case events.Result():
+                self.results[event.id] = event
+            case events.Restart():
+                self.restarts[event.service] = event
+            case events.Orphan():
+                self.orphans.append(event)
+            case events.Removed():
+                self.removed.append(event)
+            case events.Proof():
+                self.proofs.append(event)
+            case events.ServiceStatus():
+                self.services.append(event)
+            case events.Note():
+                self.notes.append(event.text)
+            case events.Error():
+                self.error = event
+            case events.Unreachable():
+                self.unreachable = event
+            case events.Done():
+                self.done = event
+            case _:
+                pass
+
+    @property
+    def ok(self) -> bool:
+        """Whether the host did everything it was asked to."""
+        return self.done is not None and self.done.ok and self.error is None
+
+    @property
+    def about(self) -> str | None:
+        """What kind of machine the host is, in a few words; None when it has not said so."""
+        if self.hello is None:
+            return None
+        facts = self.hello.facts
+        words = [str(facts.get("os") or "unknown system"), f"Python {self.hello.python}"]
+        if facts.get("cpus"):
+            words.append(count(facts["cpus"], "CPU"))
+        if facts.get("memory"):
+            words.append(f"{human_bytes(facts['memory'])} memory")
+        return ", ".join(words)
+
+    @property
+    def differing(self) -> list[events.Inspected]:
+        """The resources that are not as declared, or could not be looked at."""
+        return [seen for seen in self.inspected.values() if seen.changes or seen.error]
+
+    @property
+    def changes(self) -> int:
+        """How many resources a plan would change, or an apply has changed."""
+        if self.results:
+            return sum(1 for result in self.results.values() if result.status == "changed")
+        return sum(1 for seen in self.inspected.values() if seen.changes and not seen.error)
+
+    def label(self, id: str) -> str:
+        """Return what to call a resource."""
+        seen = self.inspected.get(id)
+        return seen.label if seen else id
+
+
+class Report:
+    """All hosts of a run.
+
+    Args:
+        names: the hosts that will be heard of, in the order in which they are to be shown.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.hosts: dict[str, HostReport] = {name: HostReport(name) for name in names}
+
+    def take(self, event: events.Event) -> HostReport:
+        """Remember one event and return the report of its host."""
+        host = self.hosts.setdefault(event.host, HostReport(event.host))
+        host.take(event)
+        return host
+
+    @property
+    def ok(self) -> bool:
+        """Whether every host did everything it was asked to."""
+        return all(host.ok for host in self.hosts.values())

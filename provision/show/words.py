@@ -1,0 +1,55 @@
+"""Numbers and counts as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from unicodedata import east_asian_width
+
+
+def human_bytes(count: float) -> str:
+    """Return a byte count in decimal units, as model hubs and disk vendors print it: `936 MB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(count) < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.1f} {unit}"
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration with the two units that matter: `0.4 s`, `12 s`, `3 min 20 s`, `2 d 4 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    parts = []
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if whole >= size:
+            parts.append(f"{whole // size} {name}")
+            whole %= size
+    return " ".join(parts[:2])
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: `1 host`, `3 hosts`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listing(items: Iterable[str], most: int = 8) -> str:
+    """Return names with commas, the tail of a long list as a number."""
+    names = list(items)
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def columns(text: str) -> int:
+    """Return how wide a terminal shows a text: characters of East Asia take two columns."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def clip(text: str, width: int) -> str:
+    """Return a text cut to a number of columns."""
+    if columns(text) <= width:
+        return text
+    while text and columns(text) > width - 1:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,145 @@
+"""An apply as it happens and as it ends, from events as hosts send them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from provision.compile.catalog import ServiceInfo
+from provision.run import events
+from provision.show.applyview import apply_summary
+from provision.show.progress import LiveProgress, PlainProgress, lines
+from provision.show.report import Report
+from provision.show.words import clip, columns
+
+
+def applied(report: Report, host: str, *results: events.Result, seconds: float = 1.0) -> None:
+    for result in results:
+        result.host = host
+        report.take(events.Inspected(host=host, id=result.id, type="file", label=result.id.split(":")[1]))
+        report.take(result)
+    counts: dict[str, int] = {"changed": 0, "ok": 0, "failed": 0, "skipped": 0}
+    for result in results:
+        counts[result.status] += 1
+    report.take(events.Done(host=host, ok=not counts["failed"], counts=counts, seconds=seconds))
+
+
+def result(id: str, status: str, **more: Any) -> events.Result:
+    return events.Result(id=id, status=status, **more)
+
+
+def service(name: str, *ids: str) -> ServiceInfo:
+    return ServiceInfo(
+        name=name,
+        kind="vllm",
+        playbook="p",
+        supervisor="systemd",
+        unit=f"provision-{name}.service",
+        log=None,
+        port=8000,
+        url="http://10.0.0.1:8000/v1",
+        model=name,
+        stop=f"systemctl stop provision-{name}",
+        resources=list(ids),
+    )
+
+
+def test_the_summary_says_of_each_host_how_it_went_and_why_not() -> None:
+    report = Report(["h1", "h2", "h3"])
+    applied(report, "h1", result("file:/a", "changed"), result("file:/b", "ok"), seconds=2)
+    report.take(events.Unreachable(host="h2", cause="no route to host"))
+    failed = [result("file:/a", "failed", error="no space"), result("file:/b", "skipped", error="needs /a")]
+    applied(report, "h3", *failed)
+    assert list(apply_summary(report, {})) == [
+        "h1  1 changed, 1 ok in 2.0 s",
+        "h2  failed: no route to host",
+        "h3  0 changed, 0 ok, 1 failed, 1 skipped in 1.0 s; /a: no space",
+        "Apply: 3 hosts, 1 changed, 1 ok, 1 failed, 1 skipped, 2 hosts in trouble.",
+    ]
+
+
+def test_a_single_host_needs_no_sum_and_shows_its_services() -> None:
+    report = Report(["h"])
+    applied(report, "h", result("unit:tiny", "changed"))
+    report.hosts["h"].proofs.append(events.Proof(host="h", service="tiny", check="chat", ok=True))
+    services = {"h": [service("tiny", "unit:tiny"), service("other", "unit:other")]}
+    assert list(apply_summary(report, services)) == [
+        "h  1 changed, 0 ok in 1.0 s",
+        "    tiny  http://10.0.0.1:8000/v1  answers  stop: systemctl stop provision-tiny",
+    ]
+
+
+def test_hundreds_of_hosts_that_went_the_same_way_are_one_line() -> None:
+    report = Report(f"h{number}" for number in range(300))
+    for number in range(300):
+        applied(report, f"h{number}", result("file:/a", "ok"), seconds=number / 100)
+    assert list(apply_summary(report, {})) == [
+        "h0, h1, h2, h3, h4, h5 and 294 more  0 changed, 1 ok in 3.0 s",
+        "Apply: 300 hosts, 0 changed, 300 ok.",
+    ]
+
+
+def test_lasting_lines() -> None:
+    report = Report()
+    failure = events.Proof(
+        host="h", service="s", check="chat", ok=False, sent="hi", error="500", hint="look", log=["boom"]
+    )
+    report.take(failure)
+    assert lines(report, failure) == [
+        "h  ✗ s does not pass: 500 (chat, 0.0 s)", "    > hi", "    | boom", "    look",
+    ]  # fmt: skip
+    assert lines(report, events.Result(host="h", id="file:/a", status="ok")) == []
+
+
+def test_plain_progress_mentions_a_long_step_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("provision.show.progress.time.monotonic", lambda: now[0])
+    report = Report()
+    view = PlainProgress(report)
+    view.take(events.Inspected(host="h", id="model:m", type="model", label="model m"))
+    view.take(events.Started(host="h", id="model:m"))
+    for second in range(40):
+        now[0] = float(second)
+        view.take(events.Progress(host="h", id="model:m", done=second * 1e6, total=40e6))
+    view.take(events.Result(host="h", id="model:m", status="changed", seconds=40))
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "h  … model m: 3.0 MB of 40.0 MB (3.0 s)",
+        "h  … model m: 18.0 MB of 40.0 MB (18 s)",
+        "h  … model m: 33.0 MB of 40.0 MB (33 s)",
+        "h  ✓ model m (40 s)",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 130])
+def test_live_progress_of_hundreds_of_hosts_fits_the_screen(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    screen = Console(file=io.StringIO(), width=width, height=24, force_terminal=True, highlight=False)
+    monkeypatch.setattr("rich.console.Console", lambda **kwargs: screen)
+    view = LiveProgress(Report())
+    try:
+        for number in range(300):
+            host = f"gpu-box-{number}.example.com"
+            view.take(events.Started(host=host, id="file:/opt/provision/services/" + "x" * 100))
+            view.take(events.Progress(host=host, id="environment:e", done=1, total=9, text="收到" * 60))
+        drawn = Console(file=io.StringIO(), width=width, height=24)
+        drawn.print(view._draw())
+        assert isinstance(drawn.file, io.StringIO)
+        rows = drawn.file.getvalue().splitlines()
+    finally:
+        view.close()
+    assert len(rows) <= 23
+    assert all(columns(row) <= width for row in rows)
+    assert rows[-1].strip().endswith("more hosts")
+
+
+def test_clip_counts_columns() -> None:
+    assert clip("short", 10) == "short"
+    assert clip("0123456789", 5) == "0123…"
+    assert columns(clip("收到收到收到", 7)) <= 7

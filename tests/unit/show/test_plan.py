@@ -1,0 +1,176 @@
+"""The words of a plan, from events as hosts send them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provision.run import events
+from provision.show.flags import changed_flags
+from provision.show.plan import plan_lines, summary
+from provision.show.planview import waiting_words
+from provision.show.report import Report
+
+FACTS = {"os": "Debian 12", "cpus": 2, "memory": 16e9}
+
+STOPPED = {"active": (False, True)}
+
+NOTHING: dict[str, Any] = {"changes": {}}
+
+
+def seen(id: str, **more: Any) -> dict[str, Any]:
+    return {"id": id, "type": id.split(":")[0], "label": id.split(":", 1)[-1], **more}
+
+
+def report(**hosts: list[dict[str, Any]]) -> Report:
+    """Make the report of a plan: by host what was inspected."""
+    made = Report(hosts)
+    for host, resources in hosts.items():
+        made.take(events.Hello(host=host, python="3.11.2", pid=1, user="root", root=True, facts=FACTS))
+        for resource in resources:
+            made.take(events.Inspected(host=host, **resource))
+        ok = not any(resource.get("error") for resource in resources)
+        made.take(events.Done(host=host, ok=ok))
+    return made
+
+
+def text(made: Report, diffs: bool = True) -> str:
+    return "\n".join(plan_lines(made, diffs))
+
+
+FILE = seen(
+    "file:/etc/a",
+    changes={"kind": [None, "file"], "content": [None, "x"]},
+    diff="--- /dev/null\n+++ /etc/a\n@@ -0,0 +1 @@\n+a = 1",
+)
+
+MODE = seen("file:/etc/b", changes={"mode": ("0644", "0600")})
+
+
+def test_golden() -> None:
+    made = report(
+        h1=[
+            FILE,
+            MODE,
+            seen(
+                "apt",
+                label="packages",
+                changes={"git": (None, "installed")},
+                work={"install": ["git"], "bytes": 9_400_000},
+            ),
+            seen("unit:tiny", label="service tiny", service="tiny", changes={"current": (False, True)}),
+            seen("probe:tiny", label="answer of tiny", service="tiny", changes={"proven": (False, True)}),
+            seen("directory:/srv", **NOTHING),
+        ],
+        h2=[seen("file:/etc/c", error="/etc/c is a directory", hint="remove it")],
+    )  # fmt: skip
+    made.take(events.Restart(host="h1", service="tiny", because=["file:/etc/a"]))
+    made.take(events.Orphan(host="h1", service="old", playbooks=["main"], ids=["a", "b"]))
+    assert text(made) == (
+        "h1  Debian 12, Python 3.11.2, 2 CPUs, 16.0 GB memory\n"
+        "  + /etc/a\n"
+        "      +a = 1\n"
+        "  ~ /etc/b: mode 0644 → 0600\n"
+        "  + packages: install git; download 9.4 MB\n"
+        "  ↻ restart tiny, because of /etc/a\n"
+        "  - orphaned: service old (2 resources) has left main; `apply --prune` removes it\n"
+        "\n"
+        "h2  Debian 12, Python 3.11.2, 2 CPUs, 16.0 GB memory\n"
+        "  ! /etc/c: /etc/c is a directory\n"
+        "      remove it\n"
+        "\n"
+        "Plan: 2 hosts, 2 to add, 1 to change, 1 restart, 1 service to prove, "
+        "1 resource not to be looked at, 1 orphaned, 1 host in trouble, 1 as declared. Downloads: 9.4 MB."
+    )
+
+
+def test_a_hundred_equal_hosts_are_one_paragraph() -> None:
+    made = report(**{f"h{number}": [FILE] for number in range(1, 101)}, odd=[MODE])
+    lines = text(made).splitlines()
+    assert lines[0].startswith("h1, h2, h3, h4, h5, h6 and 94 more  Debian 12")
+    assert [line for line in lines if line.startswith("odd")]
+    assert len(lines) == 8
+    assert lines[-1] == "Plan: 101 hosts, 100 to add, 1 to change, 0 as declared."
+
+
+def test_hosts_come_in_the_order_of_the_inventory_whoever_was_first() -> None:
+    made = Report(["b", "a"])
+    for host, path in (("a", "/1"), ("b", "/2")):
+        made.take(events.Inspected(host=host, **seen(f"file:{path}", changes={"kind": (None, "file")})))
+        made.take(events.Done(host=host, ok=True))
+    assert [line for line in text(made).splitlines() if line and line[0] in "ab"] == ["b", "a"]
+
+
+def test_hosts_in_trouble_have_one_line_each_and_are_counted() -> None:
+    made = Report(["gone", "broken", "silent"])
+    made.take(events.Unreachable(host="gone", cause="no route to host", hint="is it on?"))
+    made.take(events.Error(host="broken", message="there is no python3 on the host"))
+    assert text(made).splitlines() == [
+        "gone", "  ! no route to host; is it on?", "",
+        "broken", "  ! there is no python3 on the host", "",
+        "silent", "  ! the host did not finish", "",
+        "Plan: 3 hosts, 0 to add, 0 to change, 3 hosts in trouble, 0 as declared.",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource", "line"),
+    [
+        (seen("unit:s", label="service s", changes=STOPPED | {"enabled": (False, True)}), "  + service s"),
+        (seen("unit:s", label="service s", changes=STOPPED), "  ~ service s: not active"),
+        (seen("process:s", label="service s", changes={"running": (False, True)}), "  + service s"),
+        (seen("directory:/d", changes={"owner": ("root", "ops")}), "  ~ /d: owner root → ops"),
+        (seen("file:/f", changes={"content": ("a", "b")}), "  ~ /f: content differs"),
+        (seen("user:u", changes={"groups": ([], ["video"])}), '  ~ u: groups [] → ["video"]'),
+        (seen("probe:s", service="s", changes={"proven": (False, True)}), "  ? then prove that s answers"),
+    ],
+)  # fmt: skip
+def test_what_is_new_and_what_is_different(resource: dict[str, Any], line: str) -> None:
+    assert text(report(h=[resource])).splitlines()[1] == line
+
+
+def test_of_a_long_new_file_the_beginning_is_shown_and_of_a_changed_one_everything() -> None:
+    added = "\n".join(["@@ -0,0 +1,60 @@", *(f"+{number}" for number in range(60))])
+    changed = "\n".join(["@@ -1,60 +1,60 @@", *(f"-{n}\n+{n + 1}" for n in range(60))])
+    new = text(report(h=[seen("file:/new", changes={"content": (None, "x")}, diff=added)])).splitlines()
+    assert new[2] == "      +0"
+    assert new[25:27] == ["      +23", "      … 36 more lines, as `provision render` shows them"]
+    old = text(report(h=[seen("file:/old", changes={"content": ("y", "x")}, diff=changed)]))
+    assert old.count("\n") > 120
+    assert "@@" in old
+    assert text(report(h=[FILE]), diffs=False).count("\n") == 3
+
+
+def test_a_line_of_a_file_that_looks_like_a_header_of_a_diff_is_shown() -> None:
+    diff = "--- /etc/a\n+++ /etc/a\n@@ -1 +1 @@\n---flag\n+++flag"
+    said = text(report(h=[seen("file:/etc/a", changes={"content": ("y", "x")}, diff=diff)]))
+    assert "      ---flag\n      +++flag\n" in said
+
+
+def test_changed_flags() -> None:
+    diff = "\n".join(
+        [
+            "-  --max-num-seqs 32 \\",
+            "+  --max-num-seqs 64 \\",
+            "-  --enforce-eager",
+            "+  --seed 1 \\",
+            "   --port 80",
+        ]
+    )
+    assert changed_flags(diff) == ["--max-num-seqs 32 → 64", "--enforce-eager (dropped)", "--seed 1 (new)"]
+
+
+def test_a_flag_that_only_moved_to_the_end_has_not_changed() -> None:
+    assert changed_flags("-  --seed 1 \\\n+  --seed 1\n+  --x") == ["--x (new)"]
+
+
+def test_the_sum_of_nothing() -> None:
+    assert summary(report(h=[])) == "Plan: 1 host, 0 to add, 0 to change, 0 as declared."
+
+
+def test_who_is_waited_for() -> None:
+    assert waiting_words(100, [f"h{n}" for n in range(90)]) == (
+        "10 of 100 hosts, waiting for h0, h1, h2, h3 and 86 more"
+    )
+    assert waiting_words(3, []) == ""
