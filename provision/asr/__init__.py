@@ -1,0 +1,12 @@
+"""The speech service: FunASR's SenseVoice behind HTTP, started with ``python -m provision.asr``.
+
+The package stands alone (it is copied to hosts without the rest of ``provision``) and runs on Python 3.9 and
+later.
+
+- ``settings`` / ``modelfiles``: what was asked for, and whether it can work
+- ``server`` / ``app`` / ``upload`` / ``pages``: HTTP
+- ``service`` / ``pool``: who decodes and recognises what, in processes of their own
+- ``worker`` / ``audio`` / ``resample`` / ``recognizer``: what runs inside those processes
+- ``transcript`` / ``metrics`` / ``errors`` / ``spool``: the shapes that go out, and the files that must not
+stay
+"""

@@ -1,0 +1,265 @@
+"""The HTTP interface."""
+
+# ruff: noqa: UP045  (FastAPI evaluates annotations, and Python 3.9 has no X | None)
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, Optional, TypeVar, cast
+
+from fastapi import Depends, FastAPI, Request, Response, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from . import metrics, schemas, transcript
+from .connections import App, LingeringClose, Message, Receive, Send
+from .errors import ClientGone, Refusal, error_body
+from .options import Options, recognize_options, transcription_options
+from .pages import PAGE, PAGE_HEADERS
+from .service import Service
+from .transcript import Transcript
+from .upload import Form, read_form
+
+_T = TypeVar("_T")
+
+_bearer = HTTPBearer(auto_error=False, description="The API key as a bearer token.")
+_key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The API key by itself.")
+
+
+def create_app(service: Service) -> FastAPI:
+    """The ASGI application over a service, which it starts and stops."""
+    settings = service.settings
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(
+        title="Speech recognition",
+        version="1",
+        description='FunASR SenseVoice. Errors below /v1 have OpenAI\'s shape, others are {"error": reason}.',
+        lifespan=lifespan,
+        docs_url=None,  # both would load scripts from the internet
+        redoc_url=None,
+    )
+    app.add_middleware(_CountRequests, service=service)
+    app.add_middleware(LingeringClose, closing=lambda: service.draining)
+    app.add_exception_handler(Refusal, _answer_refusal)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(ClientGone, _answer_nobody)
+    app.add_exception_handler(Exception, _answer_bug)
+    guarded = [] if settings.api_key is None else [Depends(_key_check(settings.api_key))]
+
+    @app.get("/", response_class=HTMLResponse, summary="A page to try a file by hand")
+    async def page() -> HTMLResponse:
+        return HTMLResponse(PAGE, headers=PAGE_HEADERS)
+
+    @app.get(
+        "/health",
+        response_model=schemas.Health,
+        responses={503: {"model": schemas.Health, "description": "Not ready."}},
+        summary="Whether requests are served; never needs the API key",
+    )
+    async def health() -> JSONResponse:
+        state = service.state
+        workers = {"ready": service.recognizers.ready, "wanted": settings.workers}
+        body = {"status": state, "workers": workers, "waiting": service.waiting}
+        return JSONResponse(body, 200 if state == "ok" else 503)
+
+    @app.get(
+        "/metrics", response_class=PlainTextResponse, summary="Prometheus metrics; never need the API key"
+    )
+    async def prometheus() -> Response:
+        return Response(service.render_metrics(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    model = {"id": settings.model_id, "object": "model", "created": 0, "owned_by": "provision"}
+
+    @app.get(
+        "/v1/models",
+        dependencies=guarded,
+        response_model=schemas.ModelList,
+        responses=schemas.problems(schemas.OpenAIProblem, 401),
+        summary="The served model",
+    )
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [model]}
+
+    async def recognize(request: Request) -> JSONResponse:
+        query = request.query_params
+        recognize_options(query, {}, settings)  # before the upload is read
+        found, options = await _serve(
+            service, request, lambda form: recognize_options(query, form.fields, settings)
+        )
+        return JSONResponse({"result": found.text(options.tags)})
+
+    app.post(
+        "/recognize/",
+        dependencies=guarded,
+        response_model=schemas.Recognition,
+        responses=schemas.problems(schemas.Problem, *schemas.UPLOAD_PROBLEMS),
+        openapi_extra=schemas.RECOGNIZE_REQUEST,
+        summary="Text of an audio file",
+    )(recognize)
+    app.post("/recognize", dependencies=guarded, include_in_schema=False, response_model=None)(recognize)
+
+    @app.post(
+        "/v1/audio/transcriptions",
+        dependencies=guarded,
+        response_model=None,
+        responses={
+            200: schemas.TRANSCRIPTION_ANSWER,
+            **schemas.problems(schemas.OpenAIProblem, 404, *schemas.UPLOAD_PROBLEMS),
+        },
+        openapi_extra=schemas.TRANSCRIPTION_REQUEST,
+        summary="Transcript of an audio file, as OpenAI's",
+    )
+    async def transcriptions(request: Request) -> Response:
+        found, options = await _serve(
+            service, request, lambda form: transcription_options(form.fields, settings)
+        )
+        return _render(found, options)
+
+    _describe(app, schemas.Transcription, schemas.VerboseTranscription)
+    return app
+
+
+async def _serve(
+    service: Service, request: Request, to_options: Callable[[Form], Options]
+) -> tuple[Transcript, Options]:
+    """Read a request's upload, validate its fields, and recognise it. No file of it is left behind."""
+    began = time.monotonic()
+    service.check_room()
+    settings = service.settings
+    with service.spool.files() as (upload, decoded):
+        form = await read_form(
+            request.headers,
+            request.receive,
+            upload,
+            max_file_bytes=settings.max_upload_bytes,
+            silence=settings.body_timeout,
+        )
+        options = to_options(form)
+        found = await _unless_gone(
+            request, service.transcribe(upload, decoded, options.language, split=options.with_times)
+        )
+    service.metrics.request_seconds.observe(time.monotonic() - began)
+    return found, options
+
+
+async def _unless_gone(request: Request, work: Awaitable[_T]) -> _T:
+    """The result of ``work``, which is cancelled when the client leaves. Raises ClientGone."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())  # after the body there is only the disconnect to receive
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+def _render(found: Transcript, options: Options) -> Response:
+    if options.response_format == "verbose_json":
+        return JSONResponse(transcript.verbose_json(found, options.tags))
+    if options.response_format == "text":
+        return PlainTextResponse(found.text(options.tags))
+    if options.response_format == "srt":
+        return PlainTextResponse(transcript.srt(found, options.tags))
+    if options.response_format == "vtt":
+        return Response(transcript.vtt(found, options.tags), media_type="text/vtt")
+    return JSONResponse({"text": found.text(options.tags), "usage": transcript.usage(found)})
+
+
+def _key_check(api_key: str) -> Callable[..., None]:
+    expected = api_key.encode()
+
+    def authorize(
+        token: Optional[HTTPAuthorizationCredentials] = Security(_bearer),  # noqa: B008
+        key: Optional[str] = Security(_key_header),
+    ) -> None:
+        given = (token.credentials if token else "", key or "")
+        matches = [hmac.compare_digest(text.encode(), expected) for text in given]  # both, in constant time
+        if True not in matches:
+            raise Refusal(401, "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
+
+    return authorize
+
+
+# -- errors
+
+
+async def _answer_refusal(request: Request, error: Exception) -> Response:
+    refusal = cast(Refusal, error)
+    body = error_body(request.url.path, refusal.status, refusal.reason, refusal.param)
+    return JSONResponse(body, refusal.status, headers=refusal.headers)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    found = cast(HTTPException, error)
+    reason = {404: "there is nothing at this address", 405: "this method is not allowed here"}.get(
+        found.status_code, str(found.detail)
+    )
+    return JSONResponse(
+        error_body(request.url.path, found.status_code, reason), found.status_code, found.headers
+    )
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    return JSONResponse(
+        error_body(request.url.path, 500, "internal error; the log of the service says more"), 500
+    )
+
+
+# -- description and counting
+
+
+def _describe(app: FastAPI, *models: type[BaseModel]) -> None:
+    """Add to the OpenAPI description the models that only hand-written parts of it refer to."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            for model in models:
+                described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                components.update(described.pop("$defs", {}))
+                components[model.__name__] = described
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+class _CountRequests:
+    """Counts answers by path and status."""
+
+    def __init__(self, app: App, service: Service) -> None:
+        self._app = app
+        self._requests = service.metrics.requests
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = scope.get("route")  # a client's own path would let it invent metrics
+                self._requests[getattr(route, "path", "other"), message["status"]] += 1
+            await send(message)
+
+        await self._app(scope, receive, counting if scope["type"] == "http" else send)

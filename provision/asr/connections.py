@@ -1,0 +1,93 @@
+"""What keeps slow and impolite clients from hurting the others: an ASGI layer and a sweep of idle
+connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+_LINGER_SECONDS = 3.0
+_LINGER_BYTES = 64 * 2**20
+_SWEEP_SECONDS = 2.0
+
+
+class LingeringClose:
+    """Answers that come before the request's body has: the answer is sent at once, the connection closed a
+    bit later.
+
+    Closing at once with unread bytes makes the kernel reset the connection, and the client never sees the
+    answer. ``closing()`` true (the service drains) closes connections after their answers.
+    """
+
+    def __init__(self, app: App, closing: Callable[[], bool]) -> None:
+        self._app = app
+        self._closing = closing
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        body_left = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+        async def receive_noting() -> Message:
+            nonlocal body_left
+            message = await receive()
+            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                body_left = False
+            return message
+
+        async def send_lingering(message: Message) -> None:
+            if message["type"] == "http.response.start" and (body_left or self._closing()):
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            if message["type"] != "http.response.body" or message.get("more_body", False) or not body_left:
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(_discard(receive), _LINGER_SECONDS)
+            await send({"type": "http.response.body", "body": b""})
+
+        await self._app(scope, receive_noting, send_lingering)
+
+
+async def _discard(receive: Receive) -> None:
+    seen = 0
+    while seen < _LINGER_BYTES:
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
+
+
+async def sweep_idle(connections: set[Any], first_request: float, keep_alive: float) -> None:
+    """Close connections that send no complete request head, for ever; uvicorn itself waits for them without
+    end.
+
+    ``connections`` are uvicorn's protocol objects. A new connection has ``first_request`` seconds, one that
+    has been answered ``keep_alive`` and a little.
+    """
+    idle_since: dict[Any, tuple[int, float]] = {}  # protocol: (its last request, since when it has been idle)
+    while True:
+        await asyncio.sleep(min(_SWEEP_SECONDS, first_request / 2))
+        now = time.monotonic()
+        idle: dict[Any, tuple[int, float]] = {}
+        for protocol in connections:
+            cycle = getattr(protocol, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                continue
+            last, since = idle_since.get(protocol, (id(cycle), now))
+            idle[protocol] = (last, since) if last == id(cycle) else (id(cycle), now)
+            if now - idle[protocol][1] > (first_request if cycle is None else keep_alive + _SWEEP_SECONDS):
+                protocol.transport.close()
+        idle_since = idle

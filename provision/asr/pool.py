@@ -1,0 +1,342 @@
+"""A pool of child processes that survives their deaths: batches, one retry, replacement, recycling."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import json
+import logging
+import math
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_MAX_LINE = 64 * 2**20
+_START_ATTEMPTS = 3
+_BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class WorkerLost(Exception):
+    """A job whose process died under it, twice."""
+
+
+@dataclasses.dataclass(eq=False)
+class _Job:
+    payload: dict[str, Any]
+    weight: float
+    answer: asyncio.Future[dict[str, Any]]
+    deaths: int = 0
+
+
+@dataclasses.dataclass(eq=False)
+class _Worker:
+    process: asyncio.subprocess.Process
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    jobs: list[_Job] = dataclasses.field(default_factory=list)
+    finished: int = 0
+    ready: bool = False
+    retiring: bool = False
+    hung: bool = False
+    told_why: bool = False
+    watchdog: asyncio.TimerHandle | None = None
+
+    def kill(self) -> None:
+        """SIGKILL, for a process that may not listen to anything else."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+
+@dataclasses.dataclass(frozen=True)
+class PoolOptions:
+    """How a pool works. ``first_line`` configures its processes; a batch is bounded in jobs and in total
+    weight.
+    """
+
+    name: str
+    count: int
+    first_line: dict[str, Any]
+    threads: int = 1
+    batch_jobs: int = 1
+    batch_weight: float = float("inf")
+    hang_seconds: float = 300.0
+    recycle_after: int = 0
+
+
+class Pool:
+    """Runs jobs in ``count`` processes. All methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        options: PoolOptions,
+        *,
+        on_fatal: Callable[[str], None],
+        on_batch: Callable[[int, float], None] = lambda jobs, seconds: None,
+    ) -> None:
+        """``on_fatal`` hears why the pool cannot work at all, ``on_batch`` the jobs and seconds of each
+        batch.
+        """
+        self.options = options
+        self._on_fatal = on_fatal
+        self._on_batch = on_batch
+        self._waiting: collections.deque[_Job] = collections.deque()
+        self._workers: list[_Worker] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = 0
+        self._outgoing: _Worker | None = None  # the one that is being replaced because it has done its share
+        self._stopping = False
+        self._failed_starts = 0
+        self.complete = False
+        """Whether every process has been warm at once since the start."""
+        self.restarts: collections.Counter[str] = collections.Counter()
+        """Replaced processes by cause: ``died``, ``hung`` or ``recycled``."""
+
+    # -- what others see
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no process works on yet."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Jobs that a process works on."""
+        return sum(len(worker.jobs) for worker in self._workers)
+
+    @property
+    def ready(self) -> int:
+        """Processes that are warm and take jobs."""
+        return sum(worker.ready and not worker.retiring for worker in self._workers)
+
+    def start(self) -> None:
+        """Start all processes; returns at once."""
+        self._balance()
+
+    async def submit(self, payload: dict[str, Any], weight: float = 0.0) -> dict[str, Any]:
+        """The result of one job. Cancelling forgets the job if it still waits. Raises WorkerLost."""
+        job = _Job(payload, weight, asyncio.get_running_loop().create_future())
+        self._waiting.append(job)
+        self._dispatch()
+        try:
+            return await job.answer
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(job)
+
+    async def stop(self) -> None:
+        """End all processes: at once those without work, the others when they are done."""
+        self._stopping = True
+        for worker in self._workers:
+            self._retire(worker)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=5)
+            for worker in self._workers:
+                worker.kill()
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    # -- processes
+
+    def _balance(self) -> None:
+        """Start as many processes as are missing; one more while a process is being replaced."""
+        wanted = self.options.count + (self._outgoing is not None)
+        alive = sum(not worker.retiring for worker in self._workers)
+        while not self._stopping and alive + self._starting < wanted:
+            self._starting += 1
+            task = asyncio.get_running_loop().create_task(self._live())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _live(self) -> None:
+        """One process from its start to its end."""
+        try:
+            await asyncio.sleep(_BACKOFF_SECONDS[min(self._failed_starts, len(_BACKOFF_SECONDS) - 1)])
+            worker = await self._launch()
+            self._workers.append(worker)
+        except OSError as error:
+            self._failed_to_start(
+                f"a {self.options.name} process cannot be started: {error.strerror}", final=False
+            )
+            return
+        finally:
+            self._starting -= 1
+            self._balance()
+        try:
+            if self._stopping:
+                self._retire(worker)
+            await self._attend(worker)
+        finally:
+            self._workers.remove(worker)
+            if worker is self._outgoing:
+                self._outgoing = None
+            await self._bury(worker)
+            self._balance()
+            self._dispatch()
+
+    async def _launch(self) -> _Worker:
+        ours, theirs = socket.socketpair()
+        threads = str(self.options.threads)
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.environ.get("PYTHONPATH")
+        environment = {
+            **os.environ,
+            "PYTHONPATH": root if not path else root + os.pathsep + path,
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            # glibc: keep the big short-lived tensors on the heap instead of asking the kernel for fresh pages
+            # each time, and keep one heap, not one a thread, each as large as the largest audio it has seen
+            "MALLOC_ARENA_MAX": "2",
+            "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+            "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+        }
+        environment.pop("ASR_API_KEY", None)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", f"{__package__}.worker", str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment,
+                start_new_session=True,
+            )  # fmt: skip
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_MAX_LINE)
+        writer.write(json.dumps(self.options.first_line).encode() + b"\n")
+        return _Worker(process, reader, writer)
+
+    async def _attend(self, worker: _Worker) -> None:
+        """Read what a process says until it ends."""
+        while True:
+            try:
+                line = await worker.reader.readline()
+            except (ConnectionResetError, BrokenPipeError):
+                return
+            if not line.endswith(b"\n"):
+                return
+            message = json.loads(line)
+            if "fatal" in message:
+                log.error("%s process: %s", self.options.name, message["fatal"])
+                worker.told_why = True
+                self._failed_to_start(message["fatal"], final=True)
+                return
+            if "ready" in message:
+                self._welcome(worker)
+            else:
+                self._finish(worker, message)
+            self._dispatch()
+
+    def _welcome(self, worker: _Worker) -> None:
+        worker.ready = True
+        self._failed_starts = 0
+        log.info("%s process %d is ready", self.options.name, worker.process.pid)
+        if self._outgoing is not None and self.ready > self.options.count:
+            self.restarts["recycled"] += 1
+            self._retire(self._outgoing)
+            self._outgoing = None
+        self.complete = self.complete or self.ready >= self.options.count
+
+    async def _bury(self, worker: _Worker) -> None:
+        if worker.watchdog is not None:
+            worker.watchdog.cancel()
+        jobs, worker.jobs = worker.jobs, []
+        for job in reversed(jobs):
+            job.deaths += 1
+            if job.answer.done():
+                continue
+            if job.deaths > 1:
+                job.answer.set_exception(WorkerLost())
+            else:
+                self._waiting.appendleft(job)
+        self._dispatch()
+        worker.writer.close()
+        try:
+            code = await asyncio.wait_for(worker.process.wait(), 5)
+        except asyncio.TimeoutError:
+            worker.kill()
+            code = await worker.process.wait()
+        if worker.retiring or worker.told_why:
+            return
+        if worker.ready:
+            log.warning("%s process %d died (exit status %d)", self.options.name, worker.process.pid, code)
+            self.restarts["hung" if worker.hung else "died"] += 1
+        elif not self._stopping:
+            memory = ", perhaps out of memory" if code == -signal.SIGKILL else ""
+            self._failed_to_start(
+                f"the {self.options.name} process died while it loaded (exit status {code}{memory})",
+                final=False,
+            )
+
+    def _failed_to_start(self, reason: str, *, final: bool) -> None:
+        """``final``: another attempt would end the same way. Once the pool has worked it never gives up."""
+        self._failed_starts += 1
+        if not self.complete and (final or self._failed_starts >= _START_ATTEMPTS):
+            self._on_fatal(reason)
+
+    # -- jobs
+
+    def _dispatch(self) -> None:
+        """Give waiting jobs to idle processes, fairly shared out."""
+        while self._waiting:
+            idle = [
+                worker for worker in self._workers if worker.ready and not worker.retiring and not worker.jobs
+            ]
+            if not idle:
+                return
+            self._begin(idle[0], self._take(math.ceil(len(self._waiting) / len(idle))))
+
+    def _take(self, share: int) -> list[_Job]:
+        batch: list[_Job] = []
+        weight = 0.0
+        while self._waiting and len(batch) < min(share, self.options.batch_jobs):
+            job = self._waiting[0]
+            # a job that already saw a process die goes alone, so that it cannot take others with it
+            if batch and (job.deaths or batch[0].deaths or weight + job.weight > self.options.batch_weight):
+                break
+            batch.append(self._waiting.popleft())
+            weight += job.weight
+        return batch
+
+    def _begin(self, worker: _Worker, jobs: list[_Job]) -> None:
+        worker.jobs = jobs
+        worker.watchdog = asyncio.get_running_loop().call_later(
+            self.options.hang_seconds, self._hangs, worker
+        )
+        worker.writer.write(json.dumps({"jobs": [job.payload for job in jobs]}).encode() + b"\n")
+
+    def _hangs(self, worker: _Worker) -> None:
+        log.error(
+            "%s process %d has worked for %g s without an answer; it is killed",
+            self.options.name,
+            worker.process.pid,
+            self.options.hang_seconds,
+        )
+        worker.hung = True
+        for job in worker.jobs:
+            job.deaths += 1  # no retry of what may hang again: every request in it has timed out by now
+        worker.kill()
+
+    def _finish(self, worker: _Worker, message: dict[str, Any]) -> None:
+        if worker.watchdog is not None:
+            worker.watchdog.cancel()
+        jobs, worker.jobs = worker.jobs, []
+        worker.finished += len(jobs)
+        for job, result in zip(jobs, message["results"]):
+            if not job.answer.done():
+                job.answer.set_result(result)
+        self._on_batch(len(jobs), message["seconds"])
+        if worker.retiring:
+            worker.writer.close()
+        elif 0 < self.options.recycle_after <= worker.finished and self._outgoing is None:
+            self._outgoing = worker
+            self._balance()
+
+    def _retire(self, worker: _Worker) -> None:
+        """Give it no further job; it ends when the one it has is done."""
+        worker.retiring = True
+        if not worker.jobs:
+            worker.writer.close()

@@ -1,0 +1,204 @@
+"""FunASR itself: loads the two models and recognises several files at once. Runs in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np  # type: ignore[import-not-found,unused-ignore]
+
+from .audio import RATE
+from .errors import Unusable
+
+_MIN_SAMPLES = 400  # one analysis frame of 25 ms; FunASR's front end divides by zero on less
+# On a CPU the arithmetic is saturated by one piece of a few seconds, and larger batches only fall out of the
+# caches; FunASR itself batches nothing there.
+_CPU_BATCH_SECONDS = 8.0
+
+
+class Recognizer:
+    """SenseVoice and fsmn-vad, loaded from directories that were checked before. Not for use by two threads
+    at once.
+    """
+
+    def __init__(self, options: dict[str, Any], threads: int) -> None:
+        """Load both models. ``options`` are the settings of the same names.
+
+        Raises Unusable when FunASR runs elsewhere than told; what FunASR and torch raise passes through.
+        """
+        from funasr import AutoModel  # type: ignore[import-not-found,unused-ignore]
+        from funasr.utils.postprocess_utils import (  # type: ignore[import-not-found,unused-ignore]
+            rich_transcription_postprocess,
+        )
+
+        self._options = options
+        self._render = rich_transcription_postprocess
+        common = {
+            "device": options["device"],
+            "ncpu": threads,
+            "disable_update": True,  # or it asks the package index for newer versions
+            "disable_pbar": True,
+            "trust_remote_code": False,
+            "log_level": "ERROR",
+        }
+        # Two separate objects rather than AutoModel(model=, vad_model=): that one recognises file after file,
+        # while the pieces of several files can be recognised together.
+        self._vad = AutoModel(
+            model=options["vad_model"], max_single_segment_time=options["max_single_segment_time"], **common
+        )
+        self._asr = AutoModel(model=options["model"], **common)
+        _check_weights(self._vad, options["vad_model"])
+        _check_weights(self._asr, options["model"])
+        self.device = _check_devices(options["device"], (self._vad, self._asr))
+        self._batch_seconds = options["batch_size_s"]
+        if self.device == "cpu":
+            self._batch_seconds = min(self._batch_seconds, _CPU_BATCH_SECONDS)
+
+    def warm_up(self) -> None:
+        """Run both models once on a second of noise; first inferences are slow, and broken installations show
+        here.
+        """
+        noise = (0.05 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+        self._find_speech(noise)
+        self._read_pieces([noise], "auto")
+
+    def recognize(self, files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Recognise files of raw samples: ``{"path", "language", "split"}`` each, an answer each in the same
+        order.
+
+        ``split`` leaves the pieces of speech as they were found, for timestamps, instead of joining short
+        ones. An answer is ``{"segments": [{"start", "end", "raw", "emoji"}], "emoji"}`` or ``{"error"}``: a
+        file that fails fails alone.
+        """
+        answers: list[dict[str, Any]] = [{} for _ in files]
+        pieces: dict[str, list[tuple[int, int, Any]]] = {}  # by language: (file, piece, samples)
+        spans: list[list[tuple[int, int]]] = [[] for _ in files]
+        for number, file in enumerate(files):
+            try:
+                samples = np.fromfile(file["path"], dtype=np.float32)
+                spans[number] = self._find_speech(samples)
+                if self._options["merge_vad"] and not file["split"]:
+                    spans[number] = self._merge(spans[number])
+            except Exception as error:
+                logging.getLogger(__name__).exception("voice activity detection failed")
+                answers[number] = {"error": type(error).__name__}
+                continue
+            cut = pieces.setdefault(file["language"], [])
+            for index, (start, end) in enumerate(spans[number]):
+                cut.append(
+                    (number, index, _at_least_a_frame(samples[start * RATE // 1000 : end * RATE // 1000]))
+                )
+        texts: dict[tuple[int, int], str] = {}
+        for language, cut in pieces.items():
+            for batch in self._batches(cut):
+                for (number, index, _), text in zip(batch, self._read_batch(batch, language)):
+                    if isinstance(text, Exception):
+                        answers[number] = {"error": type(text).__name__}
+                    else:
+                        texts[number, index] = text
+        for number, answer in enumerate(answers):
+            if "error" not in answer:
+                raws = [texts[number, index] for index in range(len(spans[number]))]
+                answer["segments"] = [
+                    {
+                        "start": start / 1000,
+                        "end": end / 1000,
+                        "raw": raw,
+                        "emoji": self._render(raw) if raw else "",
+                    }
+                    for (start, end), raw in zip(spans[number], raws)
+                ]
+                answer["emoji"] = self._render(" ".join(raws)) if raws else ""
+        return answers
+
+    def _find_speech(self, samples: Any) -> list[tuple[int, int]]:
+        """Spans of speech in milliseconds."""
+        if len(samples) < _MIN_SAMPLES:
+            return []
+        (found,) = self._vad.generate(input=samples, cache={})
+        length = len(samples) * 1000 // RATE
+        return [(int(start), min(int(end), length)) for start, end in found["value"]]
+
+    def _merge(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        from funasr.utils.vad_utils import merge_vad  # type: ignore[import-not-found,unused-ignore]
+
+        merged = merge_vad([list(span) for span in spans], int(self._options["merge_length_s"] * 1000))
+        return [(int(start), int(end)) for start, end in merged]
+
+    def _batches(self, pieces: list[tuple[int, int, Any]]) -> Iterable[list[tuple[int, int, Any]]]:
+        """Pieces of like length together, up to the allowed seconds, counting the padding to the longest."""
+        batch: list[tuple[int, int, Any]] = []
+        for piece in sorted(pieces, key=lambda piece: len(piece[2])):
+            if batch and len(piece[2]) * (len(batch) + 1) > self._batch_seconds * RATE:
+                yield batch
+                batch = []
+            batch.append(piece)
+        if batch:
+            yield batch
+
+    def _read_batch(self, batch: list[tuple[int, int, Any]], language: str) -> Sequence[str | Exception]:
+        samples = [piece[2] for piece in batch]
+        try:
+            return self._read_pieces(samples, language)
+        except Exception as error:
+            logging.getLogger(__name__).exception("recognition of %d pieces failed", len(batch))
+            if len(batch) == 1:
+                return [error]
+        return [
+            text for piece in batch for text in self._read_batch([piece], language)
+        ]  # find the one at fault
+
+    def _read_pieces(self, samples: list[Any], language: str) -> list[str]:
+        results = self._asr.generate(
+            input=samples,
+            cache={},
+            batch_size=len(samples),
+            language=language,
+            use_itn=self._options["use_itn"],
+            ban_emo_unk=self._options["ban_emo_unk"],
+        )
+        if len(results) != len(samples):
+            raise RuntimeError(f"{len(samples)} pieces gave {len(results)} results")
+        return [str(result["text"]) for result in results]
+
+
+def _at_least_a_frame(samples: Any) -> Any:
+    missing = _MIN_SAMPLES - len(samples)
+    return samples if missing <= 0 else np.pad(samples, (0, missing))
+
+
+def _check_devices(asked: str, models: Sequence[Any]) -> str:
+    """The device that all models really use; FunASR falls back to the CPU without a word."""
+    for model in models:
+        said, real = str(model.kwargs["device"]), next(model.model.parameters()).device
+        if (
+            said.split(":")[0] != asked.split(":")[0]
+            or real.type != asked.split(":")[0]
+            or (":" in asked and real.index is not None and real.index != int(asked.split(":")[1]))
+        ):
+            raise Unusable(
+                f"device {asked} was asked for but {said} would be used: it is not available to this torch; "
+                f"install a torch built for it, or start with --device {said}"
+            )
+    return asked.split(":")[0]
+
+
+def _check_weights(model: Any, directory: str) -> None:
+    """Refuse a ``model.pt`` without the model's weights; FunASR leaves those that it misses random."""
+    import torch  # type: ignore[import-not-found,unused-ignore]
+
+    try:
+        saved = torch.load(Path(directory) / "model.pt", map_location="cpu", mmap=True, weights_only=True)
+    except Exception:  # a format that cannot be looked into cheaply; FunASR has loaded it just now
+        return
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        saved = saved.get(wrapper, saved)
+    shapes = {name[7:] if name.startswith("module.") else name: value.shape for name, value in saved.items()}
+    missing = [name for name, value in model.model.named_parameters() if shapes.get(name) != value.shape]
+    if missing:
+        raise Unusable(
+            f"{directory}/model.pt lacks {len(missing)} of the model's weights ({missing[0]}, ...): it "
+            "belongs to another model or is damaged; download the model again"
+        )

@@ -1,0 +1,206 @@
+"""The shapes of requests and answers, for the OpenAPI description."""
+
+# ruff: noqa: UP007, UP045  (pydantic evaluates annotations, and Python 3.9 has no X | Y)
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional, Union
+
+from pydantic import BaseModel
+
+from .settings import LANGUAGES
+from .transcript import TAG_MODES
+from .upload import FILE_FIELD
+
+RESPONSE_FORMATS = ("json", "text", "verbose_json", "srt", "vtt")
+
+
+class Recognition(BaseModel):
+    """The answer of /recognize/."""
+
+    result: str
+
+
+class Problem(BaseModel):
+    """An error outside /v1."""
+
+    error: str
+
+
+class OpenAIProblemDetail(BaseModel):
+    """What is wrong, in OpenAI's fields."""
+
+    message: str
+    type: str
+    param: Optional[str]
+    code: Optional[str]
+
+
+class OpenAIProblem(BaseModel):
+    """An error below /v1."""
+
+    error: OpenAIProblemDetail
+
+
+class Usage(BaseModel):
+    """What a transcription took: seconds of audio, rounded up."""
+
+    type: str
+    seconds: int
+
+
+class Transcription(BaseModel):
+    """response_format=json."""
+
+    text: str
+    usage: Usage
+
+
+class VerboseSegment(BaseModel):
+    """A stretch of speech, times in seconds. Fields that this kind of model has no value for are 0."""
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+class VerboseTranscription(BaseModel):
+    """response_format=verbose_json."""
+
+    task: str
+    language: str
+    duration: float
+    text: str
+    segments: list[VerboseSegment]
+    usage: Usage
+
+
+class Model(BaseModel):
+    """A served model."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """The served models."""
+
+    object: str
+    data: list[Model]
+
+
+class Workers(BaseModel):
+    """Recognition processes: the warm ones and how many there should be."""
+
+    ready: int
+    wanted: int
+
+
+class Health(BaseModel):
+    """State of the service: ok, starting, unavailable or stopping."""
+
+    status: str
+    workers: Workers
+    waiting: int
+
+
+UPLOAD_PROBLEMS = (400, 401, 408, 413, 415, 422, 500, 503, 504)
+
+_REASONS = {
+    400: "The body is not a valid form.",
+    401: "The API key is missing or wrong.",
+    404: "No such model.",
+    408: "The client sent nothing for too long, or too slowly.",
+    413: "The file is too large or the audio too long.",
+    415: "Not audio that this server reads, or not a multipart form.",
+    422: "A field is missing or has a value that is not allowed.",
+    500: "An internal error.",
+    503: "Starting, too many requests waiting, or the process died twice; see Retry-After.",
+    504: "No result in time.",
+}
+
+
+def problems(model: type[BaseModel], *statuses: int) -> dict[Union[int, str], dict[str, Any]]:
+    """Error answers of one shape for FastAPI's ``responses``."""
+    return {status: {"model": model, "description": _REASONS[status]} for status in statuses}
+
+
+_LANGUAGE = {"type": "string", "enum": list(LANGUAGES)}
+_LANGUAGE_TEXT = "Language hint; auto detects it. Without it the service's own setting."
+_TAGS = {"type": "string", "enum": list(TAG_MODES)}
+_TAGS_TEXT = "Emotions and events: emoji, keep (the model's raw <|TAGS|>) or strip (bare words)."
+
+
+def _form(**properties: Mapping[str, Any]) -> dict[str, Any]:
+    file = {
+        "type": "string",
+        "format": "binary",
+        "description": "wav, flac, ogg, mp3; with ffmpeg there, m4a.",
+    }
+    schema = {"type": "object", "required": [FILE_FIELD], "properties": {FILE_FIELD: file, **properties}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+RECOGNIZE_REQUEST = {
+    **_form(
+        language={**_LANGUAGE, "description": _LANGUAGE_TEXT},
+        tags={**_TAGS, "default": "emoji", "description": _TAGS_TEXT},
+    ),
+    "parameters": [
+        {
+            "in": "query",
+            "name": "language",
+            "schema": _LANGUAGE,
+            "description": "As the form field, which wins.",
+        },
+        {"in": "query", "name": "tags", "schema": _TAGS, "description": "As the form field, which wins."},
+    ],
+}
+
+TRANSCRIPTION_REQUEST = _form(
+    model={"type": "string", "description": "An id from /v1/models; without it the served model."},
+    language={**_LANGUAGE, "description": _LANGUAGE_TEXT},
+    response_format={"type": "string", "enum": list(RESPONSE_FORMATS), "default": "json"},
+    tags={**_TAGS, "default": "strip", "description": _TAGS_TEXT},
+    temperature={
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "For OpenAI's clients: this model decodes deterministically whatever it is.",
+    },
+    prompt={"type": "string", "description": "For OpenAI's clients: this model takes no prompt."},
+    stream={"type": "boolean", "enum": [False], "description": "Streaming is not supported."},
+    **{
+        "timestamp_granularities[]": {
+            "type": "array",
+            "items": {"type": "string", "enum": ["segment"]},
+            "description": "Times are given per stretch of speech.",
+        }
+    },
+)
+
+TRANSCRIPTION_ANSWER = {
+    "description": "The transcript in the response_format that was asked for.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/Transcription"},
+                    {"$ref": "#/components/schemas/VerboseTranscription"},
+                ]
+            }
+        },
+        "text/plain": {"schema": {"type": "string"}},
+        "text/vtt": {"schema": {"type": "string"}},
+    },
+}

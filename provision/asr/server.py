@@ -1,0 +1,139 @@
+"""Runs the application under uvicorn: listening, limits of connections, draining at SIGTERM, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+
+from .app import create_app
+from .connections import sweep_idle
+from .modelfiles import check_model_directories
+from .service import Service
+from .settings import Settings, SettingsError
+from .spool import Spool
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+_RESERVED_DESCRIPTORS = 256  # files, sockets to the processes, and some air
+_DRAIN_DELAY_SECONDS = 0.3
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _QuietProbes(logging.Filter):
+    """Leaves the successful probes of a monitor out of the access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line of uvicorn's access log (client, method, path, version, status) is kept."""
+        arguments = record.args
+        return not (
+            isinstance(arguments, tuple) and arguments[2:5:2] in (("/health", 200), ("/metrics", 200))
+        )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with a drain that loses nothing and ends with status 0."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and to watch for connections that never ask anything."""
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        settings = self._service.settings
+        self._sweeper = self._loop.create_task(
+            sweep_idle(self.server_state.connections, settings.body_timeout, settings.keep_alive)
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal, drop everything at a second.
+
+        Unlike uvicorn's own this does not raise the signal again afterwards: a drained service ends with
+        status 0.
+        """
+        if self._service.draining or self._loop is None:
+            self.should_exit = True
+            self.force_exit = self._service.draining
+            return
+        self._service.draining = True
+        # Requests that are on their way in kept-alive connections are still read and answered, with
+        # Connection: close; uvicorn's shutdown then closes connections that are idle.
+        self._loop.call_soon_threadsafe(self._loop.call_later, _DRAIN_DELAY_SECONDS, self._exit_soon)
+
+    def _exit_soon(self) -> None:
+        self.should_exit = True
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status is 0 then, and 1 when the service cannot work.
+
+    Raises SettingsError when that shows before the start.
+    """
+    logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
+    logging.getLogger("uvicorn.access").addFilter(_QuietProbes())
+    check_model_directories(settings.model, settings.vad_model)
+    connections = _raise_descriptor_limit() - _RESERVED_DESCRIPTORS
+    listener = _listen(settings.host, settings.port)
+    try:
+        spool = Spool()
+    except OSError as error:
+        raise SettingsError(f"no place for uploads: {error}") from None
+    failures: list[str] = []
+
+    def give_up(reason: str) -> None:
+        failures.append(reason)
+        server.should_exit = True
+
+    service = Service(settings, spool, give_up)
+    config = uvicorn.Config(
+        create_app(service),
+        log_config=None,
+        log_level=settings.log_level,
+        ws="none",
+        lifespan="on",
+        backlog=_BACKLOG,
+        limit_concurrency=max(16, connections),
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=int(settings.timeout) + 1,
+        server_header=False,
+    )
+    server = _Server(config, service)
+    host, port = listener.getsockname()[:2]
+    log.info("listening on http://%s:%d, loading %d recognition processes", host, port, settings.workers)
+    if settings.api_key is None and not host.startswith("127."):
+        log.warning("no ASR_API_KEY is set: everyone who reaches %s:%d may use this service", host, port)
+    with contextlib.closing(listener):
+        server.run(sockets=[listener])
+    spool.close()
+    if failures:
+        print(f"error: {failures[0]}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one, as each connection takes one; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > 2**20:
+        hard = 2**20
+    if hard > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    return max(soft, hard)

@@ -1,0 +1,122 @@
+"""The parts that are plain functions."""
+
+import math
+
+import pytest
+
+from provision.asr.metrics import Histogram, Metrics
+from provision.asr.settings import SettingsError, parse
+from provision.asr.transcript import Segment, Transcript, join_texts, srt, strip_tags, verbose_json, vtt
+
+NEEDED = ["--model", "m", "--vad-model", "v"]
+
+
+def transcript(*texts):
+    segments = [
+        Segment(
+            3600.0 * i + 0.0004,
+            3600.0 * i + 1.9996,
+            f"<|en|><|HAPPY|><|BGM|><|withitn|>{text}",
+            f"🎼{text}😊",
+        )
+        for i, text in enumerate(texts)
+    ]
+    return Transcript(7.2, segments, "all")
+
+
+@pytest.mark.parametrize(
+    ("texts", "joined"),
+    [
+        (["one", "two"], "one two"),
+        (["你好。", "世界"], "你好。世界"),
+        (["你好", "ok"], "你好 ok"),
+        (["", "a", ""], "a"),
+        ([], ""),
+        (["안녕", "하세요"], "안녕 하세요"),
+    ],
+)
+def test_join(texts, joined):
+    assert join_texts(texts) == joined
+
+
+def test_strip_keeps_angle_brackets_that_are_no_tags():
+    assert strip_tags("<|zh|><|Event_UNK|> a < b |> c") == "a < b |> c"
+
+
+def test_subtitles():
+    found = transcript("a --> <b>", "", "c")
+    assert vtt(found, "strip").split("\n\n")[1] == "00:00:00.000 --> 00:00:02.000\na --&gt; &lt;b&gt;"
+    assert srt(found, "strip").split("\n\n")[1] == "2\n02:00:00,000 --> 02:00:02,000\nc"
+    assert vtt(transcript(), "strip") == "WEBVTT\n\n"
+    assert srt(transcript(), "strip") == ""
+
+
+def test_verbose():
+    body = verbose_json(transcript("x", "y"), "emoji")
+    assert body["language"] == "en"
+    assert body["text"] == "all"
+    assert [segment["text"] for segment in body["segments"]] == ["🎼x😊", "🎼y😊"]
+    assert body["usage"] == {"type": "duration", "seconds": 8}
+    assert verbose_json(transcript(), "strip")["language"] == "nospeech"
+
+
+def test_settings_order():
+    assert parse(NEEDED, {}).queue == 64
+    assert parse(NEEDED, {"ASR_QUEUE": "3", "ASR_USE_ITN": "false"}).queue == 3
+    assert (
+        parse([*NEEDED, "--queue", "5", "--use-itn"], {"ASR_QUEUE": "3", "ASR_USE_ITN": "false"}).queue == 5
+    )
+    assert parse([*NEEDED, "--use-itn"], {"ASR_USE_ITN": "false"}).use_itn
+    assert not parse(NEEDED, {"ASR_USE_ITN": "false"}).use_itn
+    assert parse([], {"ASR_MODEL": "a/b", "ASR_VAD_MODEL": "v"}).model_id == "b"
+
+
+def test_key_is_not_shown():
+    settings = parse(NEEDED, {"ASR_API_KEY": "sk-secret"})
+    assert settings.api_key == "sk-secret"
+    assert "sk-secret" not in repr(settings)
+    for bad in ("", " ", "a b\n", "ключ"):
+        with pytest.raises(SettingsError):
+            parse(NEEDED, {"ASR_API_KEY": bad})
+
+
+def test_missing_model_is_one_sentence():
+    with pytest.raises(SettingsError, match="--vad-model DIR is needed"):
+        parse(["--model", "m"], {})
+
+
+def test_histogram():
+    histogram = Histogram((1, 5))
+    for value in (0.5, 1, 3, 7):
+        histogram.observe(value)
+    assert list(histogram.lines("x")) == [
+        'x_bucket{le="1"} 2',
+        'x_bucket{le="5"} 3',
+        'x_bucket{le="+Inf"} 4',
+        "x_sum 11.500000",
+        "x_count 4",
+    ]
+    assert "asr_real_time_factor 0" in Metrics().render({}, {})
+
+
+@pytest.mark.parametrize("source", [8000, 11025, 22050, 32000, 44100, 48000, 96000])
+@pytest.mark.parametrize("block", [997, 16000, 10**7])
+def test_resampler(source, block):
+    """A tone keeps frequency, phase and level, one above the new limit vanishes, however it is cut."""
+    numpy = pytest.importorskip("numpy")
+    from provision.asr.resample import Resampler
+
+    def resampled(signal):
+        resampler = Resampler(source, 16000)
+        parts = [resampler.push(signal[i : i + block]) for i in range(0, len(signal), block)]
+        return numpy.concatenate([*parts, resampler.finish()])
+
+    seconds = 1.0
+    time = numpy.arange(int(source * seconds)) / source
+    out = resampled(numpy.sin(2 * math.pi * 1000 * time).astype("float32"))
+    assert len(out) == 16000
+    wanted = numpy.sin(2 * math.pi * 1000 * numpy.arange(16000) / 16000)
+    assert abs(out - wanted)[200:-200].max() < 1e-3
+    if source > 20000:
+        gone = resampled(numpy.sin(2 * math.pi * 9500 * time).astype("float32"))
+        assert abs(gone)[200:-200].max() < 2e-3
