@@ -1,0 +1,77 @@
+"""Fixtures that boot real hosts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+
+from tests.lab import Base, Hub, Lab, LabHost, Podman, missing_requirements
+from tests.lab.models import hub_root
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Three hosts, h1 to h3, shared by all tests of the session."""
+    missing = missing_requirements()
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"CI must run the tests on real hosts, but {missing}")
+    if missing:
+        pytest.skip(missing)
+    with Lab(f"pytest-{os.getpid()}", owned=True) as lab:
+        lab.up(3)
+        yield lab
+
+
+@pytest.fixture
+def boot_host(lab: Lab) -> Iterator[Callable[..., LabHost]]:
+    """Boot further hosts; each call gives a fresh one, and all are gone after the test.
+
+    Called with what ``Lab.add`` takes besides the name: ``boot_host(base=Base("trixie"), nested=True)``.
+    """
+    names: list[str] = []
+
+    def boot(base: Base | None = None, binds: tuple[str, ...] = (), nested: bool = False) -> LabHost:
+        name = f"t{next(_numbers)}"
+        names.append(name)
+        return lab.add(name, base=base, binds=binds, nested=nested)[0]
+
+    yield boot
+    lab.remove(*(name for name in names if name in lab.hosts))
+
+
+@pytest.fixture
+def lab_host(boot_host: Callable[..., LabHost]) -> LabHost:
+    """A clean host for one test."""
+    return boot_host()
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    """A podman of the session's own, with the image ``localhost/lab:1``."""
+    if shutil.which("podman") is None or os.geteuid() != 0:
+        if os.environ.get("CI"):
+            pytest.fail("CI must run containers, but that needs root and podman")
+        pytest.skip("needs root and podman")
+    with Podman(tmp_path_factory.mktemp("podman") / "engine") as podman:
+        podman.image()
+        yield podman
+
+
+@pytest.fixture
+def hub(lab: Lab) -> Iterator[Hub]:
+    """The tiny chat model under its real name, served to the hosts of the lab by both protocols."""
+    with Hub(hub_root(), address=lab.network.gateway) as hub:
+        yield hub
+
+
+@pytest.fixture
+def local_hub() -> Iterator[Hub]:
+    """The same on 127.0.0.1, for tests without hosts."""
+    with Hub(hub_root()) as hub:
+        yield hub
