@@ -1,0 +1,39 @@
+"""A wheel called vllm that takes its flags and answers at once: for tests of all around a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.host.services import SERVER
+from tests.host.wheels import wheel
+
+INDEX = "/srv/index"
+"""Where a host finds it; `index_url: file:///srv/index`."""
+
+_API_SERVER = """\
+import argparse, os, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--port", default="8000")
+parser.add_argument("--served-model-name", default="model")
+options, _ = parser.parse_known_args()
+sys.argv = ["server", options.port, "--model", options.served_model_name, "--reply", "You said {user}"]
+from vllm.server import main
+main()
+"""
+
+
+def install(root: Path) -> None:
+    """Put an index with the wheel, and a model for it, on a host whose file system is at `root`."""
+    package = root / INDEX.lstrip("/") / "vllm"
+    package.mkdir(parents=True, exist_ok=True)
+    modules = {
+        "vllm/server.py": SERVER.read_text(),
+        "vllm/entrypoints/__init__.py": "",
+        "vllm/entrypoints/openai/__init__.py": "",
+        "vllm/entrypoints/openai/api_server.py": _API_SERVER,
+    }
+    made = wheel(package, "vllm", "0.33.0", modules=modules)
+    (package / "index.html").write_text(f'<a href="{made.name}">{made.name}</a>')
+    model = root / "srv/model"
+    model.mkdir(exist_ok=True)
+    (model / "config.json").write_text("{}")

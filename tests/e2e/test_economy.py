@@ -1,0 +1,153 @@
+"""What a run does not do: no second execution on a host, no pip to look at an environment, no idle import."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import REPOSITORY, Provision
+from tests.lab import Lab, LabHost
+
+PLAYBOOK = """\
+- hosts: all
+  packages: [bash, coreutils]
+  users: {app: {system: true}}
+  directories: {/srv/app: {owner: app}, /srv/app/data: {mode: "0750"}}
+  files:
+    /srv/app/a.conf: {content: "a\\n", group: app}
+    /srv/app/b.conf: {content: "b\\n", mode: "0600"}
+  commands:
+    first: {run: touch /srv/app/first, creates: /srv/app/first}
+    second: {run: touch /srv/app/second, unless: [test, -e, /srv/app/second]}
+"""
+
+
+@pytest.mark.lab
+def test_one_execution_on_a_host(lab: Lab, lab_host: LabHost, tmp_path: Path) -> None:
+    """Counted by the host's own sshd: whatever is to do, and however many resources there are."""
+    (lab_host.root / "etc/ssh/sshd_config.d/count.conf").write_text("LogLevel VERBOSE\n", encoding="ascii")
+    lab_host.exec(["systemctl", "restart", "ssh"])
+    playbook = tmp_path / "p.yml"
+    playbook.write_text(PLAYBOOK)
+    provision = Provision(["-i", str(lab.inventory), "--limit", lab_host.name])
+
+    def executions() -> int:
+        said = lab_host.exec(["journalctl", "-q", "-o", "cat", "-u", "ssh"]).stdout
+        return len(re.findall("^Starting session: command", said, re.M))
+
+    assert executions() == 0
+    assert provision.apply(playbook).done(lab_host.name)["counts"]["changed"] > 5
+    assert executions() == 1  # with the host side sent along
+    provision.plan(playbook, code=0)
+    assert executions() == 2
+    assert provision.apply(playbook).done(lab_host.name)["counts"]["changed"] == 0
+    assert executions() == 3
+
+
+def test_no_pip_to_know_what_an_environment_holds(tmp_path: Path) -> None:
+    """pip's own files are not read: the time of their last reading stays."""
+    place = tmp_path / "environment"
+    playbook = tmp_path / "p.yml"
+    environment = {"path": str(place), "packages": ["pip"]}
+    playbook.write_text(json.dumps([{"hosts": "localhost", "environments": {"e": environment}}]))
+    provision = Provision(env={"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    provision.apply(playbook)
+    (package,) = place.glob("lib/python3*/site-packages/pip")
+
+    def read() -> bool:
+        """Whether one of pip's files is read by what happens until the next call."""
+        found = [path for path in package.rglob("*") if path.is_file()]
+        seen = any(path.stat().st_atime > long_ago + 1 for path in found)
+        for path in found:
+            # relatime notes a reading when the last one is older than a day
+            os.utime(path, (long_ago, path.stat().st_mtime))
+        return seen
+
+    long_ago = time.time() - 7 * 86400
+    read()
+    subprocess.run([place / "bin/python", "-m", "pip", "--version"], check=True, capture_output=True)
+    if not read():
+        pytest.skip("this file system does not note when a file is read")
+    provision.plan(playbook, code=0)
+    provision.apply(playbook)
+    assert not read()
+
+
+def imported(*argv: str | Path) -> set[str]:
+    """The modules that a Python program imports; its standard input stays open, as the host side wants it."""
+    read, write = os.pipe()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-X", "importtime", *argv],
+            cwd=REPOSITORY,
+            stdin=read,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(read)
+        os.close(write)
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def test_help_imports_no_library() -> None:
+    libraries = {"click", "pydantic", "jinja2", "rich", "yaml", "asyncio"}
+    assert "provision" in imported("-m", "provision", "--help")
+    assert not libraries & imported("-m", "provision", "--help")
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply", "verify", "status", "init", "inventory"])
+def test_help_of_a_verb_imports_only_click(verb: str) -> None:
+    seen = imported("-m", "provision", verb, "--help")
+    assert "click" in seen
+    assert not {"pydantic", "jinja2", "rich", "yaml", "asyncio"} & seen
+
+
+def test_validate_imports_nothing_that_reaches_hosts(tmp_path: Path) -> None:
+    playbook = tmp_path / "p.yml"
+    playbook.write_text("- {hosts: localhost, directories: {/srv/x: null}}\n")
+    seen = imported("-m", "provision", "validate", playbook)
+    assert "pydantic" in seen
+    assert not {"asyncio", "rich", "provision.run.fleet", "provision.connect.ssh"} & seen
+
+
+def test_a_look_imports_little_on_the_host(tmp_path: Path) -> None:
+    """The host side, looking at what is as declared: half of its time goes into imports."""
+    (tmp_path / "f").write_text("x")
+    specs = {
+        "file": {"path": str(tmp_path / "f"), "content": "x", "mode": "0644"},
+        "directory": {"path": str(tmp_path), "owner": None, "group": None, "mode": None},
+        "command": {"name": "c", "argv": ["true"], "unless": ["true"]},
+    }
+    request = {
+        "verb": "inspect",
+        "state": str(tmp_path / "state"),
+        "resources": [{"id": f"{type}:x", "type": type, "spec": spec} for type, spec in specs.items()],
+    }
+    program = tmp_path / "main.py"
+    program.write_text(
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from provision.host.main import main; "
+        f"main({json.dumps(request)!r}.encode())"
+    )
+    seen = imported("-I", "-S", program)
+    assert "provision.host.nofollow" in seen  # what the resource type itself imports
+    idle = {
+        "asyncio",
+        "concurrent.futures",
+        "ctypes",
+        "difflib",
+        "inspect",
+        "logging",
+        "tempfile",
+        "urllib.parse",
+    }
+    assert not idle & seen

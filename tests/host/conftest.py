@@ -1,0 +1,53 @@
+"""Driving one resource at a time, here or on a booted host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host.drive import drive
+from tests.lab import Lab, LabHost
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+Drive = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Drive:
+    """Drive a resource on this machine: `here("file", {spec}, verb="fix")`."""
+
+    def run(type: str, spec: dict[str, Any], verb: str = "fix") -> dict[str, Any]:
+        resource = {"id": f"{type}:test", "type": type, "spec": spec}
+        return drive({"resource": resource, "verb": verb, "state": str(tmp_path / "state")})
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[LabHost]:
+    """A host for the tests of one module, which sees the sources of this repository."""
+    name = "m" + request.module.__name__.rpartition(".")[2].replace("_", "")[-12:]
+    try:
+        yield lab.add(name, binds=(f"{REPOSITORY}:/src",))[0]
+    finally:
+        if name in lab.hosts:
+            lab.remove(name)
+
+
+@pytest.fixture
+def there(host: LabHost) -> Drive:
+    """Drive a resource on the module's host, as root or as another user."""
+
+    def run(type: str, spec: dict[str, Any], verb: str = "fix", user: str = "root") -> dict[str, Any]:
+        resource = {"id": f"{type}:test", "type": type, "spec": spec}
+        order = {"resource": resource, "verb": verb, "state": f"/var/tmp/state-{user}"}
+        argv = ["runuser", "-u", user, "--", "python3", "/src/tests/host/drive.py"]
+        result: dict[str, Any] = json.loads(host.exec(argv, input=json.dumps(order)).stdout)
+        return result
+
+    return run

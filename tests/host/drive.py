@@ -1,0 +1,45 @@
+"""Runs on a host: looks at one resource, fixes or removes it, and prints what came of it as JSON.
+
+Standard input: {"resource": {id, type, spec}, "verb": "inspect" | "fix" | "remove", "state": directory}.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from provision.host.causes import explain
+from provision.host.machine import Machine
+from provision.host.resource import Failure, differences
+from provision.host.resources import make
+
+
+def drive(order):
+    events = []
+    machine = Machine(events.append, order["state"])
+    resource = make(order["resource"])
+    result = {"events": events, "error": None}
+    try:
+        if order["verb"] == "remove":
+            result["removed"] = resource.remove(machine)
+            return result
+        result["expected"] = resource.expected(machine)
+        result["before"] = resource.actual(machine)
+        result["changes"] = changes = differences(result["expected"], result["before"])
+        result["notes"] = resource.notes(machine)
+        if changes:
+            result["diff"] = resource.diff(machine, changes)
+            result["work"] = resource.work(machine, changes)
+        if order["verb"] == "fix" and changes:
+            resource.fix(machine, changes)
+            result["left"] = differences(resource.expected(machine), resource.actual(machine))
+    except (Failure, OSError) as error:
+        failure = explain(error)
+        result.update(error=failure.message, hint=failure.hint, log=failure.log)
+    return result
+
+
+if __name__ == "__main__":
+    json.dump(drive(json.load(sys.stdin)), sys.stdout)

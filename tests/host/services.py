@@ -1,0 +1,102 @@
+"""A service of our own making for the tests of what runs and proves services."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Resource, differences
+from provision.host.resources.probe import Probe
+from provision.host.resources.process import Process
+
+SERVER = Path(__file__).with_name("model_server.py")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Service:
+    """A script-supervised service below one directory."""
+
+    root: Path
+    name: str = "tiny"
+    port: int = field(default_factory=free_port)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    stop_timeout: float = 20
+    user: str | None = None
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.machine = Machine(self.events.append, str(self.root / "state"))
+        self.script("")
+
+    def script(self, options: str, python: str = sys.executable) -> None:
+        """Write the start script: the server with these options."""
+        command = f"exec {shlex.quote(python)} {shlex.quote(str(SERVER))} {self.port} {options}"
+        self.write(command)
+
+    def write(self, command: str) -> None:
+        path = self.root / "start.sh"
+        path.write_text(f"#!/bin/sh\n{command}\n")
+        path.chmod(0o755)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {
+            "service": self.name,
+            "script": str(self.root / "start.sh"),
+            "directory": str(self.root),
+            "log": str(self.root / "logs" / "tiny.log"),
+            "pid_file": str(self.root / "run" / "tiny.pid"),
+            "user": self.user,
+            "stop_timeout": self.stop_timeout,
+            "port": self.port,
+            "host": "127.0.0.1",
+        }
+
+    @property
+    def log(self) -> str:
+        return Path(self.spec["log"]).read_text()
+
+    @property
+    def pid(self) -> int:
+        return int(Path(self.spec["pid_file"]).read_text().split()[0])
+
+    def process(self) -> Process:
+        return Process("process:tiny", self.spec)
+
+    def probe(self, *checks: dict[str, Any], **more: Any) -> Probe:
+        spec = {
+            "service": self.name,
+            "kind": "vllm",
+            "url": f"http://127.0.0.1:{self.port}",
+            "model": "tiny",
+            "checks": list(checks),
+            "timeout": 30,
+            "log": self.spec["log"],
+            "pid_file": self.spec["pid_file"],
+        }
+        return Probe("probe:tiny", {**spec, **more})
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        return [each for each in self.events if each["event"] == event]
+
+    def look(self, resource: Resource) -> Changes:
+        return differences(resource.expected(self.machine), resource.actual(self.machine))
+
+    def converge(self, resource: Resource) -> Changes:
+        """Fix what differs and look again, as a run does; return what differed."""
+        changes = self.look(resource)
+        if changes:
+            resource.fix(self.machine, changes)
+            assert self.look(resource) == {}
+        return changes

@@ -1,0 +1,140 @@
+"""The resource types `group` and `user`, with the real tools of a booted Debian."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.host.conftest import Drive
+from tests.lab import LabHost
+
+pytestmark = pytest.mark.lab
+
+
+def account(host: LabHost, name: str) -> list[str]:
+    return host.exec(["getent", "passwd", name]).stdout.strip().split(":")
+
+
+def ok(result: dict[str, Any]) -> dict[str, Any]:
+    assert (result["error"], result.get("left", {})) == (None, {})
+    return result
+
+
+def test_a_group_is_made_renumbered_and_removed(there: Drive, host: LabHost) -> None:
+    assert ok(there("group", {"name": "gpu", "system": True}))["before"] == {"name": None}
+    number = int(host.exec(["getent", "group", "gpu"]).stdout.split(":")[2])
+    assert number < 1000
+    assert there("group", {"name": "gpu"})["changes"] == {}
+    assert ok(there("group", {"name": "gpu", "gid": 4711}))["changes"] == {"gid": [number, 4711]}
+    assert there("group", {"name": "gpu", "gid": 4711})["changes"] == {}
+    assert there("group", {"name": "gpu"}, verb="remove")["removed"] is True
+    assert there("group", {"name": "gpu"}, verb="remove")["removed"] is False
+
+
+def test_a_number_that_is_taken_is_refused_by_name(there: Drive) -> None:
+    group = there("group", {"name": "mine", "gid": 0})
+    assert group["error"] == "group mine cannot have gid 0: it is that of group root"
+    user = there("user", {"name": "mine", "uid": 0})
+    assert user["error"] == "user mine cannot have uid 0: it is that of user root"
+
+
+def test_a_system_user_is_made_as_services_need_it(there: Drive, host: LabHost) -> None:
+    spec = {
+        "name": "model",
+        "system": True,
+        "home": "/var/lib/model",
+        "create_home": False,
+        "groups": ["video"],
+    }
+    made = ok(there("user", spec))
+    assert set(made["before"].values()) == {None}
+    _, _, uid, _, _, home, shell = account(host, "model")
+    assert int(uid) < 1000
+    assert (home, shell) == ("/var/lib/model", "/usr/sbin/nologin")
+    assert host.exec(["id", "-Gn", "model"]).stdout.split() == ["model", "video"]
+    assert host.exec(["test", "-e", "/var/lib/model"], check=False).returncode == 1
+    assert there("user", spec)["changes"] == {}
+
+
+def test_only_what_differs_of_a_user_is_changed(there: Drive, host: LabHost) -> None:
+    host.exec(["groupadd", "extra"])
+    host.exec(["useradd", "-m", "-G", "games", "-s", "/bin/sh", "anna"])
+    before = account(host, "anna")
+    spec = {"name": "anna", "shell": "/bin/bash", "groups": ["extra", "video"], "home": "/home/anna"}
+    assert ok(there("user", spec))["changes"] == {
+        "shell": ["/bin/sh", "/bin/bash"],
+        "groups": [[], ["extra", "video"]],
+    }
+    assert account(host, "anna") == [*before[:6], "/bin/bash"]
+    assert set(host.exec(["id", "-Gn", "anna"]).stdout.split()) == {"anna", "games", "extra", "video"}
+    host.exec(["gpasswd", "-d", "anna", "video"])
+    assert ok(there("user", spec))["changes"] == {"groups": [["extra"], ["extra", "video"]]}
+    assert ok(there("user", {**spec, "group": "extra", "uid": 4321}))["left"] == {}
+    assert account(host, "anna")[2] == "4321"
+    assert there("user", {**spec, "group": "extra", "uid": 4321})["changes"] == {}
+
+
+def test_a_login_user_gets_a_home_and_a_group_that_is_there(there: Drive, host: LabHost) -> None:
+    host.exec(["groupadd", "berta"])
+    ok(there("user", {"name": "berta", "create_home": True}))
+    assert host.exec(["id", "-gn", "berta"]).stdout.strip() == "berta"
+    assert host.exec(["stat", "-c", "%U", "/home/berta"]).stdout.strip() == "berta"
+    assert there("user", {"name": "berta"}, verb="remove")["removed"] is True
+    assert there("user", {"name": "berta"}, verb="remove")["removed"] is False
+    host.exec(["test", "-d", "/home/berta"])
+
+
+def test_a_missing_group_and_a_busy_user_are_named(there: Drive, host: LabHost) -> None:
+    missing = there("user", {"name": "carl", "group": "no-such-group"})
+    assert missing["error"] == 'group "no-such-group" does not exist'
+    assert there("user", {"name": "carl", "groups": ["no-such-group"]})["error"] == missing["error"]
+    host.exec(["useradd", "-r", "busy"])
+    host.exec(["systemd-run", "--quiet", "-p", "User=busy", "--unit=busy", "sleep", "600"])
+    try:
+        assert "busy is currently used by process" in there("user", {"name": "busy"}, verb="remove")["error"]
+    finally:
+        host.exec(["systemctl", "stop", "busy"])
+
+
+def test_accounts_held_by_another_tool_are_awaited(there: Drive, host: LabHost) -> None:
+    # as `vipw` does: the lock file names a living process ("$$" is written "$$$$" for systemd-run)
+    hold = "printf %s $$$$ >/etc/group.lock; sleep 4; rm /etc/group.lock"
+    host.exec(["systemd-run", "--quiet", "sh", "-c", hold])
+    host.exec(["sh", "-c", "until test -s /etc/group.lock; do sleep 0.1; done"])
+    result = ok(there("group", {"name": "patient"}))
+    assert [event for event in result["events"] if event["event"] == "waiting"]
+
+
+def test_without_root_or_tools_the_way_out_is_told(there: Drive, host: LabHost) -> None:
+    unprivileged = there("user", {"name": "dora"}, user="ops")
+    assert unprivileged["error"] == "users and groups can only be changed by root"
+    assert "become" in unprivileged["hint"]
+    assert there("user", {"name": "dora"}, verb="inspect", user="ops")["error"] is None
+    host.exec(["mv", "/usr/sbin/useradd", "/usr/sbin/useradd.away"])
+    try:
+        bare = there("user", {"name": "dora"})
+    finally:
+        host.exec(["mv", "/usr/sbin/useradd.away", "/usr/sbin/useradd"])
+    assert bare["error"] == "this host has no useradd"
+    assert "passwd" in bare["hint"]
+
+
+def test_many_accounts_at_once_do_not_fall_over_each_other(host: LabHost) -> None:
+    code = """
+import json, sys
+sys.path.insert(0, "/src")
+from concurrent.futures import ThreadPoolExecutor
+from provision.host.machine import Machine
+from provision.host.resources import make
+machine = Machine(lambda event: None, "/var/tmp/state")
+def add(number):
+    type = "user" if number % 2 else "group"
+    resource = make({"id": "x", "type": type, "spec": {"name": "many%d" % number, "system": True}})
+    resource.fix(machine, {"name": (None, "x")})
+    return resource.actual(machine) == resource.expected(machine)
+with ThreadPoolExecutor(8) as pool:
+    print(json.dumps(list(pool.map(add, range(10)))))
+"""
+    assert json.loads(host.exec(["python3", "-c", code]).stdout) == [True] * 10

@@ -1,0 +1,131 @@
+"""Containers as hosts, run by the real podman."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from provision.connect import Container, Local, Ssh
+from provision.run.events import Done, Hello, Note, Unreachable
+from provision.run.fleet import run
+from provision.run.session import Target
+from tests.lab import Base, Lab, LabHost
+from tests.unit.run.standin import go, host_side
+
+pytestmark = pytest.mark.lab
+
+ANSWER = """
+hello()
+say(event="note", text=" ".join([str(os.geteuid()), open("/etc/mark").read()]))
+say(event="done", ok=True)
+return 0
+"""
+
+CONFIGURATION = """\
+[containers]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A podman that keeps everything in a directory of the tests, with the container `web` running."""
+    real = shutil.which("podman")
+    if real is None or os.geteuid() != 0:
+        pytest.skip("needs root and podman")
+    directory = tmp_path_factory.mktemp("podman")
+    (directory / "containers.conf").write_text(CONFIGURATION)
+    engine = directory / "bin" / "podman"
+    engine.parent.mkdir()
+    engine.write_text(
+        f"#!/bin/sh\nexport CONTAINERS_CONF={directory}/containers.conf\n"
+        f'exec {real} --root {directory}/root --runroot {directory}/run "$@"\n'
+    )
+    engine.chmod(0o755)
+
+    def call(command: str) -> None:
+        subprocess.run(["sh", "-ec", f"cd {engine.parent}; {command}"], check=True, capture_output=True)
+
+    call(f"tar -C {Base().ensure()} --exclude=./var/cache -c . | ./podman import - lab")
+    try:
+        for name in ("web", "stopped"):
+            call(
+                f"./podman run -d --name {name} --network host lab"
+                f" sh -c 'echo {name} >/etc/mark; exec sleep 86400'"
+            )
+        call("./podman stop -t 0 stopped")
+        yield engine
+    finally:
+        call(f"./podman rm -f -t 0 web stopped; ./podman rmi -f lab; umount {directory}/root/overlay || true")
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def container(podman: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Container]:
+    monkeypatch.setenv("PATH", f"{podman.parent}:{os.environ['PATH']}")
+
+    def make(name: str, **more: object) -> Container:
+        values: dict[str, object] = {"engine": "podman", "through": Local("localhost"), **more}
+        return Container(host=name, container=name, **values)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_runs_inside(container: Callable[..., Container], tmp_path: Path) -> None:
+    archive = host_side(tmp_path, ANSWER)
+    first, events = go([Target(container("web"), b"x")], archive)
+    assert [type(event) for event in events] == [Hello, Note, Done]
+    assert events[1] == Note(host="web", text="0 web\n")
+    second, _ = go([Target(container("web"), b"x")], archive)
+    assert first.outcomes["web"].executions == second.outcomes["web"].executions == 1
+    assert second.outcomes["web"].sent < first.outcomes["web"].sent
+
+
+def test_as_a_user_of_the_image(container: Callable[..., Container], tmp_path: Path) -> None:
+    _, events = go([Target(container("web", user="nobody"), b"x")], host_side(tmp_path, ANSWER))
+    assert events[1] == Note(host="web", text="65534 web\n")
+
+
+def test_one_that_is_not_there_or_does_not_run(container: Callable[..., Container], tmp_path: Path) -> None:
+    archive = host_side(tmp_path, ANSWER)
+    _, events = go([Target(container("gone"), b"x")], archive)
+    assert isinstance(events[-1], Unreachable)
+    assert events[-1].cause == "there is no container gone"
+    _, events = go([Target(container("stopped"), b"x")], archive)
+    assert isinstance(events[-1], Unreachable)
+    assert events[-1].cause == "the container stopped is not running"
+
+
+def test_through_ssh_and_sudo(lab: Lab, boot_host: Callable[..., LabHost], tmp_path: Path) -> None:
+    """The way counts here: the engine on that host only checks its command line and goes on in place."""
+    host = boot_host()
+    engine = host.root / "usr/local/bin/podman"
+    engine.write_text('#!/bin/sh\n[ "$1 $2 $3 $4" = "exec -i -- web" ] || exit 9\nshift 4\nexec "$@"\n')
+    engine.chmod(0o755)
+    (host.root / "etc/mark").write_text("box\n")
+    for user, password in (("deploy", None), ("ops", "ops")):
+        box = Ssh(
+            host="box",
+            address=host.address,
+            user=user,
+            identity_file=str(lab.key),
+            options=(f"UserKnownHostsFile={lab.known_hosts}", "ControlPath=none"),
+            become=True,
+            asks_password=password is not None,
+        )
+        target = Target(Container(host="web", container="web", through=box), b"x")
+        events: list[object] = []
+        archive = host_side(tmp_path / user, ANSWER)
+        summary = asyncio.run(run([target], None, events.append, password=password, archive=archive))
+        assert summary.outcomes["web"].status == "ok", events
+        assert events[1] == Note(host="web", text="0 box\n")

@@ -1,0 +1,348 @@
+"""Containers as resources: the real podman, and docker's client on its socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.host import marks, supervision
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Failure, differences
+from provision.host.resources.container import Container
+from provision.host.resources.probe import Probe
+from tests.host.services import free_port
+from tests.lab import Podman
+
+pytestmark = pytest.mark.lab
+
+ENGINES = [
+    "podman",
+    pytest.param("docker", marks=pytest.mark.skipif(not shutil.which("docker"), reason="no docker")),
+]
+
+SERVE = (
+    "import http.server as h; h.ThreadingHTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+
+
+class Box:
+    """One container under test, and its engine."""
+
+    def __init__(self, podman: Podman, engine: str, directory: Path) -> None:
+        self.podman = podman
+        self.events: list[dict[str, Any]] = []
+        self.state = directory / "state"
+        self.machine = Machine(self.events.append, str(self.state))
+        self.name = f"test-{engine}"
+        self.port = free_port()
+        self.data = directory / "data"
+        self.data.mkdir()
+        (self.data / "page").write_text("hello")
+        self.spec: dict[str, Any] = {
+            "service": "web",
+            "name": self.name,
+            "engine": engine,
+            "image": "localhost/lab:1",
+            "command": ["python3", "-c", SERVE],
+            "env": {"PLAIN": 'a "b" $c', "EMPTY": "", "KEY": "s3cret"},
+            "secrets": ["KEY"],
+            "ports": [{"address": "127.0.0.1", "port": self.port, "target": 8000, "protocol": "tcp"}],
+            "volumes": [{"source": str(self.data), "target": "/data", "read_only": True, "label": None}],
+            "restart": "no",
+            "unit": None,
+            "stop_timeout": 0,
+        }
+
+    def resource(self, **more: Any) -> Container:
+        self.spec.update(more)
+        return Container("container:web", dict(self.spec))
+
+    def look(self, **more: Any) -> Changes:
+        resource = self.resource(**more)
+        for name in (self.name, f"{self.name}.provision-new"):
+            self.machine.forget(("container", self.spec["engine"], name))
+        return differences(resource.expected(self.machine), resource.actual(self.machine))
+
+    def converge(self, **more: Any) -> set[str]:
+        """Fix what differs, as a run does; return the keys that differed."""
+        changes = self.look(**more)
+        if changes:
+            self.resource().fix(self.machine, changes)
+            assert self.look() == {}
+        return set(changes)
+
+    def inspect(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.podman.run("container", "inspect", self.name))[0]
+        return found
+
+    @property
+    def id(self) -> str:
+        return str(self.inspect()["Id"])
+
+    def probe(self, *checks: dict[str, Any], **more: Any) -> Probe:
+        spec = {
+            "service": "web",
+            "kind": "container",
+            "url": f"http://127.0.0.1:{self.port}",
+            "model": None,
+            "checks": list(checks),
+            "timeout": 30,
+            "unit": None,
+            "container": self.name,
+            "engine": self.spec["engine"],
+            **more,
+        }
+        return Probe("probe:web", spec)
+
+
+@pytest.fixture(params=ENGINES)
+def box(
+    request: pytest.FixtureRequest, podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Box]:
+    monkeypatch.setenv("PATH", f"{podman.bin}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", podman.docker_host)
+    box = Box(podman, request.param, tmp_path)
+    yield box
+    podman.run("rm", "--force", "--ignore", "--time", "0", box.name, f"{box.name}.provision-new")
+
+
+def get(box: Box, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{box.port}{path}", timeout=10) as reply:
+        return str(reply.read().decode())
+
+
+def test_made_running_and_answering(box: Box) -> None:
+    assert {"image", "command", "env", "ports", "mounts", "running"} <= box.converge()
+    probe = box.probe({"type": "http", "path": "/data/page", "expect": "hello"})
+    assert probe.actual(box.machine) == {"proven": False}
+    probe.fix(box.machine, {})
+    assert probe.actual(box.machine) == {"proven": True}
+    assert marks.pending(str(box.state), "web") is None
+    before = box.id
+    assert box.converge() == set()
+    assert box.id == before
+
+
+def test_variables_arrive_as_they_are_written_and_a_secret_in_no_argument(box: Box) -> None:
+    box.converge()
+    env = dict(line.partition("=")[::2] for line in box.inspect()["Config"]["Env"])
+    assert {name: env[name] for name in box.spec["env"]} == box.spec["env"]
+    said = json.dumps([box.inspect()["Config"].get(key) for key in ("CreateCommand", "Labels", "Cmd")])
+    assert "s3cret" not in said
+    assert not [path for path in box.state.rglob("*") if path.is_file() and "s3cret" in path.read_text()]
+
+
+def test_a_difference_in_a_secret_shows_no_value(box: Box) -> None:
+    box.converge()
+    changes = box.look(env={**box.spec["env"], "KEY": "0ther"})
+    assert changes == {
+        "env": (
+            {"PLAIN": 'a "b" $c', "EMPTY": "", "KEY": "something else"},
+            {"PLAIN": 'a "b" $c', "EMPTY": "", "KEY": "as declared"},
+        )
+    }
+    assert box.converge() == {"env"}
+    changes = box.look(env={"PLAIN": 'a "b" $c', "EMPTY": ""}, secrets=[])
+    assert "0ther" not in json.dumps(changes)
+    assert changes["env"][0]["KEY"] == "set"
+    assert box.converge() == {"env"}
+
+
+@pytest.mark.parametrize(
+    ("key", "more"),
+    [
+        ("command", {"command": ["sleep", "99"]}),
+        ("command", {"command": None}),
+        ("mounts", {"volumes": []}),
+        ("ports", {"ports": []}),
+        ("network", {"network": "host"}),
+        ("ipc", {"ipc": "host"}),
+        ("shm_size", {"shm_size": 32 << 20}),
+        ("user", {"user": "nobody"}),
+        ("restart", {"restart": "always"}),
+    ],
+)
+def test_what_is_declared_otherwise_is_found_and_so_is_what_is_not_declared_any_more(
+    box: Box, key: str, more: dict[str, Any]
+) -> None:
+    before = {name: box.spec.get(name) for name in more}
+    if key == "network":
+        box.spec["ports"] = []
+    box.converge()
+    assert box.converge(**more) == {key}
+    assert box.converge(**before) == {key}
+
+
+def test_no_default_of_image_or_engine_counts_as_a_difference(box: Box) -> None:
+    bare = {"command": None, "env": {}, "secrets": [], "ports": [], "volumes": []}
+    box.converge(**bare)
+    assert box.inspect()["Config"]["Cmd"] == ["sleep", "86400"]
+    assert box.look() == {}
+
+
+def test_a_stopped_container_is_started_and_not_made_anew(box: Box) -> None:
+    box.converge()
+    before = box.id
+    box.podman.run("stop", "--time", "0", box.name)
+    assert box.converge() == {"running"}
+    assert box.id == before
+
+
+def test_an_owed_restart_restarts_it(box: Box) -> None:
+    box.converge()
+    before, life = box.id, box.inspect()["State"]["StartedAt"]
+    marks.need(str(box.state), "web", ["file:/x"])
+    assert box.converge() == {"current"}
+    assert box.id == before
+    assert box.inspect()["State"]["StartedAt"] != life
+
+
+def test_the_old_one_runs_on_when_the_new_one_cannot_be_made(box: Box) -> None:
+    box.converge()
+    life = box.inspect()["State"]["StartedAt"]
+    gone = {"source": str(box.data / "gone"), "target": "/gone", "read_only": False, "label": None}
+    changes = box.look(volumes=[gone])
+    with pytest.raises(Failure, match="gone is not there to be mounted"):
+        box.resource().fix(box.machine, changes)
+    with pytest.raises(Failure, match="no-such-network"):
+        box.resource(volumes=[], ports=[], network="no-such-network").fix(box.machine, changes)
+    assert box.inspect()["State"]["StartedAt"] == life
+
+
+def test_an_image_of_the_same_name_replaces_the_container(box: Box) -> None:
+    tag = f"localhost/moving-{box.name}:1"
+    box.podman.run("tag", "localhost/lab:1", tag)
+    try:
+        box.converge(image=tag)
+        box.podman.run("commit", "--quiet", "--change", "LABEL newer=yes", box.name, tag)
+        box.machine.forget(("image", box.spec["engine"], tag))
+        changes = box.look()
+        assert set(changes) == {"image"}
+        assert changes["image"][0] != changes["image"][1]
+        assert box.converge() == {"image"}
+        box.podman.run("untag", tag)
+        box.machine.forget(("image", box.spec["engine"], tag))
+        assert box.look() == {}
+    finally:
+        box.podman.run("rm", "--force", "--time", "0", box.name)
+        box.podman.run("rmi", "--force", tag, check=False)
+
+
+def test_an_image_is_loaded_from_an_archive_only_when_it_is_not_there(box: Box, tmp_path: Path) -> None:
+    tag, archive = f"localhost/saved-{box.name}:1", tmp_path / "image.tar"
+    box.podman.run("tag", "localhost/lab:1", tag)
+    box.podman.run("save", "--quiet", "--output", str(archive), tag)
+    box.podman.run("untag", "localhost/lab:1", tag)
+    resource = box.resource(image=tag, archive=str(archive))
+    assert resource.work(box.machine, {})["load"] == str(archive)
+    box.converge()
+    archive.unlink()
+    assert resource.notes(box.machine) == []
+    assert "load" not in resource.work(box.machine, {})
+    assert box.converge(env={"A": "b"}, secrets=[]) == {"env"}
+    box.podman.run("rm", "--force", "--time", "0", box.name)
+    box.podman.run("untag", tag, tag)
+    box.machine.forget(("image", box.spec["engine"], tag))
+    with pytest.raises(Failure, match=r"image\.tar is not there"):
+        box.resource().fix(box.machine, {})
+
+
+def test_what_is_no_image_archive_is_refused(box: Box, tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar"
+    archive.write_text("no tar at all")
+    with pytest.raises(Failure) as failure:
+        box.resource(image="localhost/none:1", archive=str(archive)).fix(box.machine, {})
+    assert failure.value.hint == "an image archive is what `docker save` or `podman save` writes"
+
+
+def test_an_image_that_cannot_be_pulled(box: Box) -> None:
+    with pytest.raises(Failure) as failure:
+        box.resource(image="localhost:1/none:1").fix(box.machine, {})
+    assert failure.value.message.startswith(f"{box.spec['engine']} pull: ")
+    assert "archive" in (failure.value.hint or "")
+
+
+def test_a_container_that_is_not_ours_is_left_alone(box: Box) -> None:
+    box.podman.run("run", "--detach", "--name", box.name, "localhost/lab:1")
+    with pytest.raises(Failure, match="has not made"):
+        box.look()
+    assert box.resource().remove(box.machine) is False
+    assert box.inspect()["State"]["Running"]
+
+
+def test_removal_takes_it_away_once(box: Box) -> None:
+    box.converge()
+    assert box.resource().remove(box.machine) is True
+    assert box.podman.run("ps", "--all", "--quiet", "--filter", f"name={box.name}") == ""
+    assert box.resource().remove(box.machine) is False
+
+
+def test_a_program_that_ends_at_once_is_told_with_its_last_words(box: Box) -> None:
+    with pytest.raises(Failure, match=r"web ended at once \(exit 3\)") as failure:
+        box.resource(command=["sh", "-c", "echo last words; exit 3"]).fix(box.machine, {})
+    assert failure.value.log[-1] == "last words"
+
+
+def test_a_port_that_somebody_else_holds(box: Box) -> None:
+    with socket.create_server(("127.0.0.1", box.port)):
+        note = f"port {box.port} is held by "
+        assert box.resource().notes(box.machine)[0].startswith(note)
+        with pytest.raises(Failure, match=note):
+            box.resource().fix(box.machine, {})
+
+
+def test_its_life_and_log_are_known(box: Box) -> None:
+    box.converge(command=["sh", "-c", "echo one; echo two >&2; exec sleep 99"])
+    spec = {"container": box.name, "engine": box.spec["engine"], "unit": None}
+    life = supervision.life(box.machine, spec)
+    assert life.state == "running"
+    assert life.pid == box.inspect()["State"]["Pid"]
+    assert sorted(supervision.tail(box.machine, spec)) == ["one", "two"]
+    box.podman.run("kill", box.name)
+    box.podman.run("wait", box.name)
+    life = supervision.life(box.machine, spec)
+    assert (life.state, life.ended, life.invocation) == ("failed", "exit 137", None)
+
+
+def test_without_checks_a_port_has_to_stay_open(box: Box) -> None:
+    """What forwards the port takes connections whether or not anybody listens in the container."""
+    box.converge(command=["sleep", "99"])
+    with pytest.raises(Failure, match=r"did not answer|port: "):
+        box.probe({"type": "port"}, timeout=2).fix(box.machine, {})
+    box.converge(command=["python3", "-c", SERVE])
+    box.probe({"type": "port"}).fix(box.machine, {})
+
+
+def test_without_ports_it_has_to_stay_up(box: Box) -> None:
+    check = {"type": "running", "seconds": 2}
+    box.converge(command=["sleep", "99"], ports=[])
+    box.probe(check, url="").fix(box.machine, {})
+    box.converge(command=["sh", "-c", "sleep 1.5; exit 4"])
+    with pytest.raises(Failure, match="exit 4"):
+        box.probe(check, url="").fix(box.machine, {})
+
+
+def test_a_host_without_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    machine = Machine([].append, str(tmp_path / "state"))
+    resource = Container("container:web", {"service": "web", "name": "web", "image": "x", "restart": "no"})
+    assert resource.actual(machine)["running"] is False
+    assert resource.notes(machine) == ["docker or podman is not installed yet"]
+    assert resource.remove(machine) is False
+    with pytest.raises(Failure, match="neither docker nor podman is installed"):
+        resource.fix(machine, {})
+
+
+@pytest.mark.parametrize("box", ENGINES[1:], indirect=True)
+def test_a_daemon_that_does_not_answer(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{box.data}/none.sock")
+    with pytest.raises(Failure, match="docker's daemon does not answer"):
+        box.look()

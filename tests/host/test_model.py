@@ -1,0 +1,533 @@
+"""Model snapshots, by the real modelscope and huggingface_hub from a hub that can fail in many ways."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.host.fetch import INTERVAL
+from provision.host.inside import STEP
+from provision.host.machine import Machine
+from provision.host.manifest import NAME
+from provision.host.resource import Changes, Failure, differences
+from provision.host.resources.environment import Environment
+from provision.host.resources.model import Model
+from tests.lab.hub import Fault, Hub
+
+WEIGHTS = "model.safetensors"
+ODD = "parts/a, [b]*.bin"
+CONTENT = {"config.json": 300, WEIGHTS: 6_000_000, ODD: 70_000, "empty.txt": 0}
+REPO = "tiny/chat"
+SOURCES = {"modelscope": "master", "huggingface": "main"}
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Python of an environment with both hubs' libraries."""
+    path = tmp_path_factory.mktemp("clients") / "environment"
+    names = ["modelscope", "huggingface_hub"]
+    requirements = [{"raw": n, "name": n, "extras": [], "specifiers": [], "url": None} for n in names]
+    environment = Environment("environment:c", {"path": str(path), "requirements": requirements})
+    environment.fix(Machine(lambda event: None, str(path.parent / "state")), {})
+    return str(path / "bin/python")
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    for name, size in CONTENT.items():
+        file = tmp_path / "hub" / REPO / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(size))
+    with Hub(tmp_path / "hub") as hub:
+        yield hub
+
+
+@pytest.fixture(params=sorted(SOURCES))
+def source(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class Host:
+    """A model's directory and the resource that keeps it."""
+
+    def __init__(self, path: Path, hub: Hub, source: str, python: str) -> None:
+        self.path = path
+        self.events: list[dict[str, Any]] = []
+        self.original = hub.root / REPO
+        self.spec: dict[str, Any] = {
+            "path": str(path),
+            "source": source,
+            "repo": REPO,
+            "revision": SOURCES[source],
+            "allow": [],
+            "ignore": [],
+            "endpoint": hub.url,
+            "token": None,
+            "python": python,
+            "workers": 4,
+            "required": ["config.json"],
+        }
+
+    def machine(self, deep: bool = False) -> Machine:
+        return Machine(self.events.append, str(self.path.parent / "state"), deep)
+
+    def model(self, **other: Any) -> Model:
+        return Model("model:m", {**self.spec, **other})
+
+    def look(self, deep: bool = False, **other: Any) -> Changes:
+        model, machine = self.model(**other), self.machine(deep)
+        return differences(model.expected(machine), model.actual(machine))
+
+    def converge(self, deep: bool = False, **other: Any) -> Changes:
+        """Fix what differs, find nothing left, and return what it was."""
+        model, machine = self.model(**other), self.machine(deep)
+        changes = differences(model.expected(machine), model.actual(machine))
+        assert changes
+        model.fix(machine, changes)
+        assert differences(model.expected(machine), model.actual(machine)) == {}
+        return changes
+
+    def fails(self, **other: Any) -> Failure:
+        with pytest.raises(Failure) as caught:
+            self.model(**other).fix(self.machine(), {})
+        assert "Traceback" not in caught.value.message + "".join(caught.value.log)
+        return caught.value
+
+    def files(self) -> set[str]:
+        found = (path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
+        return set(found) - {NAME}
+
+    def same(self, *names: str) -> bool:
+        return all((self.path / n).read_bytes() == (self.original / n).read_bytes() for n in names or CONTENT)
+
+    def flip(self, name: str, keep_time: bool = False) -> None:
+        file = self.path / name
+        before = file.stat()
+        with file.open("r+b") as handle:
+            byte = handle.read(1)
+            handle.seek(0)
+            handle.write(bytes([byte[0] ^ 1]))
+        if keep_time:
+            os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.fixture
+def host(tmp_path: Path, hub: Hub, source: str, clients: str) -> Host:
+    return Host(tmp_path / "models/tiny/chat", hub, source, clients)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.02)
+
+
+# -- downloading ---------------------------------------------------------------------------------------------
+
+
+def test_downloads_once(host: Host, hub: Hub) -> None:
+    old = os.umask(0o077)
+    try:
+        changes = host.converge()
+    finally:
+        os.umask(old)
+    wanted = f"{host.spec['source']} {REPO}@{host.spec['revision']}"
+    assert changes == {"snapshot": (None, wanted)}
+    assert host.files() == set(CONTENT)
+    assert host.same()
+    for path in [host.path.parent, host.path, *host.path.rglob("*")]:
+        wide = 0o755 if path.is_dir() else 0o644
+        assert path.stat().st_mode & 0o777 == wide, path  # the service's user reads it, whatever root's umask
+    manifest = json.loads((host.path / NAME).read_text())
+    assert manifest["complete"] is True
+    assert len(manifest["commit"]) == 40
+    digest = hashlib.sha256((host.path / WEIGHTS).read_bytes()).hexdigest()
+    assert manifest["files"][WEIGHTS]["sha256"] == digest
+    before = len(hub.requests)
+    assert host.look() == host.look(deep=True) == {}
+    assert host.model().notes(host.machine()) == []
+    assert len(hub.requests) == before  # a model that is whole asks nobody
+
+
+def test_plan_says_how_much_and_writes_nothing(host: Host) -> None:
+    model, machine = host.model(), host.machine()
+    changes = differences(model.expected(machine), model.actual(machine))
+    assert model.work(machine, changes) == {"bytes": sum(CONTENT.values())}
+    assert model.notes(machine) == []
+    assert not host.path.exists()
+
+
+def test_progress_in_bytes(host: Host, hub: Hub) -> None:
+    hub.break_(Fault(WEIGHTS, slow=3_000_000))
+    host.converge()
+    told = [event for event in host.events if event["event"] == "progress"]
+    total = sum(CONTENT.values())
+    assert {event["total"] for event in told} == {total}
+    done = [event["done"] for event in told]
+    assert done == sorted(done)
+    assert done[-1] == total
+    between = {size for size in done if 100_000 < size < total}
+    assert between  # seen while it was on its way
+    assert len(done) <= 4 + 30 / INTERVAL
+
+
+@pytest.mark.parametrize("cut", [2_500_000, 10])
+def test_goes_on_after_a_cut(host: Host, hub: Hub, cut: int) -> None:
+    hub.break_(Fault(WEIGHTS, cut=cut, times=1))
+    host.converge()
+    assert host.same()
+    asked = sum(request.sent for request in hub.downloads(WEIGHTS))
+    assert asked <= CONTENT[WEIGHTS] + STEP  # no more than what had not been written is fetched again
+
+
+def test_killed_in_the_middle_and_applied_again(host: Host, hub: Hub) -> None:
+    """The whole host side dies by SIGKILL: the download dies with it, and the next one goes on."""
+    hub.break_(Fault(WEIGHTS, slow=1_500_000))
+    code = (
+        "import json, sys; from provision.host.machine import Machine;"
+        "from provision.host.resources.model import Model;"
+        "Model('m', json.load(sys.stdin)).fix(Machine(lambda e: None, '/nonexistent'), {})"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
+    assert child.stdin is not None
+    json.dump(host.spec, child.stdin)
+    child.stdin.close()
+    eventually(lambda: any(request.sent > 2_500_000 for request in hub.downloads(WEIGHTS)))
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    script = b"inside.py\0download"
+    eventually(lambda: not [p for p in _command_lines() if script in p and host.spec["python"].encode() in p])
+    hub.mend()
+    before = len(hub.downloads(WEIGHTS))
+    (snapshot,) = host.look().values()
+    assert "incomplete" in snapshot[0]
+    host.converge()
+    assert host.same()
+    (request,) = hub.downloads(WEIGHTS)[before:]
+    assert request.range is not None  # what had arrived was kept
+    assert request.sent < CONTENT[WEIGHTS]
+
+
+def _command_lines() -> list[bytes]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found.append((entry / "cmdline").read_bytes())
+            except OSError:
+                continue
+    return found
+
+
+def interrupt(host: Host, hub: Hub) -> None:
+    """Cancel a download after some of the weights have arrived, as when the controller goes away."""
+    hub.break_(Fault(WEIGHTS, slow=1_500_000))
+    machine = host.machine()
+    failures: list[Failure] = []
+
+    def fix() -> None:
+        try:
+            host.model().fix(machine, {})
+        except Failure as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=fix)
+    thread.start()
+    eventually(lambda: any(request.sent > 2_500_000 for request in hub.downloads(WEIGHTS)))
+    machine.cancel()
+    thread.join()
+    assert "cancelled" in failures[0].message
+    hub.mend()
+
+
+def test_cancelled_in_the_middle_keeps_what_is_there(host: Host, hub: Hub) -> None:
+    interrupt(host, hub)
+    assert (host.path / "config.json").exists()
+    host.converge()
+    assert hub.downloads(WEIGHTS)[-1].range is not None
+
+
+def test_patterns(host: Host) -> None:
+    host.converge(ignore=["parts/*"], allow=["*.json", "parts/*"])
+    assert host.files() == {"config.json"}
+    changes = host.converge()
+    assert "only *.json parts/*, without parts/*" in changes["snapshot"][0]
+    assert host.files() == set(CONTENT)
+    host.converge(ignore=["parts/*"])  # what is not wanted any more goes, or a loader would read it
+    assert host.files() == set(CONTENT) - {ODD}
+    assert not (host.path / "parts").exists()
+
+
+def test_other_revision_fetches_what_differs(host: Host, hub: Hub) -> None:
+    host.converge()
+    (hub.root / REPO / "config.json").write_text("{}")
+    (hub.root / REPO / "empty.txt").unlink()
+    assert host.look() == {}  # a branch that moved is not a difference
+    before = len(hub.downloads())
+    changes = host.converge(revision="v1.0")
+    assert list(changes) == ["snapshot"]
+    assert (host.path / "config.json").read_text() == "{}"
+    assert not (host.path / "empty.txt").exists()
+    assert all("config.json" in request.path for request in hub.downloads()[before:])
+
+
+# -- damage by hand ------------------------------------------------------------------------------------------
+
+
+def test_repairs_only_what_is_damaged(host: Host, hub: Hub) -> None:
+    host.converge()
+    (host.path / "mine.txt").write_text("kept")
+    host.flip(ODD)
+    os.truncate(host.path / WEIGHTS, 1000)
+    (host.path / "config.json").unlink()
+    before = len(hub.downloads())
+    model, machine = host.model(), host.machine()
+    changes = differences(model.expected(machine), model.actual(machine))
+    assert changes == {
+        "files": (
+            {"config.json": "missing", WEIGHTS: "1 kB", ODD: "damaged"},
+            {"config.json": "300 B", WEIGHTS: "6 MB", ODD: "70 kB"},
+        )
+    }
+    assert model.work(machine, changes) == {"bytes": CONTENT[WEIGHTS] + CONTENT[ODD] + 300}
+    model.fix(machine, changes)
+    assert host.look() == {}
+    assert host.same()
+    assert (host.path / "mine.txt").read_text() == "kept"
+    assert not any("empty" in request.path for request in hub.downloads()[before:])
+
+
+def test_only_a_deep_look_reads_files_that_look_untouched(host: Host) -> None:
+    host.converge()
+    host.flip(WEIGHTS, keep_time=True)
+    assert host.look() == {}
+    assert host.look(deep=True) == {"files": ({WEIGHTS: "damaged"}, {WEIGHTS: "6 MB"})}
+    host.converge(deep=True)
+    assert host.same()
+
+
+def test_touched_file_is_no_difference(host: Host) -> None:
+    host.converge()
+    os.utime(host.path / WEIGHTS)
+    assert host.look() == {}
+
+
+def test_manifest_that_cannot_be_read_is_made_anew(host: Host, hub: Hub) -> None:
+    host.converge()
+    (host.path / NAME).write_text('{"version": 1, "files": ')
+    before = len(hub.downloads())
+    host.converge()
+    assert len(hub.downloads()) == before
+
+
+def test_adopts_what_was_copied_by_hand(host: Host, hub: Hub) -> None:
+    for name in (WEIGHTS, ODD, "config.json"):
+        target = host.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((host.original / name).read_bytes())
+    host.flip(ODD)
+    changes = host.converge()
+    assert changes["snapshot"][0] == "3 files that are not known to be it"
+    assert host.same()
+    fetched = [request.path for request in hub.downloads()]
+    assert not any(WEIGHTS in path or "config.json" in path for path in fetched)
+
+
+# -- what can go wrong ---------------------------------------------------------------------------------------
+
+
+def test_names_what_is_wrong(host: Host, hub: Hub) -> None:
+    failure = host.fails(repo="tiny/none")
+    assert 'has no model "tiny/none"' in failure.message
+    assert hub.url in failure.message
+    failure = host.fails(revision="v9")
+    assert failure.message.startswith('tiny/chat has no revision "v9"')
+    failure = host.fails(required=["tokenizer.json"])
+    assert "has no tokenizer.json" in failure.message
+    failure = host.fails(ignore=["*.json"])
+    assert failure.hint == "allow or ignore leaves it out"
+    failure = host.fails(ignore=["*"], required=[])
+    assert "every file is left out" in failure.message
+    failure = host.fails(python=sys.executable)
+    assert "which downloads this model" in failure.message
+    assert "add " in str(failure.hint)
+
+
+def test_plan_notes_what_will_fail(host: Host) -> None:
+    model, machine = host.model(revision="v9"), host.machine()
+    model.expected(machine)
+    (note,) = model.notes(machine)
+    assert 'no revision "v9"' in note
+    assert model.work(machine, {}) == {}
+
+
+def test_token(host: Host, hub: Hub) -> None:
+    hub.token = "sesame-1234"
+    failure = host.fails()
+    assert "refused access" in failure.message
+    assert "needs a token" in str(failure.hint)
+    failure = host.fails(token="wrong")
+    assert "not valid" in str(failure.hint)
+    hub.break_(Fault(WEIGHTS, slow=3_000_000))
+    seen: list[bytes] = []
+    done = threading.Event()
+
+    def spy() -> None:
+        while not done.wait(0.05):
+            seen.extend(line for line in _command_lines() if b"sesame-1234" in line)
+
+    thread = threading.Thread(target=spy)
+    thread.start()
+    host.converge(token="sesame-1234")
+    done.set()
+    thread.join()
+    assert seen == []
+    assert "sesame-1234" not in json.dumps(host.events) + (host.path / NAME).read_text()
+
+
+def test_hub_down(host: Host, hub: Hub) -> None:
+    host.converge()
+    hub.stop()
+    assert host.look() == {}
+    (host.path / "config.json").unlink()
+    failure = host.fails()
+    assert "cannot be reached: Connection refused" in failure.message
+    assert "endpoint" in str(failure.hint)
+    model, machine = host.model(), host.machine()
+    changes = differences(model.expected(machine), model.actual(machine))
+    assert model.work(machine, changes) == {}
+    assert "cannot be reached" in model.notes(machine)[0]
+
+
+def test_hub_out_of_order(host: Host, hub: Hub) -> None:
+    hub.break_(Fault("/api/", status=503))
+    assert "answered HTTP 503" in host.fails().message
+
+
+def test_corrupt_on_the_way(host: Host, hub: Hub) -> None:
+    hub.break_(Fault(WEIGHTS, corrupt=True))
+    failure = host.fails()
+    assert "arrived damaged" in failure.message
+    assert WEIGHTS in failure.message
+    assert not (host.path / WEIGHTS).exists()
+    hub.mend()
+    before = len(hub.downloads())
+    host.converge()
+    assert all(WEIGHTS in request.path for request in hub.downloads()[before:])
+
+
+@root_only
+def test_disk_too_small(host: Host, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=True)
+    try:
+        failure = host.fails(path=str(disk / "models/m"))
+        assert failure.message.startswith("tiny/chat needs 6 MB, 2 MB free on ")
+        assert failure.message.endswith(str(disk))
+        model, machine = host.model(path=str(disk / "models/m")), host.machine()
+        model.expected(machine)
+        assert model.notes(machine)[0].startswith(failure.message)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@root_only
+def test_disk_fills_up_while_downloading(host: Host, hub: Hub, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
+    try:
+        hub.break_(Fault(WEIGHTS, slow=3_000_000))
+        failures: list[Failure] = []
+        path = disk / "models/m"
+        thread = threading.Thread(target=lambda: failures.append(host.fails(path=str(path))))
+        thread.start()
+        eventually(lambda: any(request.sent > 300_000 for request in hub.downloads(WEIGHTS)))
+        (disk / "other").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - 500_000))
+        thread.join()
+        assert failures[0].message == f"the disk is full: {disk}"
+        (disk / "other").unlink()
+        hub.mend()
+        model, machine = host.model(path=str(path)), host.machine()
+        model.fix(machine, {})
+        assert differences(model.expected(machine), model.actual(machine)) == {}
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_listing_cannot_leave_the_directory(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    from provision.host.hubs import Listing, RemoteFile
+
+    answer = Listing(host.spec["endpoint"], None, [RemoteFile("../../etc/passwd", 1)])
+    monkeypatch.setattr(Model, "_listing", lambda self, machine, timeout: answer)
+    assert "outside of it" in host.fails(required=[]).message
+
+
+# -- removing ------------------------------------------------------------------------------------------------
+
+
+def test_remove_takes_only_what_is_ours(host: Host, tmp_path: Path) -> None:
+    host.converge()
+    (host.path / "mine.txt").write_text("kept")
+    assert host.model().remove(host.machine()) is True
+    assert host.files() == {"mine.txt"}
+    (host.path / "mine.txt").unlink()
+    for directory in (host.path, host.path.parent):
+        directory.rmdir()
+    host.converge()
+    host.model().remove(host.machine())
+    assert not host.path.parent.exists()  # made for it, and empty
+    assert host.model().remove(host.machine()) is False
+
+
+def test_remove_after_an_interrupted_download(host: Host, hub: Hub) -> None:
+    interrupt(host, hub)
+    assert WEIGHTS not in host.files()
+    assert host.model().remove(host.machine()) is True
+    assert not host.path.exists()
+
+
+# -- a directory that somebody else fills --------------------------------------------------------------------
+
+
+def local(path: Path, **other: Any) -> Model:
+    return Model("model:l", {"path": str(path), "source": "path", "repo": None, "revision": None, **other})
+
+
+def test_local_directory(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    machine = Machine(lambda event: None, str(tmp_path / "state"))
+
+    def look(model: Model) -> Changes:
+        return differences(model.expected(machine), model.actual(machine))
+
+    model = local(path, required=["config.json"])
+    assert look(model) == {"directory": (None, "there, with files")}
+    assert model.work(machine, {}) == {}
+    with pytest.raises(Failure, match="does not exist on this host"):
+        model.fix(machine, look(model))
+    path.mkdir()
+    assert look(model) == {"directory": ("empty", "there, with files")}
+    (path / "model.safetensors").write_text("x")
+    assert look(model) == {"files": ({"config.json": "missing"}, {"config.json": "required"})}
+    with pytest.raises(Failure, match=r"has no config\.json"):
+        model.fix(machine, look(model))
+    (path / "config.json").write_text("{}")
+    assert look(model) == {}
+    assert model.remove(machine) is False
+    assert (path / "config.json").exists()

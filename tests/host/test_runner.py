@@ -1,0 +1,414 @@
+"""A whole run on this machine: real files, a real process, a real server that answers."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.host import marks
+from provision.host.ledger import Ledger
+from provision.host.lock import lock_path
+from provision.host.machine import Machine
+from provision.host.removal import remove
+from provision.host.resource import Failure
+from provision.host.runner import converge
+from tests.host.services import SERVER, free_port
+
+
+class Box:
+    """A prefix with one script-supervised service, converged by requests like the controller's."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = str(root / "state")
+        self.port = free_port()
+        self.greeting = "hello"
+        self.extra: list[dict[str, Any]] = []
+        self.script_needs: list[str] = []
+        self.with_service = True
+
+    def resources(self) -> list[dict[str, Any]]:
+        service = "tiny"
+        script = f"{self.root}/services/tiny/start.sh"
+        command = shlex.join([sys.executable, str(SERVER), str(self.port)])
+        found = [*self.extra]
+        if self.with_service:
+            found += [
+                self.entry(
+                    "directory", f"{self.root}/services", {"path": f"{self.root}/services", "mode": "0755"}
+                ),
+                self.entry(
+                    "directory",
+                    f"{self.root}/services/tiny",
+                    {"path": f"{self.root}/services/tiny", "mode": "0755"},
+                    needs=[f"directory:{self.root}/services"],
+                ),
+                self.entry(
+                    "file",
+                    script,
+                    {
+                        "path": script,
+                        "content": f"#!/bin/sh\n# {self.greeting}\nexec {command}\n",
+                        "mode": "0755",
+                    },
+                    needs=[f"directory:{self.root}/services/tiny", *self.script_needs],
+                    triggers=[service],
+                    service=service,
+                ),
+                self.entry(
+                    "process",
+                    service,
+                    {
+                        "service": service,
+                        "script": script,
+                        "directory": str(self.root),
+                        "log": f"{self.root}/logs/tiny.log",
+                        "pid_file": f"{self.root}/run/tiny.pid",
+                        "user": None,
+                        "stop_timeout": 20,
+                        "port": self.port,
+                        "host": "127.0.0.1",
+                    },
+                    needs=[f"file:{script}"],
+                    service=service,
+                ),
+                self.entry(
+                    "probe",
+                    service,
+                    {
+                        "service": service,
+                        "kind": "vllm",
+                        "url": f"http://127.0.0.1:{self.port}",
+                        "model": "tiny",
+                        "checks": [{"type": "chat", "user": "hi", "max_tokens": 4}],
+                        "timeout": 30,
+                        "log": f"{self.root}/logs/tiny.log",
+                        "pid_file": f"{self.root}/run/tiny.pid",
+                    },
+                    needs=[f"process:{service}"],
+                    service=service,
+                ),
+            ]
+        return found
+
+    @staticmethod
+    def entry(type: str, name: str, spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+        base = {
+            "id": f"{type}:{name}",
+            "type": type,
+            "label": f"{type} {name}",
+            "spec": spec,
+            "playbooks": ["box"],
+        }
+        return {**base, "needs": [], "triggers": [], "service": None, **more}
+
+    def file(self, name: str, content: str = "x\n", **more: Any) -> dict[str, Any]:
+        path = f"{self.root}/{name}"
+        return self.entry("file", path, {"path": path, "content": content, "mode": "0644"}, **more)
+
+    def run(self, verb: str, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        events: list[dict[str, Any]] = []
+        machine = Machine(events.append, self.state)
+        options = {"playbooks": ["box"], **options}
+        request = {"verb": verb, "options": options, "resources": self.resources(), "services": []}
+        act = remove if verb == "remove" else converge
+        return act(machine, request), events
+
+    def apply(self, **options: Any) -> dict[str, int]:
+        summary, events = self.run("apply", **options)
+        problems = [event for event in events if event.get("error")]
+        assert summary["ok"], problems
+        return summary["counts"]
+
+    def plan(self, **options: Any) -> list[str]:
+        """Return the ids of what differs."""
+        _, events = self.run("inspect", **options)
+        return [event["id"] for event in events if event["event"] == "inspected" and event["changes"]]
+
+    @property
+    def script(self) -> Path:
+        return self.root / "services/tiny/start.sh"
+
+    @property
+    def pid(self) -> int:
+        return int((self.root / "run/tiny.pid").read_text().split()[0])
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    box = Box(tmp_path / "prefix")
+    box.root.mkdir()
+    yield box
+    box.with_service, box.extra = True, []
+    if os.path.isdir(box.state):
+        box.run("remove")
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; our own dead children stay in /proc until somebody asks for them."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def statuses(events: list[dict[str, Any]]) -> dict[str, str]:
+    return {event["id"]: event["status"] for event in events if event["event"] == "result"}
+
+
+def test_a_plan_changes_nothing_and_an_apply_does_it_once(box: Box) -> None:
+    assert len(box.plan()) == 5
+    assert list(box.root.iterdir()) == []
+
+    assert box.apply() == {"ok": 0, "changed": 5, "failed": 0, "skipped": 0}
+    pid = box.pid
+
+    assert box.plan() == []
+    assert box.apply() == {"ok": 5, "changed": 0, "failed": 0, "skipped": 0}
+    assert box.pid == pid
+
+
+def test_a_changed_script_restarts_its_service_and_nothing_else_happens(box: Box) -> None:
+    box.apply()
+    pid = box.pid
+    box.greeting = "good evening"
+
+    summary, events = box.run("inspect")
+    restarts = [event for event in events if event["event"] == "restart"]
+    assert [(event["service"], event["because"]) for event in restarts] == [("tiny", [f"file:{box.script}"])]
+    assert summary["counts"]["changed"] == 3
+
+    assert box.apply() == {"ok": 2, "changed": 3, "failed": 0, "skipped": 0}
+    assert box.pid != pid
+    assert box.plan() == []
+
+
+def test_what_is_changed_behind_our_back_is_seen_and_mended(box: Box) -> None:
+    box.apply()
+    pid = box.pid
+    box.script.chmod(0o777)
+    assert f"file:{box.script}" in box.plan()
+    assert box.apply()["changed"] == 1
+    assert box.script.stat().st_mode & 0o7777 == 0o755
+    assert box.plan() == []
+    assert box.pid == pid
+
+    os.kill(box.pid, 9)
+    deadline = time.monotonic() + 5
+    while box.plan() == [] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert box.plan() == ["process:tiny", "probe:tiny"]
+    box.apply()
+    assert box.pid != pid
+    assert box.plan() == []
+
+
+def test_a_restart_survives_a_crash_between_change_and_restart(box: Box) -> None:
+    box.apply()
+    pid = box.pid
+    marks.need(box.state, "tiny", ["file:x"])
+
+    assert box.plan() == ["process:tiny", "probe:tiny"]
+    box.apply()
+    assert box.pid != pid
+    assert marks.pending(box.state, "tiny") is None
+
+
+def test_a_failure_skips_what_needs_it_and_leaves_the_service_running(box: Box) -> None:
+    box.apply()
+    pid = box.pid
+    box.greeting = "new"
+    box.extra = [
+        box.entry("command", "broken", {"name": "broken", "argv": ["false"], "creates": f"{box.root}/never"}),
+        box.file("unrelated"),
+    ]
+    box.script_needs = ["command:broken"]
+
+    summary, events = box.run("apply")
+
+    assert not summary["ok"]
+    status = statuses(events)
+    assert status["command:broken"] == "failed"
+    assert status[f"file:{box.script}"] == status["process:tiny"] == status["probe:tiny"] == "skipped"
+    assert status[f"file:{box.root}/unrelated"] == "changed"
+    assert box.pid == pid
+    assert "hello" in box.script.read_text()
+
+
+def test_a_failed_change_that_changed_nothing_owes_no_restart(box: Box) -> None:
+    box.apply()
+    box.extra = [
+        box.entry(
+            "command",
+            "broken",
+            {"name": "broken", "argv": ["false"], "creates": f"{box.root}/never"},
+            triggers=["tiny"],
+        )
+    ]
+    summary, _ = box.run("apply")
+    assert not summary["ok"]
+    assert marks.pending(box.state, "tiny") is None
+    box.extra = []
+    assert box.plan() == []
+
+
+def test_what_left_the_playbook_is_an_orphan_until_it_is_pruned(box: Box) -> None:
+    box.extra = [box.file("old.conf")]
+    box.apply()
+    box.extra = []
+    box.with_service = False
+
+    summary, events = box.run("inspect")
+    orphans = {event["service"]: event["ids"] for event in events if event["event"] == "orphan"}
+    assert set(orphans) == {"tiny", None}
+    assert f"file:{box.root}/old.conf" in orphans[None]
+    assert summary["orphans"] == 6
+
+    box.apply()
+    assert (box.root / "old.conf").exists()
+
+    pid = box.pid
+    box.apply(prune=True)
+    assert not (box.root / "old.conf").exists()
+    assert not box.script.exists()
+    assert not lives(pid)
+    _, events = box.run("inspect")
+    assert not [event for event in events if event["event"] == "orphan"]
+
+
+def test_a_partial_run_finds_no_orphans(box: Box) -> None:
+    box.apply()
+    box.with_service = False
+    _, events = box.run("inspect", partial=True)
+    assert not [event for event in events if event["event"] == "orphan"]
+
+
+def test_remove_takes_what_was_made_and_leaves_what_was_found(box: Box) -> None:
+    found = box.root / "found.conf"
+    found.write_text("mine\n")
+    box.extra = [box.file("found.conf", "ours\n"), box.file("made.conf")]
+    box.apply()
+    pid = box.pid
+
+    summary, events = box.run("remove")
+
+    assert summary["ok"]
+    assert found.exists()
+    assert [event["kept"] for event in events if event.get("id") == f"file:{found}"] == ["was there before"]
+    assert not (box.root / "made.conf").exists()
+    assert not (box.root / "services").exists()
+    assert not lives(pid)
+    assert not os.path.exists(box.state)
+
+
+def test_remove_leaves_nothing_of_a_prefix_of_ours(box: Box) -> None:
+    box.root.rmdir()
+    box.with_service = False
+    root = {"path": str(box.root), "mode": "0755"}
+    box.extra = [box.entry("directory", str(box.root), root), box.file("a.conf")]
+    digest = box.run("inspect")[0]["digest"]
+    assert box.apply(digest=digest)["changed"] == 2
+    box.run("remove")
+    assert not box.root.exists()
+
+
+def test_what_another_playbook_wants_stays(box: Box) -> None:
+    box.with_service = False
+    shared = box.file("shared.conf", playbooks=["asr", "box"])
+    box.extra = [shared, box.file("own.conf")]
+    box.apply()
+
+    box.run("remove", playbooks=["box"])
+    assert (box.root / "shared.conf").exists()
+    assert not (box.root / "own.conf").exists()
+    assert Ledger(box.state).entries[shared["id"]]["playbooks"] == ["asr"]
+
+    box.run("remove", playbooks=["asr"])
+    assert not (box.root / "shared.conf").exists()
+
+
+def test_a_saved_plan_is_refused_when_the_host_has_moved_on(box: Box) -> None:
+    box.with_service = False
+    box.extra = [box.file("a.conf")]
+    digest = box.run("inspect")[0]["digest"]
+    (box.root / "a.conf").write_text("by hand\n")
+    with pytest.raises(Failure, match="has changed since the plan"):
+        box.run("apply", digest=digest)
+    assert (box.root / "a.conf").read_text() == "by hand\n"
+    box.apply(digest=box.run("inspect")[0]["digest"])
+
+
+def test_two_runs_wait_for_each_other(box: Box) -> None:
+    box.with_service = False
+    box.extra = [box.file("a.conf")]
+    box.apply()
+    box.extra = [box.file("b.conf")]
+    with open(lock_path(box.state), "r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answer: list[Any] = []
+        second = threading.Thread(target=lambda: answer.append(box.run("apply")))
+        second.start()
+        time.sleep(0.5)
+        assert not (box.root / "b.conf").exists()
+    second.join(10)
+    assert (box.root / "b.conf").exists()
+    assert any(event["event"] == "waiting" and "another run" in event["for"] for event in answer[0][1])
+
+
+def test_a_cancelled_run_stops_and_says_what_it_did_not_do(box: Box) -> None:
+    box.with_service = False
+    slow = box.entry("command", "slow", {"name": "slow", "argv": ["sleep", "60"], "creates": f"{box.root}/x"})
+    box.extra = [slow, box.file("after.conf", needs=["command:slow"])]
+    events: list[dict[str, Any]] = []
+    machine = Machine(events.append, box.state)
+    threading.Timer(0.5, machine.cancel).start()
+    began = time.monotonic()
+
+    summary = converge(
+        machine, {"verb": "apply", "options": {"playbooks": ["box"]}, "resources": box.resources()}
+    )
+
+    assert time.monotonic() - began < 30
+    assert not summary["ok"]
+    assert statuses(events) == {"command:slow": "failed", f"file:{box.root}/after.conf": "skipped"}
+
+
+def test_independent_work_runs_at_the_same_time(box: Box) -> None:
+    box.with_service = False
+    ready = [f"{box.root}/a", f"{box.root}/b"]
+    # Each waits for the other's file: one after the other, neither would ever end.
+    box.extra = [
+        box.entry(
+            "command",
+            mine,
+            {
+                "name": mine,
+                "argv": [
+                    "sh",
+                    "-c",
+                    f"touch {mine}.on; while ! test -e {other}.on; do sleep 0.05; done; touch {mine}",
+                ],
+                "creates": mine,
+                "timeout": 20,
+            },
+        )
+        for mine, other in (ready, reversed(ready))
+    ]
+    assert box.apply()["changed"] == 2
+
+
+def test_verify_runs_the_checks_of_services_that_did_not_change(box: Box) -> None:
+    box.apply()
+    summary, events = box.run("apply", verify=True)
+    assert summary["ok"]
+    assert summary["counts"]["changed"] == 0
+    assert [event["service"] for event in events if event["event"] == "proof" and event["ok"]] == ["tiny"]

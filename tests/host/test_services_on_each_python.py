@@ -1,0 +1,79 @@
+"""A service started, proven, shown and stopped by each Python that a host may have."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from provision.host import processes
+from tests.host.services import Service
+
+REPOSITORY = Path(__file__).parents[2]
+
+PYTHONS = [
+    path
+    for minor in range(8, 14)
+    for path in sorted(Path("~/.pyenv/versions").expanduser().glob(f"3.{minor}.*/bin/python"))
+]
+
+PROGRAM = textwrap.dedent(
+    """
+    import json, sys
+    sys.path.insert(0, sys.argv[1])
+    from provision.host.machine import Machine
+    from provision.host.resources.probe import Probe, run_checks
+    from provision.host.resources.process import Process
+    from provision.host.status import status
+
+    order = json.load(sys.stdin)
+    events = []
+    machine = Machine(events.append, order["state"])
+    process, probe = Process("process:tiny", order["process"]), Probe("probe:tiny", order["probe"])
+    process.fix(machine, {"running": (False, True)})
+    probe.fix(machine, {"proven": (False, True)})
+    assert process.actual(machine) == process.expected(machine)
+    assert probe.actual(machine) == probe.expected(machine)
+    assert run_checks(machine, probe.spec)
+    facts = {"name": "tiny", "pid_file": order["process"]["pid_file"], "port": order["process"]["port"]}
+    status(machine, {"services": [facts]})
+    assert process.remove(machine)
+    print(json.dumps(events))
+    """
+)
+
+
+@pytest.mark.skipif(not PYTHONS, reason="no other Pythons here")
+@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.parent.parent.name)
+def test_from_start_to_removal(tmp_path: Path, python: Path) -> None:
+    service = Service(tmp_path)
+    service.script("--load 0.5 --reply '{user}!'", python=str(python))
+    order = {
+        "state": service.machine.state,
+        "process": service.spec,
+        "probe": service.probe({"type": "chat", "user": "你好", "expect": "你好!"}).spec,
+    }
+    try:
+        done = subprocess.run(
+            [str(python), "-I", "-S", "-c", PROGRAM, str(REPOSITORY)],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=90,
+        )
+    finally:
+        left = service.process()._members()
+        service.process().remove(service.machine)
+    assert done.returncode == 0, done.stderr
+    events = json.loads(done.stdout)
+    assert [each["ok"] for each in events if each["event"] == "proof"] == [True, True]
+    (now,) = [each for each in events if each["event"] == "service"]
+    assert (now["state"], now["listening"], now["proven"]) == ("running", True, True)
+    assert left == {}
+    assert processes.process(now["pid"]) is None

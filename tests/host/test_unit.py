@@ -1,0 +1,338 @@
+"""systemd units on a booted host, through the same door as the controller: a request to the host side."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host.services import SERVER
+from tests.lab import Lab, LabHost
+
+pytestmark = pytest.mark.lab
+
+REPOSITORY = Path(__file__).parents[2]
+
+UNIT = """\
+[Unit]
+Description={name}
+
+[Service]
+Type=exec
+ExecStart=/usr/bin/python3 {server} {port} {options}
+Restart=always
+RestartSec=2
+KillMode=mixed
+TimeoutStopSec=30
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class Remote:
+    """A unit on a lab host, and requests about it."""
+
+    def __init__(self, host: LabHost, name: str, port: int) -> None:
+        self.host = host
+        self.name = name
+        self.port = port
+        self.unit = f"provision-{name}.service"
+        self.state = f"/opt/{name}/state"
+        self.directory = f"/opt/{name}"
+        self.stop_timeout = 20
+        host.exec(["mkdir", "-p", self.directory])
+        self.write_server()
+        self.write_unit("")
+
+    def put(self, path: str, text: str) -> None:
+        self.host.exec(["sh", "-c", f"mkdir -p $(dirname {path}); cat >{path}"], input=text)
+
+    def write_server(self) -> None:
+        self.put(f"{self.directory}/server.py", SERVER.read_text())
+
+    def write_unit(self, options: str) -> None:
+        text = UNIT.format(
+            name=self.name, server=f"{self.directory}/server.py", port=self.port, options=options
+        )
+        self.put(f"/etc/systemd/system/{self.unit}", text)
+
+    def resources(self) -> list[dict[str, Any]]:
+        unit = {
+            "id": f"unit:{self.name}",
+            "type": "unit",
+            "service": self.name,
+            "spec": {
+                "unit": self.unit,
+                "service": self.name,
+                "enabled": True,
+                "port": self.port,
+                "host": "127.0.0.1",
+                "stop_timeout": self.stop_timeout,
+            },
+        }
+        probe = {
+            "id": f"probe:{self.name}",
+            "type": "probe",
+            "service": self.name,
+            "needs": [unit["id"]],
+            "spec": {
+                "service": self.name,
+                "kind": "vllm",
+                "url": f"http://127.0.0.1:{self.port}",
+                "model": "tiny",
+                "checks": [{"type": "chat", "user": "hello"}],
+                "timeout": 60,
+                "unit": self.unit,
+            },
+        }
+        return [unit, probe]
+
+    def ask(self, verb: str, **options: Any) -> list[dict[str, Any]]:
+        """Send a request and return the events."""
+        request = {
+            "version": 1,
+            "verb": verb,
+            "host": self.host.name,
+            "state": self.state,
+            "options": options,
+            "resources": self.resources(),
+            "services": [
+                {
+                    "name": self.name,
+                    "kind": "vllm",
+                    "supervisor": "systemd",
+                    "unit": self.unit,
+                    "port": self.port,
+                }
+            ],
+        }
+        program = (
+            "import sys; sys.path.insert(0, '/source'); "
+            "from provision.host.main import main; main(sys.argv[1].encode())"
+        )
+        # The controller is there as long as standard input is open; `sleep` keeps it so.
+        shell = 'mkfifo "$2"; sleep 600 >"$2" & python3 -I -S -c "$0" "$1" <"$2"; kill $!; rm "$2"'
+        fifo = f"/tmp/{self.name}-{time.monotonic_ns()}"
+        done = self.host.exec(["sh", "-c", shell, program, json.dumps(request), fifo], check=False)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def changes(self) -> dict[str, Any]:
+        """What a plan says of the unit."""
+        return self.result(self.ask("inspect"), "unit")["changes"]
+
+    def result(self, events: list[dict[str, Any]], type: str, event: str = "inspected") -> dict[str, Any]:
+        return next(each for each in events if each["event"] == event and each["id"] == f"{type}:{self.name}")
+
+    def apply(self, ok: bool = True) -> dict[str, Any]:
+        """Apply; return the result of the unit and that of the probe, by type."""
+        events = self.ask("apply")
+        assert events[-1]["event"] == "done"
+        assert events[-1]["ok"] == ok, events
+        return {type: self.result(events, type, "result") for type in ("unit", "probe")}
+
+    def systemctl(self, *words: str) -> str:
+        return self.host.exec(["systemctl", *words, self.unit], check=False).stdout.strip()
+
+    @property
+    def pid(self) -> str:
+        return self.systemctl("show", "--property=MainPID", "--value")
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab) -> Iterator[LabHost]:
+    (host,) = lab.add("units", binds=(f"{REPOSITORY}:/source",))
+    yield host
+    lab.remove("units")
+
+
+@pytest.fixture
+def remote(host: LabHost, request: pytest.FixtureRequest) -> Iterator[Remote]:
+    name = "s" + str(abs(hash(request.node.name)) % 100000)
+    made = Remote(host, name, 8000)
+    yield made
+    made.systemctl("kill", "-s", "KILL")
+    made.systemctl("disable", "--now")
+    host.exec(["rm", "-rf", made.directory, f"/etc/systemd/system/{made.unit}"])
+    host.exec(["systemctl", "daemon-reload"])
+
+
+def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.1)
+
+
+def test_from_a_new_file_to_a_proven_service_and_then_nothing(remote: Remote) -> None:
+    assert remote.changes() == {"enabled": [False, True], "active": [False, True]}
+    results = remote.apply()
+    assert {type: result["status"] for type, result in results.items()} == {
+        "unit": "changed",
+        "probe": "changed",
+    }
+    assert remote.systemctl("is-enabled") == "enabled"
+    pid = remote.pid
+    results = remote.apply()
+    assert {type: result["status"] for type, result in results.items()} == {"unit": "ok", "probe": "ok"}
+    assert remote.pid == pid
+
+
+def test_only_what_differs_is_mended(remote: Remote) -> None:
+    remote.apply()
+    pid = remote.pid
+    remote.systemctl("disable")
+    assert remote.changes() == {"enabled": [False, True]}
+    remote.apply()
+    assert remote.systemctl("is-enabled") == "enabled"
+    remote.write_unit("--reply other")
+    assert remote.changes() == {"loaded": [False, True]}
+    remote.apply()
+    assert remote.changes() == {}
+    assert remote.pid == pid
+
+
+def test_a_needed_restart_is_done_and_proven(remote: Remote) -> None:
+    remote.apply()
+    pid = remote.pid
+    remote.put(f"{remote.state}/restart/{remote.name}", '{"state": "needed", "because": ["file:/x"]}')
+    assert remote.changes() == {"current": [False, True]}
+    results = remote.apply()
+    assert results["probe"]["status"] == "changed"
+    assert remote.pid not in (pid, "0")
+    assert remote.changes() == {}
+
+
+def test_a_stopped_and_a_failed_unit_are_not_active(remote: Remote) -> None:
+    remote.apply()
+    remote.systemctl("stop")
+    assert remote.changes() == {"active": [False, True]}
+    remote.apply()
+    remote.write_unit("--fail broken")
+    remote.host.exec(["systemctl", "daemon-reload"])
+    remote.systemctl("restart")
+    eventually(lambda: remote.changes() == {"active": [False, True]})
+    remote.write_unit("")
+    remote.apply()
+    assert remote.changes() == {}
+
+
+def test_a_process_that_systemd_brought_back_is_proven_again(remote: Remote) -> None:
+    remote.apply()
+    pid = remote.pid
+    remote.systemctl("kill", "-s", "KILL")
+    eventually(lambda: remote.pid not in (pid, "0"))
+    results = remote.apply()
+    assert results["unit"]["status"] == "ok"
+    assert results["probe"]["status"] == "changed"
+
+
+def test_a_restart_loop_is_seen_and_explained(remote: Remote) -> None:
+    remote.write_unit('--load 1 --fail "api_server.py: error: unrecognized arguments: --swap-space 4"')
+    began = time.monotonic()
+    result = remote.apply(ok=False)["probe"]
+    assert time.monotonic() - began < 50
+    assert result["status"] == "failed"
+    assert result["error"] == f"{remote.name} ended before it answered (exit 1)"
+    assert "--swap-space 4" in result["hint"]
+    assert any("unrecognized arguments" in line for line in result["log"])
+
+
+def test_a_foreign_port_holder_is_named(remote: Remote) -> None:
+    squatter = "import socket, time; s = socket.create_server(('127.0.0.1', 8000)); time.sleep(600)"
+    remote.host.exec(["systemd-run", "--unit=squatter", "-q", "/usr/bin/python3", "-c", squatter])
+    try:
+        listening = "import socket; socket.create_connection(('127.0.0.1', 8000))"
+        eventually(lambda: not remote.host.exec(["python3", "-c", listening], check=False).returncode)
+        pid = remote.host.exec(["systemctl", "show", "-P", "MainPID", "squatter"]).stdout.strip()
+        planned = remote.result(remote.ask("inspect"), "unit")
+        assert planned["notes"] == [f"port 8000 is held by python3 (pid {pid})"]
+        result = remote.apply(ok=False)["unit"]
+        assert result["error"] == f"port 8000 is held by python3 (pid {pid})"
+        assert remote.systemctl("is-active") == "inactive"
+    finally:
+        remote.host.exec(["systemctl", "stop", "squatter"])
+
+
+def test_a_swallowed_sigterm_does_not_hold_up_a_restart(remote: Remote) -> None:
+    remote.write_unit("--deaf 3")
+    remote.apply()
+    remote.systemctl("restart")
+    pid = remote.pid
+    remote.put(f"{remote.state}/restart/{remote.name}", '{"state": "needed", "because": []}')
+    remote.apply()
+    assert remote.pid not in (pid, "0")
+
+
+def test_workers_and_a_deaf_server_are_killed_in_time(remote: Remote) -> None:
+    remote.write_unit("--deaf 600 --worker")
+    remote.stop_timeout = 2
+    remote.apply()
+    group = f"/sys/fs/cgroup/system.slice/{remote.unit}/cgroup.procs"
+    count = f"cat {group} 2>/dev/null || cat /sys/fs/cgroup/systemd/system.slice/{remote.unit}/cgroup.procs"
+    assert len(remote.host.exec(["sh", "-c", count]).stdout.split()) == 2
+    events = remote.ask("remove", playbooks=None, services=None)
+    assert events[-1]["ok"], events
+    assert remote.host.exec(["sh", "-c", count], check=False).stdout.split() == []
+    assert remote.systemctl("is-enabled") != "enabled"
+
+
+def test_a_masked_unit_is_said(remote: Remote) -> None:
+    remote.host.exec(["rm", f"/etc/systemd/system/{remote.unit}"])
+    remote.systemctl("mask")
+    try:
+        result = remote.apply(ok=False)["unit"]
+    finally:
+        remote.systemctl("unmask")
+    assert result["error"] == f"{remote.unit} is masked"
+
+
+def test_a_missing_and_a_broken_unit_file_are_said(remote: Remote) -> None:
+    remote.put(f"/etc/systemd/system/{remote.unit}", "[Service]\nType=exec\n")
+    assert "cannot load" in remote.apply(ok=False)["unit"]["error"]
+    remote.host.exec(["rm", f"/etc/systemd/system/{remote.unit}"])
+    assert "not found" in remote.apply(ok=False)["unit"]["error"]
+
+
+def test_a_program_that_is_not_there_is_said(remote: Remote) -> None:
+    remote.put(
+        f"/etc/systemd/system/{remote.unit}",
+        "[Service]\nType=exec\nExecStart=/opt/none/bin/python\nRestart=always\nRestartSec=2\n"
+        "[Install]\nWantedBy=multi-user.target\n",
+    )
+    result = remote.apply(ok=False)["unit"]
+    assert result["status"] == "failed"
+    assert result["log"]
+
+
+def test_many_units_are_read_by_one_call(remote: Remote) -> None:
+    remote.apply()
+    remote.host.exec(["mv", "/usr/bin/systemctl", "/usr/bin/systemctl.real"])
+    try:
+        script = '#!/bin/sh\necho "$@" >>/tmp/systemctl.calls\nexec /usr/bin/systemctl.real "$@"\n'
+        remote.put("/usr/bin/systemctl", script)
+        remote.host.exec(["chmod", "755", "/usr/bin/systemctl"])
+        remote.host.exec(["rm", "-f", "/tmp/systemctl.calls"])
+        remote.ask("apply")
+        calls = remote.host.exec(["cat", "/tmp/systemctl.calls"]).stdout.splitlines()
+    finally:
+        remote.host.exec(["mv", "/usr/bin/systemctl.real", "/usr/bin/systemctl"])
+    assert len(calls) == 1, calls
+
+
+def test_status_and_logs(remote: Remote) -> None:
+    remote.apply()
+    status = next(each for each in remote.ask("status") if each["event"] == "service")
+    assert (status["state"], status["listening"], status["proven"]) == ("running", True, True)
+    assert str(status["pid"]) == remote.pid
+    assert 0 <= status["uptime"] < 600
+    lines = [each["text"] for each in remote.ask("logs", lines=50) if each["event"] == "line"]
+    assert "Application startup complete." in lines
+    assert sum(each["event"] == "line" for each in remote.ask("logs", lines=1)) == 1
+    remote.systemctl("stop")
+    status = next(each for each in remote.ask("status") if each["event"] == "service")
+    assert (status["state"], status["pid"], status["listening"]) == ("stopped", None, False)

@@ -1,0 +1,111 @@
+"""The documentation against the code: its tables, its examples, its links, and what it names."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from provision.cli import VERBS
+from provision.run import events
+from provision.run.project import Selection, load
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+INVENTORY = """
+hosts:
+  gpu-1: {connection: ssh, address: 192.0.2.1, user: root}
+groups:
+  gpu: {hosts: [gpu-1]}
+"""
+
+
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+EXAMPLES = [
+    pytest.param(text, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, text in enumerate(blocks(page, "yaml"), 1)
+]
+
+
+def test_tables_and_schemas_are_those_of_the_code() -> None:
+    for path, text in reference().files().items():
+        assert path.read_text(encoding="utf-8") == text, f"run `python docs/reference.py` ({path.name})"
+
+
+def test_every_model_of_the_configuration_has_its_table() -> None:
+    module = reference()
+    shown = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in module.PAGES)
+    for name in module.MODELS:
+        assert f"<!-- keys of {name} -->\n| key |" in shown, name
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_examples_are_valid(text: str, tmp_path: Path) -> None:
+    data: Any = yaml.safe_load(text)
+    if isinstance(data, dict) and isinstance(data.get("hosts"), dict):
+        inventory, plays = text, "- hosts: all\n"
+    else:
+        inventory = INVENTORY
+        plays = (
+            text if isinstance(data, list) else "- hosts: gpu\n" + re.sub(r"^(?=.)", "  ", text, flags=re.M)
+        )
+    (tmp_path / "inventories").mkdir()
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "inventories" / "hosts.yml").write_text(inventory, encoding="utf-8")
+    playbook = tmp_path / "playbooks" / "example.yml"
+    playbook.write_text(plays, encoding="utf-8")
+    assert load(Selection(playbooks=(playbook,), extra={"hub": "http://192.0.2.9:8440"})).catalogs
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path) if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_every_verb_is_described() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for verb in VERBS:
+        assert f"## {verb}\n" in text, verb
+
+
+def test_every_event_is_described_with_its_fields() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for event in events.Event.__subclasses__():
+        if event is events.Heartbeat:
+            continue  # never printed
+        row = re.search(rf"^\| `{event.name}` \|(.*)$", text, re.MULTILINE)
+        assert row, event.name
+        keys = {field.name for field in dataclasses.fields(event)} - {"host"}
+        keys -= {"status"} if event is events.ServiceStatus else set()
+        for key in keys:
+            assert f"`{'for' if key == 'what' else key}`" in row[1], (event.name, key)
