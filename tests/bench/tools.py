@@ -1,0 +1,274 @@
+"""The tools under comparison: how each is set up, called, and asked what it has changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from tests.lab import Lab, LabError, LabHost
+
+from . import floor
+
+WORK = Path(__file__).with_name("work")
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+FLOOR_WORKERS = 32
+"""As many at once as provision's default."""
+
+
+class Tool(ABC):
+    """One tool.
+
+    Args:
+        lab: the hosts.
+        directory: for its configuration, caches and sockets; short, as sockets are in it.
+        peers: the environment of the peers.
+    """
+
+    name: str
+    keeps = True
+    """Whether it can use connections of an earlier run."""
+    converges = True
+    """Whether it does the work at all (the floors only connect)."""
+    always = 0
+    """How many of its steps on a host say "changed" although nothing was."""
+
+    def __init__(self, lab: Lab, directory: Path, peers: Path) -> None:
+        self.lab = lab
+        self.directory = directory
+        self.peers = peers
+        self.hosts: Sequence[LabHost] = ()
+        self.env: dict[str, str] = {}
+        shutil.rmtree(directory, ignore_errors=True)
+        self.sockets.mkdir(parents=True, mode=0o700)
+
+    @property
+    def sockets(self) -> Path:
+        """Where the sockets of kept connections are."""
+        return self.directory / "s"
+
+    def choose(self, hosts: Sequence[LabHost]) -> None:
+        """Work on these hosts from now on."""
+        self.hosts = hosts
+        self.configure()
+
+    @abstractmethod
+    def configure(self) -> None:
+        """Write the inventory."""
+
+    @abstractmethod
+    def apply(self, message: str) -> list[str]:
+        """The command that converges the hosts to the work, with this message."""
+
+    def plan(self, message: str) -> list[str]:
+        """The command that only says what would change."""
+        return self.apply(message)
+
+    def changed(self, output: str) -> int:
+        """How many changes on all hosts an apply reports."""
+        return 0
+
+    def disconnect(self) -> None:
+        """End kept connections."""
+        for socket in self.sockets.iterdir():
+            argv = ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "x"]
+            subprocess.run(argv, capture_output=True, check=False)
+            socket.unlink(missing_ok=True)
+
+    def _checked(self) -> list[str]:
+        return [f"UserKnownHostsFile={self.lab.known_hosts}", "StrictHostKeyChecking=yes"]
+
+
+class Provision(Tool):
+    """This very checkout, as a user calls it; bounds and timeouts are the defaults."""
+
+    name = "provision"
+
+    @property
+    def sockets(self) -> Path:
+        """Below its cache directory, which the run is told."""
+        return self.directory / "provision/ssh"
+
+    def configure(self) -> None:
+        """Cut the lab's inventory down to the hosts."""
+        everything = yaml.safe_load(self.lab.inventory.read_text(encoding="utf-8"))["hosts"]
+        names = [host.name for host in self.hosts]
+        chosen = {"hosts": {name: everything[name] for name in names}}
+        (self.directory / "inventory.yml").write_text(yaml.safe_dump(chosen), encoding="utf-8")
+        self.env = {"XDG_CACHE_HOME": str(self.directory), "XDG_RUNTIME_DIR": ""}
+
+    def apply(self, message: str) -> list[str]:
+        """The command line of a script or a CI job."""
+        return [*self._call("apply", message), "--yes"]
+
+    def plan(self, message: str) -> list[str]:
+        """The same with `plan`."""
+        return self._call("plan", message)
+
+    def _call(self, verb: str, message: str) -> list[str]:
+        inventory = self.directory / "inventory.yml"
+        playbook = str(WORK / "provision.yml")
+        return [str(BIN / "provision"), verb, playbook, "-i", str(inventory), "-e", f"message={message}"]
+
+    def changed(self, output: str) -> int:
+        """Add up the last lines."""
+        return sum(int(number) for number in re.findall(r"(\d+) changed", output))
+
+
+class Ansible(Tool):
+    """ansible-core with pipelining, a fork per host and kept connections."""
+
+    name = "ansible"
+    strategy = ""
+
+    def configure(self) -> None:
+        """Write ansible.cfg and the inventory; no fact is gathered and no interpreter searched."""
+        ssh = " ".join(f"-o {option}" for option in [*self._checked(), "IdentitiesOnly=yes"])
+        lines = [
+            "[defaults]",
+            f"forks = {len(self.hosts)}",
+            "gathering = explicit",
+            "retry_files_enabled = false",
+            self.strategy,
+            "[ssh_connection]",
+            "pipelining = true",
+            f"ssh_args = -o ControlMaster=auto -o ControlPersist=600 {ssh}",
+            f"control_path_dir = {self.sockets}",
+        ]
+        (self.directory / "ansible.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        names = "".join(f"{host.name} ansible_host={host.address}\n" for host in self.hosts)
+        shared = {
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": self.lab.key,
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
+        variables = "".join(f"{key}={value}\n" for key, value in shared.items())
+        (self.directory / "inventory").write_text(f"{names}[all:vars]\n{variables}", encoding="utf-8")
+        self.env = {
+            "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
+            "ANSIBLE_HOME": str(self.directory / "home"),
+            "ANSIBLE_NOCOLOR": "1",
+            "PATH": f"{self.peers / 'bin'}:{os.environ['PATH']}",
+        }
+
+    def apply(self, message: str) -> list[str]:
+        """The usual command line."""
+        inventory = str(self.directory / "inventory")
+        program = str(self.peers / "bin/ansible-playbook")
+        return [program, "-i", inventory, "-e", f"message={message}", str(WORK / "ansible.yml")]
+
+    def plan(self, message: str) -> list[str]:
+        """Check mode."""
+        return [*self.apply(message), "--check", "--diff"]
+
+    def changed(self, output: str) -> int:
+        """Add up the recap."""
+        return sum(int(number) for number in re.findall(r" changed=(\d+)", output))
+
+
+class Mitogen(Ansible):
+    """The same with Mitogen's strategy, which connects anew in each run."""
+
+    name = "mitogen"
+    keeps = False
+
+    def configure(self) -> None:
+        """Name the strategy."""
+        found = list(self.peers.glob("lib/python3*/site-packages/ansible_mitogen/plugins/strategy"))
+        if not found:
+            raise LabError("mitogen is not installed; run with --upgrade")
+        self.strategy = f"strategy_plugins = {found[0]}\nstrategy = mitogen_linear"
+        super().configure()
+
+
+class Pyinfra(Tool):
+    """pyinfra, with all hosts in parallel; it connects anew in each run."""
+
+    name = "pyinfra"
+    keeps = False
+    always = 1  # the probe: a shell operation always counts as changed
+
+    def configure(self) -> None:
+        """Write the inventory."""
+        data = {
+            "ssh_user": "root",
+            "ssh_key": str(self.lab.key),
+            "ssh_known_hosts_file": str(self.lab.known_hosts),
+            "ssh_strict_host_key_checking": "yes",
+        }
+        hosts = [(host.address, data) for host in self.hosts]
+        (self.directory / "inventory.py").write_text(f"hosts = {hosts!r}\n", encoding="utf-8")
+
+    def apply(self, message: str) -> list[str]:
+        """The usual command line."""
+        # without -y everything is looked at twice: once to ask, once to do
+        return self._call(message, "-y")
+
+    def plan(self, message: str) -> list[str]:
+        """A dry run."""
+        return self._call(message, "--dry")
+
+    def _call(self, message: str, how: str) -> list[str]:
+        program = [str(self.peers / "bin/pyinfra"), "--chdir", str(WORK), "--parallel", str(len(self.hosts))]
+        inventory = str(self.directory / "inventory.py")
+        return [*program, "--data", f"message={message}", how, inventory, "deploy.py"]
+
+    def changed(self, output: str) -> int:
+        """Read the last line of the table of results."""
+        return sum(int(number) for number in re.findall(r"Grand total +\d+ +(\d+)", output))
+
+
+class Floor(Tool):
+    """OpenSSH and one command, on as many hosts at once as provision has by default."""
+
+    name = "ssh true"
+    command = "true"
+    converges = False
+
+    def configure(self) -> None:
+        """Write the names of the hosts."""
+        names = "\n".join(host.name for host in self.hosts)
+        (self.directory / "hosts").write_text(names, encoding="ascii")
+
+    def apply(self, message: str) -> list[str]:
+        """The command on each host, by kept connections where there are some."""
+        keep = [
+            "-o",
+            "ControlMaster=auto",
+            "-o",
+            "ControlPersist=600",
+            "-o",
+            f"ControlPath={self.sockets}/%n",
+        ]
+        config = ["-F", str(self.lab.ssh_config)]
+        start = [
+            sys.executable,
+            "-I",
+            "-S",
+            floor.__file__,
+            str(self.directory / "hosts"),
+            str(FLOOR_WORKERS),
+        ]
+        return [*start, *config, *keep, "--", self.command]
+
+
+class PythonFloor(Floor):
+    """The same, starting a Python."""
+
+    name = "ssh python"
+    command = "python3 -I -S -c pass"
+
+
+TOOLS: dict[str, type[Tool]] = {
+    tool.name: tool for tool in (Floor, PythonFloor, Provision, Pyinfra, Mitogen, Ansible)
+}
+"""In the order of the table."""
