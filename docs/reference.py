@@ -1,0 +1,158 @@
+"""Writes what the documentation takes from the code: the tables of keys, and the JSON Schemas for editors.
+
+`python docs/reference.py` renews them; a test holds the files against the code. In a page, everything between
+`<!-- keys of NAME -->` and `<!-- end -->` is such a table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic_core import PydanticUndefined
+
+from provision.config import inventory, model, playbook, resources
+from provision.config.model import Model
+from provision.config.schema import schema
+from provision.config.secrets import Secret
+from provision.config.services import KINDS, base, container, vllm
+
+DOCS = Path(__file__).resolve().parent
+PAGES = ("playbook.md", "inventory.md")
+SCHEMAS = ("playbook", "inventory")
+
+MODELS: dict[str, tuple[str, type[Model]]] = {
+    "a host": ("inventory", inventory.HostFields),
+    "a group of hosts": ("inventory", inventory.GroupFields),
+    "a play": ("playbook", playbook.PlayFields),
+    "a group": ("playbook", resources.Group),
+    "a user": ("playbook", resources.User),
+    "a directory": ("playbook", resources.Directory),
+    "a file": ("playbook", resources.File),
+    "a command": ("playbook", resources.Task),
+    "an environment": ("playbook", resources.Environment),
+    "a model": ("playbook", resources.ModelSource),
+    "every service": ("playbook", base.Service),
+    "a check": ("playbook", base.Check),
+    "transcribe": ("playbook", base.Transcribe),
+    **{f"{kind} services": ("playbook", service) for kind, service in KINDS.items()},
+}
+"""What a table is called in a page, and where it comes from."""
+
+WORDS: list[tuple[Any, str]] = [
+    (model.Text, "text"),
+    (model.Line, "text"),
+    (model.Lines, "text"),
+    (model.Name, "name"),
+    (model.EnvName, "name of a variable"),
+    (model.UnixName, "Unix name"),
+    (model.HostPath, "absolute path"),
+    (model.Port, "port"),
+    (model.Count, "whole number, 1 or more"),
+    (model.NotNegative, "whole number, 0 or more"),
+    (model.Share, "number above 0, at most 1"),
+    (model.Duration, "duration"),
+    (model.ByteSize, "size"),
+    (model.FileMode, "mode in octal"),
+    (model.Command, "text for sh, or a list of arguments"),
+    (model.Tags, "name, or a list of them"),
+    (vllm.ModelLength, "number of tokens, or auto"),
+    (vllm.Names, "text, or a list of them"),
+    (container.Gpus, "all, or a list of indices"),
+    (resources.Content, "text, or a secret"),
+    (resources.Url, "URL"),
+    (base.Env, "mapping of text or secrets"),
+    (Secret, "secret"),
+    (bool, "true or false"),
+    (int, "whole number"),
+    (float, "number"),
+    (str, "text"),
+    (Any, "anything"),
+]
+"""What the types of fields are called, the particular before the general."""
+
+SPECIAL = {
+    ("Check", "chat"): "text, or a mapping of `system` and `user`",
+    ("ContainerService", "command"): "text, or a list of arguments",
+    ("PlayFields", "hosts"): "host pattern, or a list of them",
+    ("Service", "kind"): "vllm, asr, container",
+    ("VllmService", "gpus"): "list of indices",
+}
+"""Fields whose type says less than their validator."""
+
+
+def words(kind: Any) -> str:
+    """Return what to call a type."""
+    for known, name in WORDS:
+        if kind == known:
+            return name
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return ", ".join(str(argument) for argument in arguments)
+    if origin is Annotated:
+        ranges = [each for each in arguments[1:] if isinstance(each, model.Range)]
+        return ranges[0].describe().removeprefix("a ") if ranges else words(arguments[0])
+    if origin in (Union, UnionType):
+        return " or ".join(words(argument) for argument in arguments if argument is not NoneType)
+    if origin is list:
+        return f"list of {words(arguments[0])}"
+    return "mapping"
+
+
+def default(field: Any, kind: Any) -> str:
+    """Return a default as it is written in YAML; nothing when the description says what happens instead."""
+    value = field.default
+    if field.is_required() or value is PydanticUndefined:
+        return "required"
+    if value is None or value in ([], {}):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if kind == model.Duration:
+        return f"{value / 60:g}m" if value >= 300 else f"{value:g}s"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def table(name: str) -> str:
+    """Return the table of the keys of one model."""
+    document, kind = MODELS[name]
+    told = schema(document)["$defs"][kind.__name__]["properties"] if kind is not base.Service else None
+    told = told or schema(document)["$defs"]["VllmService"]["properties"]
+    common = set(base.Service.model_fields) if kind in KINDS.values() else set()
+    hints = get_type_hints(kind, include_extras=True)
+    rows = ["| key | value | default | |", "|---|---|---|---|"]
+    for field_name, field in kind.model_fields.items():
+        key = field.alias or field_name
+        if field_name in common:
+            continue
+        meaning = re.sub(r"\s+", " ", told[key]["description"]).strip().replace("|", "\\|")
+        value = SPECIAL.get((kind.__name__, field_name)) or words(hints[field_name])
+        rows.append(f"| `{key}` | {value} | {default(field, hints[field_name])} | {meaning} |")
+    return "\n".join(rows)
+
+
+def with_tables(text: str) -> str:
+    """Return a page with its tables as they are now."""
+
+    def renew(found: re.Match[str]) -> str:
+        return f"<!-- keys of {found[1]} -->\n{table(found[1])}\n<!-- end -->"
+
+    return re.sub(r"<!-- keys of ([^>]+?) -->\n.*?<!-- end -->", renew, text, flags=re.DOTALL)
+
+
+def files() -> dict[Path, str]:
+    """Return every file that comes from the code, whole or in part, as it has to be."""
+    found = {DOCS / name: with_tables((DOCS / name).read_text(encoding="utf-8")) for name in PAGES}
+    for kind in SCHEMAS:
+        text = json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
+        found[DOCS / "schema" / f"{kind}.json"] = text
+    return found
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
