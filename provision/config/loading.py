@@ -173,6 +173,10 @@ def _compose(text: str, path: str) -> _Node:
     try:
         root = _Composer(path, yaml.parse(text, Loader=_LOADER)).document()
     except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        if mark is not None and "nesting depth" in str(error.problem):
+            # libyaml reads ahead to its own limit, far beyond ours: ours is found in what comes before.
+            return _compose(text[: mark.index], path)
         raise ConfigError([_syntax_problem(error, text, path)]) from None
     except (yaml.YAMLError, ValueError) as error:
         raise failure(f"not valid YAML: {error}", Position(path, 1, 1)) from None
