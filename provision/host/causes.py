@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from provision.host.paths import mount_point
+from provision.host.files.paths import mount_point
 from provision.host.resource import Failure
 
 BECOME = "set `become: true` for this host, or connect as root"

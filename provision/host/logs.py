@@ -6,9 +6,9 @@ import os
 import threading
 from typing import Any, BinaryIO, Callable
 
-from provision.host import containers, supervision
 from provision.host.machine import Machine
 from provision.host.resource import Failure
+from provision.host.services import containers, supervision
 
 LINES = 100
 """Lines that are shown when nobody says how many."""

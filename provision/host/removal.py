@@ -6,12 +6,12 @@ import os
 import shutil
 from typing import Any
 
-from provision.host import marks
-from provision.host.ledger import Entry, Ledger, removal_order
-from provision.host.lock import RunLock
 from provision.host.machine import Machine
 from provision.host.resource import Failure
 from provision.host.resources import make
+from provision.host.state import marks
+from provision.host.state.ledger import Entry, Ledger, removal_order
+from provision.host.state.lock import RunLock
 
 RUNNING = ("unit", "process", "container")
 

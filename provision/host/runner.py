@@ -8,13 +8,14 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from provision.host import causes, marks
-from provision.host.ledger import Ledger, removal_order
-from provision.host.lock import RunLock
+from provision.host import causes
 from provision.host.machine import Machine
 from provision.host.removal import remove_entries
 from provision.host.resource import Changes, Failure, Resource, State, differences
 from provision.host.resources import make
+from provision.host.state import marks
+from provision.host.state.ledger import Ledger, removal_order
+from provision.host.state.lock import RunLock
 from provision.host.threads import each
 
 if TYPE_CHECKING:

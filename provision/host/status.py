@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from provision.host import gpus, marks, processes, supervision
 from provision.host.machine import Machine
+from provision.host.services import gpus, processes, supervision
+from provision.host.state import marks
 
 WORDS = {
     "active": "running",

@@ -139,7 +139,7 @@ def test_a_look_imports_little_on_the_host(tmp_path: Path) -> None:
         f"main({json.dumps(request)!r}.encode())"
     )
     seen = imported("-I", "-S", program)
-    assert "provision.host.nofollow" in seen  # what the resource type itself imports
+    assert "provision.host.files.nofollow" in seen  # what the resource type itself imports
     idle = {
         "asyncio",
         "concurrent.futures",

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from provision.host import marks, supervision
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, differences
 from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
+from provision.host.services import supervision
+from provision.host.state import marks
 from tests.host.services import free_port
 from tests.lab import Podman
 

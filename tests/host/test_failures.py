@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from provision.host import gpus
-from provision.host.failures import explain
 from provision.host.machine import Machine
+from provision.host.services import gpus
+from provision.host.services.failures import explain
 
 
 @pytest.mark.parametrize(

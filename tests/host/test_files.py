@@ -435,7 +435,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_and_no_litter(tmp_path: 
         f"""
         import sys
         sys.path.insert(0, {str(REPOSITORY)!r})
-        from provision.host import atomic
+        from provision.host.files import atomic
         print("ready", flush=True)
         while True:
             for letter in (b"a", b"b"):
@@ -455,7 +455,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_and_no_litter(tmp_path: 
         assert len(data) == 300_000
         assert len(set(data)) == 1
         assert len(list(tmp_path.iterdir())) <= 2
-    from provision.host import atomic
+    from provision.host.files import atomic
 
     atomic.write(str(target), b"end", 0o640)
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]

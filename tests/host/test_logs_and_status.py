@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from provision.host import marks, processes
 from provision.host.logs import follow_file, logs
+from provision.host.services import processes
+from provision.host.state import marks
 from provision.host.status import status
 from tests.host.services import Service
 

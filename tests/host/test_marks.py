@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.host import marks
+from provision.host.state import marks
 
 
 def test_nothing_is_owed_at_first(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_killed_at_any_system_call_a_restart_is_still_owed(tmp_path: Path, kille
     program = textwrap.dedent(
         """
         import os, sys
-        from provision.host import marks
+        from provision.host.state import marks
         left = int(sys.argv[2])
         def counted(real):
             def call(*args, **named):

@@ -116,7 +116,7 @@ def test_a_held_lock_is_awaited_and_its_holder_named(
     source.publish()
     hold = f"import fcntl, time; file = open('{lock}', 'w'); fcntl.lockf(file, fcntl.LOCK_EX); time.sleep(3)"
     host.exec(["systemd-run", "--quiet", "python3", "-c", hold])
-    ask = "from provision.host.dpkg import holder; exit(not holder())"
+    ask = "from provision.host.packages.dpkg import holder; exit(not holder())"
     host.exec(["sh", "-c", f'cd /src; until python3 -c "{ask}"; do sleep 0.1; done'])
     result = there("apt", packages(name))
     assert (result["error"], result["left"]) == (None, {})

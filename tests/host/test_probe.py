@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from provision.host import checks, marks, processes
 from provision.host.resource import Failure
 from provision.host.resources.probe import Probe, run_checks
+from provision.host.services import checks, processes
+from provision.host.state import marks
 from tests.host.services import Service
 
 CHAT = {"type": "chat", "user": "你好", "timeout": 20}

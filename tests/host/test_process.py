@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from provision.host import marks, processes
 from provision.host.resource import Failure
 from provision.host.resources import process as module
+from provision.host.services import processes
+from provision.host.state import marks
 from tests.host.services import Service
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from provision.host import marks
-from provision.host.ledger import Ledger
-from provision.host.lock import lock_path
 from provision.host.machine import Machine
 from provision.host.removal import remove
 from provision.host.resource import Failure
 from provision.host.runner import converge
+from provision.host.state import marks
+from provision.host.state.ledger import Ledger
+from provision.host.state.lock import lock_path
 from tests.host.services import SERVER, free_port
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.host import processes
+from provision.host.services import processes
 from tests.host.services import Service
 
 REPOSITORY = Path(__file__).parents[2]

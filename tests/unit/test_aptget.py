@@ -2,8 +2,8 @@
 
 import pytest
 
-from provision.host import aptget
 from provision.host.machine import Completed
+from provision.host.packages import aptget
 
 GONE = """\
 Err:1 http://mirror.example/debian bookworm/main amd64 tree amd64 2.0

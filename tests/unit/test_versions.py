@@ -7,7 +7,7 @@ from packaging.specifiers import InvalidSpecifier, Specifier
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from provision.host import versions
+from provision.host.python import versions
 
 number = st.integers(0, 12).map(str)
 part = st.one_of(st.just(""), number)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any
 
-from provision.host import aptget, dpkg
 from provision.host.causes import BECOME
 from provision.host.machine import Machine
+from provision.host.packages import aptget, dpkg
 from provision.host.resource import Changes, Failure, Resource, State, differences
 
 INSTALLED = "installed"

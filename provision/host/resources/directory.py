@@ -6,7 +6,8 @@ import errno
 import os
 import stat
 
-from provision.host import causes, names, nofollow
+from provision.host import causes
+from provision.host.files import names, nofollow
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
 

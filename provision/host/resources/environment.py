@@ -8,8 +8,10 @@ import re
 import shutil
 from typing import Any
 
-from provision.host import durable, interpreters, pip, versions
-from provision.host.dist_info import (
+from provision.host.files.paths import delete, make_directories
+from provision.host.machine import TAIL, Machine
+from provision.host.python import interpreters, pip, versions
+from provision.host.python.dist_info import (
     Distribution,
     damaged_files,
     leftovers,
@@ -17,9 +19,8 @@ from provision.host.dist_info import (
     site_packages,
     top_level,
 )
-from provision.host.machine import TAIL, Machine
-from provision.host.paths import delete, make_directories
 from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.state import durable
 
 MANIFEST = ".provision-environment.json"
 """What the last successful installation left: the requirements, and every package by version."""

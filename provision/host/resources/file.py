@@ -8,12 +8,13 @@ import pwd
 import stat
 from typing import Any
 
-from provision.host import atomic, causes, names, nofollow
-from provision.host.cases import choose
+from provision.host import causes
+from provision.host.files import atomic, names, nofollow
+from provision.host.files.textdiff import MAX_BYTES, sizes, unified
+from provision.host.files.validation import validate
 from provision.host.machine import Machine
+from provision.host.python.cases import choose
 from provision.host.resource import Changes, Failure, Resource, State
-from provision.host.textdiff import MAX_BYTES, sizes, unified
-from provision.host.validation import validate
 
 
 class File(Resource):

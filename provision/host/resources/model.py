@@ -8,12 +8,12 @@ import re
 import threading
 from typing import Any, Iterable, Sequence
 
-from provision.host import manifest as manifests
-from provision.host.fetch import Download, Interrupted, arrived, fetch
-from provision.host.hubs import Hub, Listing, RemoteFile, hub
+from provision.host.files.paths import delete, free_bytes, human, make_directories, mount_point
 from provision.host.machine import Machine
-from provision.host.manifest import Manifest, Record
-from provision.host.paths import delete, free_bytes, human, make_directories, mount_point
+from provision.host.models import manifest as manifests
+from provision.host.models.fetch import Download, Interrupted, arrived, fetch
+from provision.host.models.hubs import Hub, Listing, RemoteFile, hub
+from provision.host.models.manifest import Manifest, Record
 from provision.host.resource import Changes, Failure, Resource, State
 
 PLAN_TIMEOUT = 5.0

@@ -6,9 +6,10 @@ import re
 import time
 from typing import Any, Mapping
 
-from provision.host import checks, failures, marks, supervision
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.services import checks, failures, supervision
+from provision.host.state import marks
 
 POLL = 0.5
 """Seconds between two looks at a service that is not ready."""

@@ -11,9 +11,10 @@ import subprocess
 import time
 from typing import Any
 
-from provision.host import durable, failures, marks, processes, supervision
 from provision.host.machine import Machine, become
 from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.services import failures, processes, supervision
+from provision.host.state import durable, marks
 
 ROTATE = 50 * 1024 * 1024
 """Bytes of log beyond which a start begins a new one; one old log is kept."""

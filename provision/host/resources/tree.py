@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from provision.host import atomic, causes, nofollow
+from provision.host import causes
+from provision.host.files import atomic, nofollow
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.host.resources.file import File

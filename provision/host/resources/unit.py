@@ -7,9 +7,10 @@ import threading
 import time
 from typing import Any
 
-from provision.host import failures, marks, processes, supervision, systemd
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.services import failures, processes, supervision, systemd
+from provision.host.state import marks
 
 START = 120.0
 """Seconds that `systemctl start` may take: not the loading of a model, only the start of its process."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import grp
 import pwd
 
-from provision.host import accounts, names
+from provision.host import accounts
+from provision.host.files import names
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from provision.host import container_state
+from provision.host.services import container_state
 
 
 def of_docker(**host: Any) -> dict[str, Any]:

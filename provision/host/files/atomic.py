@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from provision.host import nofollow
+from provision.host.files import nofollow
 
 
 def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:

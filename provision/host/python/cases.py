@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from provision.host import dist_info
 from provision.host.machine import Machine
+from provision.host.python import dist_info
+from provision.host.python.versions import compare, normalise
 from provision.host.resource import Failure
-from provision.host.versions import compare, normalise
 
 
 def choose(machine: Machine, cases: Mapping[str, Any], assumed: str) -> str:

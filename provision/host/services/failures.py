@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Callable, Iterable, NamedTuple, Sequence
 
-from provision.host import gpus
 from provision.host.machine import Machine
+from provision.host.services import gpus
 
 
 class Known(NamedTuple):

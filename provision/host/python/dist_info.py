@@ -7,7 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Iterator, NamedTuple
 
-from provision.host.versions import normalise
+from provision.host.python.versions import normalise
 
 if TYPE_CHECKING:
     from provision.host.machine import Machine

@@ -7,7 +7,7 @@ import re
 from typing import Any, Sequence
 from urllib.parse import quote
 
-from provision.host.hubs import Hub, Listing, RemoteFile, http
+from provision.host.models.hubs import Hub, Listing, RemoteFile, http
 from provision.host.resource import Failure
 
 TITLE = "Hugging Face"

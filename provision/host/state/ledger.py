@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any, Dict, Iterable
 
-from provision.host import durable
+from provision.host.state import durable
 
 Entry = Dict[str, Any]
 

@@ -6,7 +6,7 @@ import fnmatch
 from typing import Any, Sequence
 from urllib.parse import quote, urlencode
 
-from provision.host.hubs import Hub, Listing, RemoteFile, http
+from provision.host.models.hubs import Hub, Listing, RemoteFile, http
 from provision.host.resource import Failure
 
 TITLE = "ModelScope"

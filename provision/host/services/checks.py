@@ -26,9 +26,10 @@ import uuid
 from typing import Any, Dict, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
-from provision.host import durable, supervision
 from provision.host.machine import Machine
 from provision.host.resource import Failure
+from provision.host.services import supervision
+from provision.host.state import durable
 
 Check = Dict[str, Any]
 Spec = Mapping[str, Any]
@@ -418,7 +419,7 @@ def _refused(client: Client, spec: Spec, path: str, reply: Reply) -> tuple[str |
         return f"the server has no {path} (404): {message}", _OTHER, True, message
     if "does not support" in message and reply.status in (400, 405):
         return f"status {reply.status}: {message}", _OTHER, True, message
-    from provision.host import failures
+    from provision.host.services import failures
 
     hint = failures.explain([message])
     return f"status {reply.status}: {message}", hint, reply.status not in RETRIED, message

@@ -7,8 +7,8 @@ import re
 import shutil
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from provision.host import inside
 from provision.host.machine import TAIL, Machine
+from provision.host.python import inside
 from provision.host.resource import Failure
 
 TEMPORARY = ".provision-tmp"

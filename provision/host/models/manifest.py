@@ -8,8 +8,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Mapping, NamedTuple
 
-from provision.host import durable
-from provision.host.paths import human
+from provision.host.files.paths import human
+from provision.host.state import durable
 
 NAME = ".provision-manifest.json"
 

@@ -8,10 +8,10 @@ import re
 import threading
 from typing import Any, Sequence
 
-from provision.host import inside
-from provision.host.hubs import Hub, Listing, RemoteFile
+from provision.host.files.paths import mount_point
 from provision.host.machine import TAIL, Machine
-from provision.host.paths import mount_point
+from provision.host.models.hubs import Hub, Listing, RemoteFile
+from provision.host.python import inside
 from provision.host.resource import Failure
 
 INTERVAL = 0.5

@@ -7,9 +7,10 @@ import signal
 import time
 from typing import Any, Mapping, NamedTuple
 
-from provision.host import containers, durable, processes, systemd
 from provision.host.machine import Machine
 from provision.host.resource import Failure
+from provision.host.services import containers, processes, systemd
+from provision.host.state import durable
 
 STARTED = "-- started by provision "
 """How the line begins that a start puts into a script-supervised service's log."""

@@ -41,6 +41,6 @@ class Hub(NamedTuple):
 
 def hub(source: str) -> Hub:
     """Return the hub that a model's `source` names: "modelscope" or "huggingface"."""
-    from provision.host.hubs import huggingface, modelscope
+    from provision.host.models.hubs import huggingface, modelscope
 
     return {"modelscope": modelscope.HUB, "huggingface": huggingface.HUB}[source]

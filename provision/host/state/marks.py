@@ -20,7 +20,7 @@ import os
 import threading
 from typing import Any
 
-from provision.host import durable
+from provision.host.state import durable
 
 _writing = threading.Lock()
 

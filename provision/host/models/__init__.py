@@ -1,0 +1,1 @@
+"""Fetching model snapshots and knowing that they are whole."""

@@ -1,0 +1,1 @@
+"""dpkg and apt-get."""

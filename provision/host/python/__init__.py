@@ -1,0 +1,1 @@
+"""Python environments: interpreters, pip, and what is installed without asking it."""

@@ -1,0 +1,1 @@
+"""What runs: under systemd, under a script, in a container; and why it does not."""
