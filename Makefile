@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(foreach v,python3.13 python3.12 python3.11 python3,$(she
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# Much of a test on real hosts is waiting, so one more than the cores of a small machine; 1 is one after another.
+JOBS ?= 3
 
 .PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr clean prerequisites
 
@@ -37,7 +39,7 @@ prerequisites:
 	@tests/prerequisites.sh
 
 test: $(VENV)/ready-dev prerequisites lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 
 unit: $(VENV)/ready-dev
 	$(BIN)/pytest tests/unit

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -52,13 +54,17 @@ def lab_host(boot_host: Callable[..., LabHost]) -> LabHost:
 
 
 @pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def podman() -> Iterator[Podman]:
     """A podman of the session's own, with the image ``localhost/lab:1``."""
     if shutil.which("podman") is None or os.geteuid() != 0:
         if os.environ.get("CI"):
             pytest.fail("CI must run containers, but that needs root and podman")
         pytest.skip("needs root and podman")
-    with Podman(tmp_path_factory.mktemp("podman") / "engine") as podman:
+    # Not in pytest's own directory: podman refuses paths of more than 50 characters.
+    with (
+        tempfile.TemporaryDirectory(prefix="podman-") as directory,
+        Podman(Path(directory, "engine")) as podman,
+    ):
         podman.image()
         yield podman
 
