@@ -72,6 +72,7 @@ def lower(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment
             "extra_index_urls": list(declared.extra_index_urls),
             "find_links": list(declared.find_links),
             "constraints": list(declared.constraints),
+            "installer": declared.installer,
         }
         if declared.path is None:
             builder.imply_tree(play, where, layout.prefix, dirname(path))

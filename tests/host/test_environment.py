@@ -53,6 +53,7 @@ class Host:
             "index_url": "file:///nonexistent/simple",
             "extra_index_urls": [],
             "find_links": [str(wheels)],
+            "installer": "pip",
             "constraints": [],
         }
 

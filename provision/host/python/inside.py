@@ -1,6 +1,7 @@
-"""Runs inside a Python environment, not on the host side: pip, or a model's download, tied to its parent.
+"""Runs inside a Python environment, not on the host side: pip, uv, or a model's download, tied to its parent.
 
     <environment>/bin/python -I inside.py pip install ...
+    <environment>/bin/python -I inside.py uv        < request.json
     <environment>/bin/python -I inside.py download  < request.json
 
 What it writes can be read by every user, whatever the login's umask, and it ends when the process that
@@ -35,8 +36,17 @@ def main() -> None:
 
         sys.argv = ["pip", *sys.argv[2:]]
         runpy.run_module("pip", run_name="__main__", alter_sys=True)
+    elif what == "uv":
+        become_uv(json.load(sys.stdin))
     elif what == "download":
         sys.exit(download(json.load(sys.stdin)))
+
+
+def become_uv(request: Dict[str, Any]) -> None:
+    """Go on as uv, with no settings but the given ones: pip's count on this host, not uv's own."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
+    env.update(UV_NO_CONFIG="1", UV_NO_PROGRESS="1", UV_PYTHON_DOWNLOADS="never", **request["env"])
+    os.execve(request["argv"][0], request["argv"], env)
 
 
 def follow_parent() -> None:

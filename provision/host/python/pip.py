@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from provision.host.machine import TAIL, Machine
 from provision.host.python import inside
@@ -39,6 +40,44 @@ class Unchanged(Failure):
     """pip gave up before it had changed anything."""
 
 
+@contextmanager
+def scratch() -> Iterator[str]:
+    """Give a directory that only its owner can read: an index URL may hold a password."""
+    import tempfile
+
+    directory = tempfile.mkdtemp(prefix="provision-pip-")
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def options_as_lines(
+    directory: str,
+    extra_index_urls: Sequence[str] = (),
+    find_links: Sequence[str] = (),
+    constraints: Sequence[str] = (),
+) -> list[str]:
+    """Return options as lines of a requirements file: the command line is seen by every user.
+
+    Args:
+        directory: where constraints that are written out are put into a file.
+        extra_index_urls: as in `Options`, like the others.
+        find_links: more places.
+        constraints: files and constraints.
+    """
+    lines = ["--extra-index-url " + url for url in extra_index_urls]
+    lines += ["--find-links " + place for place in find_links]
+    lines += ["-c " + place for place in constraints if is_location(place)]
+    inline = [text for text in constraints if not is_location(text)]
+    if inline:
+        path = os.path.join(directory, "constraints.txt")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(inline) + "\n")
+        lines.append("-c " + path)
+    return lines
+
+
 class Pip:
     """The pip of one environment.
 
@@ -47,57 +86,54 @@ class Pip:
         id: the resource whose progress and output this is.
         environment: the environment's directory.
         options: where packages come from.
+        raw_progress: this pip (24.1 and later) can print the bytes it has downloaded.
     """
 
-    def __init__(self, machine: Machine, id: str, environment: str, options: Options) -> None:
+    def __init__(
+        self, machine: Machine, id: str, environment: str, options: Options, raw_progress: bool
+    ) -> None:
         self.machine = machine
         self.id = id
         self.environment = environment
         self.options = options
+        self.raw_progress = raw_progress
 
-    def install(self, requirements: Iterable[str], *, raw_progress: bool, dependencies: bool = True) -> None:
+    def install(self, requirements: Iterable[str], *, dependencies: bool = True) -> None:
         """Install requirements as pip writes them ("vllm==0.33.0", "-e /src/x").
 
         Args:
             requirements: lines of a requirements file.
-            raw_progress: this pip (24.1 and later) can print the bytes it has downloaded.
             dependencies: install what they need, too.
 
         Raises:
             Failure: pip failed; one sentence says why, and a hint what to change.
         """
-        import tempfile
+        self._install(requirements, [] if dependencies else ["--no-deps"])
 
-        directory = tempfile.mkdtemp(prefix="provision-pip-")  # 0700: an index URL may hold a password
-        try:
-            listing = os.path.join(directory, "requirements.txt")
-            with open(listing, "w", encoding="utf-8") as file:
-                file.write("\n".join([*self._lines(directory), *requirements]) + "\n")
-            arguments = ["install", "--no-user", "-r", listing]
-            if raw_progress:
-                arguments += ["--progress-bar", "raw"]
-            if not dependencies:
-                arguments.append("--no-deps")
-            self._run(arguments)
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+    def fetch(self, requirement: str, directory: str) -> None:
+        """Put one package, without what it needs, into a directory that is no environment.
+
+        Raises:
+            Failure: pip failed, or there is no wheel of it for this host.
+        """
+        alone = ["--no-deps", "--no-compile", "--only-binary", ":all:", "--target", directory]
+        self._install([requirement], alone)
 
     def uninstall(self, names: Sequence[str]) -> None:
         """Take packages out."""
         self._run(["uninstall", "--yes", *names])
 
-    def _lines(self, directory: str) -> list[str]:
-        """Return the options as lines of a requirements file: the command line is seen by every user."""
-        lines = ["--extra-index-url " + url for url in self.options.extra_index_urls]
-        lines += ["--find-links " + place for place in self.options.find_links]
-        lines += ["-c " + place for place in self.options.constraints if is_location(place)]
-        inline = [text for text in self.options.constraints if not is_location(text)]
-        if inline:
-            path = os.path.join(directory, "constraints.txt")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write("\n".join(inline) + "\n")
-            lines.append("-c " + path)
-        return lines
+    def _install(self, requirements: Iterable[str], extra: Sequence[str]) -> None:
+        with scratch() as directory:
+            options = self.options
+            lines = options_as_lines(
+                directory, options.extra_index_urls, options.find_links, options.constraints
+            )
+            listing = os.path.join(directory, "requirements.txt")
+            with open(listing, "w", encoding="utf-8") as file:
+                file.write("\n".join([*lines, *requirements]) + "\n")
+            progress = ["--progress-bar", "raw"] if self.raw_progress else []
+            self._run(["install", "--no-user", "-r", listing, *progress, *extra])
 
     def _run(self, arguments: Sequence[str]) -> None:
         temporary = os.path.join(self.environment, TEMPORARY)
@@ -188,6 +224,13 @@ _CAUSES: Sequence[tuple[str, str, str]] = (
 )
 
 
+def known_causes(text: str, environment: str) -> Iterator[tuple[str, str]]:
+    """Yield what may have gone wrong, by an installer's output, and what to change."""
+    for pattern, message, hint in _CAUSES:
+        if re.search(pattern, text):
+            yield message, hint.format(environment=environment)
+
+
 def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
     """Return the failure that pip's output tells of.
 
@@ -204,12 +247,11 @@ def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
     text = "\n".join(lines)
     reached = re.search(r"host='?([^',)]+)'?, port=(\d+)", text)
     answered = re.search(r"\(from versions: (?!none)|Cannot install", text)
-    for pattern, message, hint in _CAUSES:
+    for message, hint in known_causes(text, environment):
         if answered and "index" in message:
             continue  # a retry that helped, or one index of several: not what it failed for
-        if re.search(pattern, text):
-            where = f" ({reached.group(1)})" if reached and "index" in message else ""
-            return Failure(message + where, hint=hint.format(environment=environment), log=tail)
+        where = f" ({reached.group(1)})" if reached and "index" in message else ""
+        return Failure(message + where, hint=hint, log=tail)
     message, hint = _reason(errors, lines)
     return Failure("pip: " + message, hint=hint, log=tail)
 

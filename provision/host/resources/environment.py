@@ -48,6 +48,7 @@ class Environment(Resource):
         super().__init__(id, spec)
         self.path: str = spec["path"]
         self.python: str = spec.get("python") or interpreters.DEFAULT
+        self.installer: str = spec.get("installer") or "auto"
         self._seen: _Look | None = None
 
     def expected(self, machine: Machine) -> State:
@@ -145,24 +146,26 @@ class Environment(Resource):
     # -- installing ---------------------------------------------------------------------------------------
 
     def _install(self, machine: Machine, look: _Look, site: str) -> None:
-        tool = pip.Pip(machine, self.id, self.path, pip.options(self.spec))
+        from provision.host.python import installing  # here, as a converged host does not come to this
+
         here = {distribution.name: distribution for distribution in read(site)}
         if "pip" not in here:
             machine.run([os.path.join(self.path, "bin", "python"), "-I", "-m", "ensurepip"])
             here = {distribution.name: distribution for distribution in read(site)}
         raw_progress = "pip" in here and versions.compare(here["pip"].version, "24.1") >= 0
+        tool = pip.Pip(machine, self.id, self.path, pip.options(self.spec), raw_progress)
         if look.misplaced:
             tool.uninstall(look.misplaced)
         everything = look.incomplete
         if look.recorded and not everything:
             try:
-                tool.install(look.recorded, raw_progress=raw_progress, dependencies=False)
+                tool.install(look.recorded, dependencies=False)
             except Failure as failure:
                 if "No matching distribution" not in failure.message:
                     raise
                 everything = True  # a recorded version that is no longer offered: let pip choose
         if everything and self.spec["requirements"]:
-            tool.install([entry["raw"] for entry in self.spec["requirements"]], raw_progress=raw_progress)
+            installing.install(tool, self.installer, [entry["raw"] for entry in self.spec["requirements"]])
         excluded = {versions.normalise(name) for name in self.spec.get("exclude") or ()}
         unwanted = sorted({d.name for d in read(site) if d.name in excluded})
         if unwanted:

@@ -1,0 +1,150 @@
+"""Running uv in place of pip: the same packages from the same places, much sooner."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from typing import Iterable, NamedTuple, Sequence
+
+from provision.host.files.paths import make_directories
+from provision.host.machine import TAIL, Machine
+from provision.host.python import inside
+from provision.host.python.pip import TEMPORARY, Pip, Unchanged, known_causes, options_as_lines, scratch
+from provision.host.python.pip_configuration import Settings
+from provision.host.resource import Failure
+
+REQUIREMENT = "uv>=0.8"
+"""The oldest release that knows all that is asked of it here."""
+
+_NOISE = re.compile(r"^( [+~-] |warning: Failed to hardlink|Using Python |\s*$)")
+_BEGUN = ("Prepared ", "Uninstalled ", "Installed ")
+
+
+class Unfit(Failure):
+    """uv cannot do it, or not here; pip may."""
+
+
+def obtain(machine: Machine, pip: Pip) -> str:
+    """Return the path of this host's uv, fetched by pip when it is not there: from where all packages come.
+
+    It is kept beside our state, for all environments, and goes when the state goes.
+
+    Raises:
+        Unfit: it cannot be had here.
+    """
+    found = machine.once("uv", lambda: _obtain(machine, pip))
+    if isinstance(found, Unfit):
+        raise found
+    return found
+
+
+def _obtain(machine: Machine, pip: Pip) -> str | Unfit:
+    directory = os.path.join(machine.state, "uv")
+    path = os.path.join(directory, "bin", "uv")
+    if _starts(machine, path):
+        return path
+    shutil.rmtree(directory, ignore_errors=True)
+    make_directories(directory)
+    try:
+        pip.fetch(REQUIREMENT, directory)
+    except Failure as failure:
+        machine.sleep(0)  # a run that was cancelled ends here
+        shutil.rmtree(directory, ignore_errors=True)
+        return Unfit(f"uv cannot be had ({failure.message})", hint=failure.hint)
+    if not _starts(machine, path):
+        return Unfit("the uv that pip has brought does not start on this host")
+    return path
+
+
+def _starts(machine: Machine, path: str) -> bool:
+    try:
+        return machine.run([path, "--version"], check=False, timeout=30).code == 0
+    except Failure:
+        return False
+
+
+class Uv(NamedTuple):
+    """uv, working on one environment."""
+
+    machine: Machine
+    id: str
+    """The resource whose output this is."""
+    environment: str
+    """The environment's directory."""
+    path: str
+    """The program."""
+    settings: Settings
+    """What pip has been told."""
+    constraints: Sequence[str] = ()
+    """As in `pip.Options`."""
+
+    def install(self, requirements: Iterable[str]) -> None:
+        """Install requirements as pip writes them, and compile them, as services may not write there.
+
+        Raises:
+            Unfit: it did not work; pip may do better.
+            Failure: it did not work, and cannot with pip either.
+        """
+        with scratch() as directory:
+            listing = os.path.join(directory, "requirements.txt")
+            lines = [*self.settings.lines, *options_as_lines(directory, constraints=self.constraints)]
+            with open(listing, "w", encoding="utf-8") as file:
+                file.write("\n".join([*lines, *requirements]) + "\n")
+            self._run(["install", "--compile-bytecode", "--requirements", listing])
+
+    def _run(self, arguments: Sequence[str]) -> None:
+        temporary = os.path.join(self.environment, TEMPORARY)
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.mkdir(temporary, 0o700)
+        python = os.path.join(self.environment, "bin", "python")
+        argv = [self.path, "pip", *arguments, "--python", python]
+        # On the environment's disk: what is unpacked there is linked into the environment, not copied.
+        env = {**self.settings.env, "UV_CACHE_DIR": temporary, "TMPDIR": temporary}
+        lines: list[str] = []
+
+        def on_line(line: str) -> None:
+            lines.append(line)
+            if not _NOISE.match(line):
+                self.machine.output(self.id, line)
+
+        try:
+            ended = self.machine.run(
+                [python, "-I", inside.__file__, "uv"],
+                input=json.dumps({"argv": argv, "env": env}),
+                on_line=on_line,
+                check=False,
+            )
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if ended.code != 0:
+            raise explain(lines, ended.code, self.environment)
+
+
+def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
+    """Return the failure that uv's output tells of.
+
+    Args:
+        lines: what uv printed.
+        code: its exit code; negative for a signal.
+        environment: the environment's directory, for hints.
+    """
+    tail = list(lines[-TAIL:])
+    if code < 0:
+        return Failure(f"uv was ended by signal {-code}", log=tail)
+    for message, hint in known_causes("\n".join(lines), environment):
+        if "disk" in message:
+            return Failure(message, hint=hint, log=tail)
+    text = " ".join(line.strip(" │╰─▶├×") for line in lines if line.startswith(("  ", "error:")))
+    text = re.sub(
+        r"^(error: )?(No solution found when resolving dependencies:?( cause:)? )?", "", text
+    ).strip()
+    message = "uv: " + (text or (tail[-1].strip() if tail else "failed and said nothing"))
+    if not any(line.startswith(_BEGUN) for line in lines):
+        return _UnfitUnchanged(message, log=tail)
+    return Unfit(message, log=tail)
+
+
+class _UnfitUnchanged(Unfit, Unchanged):
+    """uv gave up before it had changed anything."""
