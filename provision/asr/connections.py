@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -68,6 +68,11 @@ async def _discard(receive: Receive) -> None:
         seen += len(message.get("body", b""))
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             return
+
+
+def unread(connections: Iterable[Any]) -> bool:
+    """Whether one of uvicorn's protocol objects has not read the head of its first request yet."""
+    return any(getattr(protocol, "cycle", None) is None for protocol in connections)
 
 
 async def sweep_idle(connections: set[Any], first_request: float, keep_alive: float) -> None:

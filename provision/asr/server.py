@@ -8,12 +8,15 @@ import logging
 import resource
 import socket
 import sys
+import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 
 from .app import create_app
-from .connections import sweep_idle
+from .connections import sweep_idle, unread
+from .listener import BACKLOG, has_waiting, listen, turn_away
 from .modelfiles import check_model_directories
 from .service import Service
 from .settings import Settings, SettingsError
@@ -21,9 +24,10 @@ from .spool import Spool
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 2048
 _RESERVED_DESCRIPTORS = 256  # files, sockets to the processes, and some air
-_DRAIN_DELAY_SECONDS = 0.3
+_HANDSHAKE_SECONDS = 0.3  # a connection that has begun is complete within this, or its client is far away
+_ACCEPT_SECONDS = 0.05  # from accept() to uvicorn's knowing of the connection
+_FIRST_REQUEST_SECONDS = 2.0  # how long the drain waits for connections that have not asked anything yet
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -41,9 +45,10 @@ class _QuietProbes(logging.Filter):
 class _Server(uvicorn.Server):
     """uvicorn's server, with a drain that loses nothing and ends with status 0."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, listener: socket.socket) -> None:
         super().__init__(config)
         self._service = service
+        self._listener = listener
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -66,12 +71,30 @@ class _Server(uvicorn.Server):
             self.force_exit = self._service.draining
             return
         self._service.draining = True
-        # Requests that are on their way in kept-alive connections are still read and answered, with
-        # Connection: close; uvicorn's shutdown then closes connections that are idle.
-        self._loop.call_soon_threadsafe(self._loop.call_later, _DRAIN_DELAY_SECONDS, self._exit_soon)
+        self._loop.call_soon_threadsafe(self._begin_drain, self._loop)
 
-    def _exit_soon(self) -> None:
+    def _begin_drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._drainer = loop.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        """Take every connection that has begun and read its request, then let uvicorn finish.
+
+        Requests in kept-alive connections are read and answered meanwhile, with Connection: close; uvicorn's
+        shutdown closes the listener and the connections that are idle, and waits for the answers.
+        """
+        turn_away(self._listener)
+        await asyncio.sleep(_HANDSHAKE_SECONDS)
+        latest = time.monotonic() + _FIRST_REQUEST_SECONDS
+        await _until(lambda: not has_waiting(self._listener), latest)
+        await asyncio.sleep(_ACCEPT_SECONDS)
+        await _until(lambda: not unread(self.server_state.connections), latest)
         self.should_exit = True
+
+
+async def _until(condition: Callable[[], bool], latest: float) -> None:
+    """Wait for the condition, but not beyond ``latest`` on the monotonic clock."""
+    while not condition() and time.monotonic() < latest:
+        await asyncio.sleep(0.02)
 
 
 def run(settings: Settings) -> int:
@@ -83,7 +106,7 @@ def run(settings: Settings) -> int:
     logging.getLogger("uvicorn.access").addFilter(_QuietProbes())
     check_model_directories(settings.model, settings.vad_model)
     connections = _raise_descriptor_limit() - _RESERVED_DESCRIPTORS
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     try:
         spool = Spool()
     except OSError as error:
@@ -101,13 +124,13 @@ def run(settings: Settings) -> int:
         log_level=settings.log_level,
         ws="none",
         lifespan="on",
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         limit_concurrency=max(16, connections),
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=int(settings.timeout) + 1,
         server_header=False,
     )
-    server = _Server(config, service)
+    server = _Server(config, service, listener)
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%d, loading %d recognition processes", host, port, settings.workers)
     if settings.api_key is None and not host.startswith("127."):
@@ -119,14 +142,6 @@ def run(settings: Settings) -> int:
         print(f"error: {failures[0]}", file=sys.stderr)
         return 1
     return 0
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 def _raise_descriptor_limit() -> int:
