@@ -7,8 +7,11 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from provision.config.loading import Document, parse
 from provision.config.problems import ConfigError, Position, Problem, failure, quoted
@@ -48,7 +51,7 @@ def run(path: Path) -> Document:
     position = Position(str(path), 1, 1)
     output = _output(path, position)
     try:
-        printed = json.loads(output)
+        printed = json.loads(output, parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
         raise failure(
             f"prints no JSON: {error}", position, f"try it: {shlex.quote(str(path))} --list"
@@ -62,6 +65,10 @@ def run(path: Path) -> Document:
     document = parse("{}", str(path))
     document.data = data
     return document
+
+
+def _not_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no value of JSON")
 
 
 def _output(path: Path, position: Position) -> str:
@@ -79,24 +86,61 @@ def _output(path: Path, position: Position) -> str:
             "does its first line name an interpreter (#!/usr/bin/env python3)?" if error.errno == 8 else None
         )
         raise failure(f"cannot be run: {error.strerror}", position, hint) from None
-    try:
-        output, errors = process.communicate(timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise failure(f"took longer than {TIMEOUT} s to list its hosts", position) from None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
+    output, errors, late = _read(process)
+    if len(output) > MAX_BYTES:
+        raise failure(f"prints more than {MAX_BYTES >> 20} MiB", position)
+    if late:
+        raise failure(f"took longer than {TIMEOUT} s to list its hosts", position)
     if process.returncode != 0:
         said = errors.decode("utf-8", "replace").strip().splitlines()
         reason = f": {quoted(said[-1], 200)}" if said else ""
         raise failure(f"failed with exit code {process.returncode}{reason}", position)
-    if len(output) > MAX_BYTES:
-        raise failure(f"prints more than {MAX_BYTES >> 20} MiB", position)
     return output.decode("utf-8", "replace")
+
+
+def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, bool]:
+    """What it prints, the end of what it complains of, and whether it had to be ended for being late.
+
+    Neither is read without bound: a script that never stops printing must not fill the memory.
+    """
+    assert process.stdout and process.stderr
+    late = threading.Event()
+    complaints: deque[bytes] = deque(maxlen=8)
+
+    def end() -> None:
+        late.set()
+        _kill(process)
+
+    timer = threading.Timer(TIMEOUT, end)
+    listener = threading.Thread(target=complaints.extend, args=(_blocks(process.stderr),))
+    timer.start()
+    listener.start()
+    try:
+        output = process.stdout.read(MAX_BYTES + 1)
+        if len(output) > MAX_BYTES:
+            _kill(process)
+        listener.join()
+        process.wait()
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            _kill(process)
+            process.wait()
+        listener.join()
+        process.stdout.close()
+        process.stderr.close()
+    return output, b"".join(complaints), late.is_set()
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: stream.read(4096), b"")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 class _Translation:
