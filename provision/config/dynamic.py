@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import shlex
 import signal
 import subprocess
-import threading
-from collections import deque
-from collections.abc import Iterator
+import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from provision.config.loading import Document, parse
 from provision.config.problems import ConfigError, Position, Problem, failure, quoted
@@ -86,11 +85,20 @@ def _output(path: Path, position: Position) -> str:
             "does its first line name an interpreter (#!/usr/bin/env python3)?" if error.errno == 8 else None
         )
         raise failure(f"cannot be run: {error.strerror}", position, hint) from None
-    output, errors, late = _read(process)
+    try:
+        output, errors = _read(process)
+        process.wait(TIMEOUT)
+    except (TimeoutError, subprocess.TimeoutExpired):
+        raise failure(f"took longer than {TIMEOUT} s to list its hosts", position) from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
     if len(output) > MAX_BYTES:
         raise failure(f"prints more than {MAX_BYTES >> 20} MiB", position)
-    if late:
-        raise failure(f"took longer than {TIMEOUT} s to list its hosts", position)
     if process.returncode != 0:
         said = errors.decode("utf-8", "replace").strip().splitlines()
         reason = f": {quoted(said[-1], 200)}" if said else ""
@@ -98,49 +106,30 @@ def _output(path: Path, position: Position) -> str:
     return output.decode("utf-8", "replace")
 
 
-def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, bool]:
-    """What it prints, the end of what it complains of, and whether it had to be ended for being late.
+def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What it prints, up to a little more than MAX_BYTES, and the end of what it complains of.
 
-    Neither is read without bound: a script that never stops printing must not fill the memory.
+    Raises TimeoutError.
     """
-    assert process.stdout and process.stderr
-    late = threading.Event()
-    complaints: deque[bytes] = deque(maxlen=8)
-
-    def end() -> None:
-        late.set()
-        _kill(process)
-
-    timer = threading.Timer(TIMEOUT, end)
-    listener = threading.Thread(target=complaints.extend, args=(_blocks(process.stderr),))
-    timer.start()
-    listener.start()
-    try:
-        output = process.stdout.read(MAX_BYTES + 1)
-        if len(output) > MAX_BYTES:
-            _kill(process)
-        listener.join()
-        process.wait()
-    finally:
-        timer.cancel()
-        if process.poll() is None:
-            _kill(process)
-            process.wait()
-        listener.join()
-        process.stdout.close()
-        process.stderr.close()
-    return output, b"".join(complaints), late.is_set()
-
-
-def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    return iter(lambda: stream.read(4096), b"")
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    try:
+    output, complaints = bytearray(), bytearray()
+    deadline = time.monotonic() + TIMEOUT
+    with selectors.DefaultSelector() as selector:
+        for stream, read in ((process.stdout, output), (process.stderr, complaints)):
+            if stream:
+                selector.register(stream, selectors.EVENT_READ, read)
+        while selector.get_map() and len(output) <= MAX_BYTES:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready or time.monotonic() > deadline:
+                raise TimeoutError
+            for key, _ in ready:
+                block = os.read(key.fd, 65536)
+                key.data.extend(block)
+                if not block:
+                    selector.unregister(key.fileobj)
+            del complaints[:-65536]
+    if len(output) > MAX_BYTES:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    return bytes(output), bytes(complaints)
 
 
 class _Translation:

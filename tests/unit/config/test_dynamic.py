@@ -90,6 +90,12 @@ def test_it_is_found_among_the_inventories(tmp_path: Path) -> None:
         ("#!/bin/sh\necho broken >&2; exit 3\n", "failed with exit code 3: 'broken'"),
         ("#!/bin/sh\nexit 1\n", "failed with exit code 1"),
         ("#!/bin/sh\necho hello\n", "prints no JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("#!/bin/sh\necho '{\"g\": NaN}'\n", "prints no JSON: NaN is no value of JSON"),
+        ("#!/bin/sh\nexec yes\n", "prints more than 16 MiB"),
+        (
+            "#!/bin/sh\nyes | head -c 1000000 >&2; echo sorry >&2; exit 4\n",
+            "failed with exit code 4: 'sorry'",
+        ),
         (
             "#!/bin/sh\necho '[]'\n",
             "prints JSON that is not an object; print groups, as Ansible expects them",
