@@ -312,6 +312,7 @@ class Run:
         self._record(item, created=not any(before.values()))
         self.ledger.save()
         try:
+            self._spare(item, changes)
             for service in triggers:
                 marks.need(self.machine.state, service, [item.id])
             item.resource.fix(self.machine, changes)
@@ -329,6 +330,26 @@ class Run:
             self._conclude(item, "failed", changes, time.monotonic() - started, causes.explain(error))
         else:
             self._conclude(item, "changed", changes, time.monotonic() - started)
+
+    def _spare(self, item: Item, changes: Changes) -> None:
+        """Raise before a running service is disturbed for something that it would not start with."""
+        stops = item.type in SERVICES and "current" in changes
+        changed = item.service in item.triggers and item.resource.disturbs(changes)
+        if not item.service or not (stops or changed) or not self._runs(item.service):
+            return
+        for other in self.items.values():
+            if other.service == item.service and other.resource.spec.get("preflight"):
+                self._try_out(item, item.service, other.resource.spec["preflight"])
+
+    def _try_out(self, item: Item, service: str, preflight: dict[str, Any]) -> None:
+        """Ask whether a service would start, once for all its resources: what it stands on is in place."""
+        from provision.host.services.preflight import refusal  # here, as a converged host asks nothing
+
+        refused = self.machine.once(
+            ("preflight", service), lambda: refusal(self.machine, item.id, service, preflight)
+        )
+        if refused:
+            raise refused
 
     def _left_as_it_was(self, item: Item, before: State) -> bool:
         """Whether a failed fix has changed nothing, so that nothing is owed for it."""

@@ -35,6 +35,7 @@ class Box:
         self.extra: list[dict[str, Any]] = []
         self.script_needs: list[str] = []
         self.with_service = True
+        self.preflight: dict[str, Any] | None = None
 
     def resources(self) -> list[dict[str, Any]]:
         service = "tiny"
@@ -77,6 +78,7 @@ class Box:
                         "stop_timeout": 20,
                         "port": self.port,
                         "host": "127.0.0.1",
+                        **({"preflight": self.preflight} if self.preflight else {}),
                     },
                     needs=[f"file:{script}"],
                     service=service,
@@ -412,3 +414,53 @@ def test_verify_runs_the_checks_of_services_that_did_not_change(box: Box) -> Non
     assert summary["ok"]
     assert summary["counts"]["changed"] == 0
     assert [event["service"] for event in events if event["event"] == "proof" and event["ok"]] == ["tiny"]
+
+
+def asks(code: int, said: str, trace: Path) -> dict[str, Any]:
+    """Return a preflight whose program leaves a trace, says something and ends with this code."""
+    program = f"import sys; open({str(trace)!r}, 'a').write('asked '); print({said!r}, file=sys.stderr)"
+    return {
+        "program": [sys.executable, "-c", f"{program}; sys.exit({code})"],
+        "arguments": ["--flag"],
+        "cases": None,
+        "env": {"A": "b"},
+        "user": None,
+        "timeout": 30,
+    }
+
+
+def test_what_would_not_start_leaves_the_running_service_and_its_files_alone(
+    box: Box, tmp_path: Path
+) -> None:
+    trace = tmp_path / "asked"
+    box.preflight = asks(2, "server: error: unrecognized arguments: --flag", trace)
+    box.apply()
+    assert not trace.exists()  # nothing ran that could be spared
+    pid, script = box.pid, box.script.read_text()
+    box.greeting = "typo"
+    summary, events = box.run("apply")
+    (failed,) = [event for event in events if event.get("status") == "failed"]
+    assert failed["id"] == f"file:{box.script}"
+    assert "left running as it is: unrecognized arguments: --flag" in failed["error"]
+    assert "--flag" in failed["hint"]
+    assert not summary["ok"]
+    assert (box.pid, box.script.read_text()) == (pid, script)
+    assert marks.pending(box.state, "tiny") is None
+    assert trace.read_text() == "asked "
+    assert f"file:{box.script}" in box.plan()
+    box.greeting = "hello"
+    box.apply()
+    assert box.pid == pid
+    assert trace.read_text() == "asked "  # a converged run does not ask
+
+
+def test_a_question_that_cannot_be_put_does_not_stand_in_the_way(box: Box, tmp_path: Path) -> None:
+    box.preflight = asks(1, "ImportError: no parser here", tmp_path / "asked")
+    box.apply()
+    pid = box.pid
+    box.greeting = "better"
+    summary, events = box.run("apply")
+    assert summary["ok"]
+    assert box.pid != pid
+    notes = [event["line"] for event in events if event["event"] == "output"]
+    assert notes == ["not tried out before the restart: ImportError: no parser here"]

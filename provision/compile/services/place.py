@@ -37,6 +37,8 @@ class Program:
         drain: seconds that it may take to finish requests when stopped.
         before: commands for `ExecStartPre=`, already quoted.
         gpus: cards it may use; None for all.
+        preflight: how to ask whether it would start: `program`, `arguments`, `cases`, `env`, `timeout`; None
+            when there is no way.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Program:
     drain: float = 0.0
     before: list[str] = field(default_factory=list)
     gpus: list[int] | None = None
+    preflight: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,13 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
     root = "root" if here.systemd else None
     env = env_content(here, templates, program.env)
     files = [
-        _file(builder, here, here.script, program.script, "0755", owner=root, cases=program.cases),
-        _file(builder, here, here.env_file, env, "0600", owner=root or here.user),
+        _file(builder, here, here.script, program.script, "0755", program, owner=root, cases=program.cases),
+        _file(builder, here, here.env_file, env, "0600", program, owner=root or here.user),
     ]
     if here.systemd:
         content = unit_content(here, templates, program, stop_timeout)
-        files.append(_file(builder, here, unit_path(name), content, "0644", owner=root, validate="systemd"))
+        unit = _file(builder, here, unit_path(name), content, "0644", program, owner=root, validate="systemd")
+        files.append(unit)
     for id in program.needs:
         if id in builder.resources and name not in builder.resources[id].triggers:
             builder.resources[id].triggers.append(name)
@@ -68,6 +69,8 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
             "stop_timeout": stop_timeout,
             "port": program.port,
         }
+    if program.preflight:
+        spec["preflight"] = {**program.preflight, "user": here.user}
     builder.add(play, here.where, runner, spec, f"service {name}", needs=needs, service=name, tags=tags)
     probe = _probe(here, program)
     builder.add(
@@ -116,6 +119,7 @@ def _file(
     path: str,
     content: str | SecretText,
     mode: str,
+    program: Program,
     *,
     cases: dict[str, Any] | None = None,
     owner: str | None = None,
@@ -131,9 +135,18 @@ def _file(
         "validate": validate,
         "cases": cases,
     }
-    tags = frozenset(here.service.tags)
+    # After what it is about: a script for another vLLM must not lie there while that cannot be installed, and
+    # what is tried out before the change is the program as it will be.
     return builder.add(
-        here.play, here.where, f"file:{path}", spec, path, triggers=[here.name], service=here.name, tags=tags
+        here.play,
+        here.where,
+        f"file:{path}",
+        spec,
+        path,
+        needs=program.needs,
+        triggers=[here.name],
+        service=here.name,
+        tags=frozenset(here.service.tags),
     ).id
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 from packaging.version import Version
@@ -38,6 +40,9 @@ DEFAULTS = {
 }
 """Variables of the start script; the service's `env` wins."""
 
+PREFLIGHT = 180.0
+"""Seconds that vLLM may take to judge its arguments: most of it is the import, slow from a cold disk."""
+
 ONE_TOKEN = {"type": "completion", "prompt": "ping", "max_tokens": 1}
 """The proof when a service declares no checks: `/health` says 200 when nothing can be generated any more."""
 
@@ -61,7 +66,7 @@ def compile(context: Context, here: Place) -> None:
     rendered = _script(builder, here, templates, environment, model)
     if rendered is None:
         return
-    script, cases = rendered
+    script, cases, preflight = rendered
     env = dict(service.env)
     if service.api_key is not None:
         env[KEY] = service.api_key
@@ -86,6 +91,7 @@ def compile(context: Context, here: Place) -> None:
             drain=service.shutdown_timeout or 0.0,
             before=[] if cpu or service.gpus == [] else [MODPROBE],
             gpus=[] if cpu else service.gpus,
+            preflight=preflight,
         ),
     )
 
@@ -111,8 +117,11 @@ def _served(here: Place) -> list[str]:
 
 def _script(
     builder: Builder, here: Place, templates: Templates, environment: Environment, model: Model
-) -> tuple[str, dict[str, Any] | None] | None:
-    """Return the start script, and its cases when the version of vLLM is not pinned; None after a problem."""
+) -> tuple[str, dict[str, Any] | None, dict[str, Any]] | None:
+    """Return the start script, its cases when the version of vLLM is not pinned, and how to try it out.
+
+    None after a problem.
+    """
     service = cast("VllmService", here.service)
     wanted = environment.find(*PACKAGES)
     fields = {name: getattr(service, name) for name in arguments.FIELDS}
@@ -138,9 +147,10 @@ def _script(
     if len(builder.problems) > problems:
         return None
     script = _render(here, templates, environment, service, found)
+    preflight = _preflight(environment, service, found)
     if wanted is not None and wanted.pin is not None:
         _note(builder, here, version, service)
-        return script, None
+        return script, None, preflight
     package = wanted.name if wanted is not None else "vllm"
     builder.notes.append(
         f"service {here.name}: environment {environment.name} does not pin {package}, so its flags will be "
@@ -151,12 +161,18 @@ def _script(
         found, refusals = flags(version)
         if refusals:
             return {"error": refusals[0].message, "hint": refusals[0].hint}
-        return _render(here, templates, environment, service, found)
+        return _render(here, templates, environment, service, found), _words(found, service)
 
     variants = releases.variants(case)
-    versions = [[str(first), content] for first, content in variants]
-    versions[0][0] = "0"  # whatever is older
-    return script, {"environment": environment.path, "package": package, "versions": versions}
+    # The first is for whatever is older, too.
+    firsts = ["0", *(str(first) for first, _ in variants[1:])]
+
+    def cases(part: int) -> dict[str, Any]:
+        contents = (content if isinstance(content, dict) else content[part] for _, content in variants)
+        versions = [[first, content] for first, content in zip(firsts, contents, strict=True)]
+        return {"environment": environment.path, "package": package, "versions": versions}
+
+    return script, cases(0), {**preflight, "cases": cases(1)}
 
 
 def _note(builder: Builder, here: Place, version: Version, service: VllmService) -> None:
@@ -176,9 +192,6 @@ def _render(
     service: VllmService,
     flags: list[arguments.Flag],
 ) -> str:
-    defaults = dict(DEFAULTS)
-    if service.gpus is not None:
-        defaults = {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in service.gpus), **defaults}
     lines = [text.sh_words(flag) for flag in flags] + _extra_lines(service.extra_args)
     return templates.render(
         "vllm/start.sh.j2",
@@ -186,12 +199,41 @@ def _render(
             "managed": here.managed,
             "service": here.name,
             "env_file": None if here.systemd else text.sh(here.env_file),
-            "exports": exports(defaults, service.env),
+            "exports": exports(_defaults(service), service.env),
             "bin": text.sh(f"{environment.path}/bin"),
             "python": text.sh(environment.program("python")),
             "flags": lines,
         },
     )
+
+
+def _defaults(service: VllmService) -> dict[str, str]:
+    """Return the variables of the start script; the service's `env` wins."""
+    if service.gpus is None:
+        return DEFAULTS
+    return {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in service.gpus), **DEFAULTS}
+
+
+def _words(flags: list[arguments.Flag], service: VllmService) -> list[str]:
+    """Return the arguments of the server, one by one."""
+    return [word for flag in flags for word in flag] + service.extra_args
+
+
+def _preflight(environment: Environment, service: VllmService, flags: list[arguments.Flag]) -> dict[str, Any]:
+    """Return how to ask the installed vLLM about the arguments. Secrets are no part of the question."""
+    env = {name: value for name, value in service.env.items() if isinstance(value, str)}
+    return {
+        "program": [environment.program("python"), "-c", _asking()],
+        "arguments": _words(flags, service),
+        "cases": None,
+        "env": {**_defaults(service), **env},
+        "timeout": PREFLIGHT,
+    }
+
+
+@cache
+def _asking() -> str:
+    return (files("provision.engines.vllm") / "preflight.py").read_text(encoding="utf-8")
 
 
 def _extra_lines(extra: list[str]) -> list[str]:

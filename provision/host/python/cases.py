@@ -10,7 +10,7 @@ from provision.host.python.versions import compare, normalise
 from provision.host.resource import Failure
 
 
-def choose(machine: Machine, cases: Mapping[str, Any], assumed: str) -> str:
+def choose(machine: Machine, cases: Mapping[str, Any], assumed: Any) -> Any:
     """Return the content for the version that an environment has of a package.
 
     Args:
@@ -39,4 +39,4 @@ def choose(machine: Machine, cases: Mapping[str, Any], assumed: str) -> str:
     content: Any = best[1]
     if isinstance(content, dict):
         raise Failure(content["error"], hint=content.get("hint"))
-    return str(content)
+    return content

@@ -1,0 +1,64 @@
+"""Asking a program whether it would start as declared, while the one that runs goes on serving."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from typing import Any, Mapping
+
+from provision.host.machine import TAIL, Machine
+from provision.host.python.cases import choose
+from provision.host.resource import Failure
+from provision.host.services import failures
+
+REFUSED = 2
+"""The exit code that refuses, as command lines do that are not understood. Any other but 0 says nothing."""
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def refusal(machine: Machine, id: str, service: str, preflight: Mapping[str, Any]) -> Failure | None:
+    """Return why a service would not start as it is declared now; None when nothing is known against it.
+
+    A question that cannot be put is passed on as a note: it must not stand in the way of a good change.
+
+    Args:
+        machine: where the service runs.
+        id: the resource in whose name the note is passed on.
+        service: name of the service.
+        preflight: `program` (what asks), `arguments` (what it asks about) with `cases` by version or None,
+            `env`, `user` (None: whoever runs this) and `timeout` in seconds.
+    """
+    cases, arguments = preflight["cases"], preflight["arguments"]
+    arguments = choose(machine, cases, arguments) if cases else arguments
+    limit = float(preflight["timeout"])
+    machine.progress(id, 0, limit, "seconds", f"asking whether {service} would start")
+    try:
+        # Not with the environment of whoever applies: the service does not have it either.
+        argv = ["env", "-i", *_variables(preflight), *preflight["program"], *arguments]
+        done = machine.run(argv, timeout=limit, cwd="/", user=preflight["user"], check=False)
+    except (Failure, KeyError, subprocess.SubprocessError) as error:
+        if machine.cancelled.is_set():
+            raise
+        machine.output(id, f"not tried out before the restart: {error}")
+        return None
+    lines = [line.rstrip() for line in done.err.splitlines() if line.strip()]
+    said = lines[-1].partition("error: ") if lines else ("", "", f"exit {done.code}")
+    why = said[2] or said[0]
+    if done.code == REFUSED:
+        return Failure(
+            f"{service} would not start with this, and was left running as it is: {why}",
+            hint=failures.explain(lines, machine),
+            log=lines[-TAIL:],
+        )
+    if done.code != 0:
+        machine.output(id, f"not tried out before the restart: {why}")
+    return None
+
+
+def _variables(preflight: Mapping[str, Any]) -> list[str]:
+    user = preflight["user"]
+    entry = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
+    found = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": entry.pw_dir, "USER": entry.pw_name}
+    return [f"{name}={value}" for name, value in {**found, **preflight["env"]}.items()]
