@@ -24,6 +24,7 @@ def main(argv: list[str]) -> int:
     try:
         parser = found(PARSER, "make_arg_parser")(found(FLEXIBLE, "FlexibleArgumentParser")(prog="vllm"))
         engine = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs
+        server = importlib.import_module("vllm.usage.usage_lib").UsageContext.OPENAI_API_SERVER
     except (Exception, SystemExit) as error:
         return say(UNKNOWN, error)
     try:
@@ -34,7 +35,9 @@ def main(argv: list[str]) -> int:
     if os.path.isabs(model) and not os.path.exists(model):
         return say(REFUSED, f"there is no model at {model}")
     try:
-        engine.from_cli_args(arguments).create_engine_config()
+        engine.from_cli_args(arguments).create_engine_config(
+            usage_context=server
+        )  # which has its own defaults
     except ValueError as error:
         return say(REFUSED, error)
     except (Exception, SystemExit) as error:

@@ -73,6 +73,22 @@ class TestScript:
         (note,) = catalog.notes
         assert "does not pin vllm" in note
 
+    def test_the_same_arguments_are_what_is_tried_out(self, project: Project) -> None:
+        catalog = project.compile(playbook("port: 8002\napi_key: {env: R1_KEY}\nenv: {A: b}"))
+        preflight = spec(catalog, "unit:r1")["preflight"]
+        assert preflight["program"][0] == "/opt/provision/environments/vllm/bin/python"
+        assert shlex.join(preflight["arguments"]) == " ".join(flags(catalog))
+        assert preflight["env"]["A"] == "b"
+        assert "VLLM_API_KEY" not in preflight["env"]
+        assert "environment:vllm" in resource(catalog, f"file:{SCRIPT}").needs
+
+    def test_without_a_pin_the_arguments_tried_out_travel_by_version(self, project: Project) -> None:
+        catalog = project.compile(playbook("log_requests: true", "vllm, modelscope"))
+        versions = spec(catalog, "unit:r1")["preflight"]["cases"]["versions"]
+        assert [version for version, _ in versions] == ["0", "0.10.1"]
+        assert "--enable-log-requests" not in versions[0][1]
+        assert "--enable-log-requests" in versions[-1][1]
+
     def test_versions_that_cannot_be_served_are_errors_among_the_cases(self, project: Project) -> None:
         catalog = project.compile(playbook("shutdown_timeout: 30s", '"vllm>=0.10", modelscope'))
         cases = spec(catalog, f"file:{SCRIPT}")["cases"]["versions"]
