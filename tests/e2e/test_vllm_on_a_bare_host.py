@@ -125,7 +125,10 @@ def test_one_changed_field_is_one_flag_and_one_restart(box: Box) -> None:
     assert set(plan.changes()) == {f"file:{SCRIPT}", "unit:r1-1.5b", "probe:r1-1.5b"}
     assert [event["service"] for event in plan.event("restart")] == ["r1-1.5b"]
 
-    assert box.apply().done("vllm")["counts"]["changed"] == 3
+    applied = box.apply()
+    assert applied.done("vllm")["counts"]["changed"] == 3
+    assert "asking whether r1-1.5b would start" in applied.out
+    assert "not tried out" not in applied.out
     assert box.pid != pid
     assert "--max-num-seqs 8" in box.sh(f"tr '\\0' ' ' < /proc/{box.pid}/cmdline")
     assert box.plan(code=0).changes() == {}
@@ -177,16 +180,19 @@ def test_damage_by_hand_is_seen_one_by_one_and_mended_together(box: Box) -> None
     assert "provision" in box.chat()["choices"][0]["message"]["content"]
 
 
-def test_a_flag_that_vllm_refuses_fails_with_its_own_words(box: Box) -> None:
-    text = box.playbook.read_text()
+def test_a_change_that_vllm_refuses_leaves_the_server_alone(box: Box) -> None:
+    text, script, pid = box.playbook.read_text(), box.sh(f"cat {SCRIPT}"), box.pid
     box.playbook.write_text(text.replace("max_model_len: 512", "max_model_len: 100000"))
     try:
         answer = box.provision.run("apply", box.playbook, "--yes")
         assert answer.code == 1
+        assert "left running as it is" in answer.out
         assert "max_model_len" in answer.out
     finally:
         box.playbook.write_text(text)
-    box.apply()
+    assert (box.sh(f"cat {SCRIPT}"), box.pid) == (script, pid)
+    assert "provision" in box.chat()["choices"][0]["message"]["content"]
+    assert box.plan(code=0).changes() == {}
 
 
 def test_remove_takes_everything_away(box: Box) -> None:

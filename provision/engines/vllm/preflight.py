@@ -35,9 +35,8 @@ def main(argv: list[str]) -> int:
     if os.path.isabs(model) and not os.path.exists(model):
         return say(REFUSED, f"there is no model at {model}")
     try:
-        engine.from_cli_args(arguments).create_engine_config(
-            usage_context=server
-        )  # which has its own defaults
+        # Who uses it decides some defaults.
+        engine.from_cli_args(arguments).create_engine_config(usage_context=server)
     except ValueError as error:
         return say(REFUSED, error)
     except (Exception, SystemExit) as error:
