@@ -17,7 +17,7 @@ from tests.lab.hub import Hub
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
-KEY = 'sk-"walk" $HOME `id` \\ end'
+KEY = 'sk-"xq7walk" $HOME `id` \\ end'
 PLAYBOOK = REPOSITORY / "tests/lab/playbooks/vllm.yml"
 PREFIX = "/opt/provision"
 MODEL = f"{PREFIX}/models/deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
@@ -97,8 +97,8 @@ def test_the_key_is_asked_for_and_is_nowhere_but_in_its_file(box: Box) -> None:
             box.chat(key)
     assert box.sh(f"stat -c '%a %U' {ENV_FILE}").split() == ["600", "root"]
     places = f"{PREFIX}/services {PREFIX}/state /etc/systemd /var/log"
-    assert box.sh(f"grep -rl walk {places} || true").split() == [ENV_FILE]
-    assert "walk" not in "".join(box.provision.log)
+    assert box.sh(f"grep -rl xq7walk {places} || true").split() == [ENV_FILE]
+    assert "xq7walk" not in "".join(box.provision.log)
 
 
 def test_the_journal_is_read_by_logs(box: Box) -> None:
