@@ -6,8 +6,8 @@ PYTHON ?= $(firstword $(foreach v,python3.13 python3.12 python3.11 python3,$(she
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-# Much of a test on real hosts is waiting, so one more than the cores of a small machine; 1 is one after another.
-JOBS ?= 3
+# Much of a test on real hosts is waiting, so more than the cores may be worth a try; 1 is one after another.
+JOBS ?= 2
 
 .PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr clean prerequisites
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,12 +39,12 @@ events_logger = "file"
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def podman() -> Iterator[Path]:
     """A podman that keeps everything in a directory of the tests, with the container `web` running."""
     real = shutil.which("podman")
     if real is None or os.geteuid() != 0:
         pytest.skip("needs root and podman")
-    directory = tmp_path_factory.mktemp("podman")
+    directory = Path(tempfile.mkdtemp(prefix="podman-"))  # podman refuses paths of more than 50 characters
     (directory / "containers.conf").write_text(CONFIGURATION)
     engine = directory / "bin" / "podman"
     engine.parent.mkdir()
