@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Sequence
 
 from provision.host import causes
 from provision.host.machine import Machine
@@ -312,7 +312,7 @@ class Run:
         self._record(item, created=not any(before.values()))
         self.ledger.save()
         try:
-            self._spare(item, changes)
+            self._spare(item, triggers)
             for service in triggers:
                 marks.need(self.machine.state, service, [item.id])
             item.resource.fix(self.machine, changes)
@@ -331,11 +331,10 @@ class Run:
         else:
             self._conclude(item, "changed", changes, time.monotonic() - started)
 
-    def _spare(self, item: Item, changes: Changes) -> None:
+    def _spare(self, item: Item, triggers: Sequence[str]) -> None:
         """Raise before a running service is disturbed for something that it would not start with."""
-        stops = item.type in SERVICES and "current" in changes
-        changed = item.service in item.triggers and item.resource.disturbs(changes)
-        if not item.service or not (stops or changed) or not self._runs(item.service):
+        stops = item.type in SERVICES and "current" in item.changes
+        if not item.service or not (stops or item.service in triggers) or not self._runs(item.service):
             return
         for other in self.items.values():
             if other.service == item.service and other.resource.spec.get("preflight"):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +13,8 @@ from provision.connect import Container, Local, Ssh
 from provision.run.events import Done, Hello, Note, Unreachable
 from provision.run.fleet import run
 from provision.run.session import Target
-from tests.lab import Base, Lab, LabHost
+from tests.lab import Lab, LabHost, Podman
+from tests.lab.podman import IMAGE
 from tests.unit.run.standin import go, host_side
 
 pytestmark = pytest.mark.lab
@@ -28,52 +26,23 @@ say(event="done", ok=True)
 return 0
 """
 
-CONFIGURATION = """\
-[containers]
-default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-"""
-
 
 @pytest.fixture(scope="module")
-def podman() -> Iterator[Path]:
-    """A podman that keeps everything in a directory of the tests, with the container `web` running."""
-    real = shutil.which("podman")
-    if real is None or os.geteuid() != 0:
-        pytest.skip("needs root and podman")
-    directory = Path(tempfile.mkdtemp(prefix="podman-"))  # podman refuses paths of more than 50 characters
-    (directory / "containers.conf").write_text(CONFIGURATION)
-    engine = directory / "bin" / "podman"
-    engine.parent.mkdir()
-    engine.write_text(
-        f"#!/bin/sh\nexport CONTAINERS_CONF={directory}/containers.conf\n"
-        f'exec {real} --root {directory}/root --runroot {directory}/run "$@"\n'
-    )
-    engine.chmod(0o755)
-
-    def call(command: str) -> None:
-        subprocess.run(["sh", "-ec", f"cd {engine.parent}; {command}"], check=True, capture_output=True)
-
-    call(f"tar -C {Base().ensure()} --exclude=./var/cache -c . | ./podman import - lab")
+def engine(podman: Podman) -> Iterator[Podman]:
+    """The tests' podman, with the container `web` running and one that is stopped."""
     try:
         for name in ("web", "stopped"):
-            call(
-                f"./podman run -d --name {name} --network host lab"
-                f" sh -c 'echo {name} >/etc/mark; exec sleep 86400'"
-            )
-        call("./podman stop -t 0 stopped")
-        yield engine
+            script = f"echo {name} >/etc/mark; exec sleep 86400"
+            podman.run("run", "-d", "--name", name, "--network", "host", IMAGE, "sh", "-c", script)
+        podman.run("stop", "-t", "0", "stopped")
+        yield podman
     finally:
-        call(f"./podman rm -f -t 0 web stopped; ./podman rmi -f lab; umount {directory}/root/overlay || true")
-        shutil.rmtree(directory)
+        podman.run("rm", "-f", "-t", "0", "web", "stopped")
 
 
 @pytest.fixture
-def container(podman: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Container]:
-    monkeypatch.setenv("PATH", f"{podman.parent}:{os.environ['PATH']}")
+def container(engine: Podman, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Container]:
+    monkeypatch.setenv("PATH", f"{engine.bin}:{os.environ['PATH']}")
 
     def make(name: str, **more: object) -> Container:
         values: dict[str, object] = {"engine": "podman", "through": Local("localhost"), **more}

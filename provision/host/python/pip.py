@@ -52,6 +52,26 @@ def scratch() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@contextmanager
+def unpacking(environment: str) -> Iterator[str]:
+    """Give an empty directory on the environment's disk, which goes again, as does what a killed run left."""
+    directory = os.path.join(environment, TEMPORARY)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.mkdir(directory, 0o700)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def write_listing(directory: str, lines: Iterable[str]) -> str:
+    """Write a requirements file into a directory and return its path."""
+    path = os.path.join(directory, "requirements.txt")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    return path
+
+
 def options_as_lines(
     directory: str,
     extra_index_urls: Sequence[str] = (),
@@ -129,17 +149,12 @@ class Pip:
             lines = options_as_lines(
                 directory, options.extra_index_urls, options.find_links, options.constraints
             )
-            listing = os.path.join(directory, "requirements.txt")
-            with open(listing, "w", encoding="utf-8") as file:
-                file.write("\n".join([*lines, *requirements]) + "\n")
+            listing = write_listing(directory, [*lines, *requirements])
             progress = ["--progress-bar", "raw"] if self.raw_progress else []
             self._run(["install", "--no-user", "-r", listing, *progress, *extra])
 
     def _run(self, arguments: Sequence[str]) -> None:
-        temporary = os.path.join(self.environment, TEMPORARY)
-        shutil.rmtree(temporary, ignore_errors=True)
-        os.mkdir(temporary, 0o700)
-        env = {"TMPDIR": temporary, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        env = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         if self.options.index_url:
             # A requirements file's --index-url would drop the extra indexes of the host's configuration.
             env["PIP_INDEX_URL"] = self.options.index_url
@@ -154,12 +169,11 @@ class Pip:
             lines.append(line)
             self.machine.output(self.id, line)
 
-        try:
+        with unpacking(self.environment) as temporary:
+            env["TMPDIR"] = temporary
             ended = self.machine.run(
                 [python, "-I", inside.__file__, "pip", *arguments], env=env, on_line=on_line, check=False
             )
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         if ended.code != 0:
             failure = explain(lines, ended.code, self.environment)
             begun = any(line.startswith(("Installing collected", "Found existing")) for line in lines)

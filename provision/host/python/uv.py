@@ -11,7 +11,15 @@ from typing import Iterable, NamedTuple, Sequence
 from provision.host.files.paths import make_directories
 from provision.host.machine import TAIL, Machine
 from provision.host.python import inside
-from provision.host.python.pip import TEMPORARY, Pip, Unchanged, known_causes, options_as_lines, scratch
+from provision.host.python.pip import (
+    Pip,
+    Unchanged,
+    known_causes,
+    options_as_lines,
+    scratch,
+    unpacking,
+    write_listing,
+)
 from provision.host.python.pip_configuration import Settings
 from provision.host.resource import Failure
 
@@ -88,20 +96,13 @@ class Uv(NamedTuple):
             Failure: it did not work, and cannot with pip either.
         """
         with scratch() as directory:
-            listing = os.path.join(directory, "requirements.txt")
             lines = [*self.settings.lines, *options_as_lines(directory, constraints=self.constraints)]
-            with open(listing, "w", encoding="utf-8") as file:
-                file.write("\n".join([*lines, *requirements]) + "\n")
+            listing = write_listing(directory, [*lines, *requirements])
             self._run(["install", "--compile-bytecode", "--requirements", listing])
 
     def _run(self, arguments: Sequence[str]) -> None:
-        temporary = os.path.join(self.environment, TEMPORARY)
-        shutil.rmtree(temporary, ignore_errors=True)
-        os.mkdir(temporary, 0o700)
         python = os.path.join(self.environment, "bin", "python")
         argv = [self.path, "pip", *arguments, "--python", python]
-        # On the environment's disk: what is unpacked there is linked into the environment, not copied.
-        env = {**self.settings.env, "UV_CACHE_DIR": temporary, "TMPDIR": temporary}
         lines: list[str] = []
 
         def on_line(line: str) -> None:
@@ -109,15 +110,15 @@ class Uv(NamedTuple):
             if not _NOISE.match(line):
                 self.machine.output(self.id, line)
 
-        try:
+        # On the environment's disk: what is unpacked there is linked into the environment, not copied.
+        with unpacking(self.environment) as temporary:
+            env = {**self.settings.env, "UV_CACHE_DIR": temporary, "TMPDIR": temporary}
             ended = self.machine.run(
                 [python, "-I", inside.__file__, "uv"],
                 input=json.dumps({"argv": argv, "env": env}),
                 on_line=on_line,
                 check=False,
             )
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         if ended.code != 0:
             raise explain(lines, ended.code, self.environment)
 

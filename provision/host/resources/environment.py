@@ -48,7 +48,7 @@ class Environment(Resource):
         super().__init__(id, spec)
         self.path: str = spec["path"]
         self.python: str = spec.get("python") or interpreters.DEFAULT
-        self.installer: str = spec.get("installer") or "auto"
+        self.installer: str = spec.get("installer") or "pip"
         self._seen: _Look | None = None
 
     def expected(self, machine: Machine) -> State:
