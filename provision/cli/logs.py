@@ -35,7 +35,7 @@ def command(
     from dataclasses import replace
 
     from provision.cli.running import Requests, exit_code
-    from provision.run.project import load
+    from provision.run.remembered import load
     from provision.show.logview import log_view
 
     project = load(chosen.selection())

@@ -67,6 +67,8 @@ def variables(extra: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         ConfigError: one is not an assignment, or its name cannot be a variable's.
     """
+    if not extra:
+        return {}
     from provision.config.variables import parse_extra
 
     return parse_extra(extra)

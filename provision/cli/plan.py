@@ -45,7 +45,7 @@ def command(
     would change, and nothing else does.
     """
     from provision.cli.running import Requests, exit_code
-    from provision.run.project import load
+    from provision.run.remembered import load
     from provision.show.planview import plan_view
     from provision.show.report import Report
 

@@ -26,7 +26,7 @@ def command(
     Secrets are shown as ***. Needs no host, no secret and no network.
     """
     from provision.compile.render import render_tree
-    from provision.run.project import load
+    from provision.run.loading import load
     from provision.show.words import count
 
     project = load(chosen.selection())

@@ -77,7 +77,7 @@ class Requests:
         return fleet.Target(
             connection=connection_to(
                 nesting.located(host),
-                self._project.inventory.hosts,
+                self._project.hosts,
                 ask_password=self._password is not None,
             ),
             request=build(catalog, verb, self._keyring, options),

@@ -21,14 +21,14 @@ def command(
     """
     import json
 
-    from provision.run.project import load
+    from provision.run.loading import load
     from provision.show.words import count
 
     project = load(chosen.selection())
     hosts, services = len(project.catalogs), sum(len(catalog.services) for catalog in project.catalogs)
     resources = sum(len(catalog.resources) for catalog in project.catalogs)
     if output == "json":
-        names = [str(playbook.path) for playbook in project.playbooks]
+        names = [str(path) for path in project.playbooks.values()]
         found = {"playbooks": names, "hosts": hosts, "services": services, "resources": resources}
         click.echo(json.dumps({"version": 1, "event": "valid", **found}))
         return

@@ -12,7 +12,7 @@ from provision.compile.text import UnquotableError
 from provision.config.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from provision.config.inventory import Host
+    from provision.config.hosts import Host
     from provision.config.playbook import Play
 
 MODE = "0755"

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from provision.config.inventory import Host
+    from provision.config.hosts import Host
     from provision.config.problems import Position
+
+RUNS = {"type": "running", "seconds": 3}
+"""The check of a container that says nothing of its own: it stays up for so long."""
 
 
 @dataclass

@@ -20,7 +20,7 @@ from provision.config.crosschecks import check_host
 from provision.config.problems import ConfigError
 
 if TYPE_CHECKING:
-    from provision.config.inventory import Host
+    from provision.config.hosts import Host
     from provision.config.playbook import Play
 
 
@@ -127,4 +127,4 @@ def _templates(play: Play) -> Templates:
     beside = [directory / "templates"]
     if directory.name == "playbooks":
         beside.append(directory.parent / "templates")
-    return Templates([path for path in beside if path.is_dir()])
+    return Templates(beside)

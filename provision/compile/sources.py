@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from provision.compile.templates import render_text
 from provision.compile.text import SecretPart, SecretText
+from provision.config import inputs
 from provision.config.problems import failure
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def read_bytes(play: Play, where: Sequence[str | int], name: str, limit: int) ->
     position = play.where(*where)
     source = play.directory / name
     try:
-        with source.open("rb") as stream:
-            data = stream.read(limit + 1)
+        data = inputs.content(source, limit)
     except OSError as error:
         raise failure(f"{source} cannot be read: {error.strerror or error}", position) from None
     if len(data) > limit:

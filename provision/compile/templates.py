@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import jinja2
+from jinja2.loaders import split_template_path
 
+from provision.config import inputs
 from provision.config.problems import ConfigError, Position, Problem
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -70,10 +72,36 @@ def _template(source: str, path: Path) -> jinja2.Template:
     return jinja2.Template.from_code(environment, code, environment.make_globals(None))
 
 
+class _Loader(jinja2.BaseLoader):
+    """Finds templates in directories, the first that has one wins; what was looked for is noted."""
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        self._directories = directories
+
+    def get_source(
+        self, environment: jinja2.Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool]]:
+        found = self._find(template)
+        if found is None:
+            raise jinja2.TemplateNotFound(template)
+        path, source = found
+        return source, str(path), lambda: self._find(template) == found
+
+    def _find(self, template: str) -> tuple[Path, str] | None:
+        parts = split_template_path(template)
+        for directory in self._directories:
+            path = directory.joinpath(*parts)
+            try:
+                return path, inputs.content(path).decode("utf-8")
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+        return None
+
+
 @lru_cache(maxsize=32)
 def _environment(directories: tuple[Path, ...]) -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([str(directory) for directory in directories]),
+        loader=_Loader(directories),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,

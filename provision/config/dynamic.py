@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from provision.config import inputs
 from provision.config.loading import Document, parse
 from provision.config.problems import ConfigError, Position, Problem, failure, quoted
 
@@ -47,6 +48,7 @@ def run(path: Path) -> Document:
 
     Its output has no lines that a reader could look up, so every position is that of the executable.
     """
+    inputs.unrepeatable()
     position = Position(str(path), 1, 1)
     output = _output(path, position)
     try:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from provision.config import patterns
+from provision.config import inputs, patterns
 from provision.config.groups import Group, ancestors, members, ordered_ancestors
+from provision.config.hosts import Connection, Host
 from provision.config.loading import Document, Part, load
 from provision.config.model import HostPath, Model, Name, Port, Text, reject, shaped
 from provision.config.problems import ConfigError, Position, Problem, did_you_mean, failure, quoted
@@ -20,16 +21,7 @@ from provision.config.validation import M, validate_except
 from provision.config.variables import COMMAND_LINE, Rendering, Scope, Variable, name_problem, read_variables
 
 LOCALHOST = "localhost"
-PREFIX = "/opt/provision"
-"""Where things go on a host where root may be used."""
-
-USER_PREFIX = "~/.local/share/provision"
-"""Where things go on this machine without root."""
-
 SUFFIXES = (".yml", ".yaml")
-
-
-Connection = Literal["local", "ssh", "container"]
 
 
 def _checks_host_keys(option: str) -> str:
@@ -101,50 +93,6 @@ class InventoryFile(Model):
     """Hosts by name."""
     groups: dict[Name, GroupFields | None] | None = None
     """Groups by name."""
-
-
-@dataclass(frozen=True)
-class Host:
-    """One machine, as the inventory has it."""
-
-    name: str
-    connection: Connection
-    address: str | None = None
-    port: int | None = None
-    user: str | None = None
-    become: bool = False
-    identity_file: str | None = None
-    ssh_options: list[str] = field(default_factory=list)
-    python: str = "python3"
-    given_prefix: str | None = None
-    engine: Literal["docker", "podman"] | None = None
-    container: str | None = None
-    on: str | None = None
-    variables: Mapping[str, Variable] = field(default_factory=dict, repr=False)
-    """The variable that wins, of those that the inventory sets."""
-    overridden: Mapping[str, Sequence[Variable]] = field(default_factory=dict, repr=False)
-    """What lost against it, nearest first."""
-    groups: list[str] = field(default_factory=list)
-    """The groups it belongs to, parents included, sorted."""
-    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What templates know without a variable: `host`, `hosts` and `groups`."""
-    position: Position | None = field(default=None, compare=False)
-
-    @property
-    def privileged(self) -> bool:
-        """Whether root may be used on it."""
-        if self.become or self.connection == "container":
-            return True
-        return self.user == "root" if self.connection == "ssh" else os.geteuid() == 0
-
-    @property
-    def prefix(self) -> str | None:
-        """Where everything goes; None when the inventory must say so first (ssh without root)."""
-        if self.given_prefix is not None:
-            return self.given_prefix
-        if self.connection == "local" and not self.become:
-            return os.path.expanduser(USER_PREFIX)
-        return PREFIX if self.privileged else None
 
 
 @dataclass(frozen=True)
@@ -237,21 +185,23 @@ def load_inventories(
 
 def _files(paths: Sequence[Path] | None, project: Path, problems: list[Problem]) -> list[Path]:
     if paths is None:
-        folder = project / "inventories"
-        return _in_folder(folder) if folder.is_dir() else []
+        return _in_folder(project / "inventories") or []
     found: list[Path] = []
     for path in paths:
-        inside = _in_folder(path) if path.is_dir() else [path]
+        inside = _in_folder(path)
+        if inside is None:
+            inside = [path]
         if not inside:
             problems.append(Problem(Position(str(path), 1, 1), "there is no inventory in this directory"))
         found += inside
     return found
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    return [
+def _in_folder(folder: Path) -> list[Path] | None:
+    entries = inputs.entries(folder)
+    return entries and [
         path
-        for path in sorted(folder.iterdir())
+        for path in entries
         if path.is_file()
         and not path.name.startswith(".")
         and (path.suffix in SUFFIXES or os.access(path, os.X_OK))

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from provision.config import inputs
 from provision.config.problems import ConfigError, Position, Problem, failure, quoted
 
 MAX_BYTES = 1_000_000
@@ -129,8 +130,7 @@ def read(path: Path | str) -> str:
             raise failure("this is a directory, a YAML file is expected", start)
         if file.exists() and not file.is_file():
             raise failure("this is not a regular file", start)
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = inputs.content(file, MAX_BYTES)
     except FileNotFoundError:
         raise failure("there is no such file", start) from None
     except (OSError, ValueError) as error:

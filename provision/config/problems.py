@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -60,6 +59,9 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     folded = {_fold(candidate): candidate for candidate in words}
     if _fold(word) in folded:
         return folded[_fold(word)]
+    # Here, as only those who have mistyped something need it.
+    import difflib
+
     matches = difflib.get_close_matches(word, words, n=1, cutoff=0.65)
     return matches[0] if matches else None
 

@@ -25,7 +25,8 @@ from provision.config.model import (
     reject,
 )
 from provision.config.problems import found, quoted
-from provision.config.secrets import Secret, parse_secret
+from provision.config.references import SecretReference, parse_secret
+from provision.config.secrets import Secret
 
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?")
 _URL = re.compile(r"(https?|file)://[^\s]+")
@@ -133,7 +134,7 @@ def _content(value: Any) -> Any:
 
 
 Content = Annotated[
-    str | Secret,
+    str | SecretReference,
     PlainValidator(_content),
     JsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}),
 ]
@@ -249,7 +250,7 @@ class ModelSource(Model):
     """Globs of files to download; none means all."""
     ignore: list[Text] = []
     """Globs of files not to download."""
-    token: Secret | None = None
+    token: SecretReference | None = None
     """The hub's access token."""
     endpoint: Url | None = None
     """Another address of the hub."""

@@ -7,16 +7,10 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
-
-from provision.config.model import PATTERN_ENV_NAME, reject
-from provision.config.problems import ConfigError, Position, did_you_mean, failure, found
+from provision.config.problems import ConfigError, Position, failure
 
 COMMAND_SECONDS = 30
 """How long a `command:` secret may take."""
@@ -24,9 +18,9 @@ COMMAND_SECONDS = 30
 MAX_BYTES = 65_536
 """The longest secret; more is a mistake in the reference."""
 
-_FORMS = "write {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}"
-_KINDS = ("env", "file", "command")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What neither a secret nor the path of one holds."""
+
 _results: dict[tuple[tuple[str, ...], Path], str] = {}
 _lock = threading.Lock()
 
@@ -62,7 +56,7 @@ class Secret:
         value = value.removesuffix("\n").removesuffix("\r")
         if not value:
             raise self._failure(f"the secret from {self._named()} is empty")
-        if _CONTROL.search(value):
+        if CONTROL.search(value):
             raise self._failure(
                 f"the secret from {self._named()} holds a line break or another control character",
                 "a secret is one line of text",
@@ -144,78 +138,3 @@ class Secret:
                 f"{self._named()} failed with exit code {process.returncode}", "run it by hand to see why"
             )
         return self._text(output)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(parse_secret)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {
-            "description": "A secret, by reference: the value never stands in YAML.",
-            "type": "object",
-            "minProperties": 1,
-            "maxProperties": 1,
-            "additionalProperties": False,
-            "properties": {
-                "env": {"type": "string", "pattern": f"^{PATTERN_ENV_NAME}$"},
-                "file": {"type": "string", "minLength": 1},
-                "command": {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            },
-        }
-
-
-def parse_secret(value: Any) -> Secret:
-    """A secret from its YAML form. What stands there is never repeated in an error: it may be the secret."""
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, dict):
-        what = (
-            "text" if isinstance(value, str) else found(value) if not isinstance(value, int) else "a number"
-        )
-        raise reject(f"expected a reference to a secret, found {what}", _FORMS)
-    unknown = [key for key in value if key not in _KINDS]
-    if unknown:
-        near = did_you_mean(unknown[0], _KINDS) if len(unknown[0]) <= 12 else None
-        raise reject("a reference to a secret has one key: `env`, `file` or `command`", near or _FORMS)
-    if len(value) != 1:
-        raise reject("a reference to a secret has one key: `env`, `file` or `command`", _FORMS)
-    kind, reference = next(iter(value.items()))
-    return Secret(kind, _PARSERS[kind](reference))
-
-
-def _parse_env(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, str) or not re.fullmatch(PATTERN_ENV_NAME, value):
-        raise reject("`env` expects the name of an environment variable", "write {env: MY_API_KEY}")
-    return (value,)
-
-
-def _parse_file(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, str) or not value or _CONTROL.search(value):
-        raise reject(
-            "`file` expects the path of a file that holds the secret", "write {file: secrets/api-key}"
-        )
-    return (value,)
-
-
-def _parse_command(value: Any) -> tuple[str, ...]:
-    if (
-        not isinstance(value, list)
-        or not value
-        or not all(isinstance(item, str) and "\0" not in item for item in value)
-        or not value[0]
-    ):
-        raise reject(
-            "`command` expects a list: a program and its arguments, each a text",
-            "write {command: [pass, show, api-key]}",
-        )
-    return tuple(value)
-
-
-_PARSERS: dict[str, Callable[[Any], tuple[str, ...]]] = {
-    "env": _parse_env,
-    "file": _parse_file,
-    "command": _parse_command,
-}

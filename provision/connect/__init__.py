@@ -11,7 +11,7 @@ from provision.connect.local import Local
 from provision.connect.ssh import Ssh
 
 if TYPE_CHECKING:
-    from provision.config.inventory import Host
+    from provision.config.hosts import Host
 
 __all__ = ["Connection", "Container", "Explanation", "Local", "Ssh", "connection_to"]
 

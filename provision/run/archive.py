@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import provision
+from provision.run.caches import make
 
 PACKAGE = Path(provision.__file__).parent
 """Where the sources of this very provision are."""
@@ -77,9 +78,7 @@ class Archive:
     def _remember(self, name: str, fingerprint: str) -> None:
         assert self.cache is not None
         try:
-            # The one above, too: the host side of this machine has its cache there.
-            self.cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.cache.mkdir(mode=0o700, exist_ok=True)
+            make(self.cache)
             for old in self.cache.glob("*.zip"):
                 old.unlink(missing_ok=True)
             _write(self.cache / f"{name}.zip", self.data)
@@ -87,12 +86,6 @@ class Archive:
         except OSError:
             # It only means that the next run packs again.
             pass
-
-
-def default_cache() -> Path:
-    """Return the controller's own cache directory for archives."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "provision" / "archives"
 
 
 def sources(package: Path) -> list[Path]:

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from provision.run.archive import Archive, default_cache
+from provision.run.archive import Archive
+from provision.run.caches import cache
 from provision.run.events import Error, Event, Unreachable
 from provision.run.session import LIMITS, Limits, OnEvent, Outcome, Session, Target
 
@@ -85,7 +86,7 @@ class _Fleet:
         self.on_event = on_event
         self.password = password
         self.limits = limits
-        self.archive = archive or Archive(cache=default_cache())
+        self.archive = archive or Archive(cache=cache("archives"))
         self.slots = asyncio.Semaphore(forks)
         self.handshakes = asyncio.Semaphore(handshakes_at_once())
         self.finished = {target.host: asyncio.Event() for target in targets}

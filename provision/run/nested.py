@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from provision.compile.services.container import RUNS
+from provision.compile.catalog import RUNS
 from provision.connect.base import Explanation
 from provision.run.events import Done, Error, Event, Hello, Inspected, Note, Proof, Result, Unreachable
 
 if TYPE_CHECKING:
     from provision.compile.catalog import Catalog
-    from provision.config.inventory import Host
+    from provision.config.hosts import Host
 
 
 class Nesting:

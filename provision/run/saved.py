@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from provision.compile.text import mask, secrets
 from provision.config.problems import ConfigError, Problem
-from provision.run.project import SAVED_PLAN, Project, Selection, load
+from provision.run.loading import load
+from provision.run.project import SAVED_PLAN, Project, Selection
 
 if TYPE_CHECKING:
     from provision.show.report import Report
@@ -40,7 +41,7 @@ def save(path: Path, chosen: Selection, project: Project, report: Report) -> Non
         OSError: it cannot be written.
     """
     plan = Plan(
-        playbooks=[str(playbook.path) for playbook in project.playbooks],
+        playbooks=[str(path) for path in project.playbooks.values()],
         inventories=[str(inventory) for inventory in chosen.inventories],
         limit=chosen.limit,
         tags=sorted(chosen.tags),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from provision.config.inventory import explain
 
 if TYPE_CHECKING:
-    from provision.config.inventory import Host
+    from provision.config.hosts import Host
 
 SETTINGS = (
     "connection",

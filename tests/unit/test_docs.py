@@ -14,7 +14,8 @@ import yaml
 
 from provision.cli import VERBS
 from provision.run import events
-from provision.run.project import Selection, load
+from provision.run.loading import load
+from provision.run.project import Selection
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

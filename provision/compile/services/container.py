@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from provision.compile import checks, text
-from provision.compile.catalog import ServiceInfo
+from provision.compile.catalog import RUNS, ServiceInfo
 from provision.compile.layout import unit_name, unit_path
 from provision.compile.services.context import Context
 from provision.compile.services.place import Place
@@ -16,9 +16,8 @@ from provision.compile.text import SecretPart, SecretText
 if TYPE_CHECKING:
     from provision.config.services.container import ContainerService, Published
 
-RUNS = {"type": "running", "seconds": 3}
 ANSWERS = {"type": "port"}
-# The proof when a service declares no checks: without and with a published port.
+"""The proof when a service declares no checks and publishes a port."""
 
 FIND = (
     "e=$$(command -v podman); "

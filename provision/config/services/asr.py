@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from provision.config.model import Count, Duration, Name, NotNegative, Port, Range, Text, shaped
-from provision.config.secrets import Secret
+from provision.config.references import SecretReference
 from provision.config.services.base import Listener, Service
 
 
@@ -44,7 +44,7 @@ class AsrService(Service):
     """The address to listen on."""
     port: Port = 8000
     """The port to listen on."""
-    api_key: Secret | None = None
+    api_key: SecretReference | None = None
     """The key that clients must send."""
     workers: Annotated[int, Range(1, 256)] = 1
     """Processes that recognize, each with a model of its own."""

@@ -25,7 +25,7 @@ from provision.config.model import (
     shaped,
 )
 from provision.config.problems import found
-from provision.config.secrets import Secret, parse_secret
+from provision.config.references import SecretReference, parse_secret
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _env_value(value: Any) -> Any:
 
 
 EnvValue = Annotated[
-    str | Secret,
+    str | SecretReference,
     PlainValidator(_env_value),
     JsonSchema(
         {

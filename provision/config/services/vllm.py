@@ -25,7 +25,7 @@ from provision.config.model import (
     unique,
 )
 from provision.config.problems import found, quoted
-from provision.config.secrets import Secret
+from provision.config.references import SecretReference
 from provision.config.services.base import Listener, Service
 
 _LENGTH = r"[0-9]+[kKmMgGtT]?|[0-9]+\.[0-9]+[kmgt]|auto"
@@ -73,7 +73,7 @@ class VllmService(Service):
     """The address to listen on; not set: every address."""
     port: Port = 8000
     """The port to listen on; 8000 is vLLM's own default."""
-    api_key: Secret | None = None
+    api_key: SecretReference | None = None
     """The key that clients must send."""
     tensor_parallel_size: Count | None = None
     """GPUs that share each layer."""

@@ -8,7 +8,8 @@ import pytest
 
 from provision.config import secrets
 from provision.config.problems import ConfigError, Position
-from provision.config.secrets import Secret, parse_secret
+from provision.config.references import parse_secret
+from provision.config.secrets import Secret
 from tests.unit.config.conftest import Project
 
 VALUE = "sk-do-not-print"

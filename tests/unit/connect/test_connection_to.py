@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from provision.config.inventory import Host
+from provision.config.hosts import Host
 from provision.connect import Container, Local, Ssh, connection_to
 
 

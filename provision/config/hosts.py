@@ -1,0 +1,68 @@
+"""One machine, as an inventory has it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from provision.config.problems import Position
+    from provision.config.variables import Variable
+
+PREFIX = "/opt/provision"
+"""Where things go on a host where root may be used."""
+
+USER_PREFIX = "~/.local/share/provision"
+"""Where things go on this machine without root."""
+
+Connection = Literal["local", "ssh", "container"]
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine, as the inventory has it."""
+
+    name: str
+    connection: Connection
+    address: str | None = None
+    port: int | None = None
+    user: str | None = None
+    become: bool = False
+    identity_file: str | None = None
+    ssh_options: list[str] = field(default_factory=list)
+    python: str = "python3"
+    given_prefix: str | None = None
+    engine: Literal["docker", "podman"] | None = None
+    container: str | None = None
+    on: str | None = None
+    variables: Mapping[str, Variable] = field(default_factory=dict, repr=False)
+    """The variable that wins, of those that the inventory sets."""
+    overridden: Mapping[str, Sequence[Variable]] = field(default_factory=dict, repr=False)
+    """What lost against it, nearest first."""
+    groups: list[str] = field(default_factory=list)
+    """The groups it belongs to, parents included, sorted."""
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What templates know without a variable: `host`, `hosts` and `groups`."""
+    position: Position | None = field(default=None, compare=False)
+
+    @property
+    def privileged(self) -> bool:
+        """Whether root may be used on it."""
+        if self.become or self.connection == "container":
+            return True
+        return self.user == "root" if self.connection == "ssh" else os.geteuid() == 0
+
+    @property
+    def prefix(self) -> str | None:
+        """Where everything goes; None when the inventory must say so first (ssh without root)."""
+        if self.given_prefix is not None:
+            return self.given_prefix
+        if self.connection == "local" and not self.become:
+            return os.path.expanduser(USER_PREFIX)
+        return PREFIX if self.privileged else None
+
+    def reached(self) -> Host:
+        """Return it as those see it who only reach it: without what it takes to compile for it."""
+        return replace(self, variables={}, overridden={}, facts={})

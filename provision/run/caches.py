@@ -1,0 +1,23 @@
+"""Where this machine keeps what later runs need not make again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache(name: str) -> Path:
+    """Return the user's own directory for one kind of thing; it need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "provision" / name
+
+
+def make(folder: Path) -> None:
+    """Make the directory of a cache, which nobody else can look into.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    # The one above, too: the host side of this machine has its cache there.
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
