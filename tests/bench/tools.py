@@ -101,9 +101,7 @@ class Provision(Tool):
     def configure(self) -> None:
         """Cut the lab's inventory down to the hosts."""
         everything = yaml.safe_load(self.lab.inventory.read_text(encoding="utf-8"))["hosts"]
-        names = [host.name for host in self.hosts]
-        chosen = {"hosts": {name: everything[name] for name in names}}
-        (self.directory / "inventory.yml").write_text(yaml.safe_dump(chosen), encoding="utf-8")
+        self._reached = {host.name: everything[host.name] for host in self.hosts}
         self.env = {"XDG_CACHE_HOME": str(self.directory), "XDG_RUNTIME_DIR": ""}
 
     def apply(self, message: str) -> list[str]:
@@ -115,9 +113,11 @@ class Provision(Tool):
         return self._call("plan", message)
 
     def _call(self, verb: str, message: str) -> list[str]:
+        # In the inventory, where a user has it: what comes by -e is compiled anew each time.
         inventory = self.directory / "inventory.yml"
-        playbook = str(WORK / "provision.yml")
-        return [str(BIN / "provision"), verb, playbook, "-i", str(inventory), "-e", f"message={message}"]
+        said = {"vars": {"message": message}, "hosts": self._reached}
+        inventory.write_text(yaml.safe_dump(said), encoding="utf-8")
+        return [str(BIN / "provision"), verb, str(WORK / "provision.yml"), "-i", str(inventory)]
 
     def changed(self, output: str) -> int:
         """Add up the last lines."""
