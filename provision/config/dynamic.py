@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,11 @@ def _output(path: Path, position: Position) -> str:
         output, errors = _read(process)
         process.wait(TIMEOUT)
     except (TimeoutError, subprocess.TimeoutExpired):
+        _end(process)
         raise failure(f"took longer than {TIMEOUT} s to list its hosts", position) from None
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
         for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
@@ -105,7 +106,16 @@ def _output(path: Path, position: Position) -> str:
         said = errors.decode("utf-8", "replace").strip().splitlines()
         reason = f": {quoted(said[-1], 200)}" if said else ""
         raise failure(f"failed with exit code {process.returncode}{reason}", position)
+    if not output.strip():
+        raise failure("prints nothing", position, f"try it: {shlex.quote(str(path))} --list")
     return output.decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it and what it has started, which may outlive it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

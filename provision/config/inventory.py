@@ -34,6 +34,10 @@ def _checks_host_keys(option: str) -> str:
     return option
 
 
+Address = Annotated[
+    str, shaped(r"[^\s-]\S*", "a name or an address", "write 10.0.0.12, gpu-1.lan or an alias of ssh_config")
+]
+Login = Annotated[str, shaped(r"[^\s-]\S*", "the name of a user", "write ops")]
 SshOption = Annotated[Text, AfterValidator(_checks_host_keys)]
 
 
@@ -42,11 +46,11 @@ class HostFields(Model):
 
     connection: Connection | None = None
     """How to reach it. Default: ssh; for `localhost`, local."""
-    address: Text | None = None
+    address: Address | None = None
     """Name, address or ssh_config alias to connect to. Default: the name of the host."""
     port: Port | None = None
     """SSH port; not set: what ssh_config says."""
-    user: Text | None = None
+    user: Login | None = None
     """User to log in as; not set: what ssh_config says."""
     become: bool = False
     """Become root by sudo."""
@@ -202,7 +206,7 @@ def _in_folder(folder: Path) -> list[Path] | None:
     return entries and [
         path
         for path in entries
-        if path.is_file()
+        if not path.is_dir()
         and not path.name.startswith(".")
         and (path.suffix in SUFFIXES or os.access(path, os.X_OK))
     ]

@@ -32,7 +32,7 @@ def find_playbooks(selection: Selection) -> list[Path]:
     for path in selection.playbooks or (Path("playbooks"),):
         entries = inputs.entries(path)
         if entries is not None:
-            found = [each for each in entries if each.suffix in SUFFIXES and each.is_file()]
+            found = [each for each in entries if each.suffix in SUFFIXES and not each.is_dir()]
             if not found:
                 raise ConfigError([Problem(None, f"{path}: there is no playbook in this directory", None)])
             paths += found

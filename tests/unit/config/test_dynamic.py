@@ -90,6 +90,7 @@ def test_it_is_found_among_the_inventories(tmp_path: Path) -> None:
         ("#!/bin/sh\necho broken >&2; exit 3\n", "failed with exit code 3: 'broken'"),
         ("#!/bin/sh\nexit 1\n", "failed with exit code 1"),
         ("#!/bin/sh\necho hello\n", "prints no JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("#!/bin/sh\nexit 0\n", "prints nothing; try it: "),
         ("#!/bin/sh\necho '{\"g\": NaN}'\n", "prints no JSON: NaN is no value of JSON"),
         ("#!/bin/sh\nexec yes\n", "prints more than 16 MiB"),
         (
@@ -129,9 +130,12 @@ def test_wrong(tmp_path: Path, body: str, message: str) -> None:
     assert "secret1" not in str(caught.value)
 
 
-def test_one_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("then", ["wait", "exit"])
+def test_one_that_hangs_is_ended_with_its_children(
+    then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dynamic, "TIMEOUT", 1)
-    path = script(tmp_path / "cloud", f"#!/bin/sh\nsleep 600 & echo $! > {tmp_path}/pid\nwait\n")
+    path = script(tmp_path / "cloud", f"#!/bin/sh\nsleep 600 & echo $! > {tmp_path}/pid\n{then}\n")
     with pytest.raises(ConfigError, match="took longer than 1 s to list its hosts"):
         load(path)
     pid = int((tmp_path / "pid").read_text())

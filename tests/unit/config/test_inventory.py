@@ -192,6 +192,13 @@ class TestGroups:
                 "1:34: `become`: expected true or false, found text 'yes'; write true",
             ],
         ),
+        (
+            "hosts: {a: {address: -oProxyCommand=x, user: a b}}",
+            [
+                "1:22: `address`: expected a name or an address, found text '-oProxyCommand=x'; write 10.0.0.12, gpu-1.lan or an alias of ssh_config",
+                "1:46: `user`: expected the name of a user, found text 'a b'; write ops",
+            ],
+        ),
         ("hosts: [a]", ["1:8: `hosts`: expected a mapping of keys to values, found a list"]),
         ("hosts:\n  a: 5", ["2:6: `a`: expected a mapping of keys to values, found the number 5"]),
         ("host: {a: }", ["1:1: unknown key `host`; did you mean `hosts`?"]),

@@ -262,3 +262,9 @@ def test_without_a_place_to_keep_it_all_is_compiled(
     remembered.load(ONE)
     remembered.load(ONE)
     assert len(compiled) == 2
+
+
+def test_a_playbook_that_is_a_dangling_link_is_named(project: Path) -> None:
+    (project / "playbooks/q.yml").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=r"playbooks/q\.yml:1:1: there is no such file"):
+        remembered.load(Selection())
