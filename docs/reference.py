@@ -18,7 +18,7 @@ from provision.config import inventory, model, playbook, resources
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
-from provision.config.services import KINDS, base, container, vllm
+from provision.config.services import KINDS, base, container, program, vllm
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("playbook.md", "inventory.md")
@@ -57,10 +57,12 @@ WORDS: list[tuple[Any, str]] = [
     (model.Duration, "duration"),
     (model.ByteSize, "size"),
     (model.FileMode, "mode in octal"),
+    (model.Arguments, "text, or a list of arguments"),
     (model.Command, "text for sh, or a list of arguments"),
     (model.Tags, "name, or a list of them"),
     (vllm.ModelLength, "number of tokens, or auto"),
     (vllm.Names, "text, or a list of them"),
+    (program.Command, "text, or a list of arguments and models"),
     (container.Gpus, "all, or a list of indices"),
     (resources.Content, "text, or a secret"),
     (resources.Url, "URL"),
@@ -76,9 +78,9 @@ WORDS: list[tuple[Any, str]] = [
 
 SPECIAL = {
     ("Check", "chat"): "text, or a mapping of `system` and `user`",
-    ("ContainerService", "command"): "text, or a list of arguments",
     ("PlayFields", "hosts"): "host pattern, or a list of them",
-    ("Service", "kind"): "vllm, asr, container",
+    ("ProgramService", "gpus"): "list of indices",
+    ("Service", "kind"): ", ".join(KINDS),
     ("VllmService", "gpus"): "list of indices",
 }
 """Fields whose type says less than their validator."""

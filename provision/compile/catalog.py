@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from provision.config.problems import Position
 
 RUNS = {"type": "running", "seconds": 3}
-"""The check of a container that says nothing of its own: it stays up for so long."""
+"""The check of a service of which nothing is known: it stays up for so long."""
 
 
 @dataclass
@@ -48,12 +48,12 @@ class ServiceInfo:
 
     Args:
         name: as in the playbook.
-        kind: `vllm`, `asr`, `container`.
+        kind: `vllm`, `asr`, `container`, `program`.
         playbook: the playbook that declares it.
         supervisor: `systemd` or `script`.
         unit: the systemd unit; None under the script supervisor.
         log: the log file; None where the journal has it.
-        port: the port it listens on.
+        port: the port it listens on; None when that is not known.
         url: where a client reaches it, as far as the inventory tells; None without a port.
         model: the name under which requests ask for the model.
         stop: how to stop it by hand.

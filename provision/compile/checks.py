@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+from provision.compile.catalog import RUNS
 from provision.compile.sources import MAX_BYTES, read_bytes
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ def lower(play: Play, service: str) -> list[dict[str, Any]]:
     """
     checks = play.services[service].checks
     return [_one(play, ("services", service, "checks", index), check) for index, check in enumerate(checks)]
+
+
+def undeclared(port: bool) -> dict[str, Any]:
+    """Return the proof of a service that declares no checks and may speak anything: its port has to answer;
+    without a port, it has to stay up.
+    """
+    return {"type": "port"} if port else dict(RUNS)
 
 
 def _one(play: Play, where: tuple[str | int, ...], check: Check) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from provision.compile.services import asr, container, vllm
+from provision.compile.services import asr, container, program, vllm
 
 if TYPE_CHECKING:
     from provision.compile.services.context import Context
@@ -28,5 +28,6 @@ KINDS: dict[str, Kind] = {
     "vllm": Kind(vllm.compile, vllm.required),
     "asr": Kind(asr.compile, asr.required),
     "container": Kind(container.compile, container.required),
+    "program": Kind(program.compile, program.required),
 }
 """By the `kind` of the service."""

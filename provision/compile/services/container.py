@@ -7,17 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from provision.compile import checks, text
-from provision.compile.catalog import RUNS, ServiceInfo
+from provision.compile.catalog import ServiceInfo
 from provision.compile.layout import unit_name, unit_path
+from provision.compile.services import files
 from provision.compile.services.context import Context
 from provision.compile.services.place import Place
 from provision.compile.text import SecretPart, SecretText
 
 if TYPE_CHECKING:
     from provision.config.services.container import ContainerService, Published
-
-ANSWERS = {"type": "port"}
-"""The proof when a service declares no checks and publishes a port."""
 
 FIND = (
     "e=$$(command -v podman); "
@@ -35,10 +33,10 @@ def compile(context: Context, here: Place) -> None:
         with builder.blame(play, *here.where, "env", variable):
             text.check(value if isinstance(value, str) else "")
     sources = [volume.source for volume in service.mounts()]
-    read = _read_at_start(context, sources)
+    read = files.below(builder, sources)
     for id in read:
         builder.resources[id].triggers.append(name)
-    files = [_unit(context, here, service)] if here.systemd else []
+    made = [_unit(context, here, service)] if here.systemd else []
     spec: dict[str, Any] = {
         "service": name,
         "name": service.name or name,
@@ -64,10 +62,10 @@ def compile(context: Context, here: Place) -> None:
         "unit": unit_name(name) if here.systemd else None,
         "stop_timeout": service.stop_timeout,
     }
-    runner, needs = f"container:{name}", [*here.after, *read, *_below(context, sources), *files]
+    runner, needs = f"container:{name}", [*here.after, *read, *_below(context, sources), *made]
     builder.add(play, here.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
     port = next((port for port in service.published() if port.protocol == "tcp"), None)
-    proofs = checks.lower(play, name) or [dict(ANSWERS if port else RUNS)]
+    proofs = checks.lower(play, name) or [checks.undeclared(port is not None)]
     probe = {
         "service": name,
         "kind": "container",
@@ -83,7 +81,7 @@ def compile(context: Context, here: Place) -> None:
     }
     proof = f"probe:{name}"
     builder.add(play, here.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags)
-    builder.services.append(_info(context, here, service, port, proofs, [*files, runner, proof]))
+    builder.services.append(_info(context, here, service, port, proofs, [*made, runner, proof]))
 
 
 def required(service: ContainerService) -> dict[str, list[str]]:
@@ -91,26 +89,13 @@ def required(service: ContainerService) -> dict[str, list[str]]:
     return {}
 
 
-def _read_at_start(context: Context, sources: list[str]) -> list[str]:
-    """Return the declared files that are mounted: a program reads them once, so a change restarts it."""
-    return [
-        id
-        for id, resource in context.builder.resources.items()
-        if resource.type == "file" and resource.service is None and _within(resource.spec["path"], sources)
-    ]
-
-
 def _below(context: Context, sources: list[str]) -> list[str]:
     """Return what else is declared to be where it is mounted."""
     return [
         id
         for id, resource in context.builder.resources.items()
-        if resource.type in ("directory", "model") and _within(resource.spec["path"], sources)
+        if resource.type in ("directory", "model") and files.within(resource.spec["path"], sources)
     ]
-
-
-def _within(path: str, sources: list[str]) -> bool:
-    return any(path == source or path.startswith(source.rstrip("/") + "/") for source in sources)
 
 
 def _unit(context: Context, here: Place, service: ContainerService) -> str:

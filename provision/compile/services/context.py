@@ -31,7 +31,7 @@ class Context:
 
     def environment(self, here: Place, key: str = "environment") -> Environment | None:
         """Return the environment that a field of the service names, or note that there is none."""
-        name: str = getattr(here.play.services[here.name], key)
+        name: str = getattr(here.service, key)
         if name not in self.environments:
             message = f"there is no environment `{name}`"
             self.builder.problem(
@@ -41,8 +41,11 @@ class Context:
 
     def model(self, here: Place, key: str = "model") -> Model | None:
         """Return the model that a field of the service names, or note that there is none."""
-        name: str = getattr(here.play.services[here.name], key)
+        return self.model_at(here, (key,), getattr(here.service, key))
+
+    def model_at(self, here: Place, where: tuple[str | int, ...], name: str) -> Model | None:
+        """Return the model that is named at a place of the service, or note that there is none."""
         if name not in self.models:
             message = f"there is no model `{name}`"
-            self.builder.problem(here.play, (*here.where, key), message, did_you_mean(name, self.models))
+            self.builder.problem(here.play, (*here.where, *where), message, did_you_mean(name, self.models))
         return self.models.get(name)

@@ -64,6 +64,7 @@ def unit_content(here: Place, templates: Templates, program: Program, stop_timeo
             "script": text.unit_word(here.script, command=True),
             "stop_timeout": f"{stop_timeout:.0f}",
             "protect_home": "read-only" if at_home else "yes",
-            "low_port": program.port < 1024,
+            "writable": [text.unit_word(path) for path in program.writable],
+            "low_port": program.port is not None and program.port < 1024,
         },
     )

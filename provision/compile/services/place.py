@@ -23,10 +23,11 @@ class Program:
     """What a service kind says of its program; the rest is alike for all kinds.
 
     Args:
-        kind: `vllm`, `asr`.
+        kind: `vllm`, `asr`, `program`.
         script: content of the start script.
         cases: the content by installed version, as the file resource has it; None when it is the same for
-        all. port: where it listens.
+            all.
+        port: where it listens; None when that is not known.
         bind: the address it listens on; None for all.
         model: name under which requests ask for it.
         needs: ids that it cannot run without; a change of one restarts it.
@@ -39,12 +40,13 @@ class Program:
         gpus: cards it may use; None for all.
         preflight: how to ask whether it would start: `program`, `arguments`, `cases`, `env`, `timeout`; None
             when there is no way.
+        writable: directories that it may write to, beside its own.
     """
 
     kind: str
     script: str
     cases: dict[str, Any] | None
-    port: int
+    port: int | None
     bind: str | None
     model: str | None
     needs: list[str]
@@ -56,6 +58,7 @@ class Program:
     before: list[str] = field(default_factory=list)
     gpus: list[int] | None = None
     preflight: dict[str, Any] | None = None
+    writable: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
             "user": here.user,
             "stop_timeout": stop_timeout,
             "port": program.port,
+            "host": program.bind,
         }
     if program.preflight:
         spec["preflight"] = {**program.preflight, "user": here.user}
@@ -155,7 +156,7 @@ def _probe(here: Place, program: Program) -> dict[str, Any]:
     return {
         "service": here.name,
         "kind": program.kind,
-        "url": f"http://{_reachable(program.bind, '127.0.0.1')}:{program.port}",
+        "url": _url(program, "127.0.0.1") or "",
         "model": program.model,
         "key_file": here.env_file if program.key_name else None,
         "key_name": program.key_name,
@@ -167,10 +168,17 @@ def _probe(here: Place, program: Program) -> dict[str, Any]:
     }
 
 
-def _reachable(bind: str | None, otherwise: str) -> str:
-    """Return the host part of a URL for a bound address; `otherwise` when it is bound to every address."""
-    address = otherwise if bind in (None, "", "0.0.0.0", "::", "*") else str(bind)
-    return f"[{address}]" if ":" in address else address
+def _url(program: Program, everywhere: str) -> str | None:
+    """Return where a program answers, None without a port.
+
+    Args:
+        program: with the address it is bound to.
+        everywhere: the address to name when it is bound to every one.
+    """
+    if program.port is None:
+        return None
+    address = everywhere if program.bind in (None, "", "0.0.0.0", "::", "*") else str(program.bind)
+    return f"http://[{address}]:{program.port}" if ":" in address else f"http://{address}:{program.port}"
 
 
 def _info(builder: Builder, here: Place, program: Program, resources: list[str]) -> ServiceInfo:
@@ -188,7 +196,7 @@ def _info(builder: Builder, here: Place, program: Program, resources: list[str])
         unit=unit,
         log=None if here.systemd else here.layout.log(here.name),
         port=program.port,
-        url=f"http://{_reachable(program.bind, outside)}:{program.port}",
+        url=_url(program, outside),
         model=program.model,
         stop=f"{sudo}systemctl stop {unit}" if unit else remove,
         checks=program.checks,

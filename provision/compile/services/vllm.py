@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 from packaging.version import Version
@@ -13,6 +13,7 @@ from provision.compile import checks, text
 from provision.compile.builder import Builder
 from provision.compile.environments import Environment
 from provision.compile.models import Model
+from provision.compile.services import files
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
@@ -83,7 +84,7 @@ def compile(context: Context, here: Place) -> None:
             port=service.port,
             bind=service.host,
             model=names[0],
-            needs=[environment.id, model.id, *_files_named(builder, service)],
+            needs=[environment.id, model.id, *files.named(builder, _words_of(service))],
             paths=[environment.path, model.path, environment.python or ""],
             env=env,
             key_name=KEY if KEY in env else None,
@@ -96,11 +97,10 @@ def compile(context: Context, here: Place) -> None:
     )
 
 
-def _files_named(builder: Builder, service: VllmService) -> list[str]:
-    """Return the declared files that the service is given by path: a change of one must restart it."""
-    words = [value for value in (service.chat_template, *service.env.values()) if isinstance(value, str)]
-    words += [part for argument in service.extra_args for part in argument.split("=", 1)]
-    return [id for word in words if (id := f"file:{word}") in builder.resources]
+def _words_of(service: VllmService) -> list[str]:
+    """Return the values of the user's that may be paths of declared files."""
+    values = (service.chat_template, *service.env.values(), *service.extra_args)
+    return [value for value in values if isinstance(value, str)]
 
 
 def required(service: VllmService) -> dict[str, list[str]]:
@@ -233,7 +233,7 @@ def _preflight(environment: Environment, service: VllmService, flags: list[argum
 
 @cache
 def _asking() -> str:
-    return (files("provision.engines.vllm") / "preflight.py").read_text(encoding="utf-8")
+    return (resources.files("provision.engines.vllm") / "preflight.py").read_text(encoding="utf-8")
 
 
 def _extra_lines(extra: list[str]) -> list[str]:

@@ -9,9 +9,12 @@ from pydantic import Field
 from provision.config.services.asr import AsrService
 from provision.config.services.base import Check, Listener, Service
 from provision.config.services.container import ContainerService
+from provision.config.services.program import ProgramService
 from provision.config.services.vllm import VllmService
 
-AnyService = Annotated[VllmService | AsrService | ContainerService, Field(discriminator="kind")]
+AnyService = Annotated[
+    VllmService | AsrService | ContainerService | ProgramService, Field(discriminator="kind")
+]
 """A service of any kind, told apart by its key `kind`."""
 
 KINDS: dict[str, type[Service]] = {
@@ -27,6 +30,7 @@ __all__ = [
     "Check",
     "ContainerService",
     "Listener",
+    "ProgramService",
     "Service",
     "VllmService",
 ]

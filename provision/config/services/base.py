@@ -161,7 +161,7 @@ class Service(Model):
     """The fields that every kind of service has."""
 
     kind: str
-    """What runs: vllm, asr or container."""
+    """What runs: vllm, asr, container or program."""
     supervisor: Literal["systemd", "script"] | None = None
     """What keeps it running. Default: systemd where root may be used, else, and in containers, a script."""
     user: UnixName | None = None

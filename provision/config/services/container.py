@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, model_validator
+from pydantic import AfterValidator, PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.model import (
     PATTERN_NAME,
+    Arguments,
     ByteSize,
     HostPath,
     Name,
@@ -85,17 +86,6 @@ def _gpus(value: Any) -> Any:
     return unique(value) if isinstance(value, list) else value
 
 
-def _words(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    import shlex
-
-    try:
-        return shlex.split(value)
-    except ValueError as error:
-        raise reject(f"the command has {str(error).lower()}", "write a list of arguments") from None
-
-
 Gpus = Annotated[
     list[NotNegative] | Literal["all"],
     PlainValidator(_gpus),
@@ -114,14 +104,7 @@ class ContainerService(Service):
     """An image archive on the host to load the image from, instead of pulling it."""
     name: Name | None = None
     """The name of the container. Default: the name of the service."""
-    command: (
-        Annotated[
-            list[str],
-            BeforeValidator(_words),
-            JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-        ]
-        | None
-    ) = None
+    command: Arguments | None = None
     """What to run in it; not set: what the image says. A text is split into words, no shell is involved."""
     ports: list[Annotated[str, AfterValidator(_published)]] = []
     """Ports to publish: "8000:8000", "127.0.0.1:8000:80/tcp" (host first). Checks go to the first.

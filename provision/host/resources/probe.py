@@ -52,7 +52,7 @@ class Probe(Resource):
         """Wait until the service really answers, and note which process has."""
         machine.forget("units")
         watch = Watch(machine, self.id, self.spec)
-        if self.spec["kind"] != "container":  # of which nobody knows whether it speaks HTTP
+        if self.spec["kind"] in checks.HEALTH_PAGE:
             watch.until_ready()
         for check in self.spec.get("checks") or [checks.default(self.spec)]:
             proof = watch.ask(check)

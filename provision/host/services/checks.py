@@ -46,6 +46,9 @@ TIMEOUT = 120.0
 STAYS = 0.5
 """Seconds for which a connection has to stay open: whoever forwards a port to nobody hangs up at once."""
 
+HEALTH_PAGE = ("vllm", "asr")
+"""Kinds of services that have a page `/health`; of others nobody knows whether they speak HTTP."""
+
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
 """Status codes of a server that may yet come to answer."""
 
@@ -253,9 +256,7 @@ def default(spec: Spec) -> Check:
         return {"type": "completion", "prompt": "Hello", "max_tokens": 1}
     if spec.get("kind") == "asr":
         return {"type": "http", "path": "/health"}
-    if spec.get("kind") == "container":
-        return {"type": "port"}
-    return {"type": "http", "path": "/"}
+    return {"type": "port"} if spec.get("url") else {"type": "running", "seconds": 3}
 
 
 def name(check: Check) -> str:

@@ -187,14 +187,14 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
             "- hosts: gpu\n  services:\n    r1:",
             ["3:5: `r1`: expected a mapping of keys to values, found nothing; give a value, or leave the key out"],
         ),
-        ("- hosts: gpu\n  services:\n    r1: {}", ["3:5: missing key `kind`; kinds: asr, container, vllm"]),
+        ("- hosts: gpu\n  services:\n    r1: {}", ["3:5: missing key `kind`; kinds: asr, container, program, vllm"]),
         (
             "- hosts: gpu\n  services:\n    r1: {kind: vlm}",
-            ["3:16: unknown kind `vlm`; did you mean `vllm`? (kinds: asr, container, vllm)"],
+            ["3:16: unknown kind `vlm`; did you mean `vllm`? (kinds: asr, container, program, vllm)"],
         ),
         (
             "- hosts: gpu\n  services:\n    r1: {kind: nginx}",
-            ["3:16: unknown kind `nginx`; kinds: asr, container, vllm"],
+            ["3:16: unknown kind `nginx`; kinds: asr, container, program, vllm"],
         ),
         (
             "- hosts: gpu\n  services:\n    r1: {kind: vllm}",
@@ -310,10 +310,12 @@ def test_two_services_on_one_port(project: Project) -> None:
     - hosts: gpu
       services:
         c: {kind: container, image: x, ports: ["9000:80", "8000:80"]}
+        d: {kind: program, command: serve, port: 9000}
     """
     assert project.errors(text) == [
         "p.yml:4:8: port 8000 of service `b` is taken by service `a` (p.yml:3:53); give one of them another port",
         "p.yml:7:55: port 8000 of service `c` is taken by service `a` (p.yml:3:53); give one of them another port",
+        "p.yml:8:46: port 9000 of service `d` is taken by service `c` (p.yml:7:44); give one of them another port",
     ]
 
 

@@ -1,0 +1,27 @@
+"""Declared files that a service reads: a program reads them once, so a change of one restarts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from provision.compile.builder import Builder
+
+
+def named(builder: Builder, words: Iterable[str]) -> list[str]:
+    """Return the ids of the files that are named by words such as `/etc/a.conf` or `--config=/etc/a.conf`."""
+    parts = [part for word in words for part in (word, *word.split("=", 1)[1:])]
+    return [id for part in parts if (id := f"file:{part}") in builder.resources]
+
+
+def below(builder: Builder, directories: Sequence[str]) -> list[str]:
+    """Return the ids of the files in, or at, these paths."""
+    return [
+        id
+        for id, resource in builder.resources.items()
+        if resource.type == "file" and resource.service is None and within(resource.spec["path"], directories)
+    ]
+
+
+def within(path: str, directories: Sequence[str]) -> bool:
+    """Say whether a path is one of these, or below one."""
+    return any(path == above or path.startswith(above.rstrip("/") + "/") for above in directories)

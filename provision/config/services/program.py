@@ -1,0 +1,117 @@
+"""Service kind `program`: anything else that serves, started by its own command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, model_validator
+from pydantic import WithJsonSchema as JsonSchema
+
+from provision.config.model import (
+    EnvName,
+    HostPath,
+    Model,
+    Name,
+    NotNegative,
+    Port,
+    Text,
+    reject,
+    unique,
+    words,
+)
+from provision.config.problems import found
+from provision.config.services.base import Listener, Service
+
+_FORMS = "write text, {model: NAME}, or {model: NAME, file: PATH}"
+
+
+class ModelPath(Model):
+    """An argument that is the path of a model, or of a file in it."""
+
+    model: Name
+    """The model (of `models:`)."""
+    file: Text | None = None
+    """A path inside the model."""
+
+
+def _word(value: Any) -> str | ModelPath:
+    if isinstance(value, (str, ModelPath)):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, dict):
+        raise reject(f"expected an argument, found {found(value)}", _FORMS)
+    if "env" in value or "command" in value:
+        # What stands there may be a secret: it is not repeated.
+        message = "a secret on a command line would be seen by every user of the host"
+        raise reject(message, "give it to the program by a variable of `env`")
+    texts = all(isinstance(part, str) and part for part in value.values())
+    if not {"model"} <= set(value) <= {"model", "file"} or not texts:
+        raise reject("an argument that is no text names a model", _FORMS)
+    if not {"", ".", ".."}.isdisjoint(value.get("file", "x").split("/")):
+        raise reject("`file` expects a path inside the model", "write it such as q4/model.gguf")
+    return ModelPath.model_construct(**value)
+
+
+def _startable(command: list[str | ModelPath]) -> list[str | ModelPath]:
+    if not command or command[0] == "":
+        raise reject("the command is empty", "begin it with a program")
+    if isinstance(command[0], str) and command[0].startswith("-"):
+        raise reject(f"the command begins with {found(command[0])}", "begin it with a program")
+    return command
+
+
+_WORD = {"anyOf": [{"type": ["string", "integer"]}, {"$ref": "#/$defs/ModelPath"}]}
+
+Command = Annotated[
+    list[Annotated[str | ModelPath, PlainValidator(_word), JsonSchema(_WORD)]],
+    BeforeValidator(words),
+    AfterValidator(_startable),
+    JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _WORD, "minItems": 1}]}),
+]
+"""An argument vector in which `{model: NAME}` stands for a model's path."""
+
+
+class ProgramService(Service):
+    """Any other program that serves."""
+
+    kind: Literal["program"]
+    """What runs."""
+    command: Command
+    """The program and its arguments; it stays in the foreground. A text is split into words, no shell is
+    involved. In a list, `{model: NAME}` is the path of a model, `{model: NAME, file: PATH}` of a file in it.
+    """
+    environment: Name | None = None
+    """An environment (of `environments:`) whose programs come first on PATH."""
+    models: list[Name] = []
+    """Models (of `models:`) that must be there although the command does not name them."""
+    working_directory: HostPath | None = None
+    """The directory to start in, and to write to. Default: one of the service's own."""
+    host: Text | None = None
+    """The address that it listens on; not set: every address."""
+    port: Port | None = None
+    """The port that it listens on. Checks go there; without one it has no checks."""
+    gpus: Annotated[list[NotNegative], AfterValidator(unique)] | None = None
+    """Indices of the GPUs to use (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
+    served_model_name: Text | None = None
+    """The model that `chat` and `completion` checks ask for. Default: the name of the service."""
+    api_key_env: EnvName | None = None
+    """The variable (of `env:`) with the key that clients must send; checks send it."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.checks and self.port is None:
+            raise reject("a check needs a `port`", "name the port that the program listens on", at="checks")
+        if self.api_key_env is not None and self.api_key_env not in self.env:
+            message = f"there is no variable `{self.api_key_env}` in `env`"
+            raise reject(message, f"add {self.api_key_env}: {{env: NAME}} to it", at="api_key_env")
+        if self.gpus is not None and "CUDA_VISIBLE_DEVICES" in self.env:
+            message = "CUDA_VISIBLE_DEVICES is what the field gpus sets"
+            raise reject(message, "leave out one of the two", at="gpus")
+        return self
+
+    def listeners(self) -> Iterator[Listener]:
+        """Its port, when it names one."""
+        if self.port is not None:
+            yield Listener(("port",), self.host, self.port)
