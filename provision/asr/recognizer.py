@@ -11,11 +11,18 @@ import numpy as np  # type: ignore[import-not-found,unused-ignore]
 
 from .audio import RATE
 from .errors import Unusable
+from .sensevoice import SenseVoice
+from .voice_activity import VoiceActivity
+
+log = logging.getLogger(__name__)
 
 _MIN_SAMPLES = 400  # one analysis frame of 25 ms; FunASR's front end divides by zero on less
 # On a CPU the arithmetic is saturated by one piece of a few seconds, and larger batches only fall out of the
 # caches; FunASR itself batches nothing there.
 _CPU_BATCH_SECONDS = 8.0
+# What voice_activity.py and sensevoice.py were compared with (tests/asr/test_shorter_ways.py); any other
+# release goes its own way.
+_COMPARED_FUNASR = ("1.4.16",)
 
 
 class Recognizer:
@@ -55,14 +62,32 @@ class Recognizer:
         self._batch_seconds = options["batch_size_s"]
         if self.device == "cpu":
             self._batch_seconds = min(self._batch_seconds, _CPU_BATCH_SECONDS)
+        self._shorter_vad: VoiceActivity | None = None
+        self._shorter_asr: SenseVoice | None = None
 
     def warm_up(self) -> None:
         """Run both models once on a second of noise; first inferences are slow, and broken installations show
-        here.
+        here. From then on the shorter ways are taken, if they gave what FunASR gave.
         """
-        noise = (0.05 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
-        self._find_speech(noise)
-        self._read_pieces([noise], "auto")
+        noise = (0.3 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+        spans, texts = self._find_speech(noise), self._read_pieces([noise], "auto")
+        try:
+            self._take_shorter_ways()
+            if (spans, texts) != (self._find_speech(noise), self._read_pieces([noise], "auto")):
+                raise RuntimeError("the shorter ways give something else with this model")
+        except Exception as error:  # whatever another release or another model may bring
+            log.warning("FunASR's own, slower code is used: %s", error)
+            self._shorter_vad = self._shorter_asr = None
+
+    def _take_shorter_ways(self) -> None:
+        from funasr import __version__
+
+        if __version__ not in _COMPARED_FUNASR:
+            raise NotImplementedError(f"shorter ways are known for funasr {', '.join(_COMPARED_FUNASR)} only")
+        self._shorter_vad = VoiceActivity(self._vad)
+        self._shorter_asr = SenseVoice(
+            self._asr, use_itn=self._options["use_itn"], ban_emo_unk=self._options["ban_emo_unk"]
+        )
 
     def recognize(self, files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Recognise files of raw samples: ``{"path", "language", "split"}`` each, an answer each in the same
@@ -82,7 +107,7 @@ class Recognizer:
                 if self._options["merge_vad"] and not file["split"]:
                     spans[number] = self._merge(spans[number])
             except Exception as error:
-                logging.getLogger(__name__).exception("voice activity detection failed")
+                log.exception("voice activity detection failed")
                 answers[number] = {"error": type(error).__name__}
                 continue
             cut = pieces.setdefault(file["language"], [])
@@ -117,9 +142,11 @@ class Recognizer:
         """Spans of speech in milliseconds."""
         if len(samples) < _MIN_SAMPLES:
             return []
-        (found,) = self._vad.generate(input=samples, cache={})
+        found = None if self._shorter_vad is None else self._shorter_vad(samples)
+        if found is None:
+            found = self._vad.generate(input=samples, cache={})[0]["value"]
         length = len(samples) * 1000 // RATE
-        return [(int(start), min(int(end), length)) for start, end in found["value"]]
+        return [(int(start), min(int(end), length)) for start, end in found]
 
     def _merge(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         from funasr.utils.vad_utils import merge_vad  # type: ignore[import-not-found,unused-ignore]
@@ -143,7 +170,7 @@ class Recognizer:
         try:
             return self._read_pieces(samples, language)
         except Exception as error:
-            logging.getLogger(__name__).exception("recognition of %d pieces failed", len(batch))
+            log.exception("recognition of %d pieces failed", len(batch))
             if len(batch) == 1:
                 return [error]
         return [
@@ -151,6 +178,8 @@ class Recognizer:
         ]  # find the one at fault
 
     def _read_pieces(self, samples: list[Any], language: str) -> list[str]:
+        if self._shorter_asr is not None:
+            return self._shorter_asr(samples, language)
         results = self._asr.generate(
             input=samples,
             cache={},
