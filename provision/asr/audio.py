@@ -17,9 +17,9 @@ from .resample import Resampler
 RATE = 16000
 """Samples a second of the decoded audio, what SenseVoice and fsmn-vad are trained on."""
 
-_BLOCK_SECONDS = 10
+_BLOCK_SAMPLES = 2**20  # decoded at a time, all channels together
 _MAX_CHANNELS = 32
-_MIN_RATE, _MAX_RATE = 1000, 768_000
+_MIN_RATE, _MAX_RATE = 1000, 192_000
 # Containers left to ffmpeg. Naming them keeps playlists out, with which a file could read other files or
 # fetch URLs.
 _FFMPEG_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,amr,asf,adts,avi,flv,mpegts,caf,ape,wv,tta,dsf"
@@ -68,7 +68,7 @@ def _decode_sound(sound: Any, target: Path, max_seconds: float) -> float:
     with open(target, "wb") as output:
         while True:
             try:
-                block = sound.read(_BLOCK_SECONDS * rate, dtype="float32", always_2d=True)
+                block = sound.read(_BLOCK_SAMPLES // channels, dtype="float32", always_2d=True)
             except (soundfile.LibsndfileError, RuntimeError) as error:
                 raise Unreadable(415, "the audio is damaged and cannot be decoded") from error
             if not len(block):

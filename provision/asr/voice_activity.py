@@ -132,17 +132,18 @@ class VoiceActivity:
 
     def _noise(self, samples: Any, chunks: Sequence[int]) -> Any:
         """How likely each frame is none of speech, as float64."""
-        rows = self._filter_bank(samples)
-        side = self._stack // 2
-        padded = torch.cat([rows[:1].expand(side, -1), rows, rows[-1:].expand(side, -1)])
-        stacked = padded.as_strided((len(rows), self._stack * MELS), (MELS, 1))
+        frames, side = frame_count(len(samples)), self._stack // 2
         cache: dict[str, Any] = {}
         noise = []
-        for start, stop in zip(chunks, [*chunks[1:], len(rows)]):
-            inputs = stacked[start:stop]
+        for start, stop in zip(chunks, [*chunks[1:], frames]):
+            first, last = max(0, start - side), min(frames, stop + side)
+            rows = self._filter_bank(samples[first * SHIFT : (last - 1) * SHIFT + FRAME])
+            before, after = side - (start - first), side - (last - stop)  # at the ends of the audio
+            rows = torch.cat([rows[:1].expand(before, -1), rows, rows[-1:].expand(after, -1)])
+            stacked = rows.as_strided((stop - start, self._stack * MELS), (MELS, 1))
             if self._cmvn is not None:
-                inputs = (inputs + self._cmvn[0]) * self._cmvn[1]
-            scores = self._encoder(inputs[None].to(self._device), cache=cache)[0]
+                stacked = (stacked + self._cmvn[0]) * self._cmvn[1]
+            scores = self._encoder(stacked[None].to(self._device), cache=cache)[0]
             noise.append(scores[:, self._silence].cpu().double().sum(dim=1))
         return torch.cat(noise)
 

@@ -131,6 +131,12 @@ class Service:
         alive = [int(pid) for pid in re.findall(rf"{role} process (\d+) is ready", self.log)]
         return [pid for pid in alive if Path(f"/proc/{pid}").exists() and "Z" not in _state(pid)]
 
+    def memory(self):
+        """The most memory in MB that the service and its processes have had, together."""
+        pids = [self.process.pid, *self.workers(), *self.workers("decoding")]
+        status = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
+        return sum(int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) for text in status) / 1000
+
     def files(self):
         """Uploads and decoded audio in the temp directory."""
         return [path for path in self.temp.rglob("*") if path.suffix in (".upload", ".pcm")]

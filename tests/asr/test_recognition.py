@@ -226,6 +226,13 @@ def test_ffmpeg(start, tmp_path, waves):
     for kind in ("m4a", "mp4", "webm", "aac"):
         assert service.recognize(encoded("hello_world", kind)).json == {"result": "hello world"}, kind
     assert service.recognize(encoded("two_segments", "m4a")).status == 413  # 7.8 s
+    bomb = tmp_path / "bomb.m4a"
+    nothing = ["-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "3600", "-b:a", "8k", str(bomb)]
+    subprocess.run([program, *nothing], check=True, capture_output=True)
+    memory = service.memory()
+    assert service.recognize(bomb.read_bytes()).status == 413  # an hour in some hundred kB
+    assert service.memory() - memory < 50
+    assert not service.files()
     # a playlist must not make ffmpeg read files or addresses
     secret = model_directory() / "waves" / "hello_world.wav"
     hls = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{secret}\n#EXT-X-ENDLIST\n"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import select
 import socket
 import subprocess
 import time
@@ -126,42 +128,59 @@ def exchange(service, data, *, until=b"", timeout=30):
         return answer
 
 
-def endless_upload(service, head):
-    """Send a file without end; return what was answered, and how many bytes were taken before that."""
+def stubborn_upload(service, head, chunk, count):
+    """Send ``head`` and then ``count`` chunks, whatever is answered, until the connection is closed.
+
+    Return the answer, how many bytes were taken before it came, and how many in all.
+    """
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         connection.sendall(head)
         connection.setblocking(False)
-        sent = 0
-        chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
-        while sent < 500_000_000:
+        answer, before, sent = b"", 0, 0
+        data = memoryview(chunk)
+        while sent < count * len(chunk):
+            readable, writable, _ = select.select([connection], [connection], [], 30)
+            assert readable or writable, "the connection is neither served nor closed"
             try:
-                answer = connection.recv(65536)
-                return answer, sent
+                if readable:
+                    received = connection.recv(65536)
+                    if not received:
+                        break
+                    answer, before = answer + received, before or sent
+                if writable:
+                    sent += connection.send(data[sent % len(chunk) :])
             except BlockingIOError:
                 pass
-            try:
-                sent += connection.send(chunk)
-            except BlockingIOError:
-                time.sleep(0.001)
-    return b"", sent
+            except (BrokenPipeError, ConnectionResetError):
+                break
+        return answer, before, sent
+
+
+HEAD = b"POST /recognize/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 
 
 def test_endless_upload_is_refused_as_soon_as_the_limit_is_passed(service):
-    head = (
-        b"POST /recognize/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-    )
-    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-    answer, sent = endless_upload(service, head + b"%x\r\n%s\r\n" % (len(part), part))
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n" % (len(PART), PART)
+    memory = service.memory()
+    answer, before, _ = stubborn_upload(service, head, b"10000\r\n" + bytes(65536) + b"\r\n", 7600)
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert sent < 50_000_000, "answered while it still came, with what the sockets buffer"
+    assert before < 50_000_000, "answered while it still came, with what the sockets buffer"
+    assert service.memory() - memory < 50
+
+
+def test_500_mb_that_are_sent_all_the_same_are_cut_off(service):
+    head = HEAD + b"Content-Length: 500000000\r\n\r\n" + PART
+    memory = service.memory()
+    answer, before, sent = stubborn_upload(service, head, bytes(2**20), 476)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert before < 50_000_000
+    assert sent < 400_000_000, "the rest was not waited for"
+    assert service.memory() - memory < 50
 
 
 def test_stated_500_mb_are_refused_before_they_come(service):
-    head = (
-        b"POST /recognize/ HTTP/1.1\r\nHost: x\r\nContent-Length: 500000000\r\n"
-        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-    )
+    head = HEAD + b"Content-Length: 500000000\r\n\r\n"
     assert exchange(service, head, until=b"}").startswith(b"HTTP/1.1 413 ")
 
 
@@ -195,7 +214,7 @@ def test_many_idle_and_slow_clients_do_not_hold_up_others(service, waves):
     beginnings = [b"", b"POST /rec", head.encode(), head.encode() + body[:5000]]
     clients = []
     try:
-        for number in range(600):
+        for number in range(min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200)):
             client = socket.create_connection(("127.0.0.1", service.port))
             client.sendall(beginnings[number % len(beginnings)])
             clients.append(client)
@@ -212,19 +231,24 @@ def test_many_idle_and_slow_clients_do_not_hold_up_others(service, waves):
             client.close()
 
 
-LONG = """
+SILENCE = """
 import sys, numpy, soundfile
-# two hours of silence at 16 kHz: 230 MB of samples in a few hundred kB
-with soundfile.SoundFile(sys.argv[1], "w", 16000, 1, format="FLAC") as out:
-    for _ in range(120):
-        out.write(numpy.zeros(16000 * 60, dtype="int16"))
+path, seconds, rate, channels, form, subtype = sys.argv[1:]
+with soundfile.SoundFile(path, "w", int(rate), int(channels), subtype, format=form) as out:
+    for _ in range(int(seconds) // 10):
+        out.write(numpy.zeros((int(rate) * 10, int(channels)), dtype="int16"))
 """
 
 
+def silence(path, seconds, rate=16000, channels=1, form="FLAC", subtype="PCM_16"):
+    """A file of much silence in few bytes."""
+    command = [python(), "-c", SILENCE, path, seconds, rate, channels, form, subtype]
+    subprocess.run(list(map(str, command)), check=True)
+    return path.read_bytes()
+
+
 def test_two_hours_of_silence_are_refused_by_their_header(service, tmp_path):
-    path = tmp_path / "long.flac"
-    subprocess.run([python(), "-c", LONG, str(path)], check=True)
-    data = path.read_bytes()
+    data = silence(tmp_path / "long.flac", 7200)
     assert len(data) < 2_000_000
     assert is_clear(service.recognize(data), 413, "7200 s", "600 s")
     # the same with a header that keeps its length to itself: STREAMINFO's 36 bits of total samples are 0
@@ -232,6 +256,27 @@ def test_two_hours_of_silence_are_refused_by_their_header(service, tmp_path):
     unknown[21] &= 0xF0
     unknown[22:26] = bytes(4)
     assert service.recognize(bytes(unknown)).status in (413, 415, 422)
+
+
+@pytest.mark.parametrize(
+    ("form", "subtype", "channels", "rate"),
+    [("OGG", "VORBIS", 1, 16000), ("OGG", "OPUS", 1, 16000),
+     ("FLAC", "PCM_16", 8, 192000)],
+)  # fmt: skip
+def test_much_silence_in_few_bytes_takes_little_memory(service, tmp_path, form, subtype, channels, rate):
+    data = silence(tmp_path / "bomb", 610 if channels < 8 else 60, rate, channels, form, subtype)
+    assert len(data) < 3_000_000, "it is the length that is refused"
+    memory = service.memory()
+    answer = service.recognize(data)
+    if channels < 8:
+        assert is_clear(answer, 413, "too long", "600 s")
+    else:  # a minute, 184 MB in samples
+        assert (answer.status, answer.json) == (200, {"result": ""})
+    assert service.memory() - memory < 100
+
+
+def test_absurd_rate(service, tmp_path):
+    assert is_clear(service.recognize(silence(tmp_path / "a.flac", 10, 655350)), 415, "655350 Hz")
 
 
 def test_key(start, waves):

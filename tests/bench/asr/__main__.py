@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 BOUNDARY = b"----bench"
 PORTS = 18231, 18232
-LOADS = {"small": 96, "large": 32, "mixed": 60}
+LOADS = {"small": 192, "large": 32, "mixed": 80}
 """Requests in a burst: files of 2 to 3 s (under 100 kB), of 44 s (1.4 MB), and both."""
 
 
