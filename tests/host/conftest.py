@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from provision.host.machine import Machine
+from provision.host.resources.environment import Environment
 from tests.host.drive import drive
 from tests.lab import Lab, LabHost
 
@@ -51,3 +53,14 @@ def there(host: LabHost) -> Drive:
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Python of an environment with both hubs' libraries."""
+    path = tmp_path_factory.mktemp("clients") / "environment"
+    names = ["modelscope", "huggingface_hub"]
+    requirements = [{"raw": n, "name": n, "extras": [], "specifiers": [], "url": None} for n in names]
+    environment = Environment("environment:c", {"path": str(path), "requirements": requirements})
+    environment.fix(Machine(lambda event: None, str(path.parent / "state")), {})
+    return str(path / "bin/python")

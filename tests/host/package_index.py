@@ -33,6 +33,9 @@ class Served:
 
     def __init__(self, root: Path, password: str | None, certificate: Path | None) -> None:
         self.requests: list[str] = []
+        self.open = threading.Event()
+        """Wheels are given away once this is set, which it is until somebody clears it."""
+        self.open.set()
         wanted = "Basic " + base64.b64encode(f"me:{password}".encode()).decode() if password else None
         served = self
 
@@ -46,6 +49,8 @@ class Served:
                     self.end_headers()
                     return
                 self.path = urlsplit(self.path).path  # as a proxy it is asked for whole URLs
+                if self.path.endswith(".whl"):
+                    served.open.wait()
                 super().do_GET()
 
             def log_message(self, format: str, *args: object) -> None:
@@ -69,6 +74,7 @@ def serve(root: Path, password: str | None = None, certificate: Path | None = No
     try:
         yield served
     finally:
+        served.open.set()
         served.server.shutdown()
         served.server.server_close()
         thread.join()

@@ -21,7 +21,6 @@ from provision.host.models.fetch import INTERVAL
 from provision.host.models.manifest import NAME
 from provision.host.python.inside import STEP
 from provision.host.resource import Changes, Failure, differences
-from provision.host.resources.environment import Environment
 from provision.host.resources.model import Model
 from tests.lab.hub import Fault, Hub
 
@@ -32,17 +31,6 @@ REPO = "tiny/chat"
 SOURCES = {"modelscope": "master", "huggingface": "main"}
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The Python of an environment with both hubs' libraries."""
-    path = tmp_path_factory.mktemp("clients") / "environment"
-    names = ["modelscope", "huggingface_hub"]
-    requirements = [{"raw": n, "name": n, "extras": [], "specifiers": [], "url": None} for n in names]
-    environment = Environment("environment:c", {"path": str(path), "requirements": requirements})
-    environment.fix(Machine(lambda event: None, str(path.parent / "state")), {})
-    return str(path / "bin/python")
 
 
 @pytest.fixture

@@ -50,6 +50,17 @@ def test_packages_are_installed_once_with_fresh_lists_only_when_needed(there: Dr
     assert not any("apt-get update" in line for line in lines(second))
 
 
+def test_all_packages_are_one_transaction(there: Drive, host: LabHost, source: Source) -> None:
+    names = ["several-a", "several-b", "several-c"]
+    for name in names:
+        source.package(name)
+    source.publish()
+    assert there("apt", packages(*names))["left"] == {}
+    history = (host.root / "var/log/apt/history.log").read_text(encoding="utf-8").split("\n\n")
+    (transaction,) = [entry for entry in history if "several-" in entry and "\nInstall: " in entry]
+    assert all(f"{name}:" in transaction for name in names)
+
+
 def test_an_unprivileged_apply_says_what_it_lacks(there: Drive, source: Source) -> None:
     source.package("privileged")
     source.publish()
