@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +140,34 @@ def test_the_best_of_all_indexes(host: Ready, wheels: Path, tmp_path: Path) -> N
     assert both(host, "demo-beta", **where)["demo-beta"] == "1.5"
     where = {"find_links": [], "index_url": f"file://{old}", "extra_index_urls": [f"file://{new}"]}
     assert both(host, "demo-beta", **where)["demo-beta"] == "1.5"
+
+
+def test_the_best_file_of_all_indexes(host: Ready, wheels: Path, tmp_path: Path) -> None:
+    """uv would take the plain wheel when that index comes first, without the library in the other."""
+    platform = sysconfig.get_platform().replace("-", "_").replace("linux_", "manylinux_2_17_")
+    library = {"demo_sound/library.so": "not really"}
+    native = wheel(tmp_path, "demo-sound", "1.0", modules=library, tag=f"py3-none-{platform}")
+    plain = wheel(tmp_path, "demo-sound", "1.0")
+    both_have = wheels / "demo_gamma-1.0-py3-none-any.whl"
+    one, other = simple(tmp_path / "one", plain, both_have), simple(tmp_path / "other", native, both_have)
+    for first, second in ((one, other), (other, one)):
+        host.reset()
+        where = {"index_url": f"file://{first}", "extra_index_urls": [f"file://{second}"], "find_links": []}
+        host.converge("demo-sound", "demo-gamma", installer="uv", **where)
+        assert (host.site / "demo_sound/library.so").exists()
+        assert "pip chooses among the files that several indexes have of demo-sound==1.0" in host.lines()
+        assert (host.site / "demo_gamma-1.0.dist-info/INSTALLER").read_text().strip() == "uv"
+
+
+def test_what_is_there_is_not_taken_for_wanted(host: Ready, tmp_path: Path) -> None:
+    """The indexes disagree about a newer version, which nobody asks for."""
+    host.converge("demo-beta==1.0", installer="pip")
+    one, other = tmp_path / "one", tmp_path / "other"
+    simple(one, wheel(tmp_path, "demo-beta", "1.5"), wheel(tmp_path, "demo-delta", "1.0"))
+    simple(other, wheel(tmp_path, "demo-beta", "1.5", tag="py2.py3-none-any"))
+    where = {"index_url": f"file://{one}", "extra_index_urls": [f"file://{other}"], "find_links": []}
+    host.converge("demo-beta", "demo-delta", installer="uv", **where)
+    assert host.installed() == {"demo-beta": "1.0", "demo-delta": "1.0", "demo-gamma": "1.0"}
 
 
 def test_a_local_version_beats_the_public_one(host: Ready, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ def wheel(
     extras: dict[str, list[str]] | None = None,
     files: int = 1,
     modules: dict[str, str] | None = None,
+    tag: str = "py3-none-any",
 ) -> Path:
     """Write a wheel whose module says its version.
 
@@ -33,14 +34,14 @@ def wheel(
         **{f"{module}/part{number}.py": f"number = {number}\n" for number in range(files - 1)},
         **(modules or {}),
         f"{info}/METADATA": "\n".join(metadata) + "\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     record = []
     for path, text in content.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
         record.append(f"{path},sha256={digest},{len(text)}")
     content[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,"]) + "\n"
-    path = directory / f"{module}-{version}-py3-none-any.whl"
+    path = directory / f"{module}-{version}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for inner, text in content.items():
             archive.writestr(inner, text)

@@ -1,6 +1,7 @@
 """Runs inside a Python environment, not on the host side: pip, uv, or a model's download, tied to its parent.
 
     <environment>/bin/python -I inside.py pip install ...
+    <environment>/bin/python -I inside.py default-index
     <environment>/bin/python -I inside.py uv        < request.json
     <environment>/bin/python -I inside.py download  < request.json
 
@@ -36,6 +37,10 @@ def main() -> None:
 
         sys.argv = ["pip", *sys.argv[2:]]
         runpy.run_module("pip", run_name="__main__", alter_sys=True)
+    elif what == "default-index":
+        from pip._internal.models.index import PyPI  # nowhere public, and the same since pip 10
+
+        print(PyPI.simple_url)
     elif what == "uv":
         become_uv(json.load(sys.stdin))
     elif what == "download":

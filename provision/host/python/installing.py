@@ -24,7 +24,13 @@ def install(pip: Pip, installer: str, requirements: Sequence[str]) -> None:
         pip.install(requirements)
         return
     try:
-        _uv(pip).install(requirements)
+        tool = _uv(pip)
+        contested = tool.contested(requirements)
+        if contested:
+            what = ", ".join(contested)
+            pip.machine.output(pip.id, f"pip chooses among the files that several indexes have of {what}")
+            pip.install(contested, dependencies=False)
+        tool.install(requirements)
     except uv.Unfit as unfit:
         if installer == "uv":
             raise
@@ -34,9 +40,11 @@ def install(pip: Pip, installer: str, requirements: Sequence[str]) -> None:
 
 def _uv(pip: Pip) -> uv.Uv:
     options = pip.options
-    told = pip_configuration.read(pip.machine, pip.environment)
+    told = pip_configuration.with_options(pip_configuration.read(pip.machine, pip.environment), options)
+    if "extra-index-url" in told and "index-url" not in told:
+        told["index-url"] = pip_configuration.default_index(pip.machine, pip.environment)
     try:
-        settings = pip_configuration.translate(pip_configuration.with_options(told, options), os.environ)
+        settings = pip_configuration.translate(told, os.environ)
     except pip_configuration.NoCounterpart as missing:
         raise uv.Unfit(
             f"uv has no counterpart for {missing}",

@@ -41,6 +41,16 @@ def read(machine: Machine, environment: str) -> Configuration:
     return parse(listed.out)
 
 
+def default_index(machine: Machine, environment: str) -> str:
+    """Return the index that an environment's pip looks at unless it is told another.
+
+    Raises:
+        Failure: this pip does not say.
+    """
+    python = os.path.join(environment, "bin", "python")
+    return machine.run([python, "-I", inside.__file__, "default-index"]).out.strip()
+
+
 def parse(listed: str) -> Configuration:
     """Read the output of `pip config list`; `[install]` outranks `[global]`, a variable outranks both."""
     levels: dict[str, Configuration] = {"global": {}, "install": {}, ":env:": {}}

@@ -6,11 +6,11 @@ import json
 import os
 import re
 import shutil
-from typing import Iterable, NamedTuple, Sequence
+from typing import Callable, Iterable, NamedTuple, Sequence
 
 from provision.host.files.paths import make_directories
 from provision.host.machine import TAIL, Machine
-from provision.host.python import inside
+from provision.host.python import contested, inside
 from provision.host.python.pip import (
     Pip,
     Unchanged,
@@ -27,6 +27,7 @@ REQUIREMENT = "uv>=0.8"
 """The oldest release that knows all that is asked of it here."""
 
 _NOISE = re.compile(r"^( [+~-] |warning: Failed to hardlink|Using Python |\s*$)")
+_TO_INSTALL = re.compile(r" \+ (\S+)==(\S+)$")
 _BEGUN = ("Prepared ", "Uninstalled ", "Installed ")
 
 
@@ -95,32 +96,68 @@ class Uv(NamedTuple):
             Unfit: it did not work; pip may do better.
             Failure: it did not work, and cannot with pip either.
         """
-        with scratch() as directory:
-            lines = [*self.settings.lines, *options_as_lines(directory, constraints=self.constraints)]
-            listing = write_listing(directory, [*lines, *requirements])
-            self._run(["install", "--compile-bytecode", "--requirements", listing])
 
-    def _run(self, arguments: Sequence[str]) -> None:
+        def tell(line: str) -> None:
+            if not _NOISE.match(line):
+                self.machine.output(self.id, line)
+
+        with scratch() as directory, unpacking(self.environment) as cache:
+            listing = self._listing(directory, self.settings.lines, requirements)
+            self._run(cache, ["install", "--compile-bytecode", "--requirements", listing], tell)
+
+    def contested(self, requirements: Iterable[str]) -> list[str]:
+        """Return what of it would be installed and has other wheels in another index ("soundfile==0.14.0").
+
+        Raises:
+            Unfit: as `install`.
+            Failure: as `install`.
+        """
+        orders = contested.orders(self.settings.lines)
+        if len(orders) < 2:
+            return []
+        with scratch() as directory, unpacking(self.environment) as cache:
+            listing = self._listing(directory, self.settings.lines, requirements)
+            said = self._run(cache, ["install", "--dry-run", "--requirements", listing])
+            pins = {found[1]: found[2] for found in map(_TO_INSTALL.match, said) if found}
+            if not pins:
+                return []
+            locks = []
+            for number, lines in enumerate(orders):
+                listing = self._listing(directory, lines, [f"{name}=={pins[name]}" for name in pins])
+                lock = os.path.join(directory, f"pylock.{number}.toml")
+                form = ["--format", "pylock.toml", "--output-file", lock]
+                self._run(cache, ["compile", "--no-deps", *form, listing])
+                with open(lock, encoding="utf-8") as file:
+                    locks.append(file.read())
+        return [f"{name}=={pins[name]}" for name in contested.contested(locks)]
+
+    def _listing(self, directory: str, lines: Sequence[str], requirements: Iterable[str]) -> str:
+        constraints = options_as_lines(directory, constraints=self.constraints)
+        return write_listing(directory, [*lines, *constraints, *requirements])
+
+    def _run(
+        self, cache: str, arguments: Sequence[str], tell: Callable[[str], None] | None = None
+    ) -> list[str]:
+        """Run it with a cache on the environment's disk: what is unpacked there is linked, not copied."""
         python = os.path.join(self.environment, "bin", "python")
         argv = [self.path, "pip", *arguments, "--python", python]
+        env = {**self.settings.env, "UV_CACHE_DIR": cache, "TMPDIR": cache}
         lines: list[str] = []
 
         def on_line(line: str) -> None:
             lines.append(line)
-            if not _NOISE.match(line):
-                self.machine.output(self.id, line)
+            if tell:
+                tell(line)
 
-        # On the environment's disk: what is unpacked there is linked into the environment, not copied.
-        with unpacking(self.environment) as temporary:
-            env = {**self.settings.env, "UV_CACHE_DIR": temporary, "TMPDIR": temporary}
-            ended = self.machine.run(
-                [python, "-I", inside.__file__, "uv"],
-                input=json.dumps({"argv": argv, "env": env}),
-                on_line=on_line,
-                check=False,
-            )
+        ended = self.machine.run(
+            [python, "-I", inside.__file__, "uv"],
+            input=json.dumps({"argv": argv, "env": env}),
+            on_line=on_line,
+            check=False,
+        )
         if ended.code != 0:
             raise explain(lines, ended.code, self.environment)
+        return lines
 
 
 def explain(lines: Sequence[str], code: int, environment: str) -> Failure:

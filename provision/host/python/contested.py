@@ -1,0 +1,46 @@
+"""Packages whose best file is in doubt: uv takes a version's files from one index, pip the best of all."""
+
+from __future__ import annotations
+
+import re
+from typing import Sequence
+from urllib.parse import unquote
+
+
+def orders(lines: Sequence[str]) -> list[list[str]]:
+    """Return the lines of a requirements file once for each index in them, which then is looked at first.
+
+    uv looks at the extra indexes in their order, and at the index last.
+    """
+    indexes: list[str] = []
+    for option in ("--extra-index-url ", "--index-url "):
+        for line in lines:
+            url = line[len(option) :]
+            if line.startswith(option) and url not in indexes:
+                indexes.append(url)
+    others = [line for line in lines if not re.match(r"--(extra-)?index-url ", line)]
+    turned = [indexes[start:] + indexes[:start] for start in range(len(indexes))]
+    return [
+        [f"--index-url {last}", *(f"--extra-index-url {url}" for url in first), *others]
+        for *first, last in turned
+    ]
+
+
+def wheels(lock: str) -> dict[str, set[str]]:
+    """Return for each package of a `pylock.toml` as uv writes it the names of its wheels."""
+    found: dict[str, set[str]] = {}
+    current: set[str] = set()
+    for line in lock.splitlines():
+        name = re.match(r'name = "(.*)"', line)
+        if name:
+            current = found.setdefault(name.group(1), set())
+        for place in re.findall(r'\b(?:url|path) = "([^"]+\.whl)"', line):
+            current.add(unquote(place.rpartition("/")[2]))
+    return found
+
+
+def contested(locks: Sequence[str]) -> list[str]:
+    """Return the packages whose wheels are not the same in all locks, by name."""
+    seen = [wheels(lock) for lock in locks]
+    names = sorted({name for each in seen for name in each})
+    return [name for name in names if any(each.get(name) != seen[0].get(name) for each in seen)]
