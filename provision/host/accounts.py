@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
 import time
-from typing import Sequence
+from _thread import allocate_lock
 
 from provision.host.causes import BECOME
+from provision.host.files.paths import which
 from provision.host.machine import ADMIN_PATH, Machine
 from provision.host.resource import Failure
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
+
 _LOCK_PATIENCE = 60.0
-_one_at_a_time = threading.Lock()
+_one_at_a_time = allocate_lock()
 
 
 def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
@@ -24,7 +27,7 @@ def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
     if not machine.root:
         raise Failure("users and groups can only be changed by root", hint=BECOME)
     tool = argv[0]
-    if shutil.which(tool, path=ADMIN_PATH) is None:
+    if which(tool, ADMIN_PATH) is None:
         raise Failure(f"this host has no {tool}", hint="install the package `passwd` (Debian, Ubuntu)")
     started = time.monotonic()
     with _one_at_a_time:

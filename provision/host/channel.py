@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
+import select
 import time
-from typing import Any, BinaryIO, Callable
+from _thread import allocate_lock, start_new_thread
+
+from provision.host.light import plainjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Callable
 
 HEARTBEAT = 5.0
 """Seconds of silence after which the host says that it is still there."""
+
+_LOOK = 1.0
+"""Seconds between two looks at the clock."""
 
 
 class Channel:
@@ -18,13 +26,13 @@ class Channel:
     def __init__(self, out: BinaryIO, on_lost: Callable[[], None]) -> None:
         self._out = out
         self._on_lost = on_lost
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._last = time.monotonic()
         self._lost = False
 
     def emit(self, event: dict[str, Any]) -> None:
         """Send one event. When nobody reads any more, say so once and drop the rest."""
-        line = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+        line = plainjson.dumps(event).encode("utf-8", "replace") + b"\n"
         with self._lock:
             if self._lost:
                 return
@@ -37,24 +45,23 @@ class Channel:
                 self._lost = True
         self._on_lost()
 
-    def heartbeat(self) -> None:
-        """Keep saying that this side lives, for as long as the process does."""
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+    def attend(self, fd: int) -> None:
+        """Say that this side lives, and call `on_lost` when the controller closes its end of `fd`."""
+        start_new_thread(self._attend, (fd,))
 
-    def watch(self, fd: int) -> None:
-        """Call `on_lost` when the controller closes its end of `fd`."""
-        threading.Thread(target=self._watch, args=(fd,), name="watch", daemon=True).start()
-
-    def _beat(self) -> None:
+    def _attend(self, fd: int) -> None:
+        watched = [fd]
         while not self._lost:
-            time.sleep(1.0)
-            if time.monotonic() - self._last >= HEARTBEAT:
+            if select.select(watched, [], [], _LOOK)[0] and not _goes_on(fd):
+                watched.clear()
+                self._on_lost()
+            elif time.monotonic() - self._last >= HEARTBEAT:
                 self.emit({"event": "heartbeat"})
 
-    def _watch(self, fd: int) -> None:
-        try:
-            while os.read(fd, 4096):
-                pass
-        except OSError:
-            pass
-        self._on_lost()
+
+def _goes_on(fd: int) -> bool:
+    """Read what nobody wants; tell whether there may be more."""
+    try:
+        return bool(os.read(fd, 4096))
+    except OSError:
+        return False

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 import pwd
-import select
-import signal
-import subprocess
-import threading
-import time
-from typing import Any, Callable, Dict, Hashable, Iterator, Mapping, NamedTuple, Sequence, TypeVar
+from _thread import allocate_lock
 
+from provision.host.capture import TERM, Completed, capture, end_group
+from provision.host.light.flag import Flag
 from provision.host.resource import Failure
 
-T = TypeVar("T")
-Event = Dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Hashable, Mapping, Sequence, TypeVar
+
+    T = TypeVar("T")
+    Event = Dict[str, Any]
 
 ADMIN_PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 """A search path that has the tools of administration too, which the login of an ordinary user leaves out."""
 
 TAIL = 40
 """Lines of a failed command's output that are kept for the error."""
-
-
-class Completed(NamedTuple):
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 class Machine:
@@ -46,11 +37,11 @@ class Machine:
         self.emit = emit
         self.state = state
         self.deep = deep
-        self.cancelled = threading.Event()
+        self.cancelled = Flag()
         self.root = os.geteuid() == 0
         self._reads: dict[Hashable, Any] = {}
-        self._locks: dict[Hashable, threading.Lock] = {}
-        self._guard = threading.Lock()
+        self._locks: dict[Hashable, Any] = {}
+        self._guard = allocate_lock()
         self._children: dict[int, bool] = {}
 
     # -- shared reads -------------------------------------------------------------------------------------
@@ -58,7 +49,7 @@ class Machine:
     def once(self, key: Hashable, read: Callable[[], T]) -> T:
         """Return what `read` gives, calling it once a run for each `key` however many threads ask."""
         with self._guard:
-            lock = self._locks.setdefault(key, threading.Lock())
+            lock = self._locks.setdefault(key, allocate_lock())
         with lock:
             if key not in self._reads:
                 self._reads[key] = read()
@@ -68,7 +59,7 @@ class Machine:
     def forget(self, key: Hashable) -> None:
         """Drop a shared read, because what it read has been changed."""
         with self._guard:
-            lock = self._locks.setdefault(key, threading.Lock())
+            lock = self._locks.setdefault(key, allocate_lock())
         with lock:
             self._reads.pop(key, None)
 
@@ -106,62 +97,49 @@ class Machine:
         """
         if self.cancelled.is_set():
             raise Failure("cancelled: the controller went away")
-        name = os.path.basename(argv[0])
         environ = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
-        switched: dict[str, Any] = {}
-        if user is not None and user != pwd.getpwuid(os.geteuid()).pw_name:
-            switched["preexec_fn"] = become(user)
+        if user is not None and user == pwd.getpwuid(os.geteuid()).pw_name:
+            user = None
+        if user is not None:
             environ["HOME"] = pwd.getpwnam(user).pw_dir
+        pid = 0
+
+        def started(number: int) -> None:
+            nonlocal pid
+            pid = number
+            with self._guard:
+                self._children[pid] = interruptible
+            if interruptible and self.cancelled.is_set():
+                end_group(pid, TERM)
+
         try:
-            child = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT if on_line else subprocess.PIPE,
-                cwd=cwd,
-                env=environ,
-                start_new_session=True,
-                encoding="utf-8",
-                errors="replace",
-                **switched,
-            )
+            if cwd is None and user is None and input is None and on_line is None:
+                ended = capture(argv, environ, timeout, started)
+            else:
+                from provision.host import children  # here, as what only asks does not come to this
+
+                ended = children.run(
+                    argv, environ, timeout, started, cwd=cwd, user=user, input=input, on_line=on_line
+                )
         except FileNotFoundError as error:
             missing = error.filename if error.filename else argv[0]
             raise Failure(f"{missing}: no such file or command") from None
         except OSError as error:
             raise Failure(f"{argv[0]}: {error.strerror or error}") from None
-        with self._guard:
-            self._children[child.pid] = interruptible
-        if interruptible and self.cancelled.is_set():
-            _kill_group(child.pid, signal.SIGTERM)
-        late = threading.Event()
-        clock = threading.Timer(timeout, _expire, (child, late)) if timeout else None
-        if clock:
-            clock.daemon = True
-            clock.start()
-        try:
-            if on_line:
-                out, err = _follow(child, input, on_line), ""
-            else:
-                out, err = child.communicate(input)
-            child.wait()
         finally:
-            if clock:
-                clock.cancel()
-                if late.is_set():
-                    clock.join()  # until nothing of the group is left
             with self._guard:
-                self._children.pop(child.pid, None)
-        tail = (out + err).splitlines()[-TAIL:]
-        if late.is_set():
+                self._children.pop(pid, None)
+        name = os.path.basename(argv[0])
+        tail = (ended.out + ended.err).splitlines()[-TAIL:]
+        if ended.late:
             raise Failure(f"{name} did not end within {timeout or 0:.0f} s", log=tail)
         if self.cancelled.is_set() and interruptible:
             raise Failure("cancelled: the controller went away")
-        if check and child.returncode != 0:
+        if check and ended.code != 0:
             last = next((line.strip() for line in reversed(tail) if line.strip()), "")
-            how = f"signal {-child.returncode}" if child.returncode < 0 else f"exit {child.returncode}"
+            how = f"signal {-ended.code}" if ended.code < 0 else f"exit {ended.code}"
             raise Failure(f"{name} failed ({how}): {last}", log=tail)
-        return Completed(child.returncode, out, err)
+        return ended
 
     def cancel(self) -> None:
         """Stop what can be stopped: the controller is gone, and nobody would see the rest."""
@@ -169,7 +147,7 @@ class Machine:
         with self._guard:
             children = [pid for pid, interruptible in self._children.items() if interruptible]
         for pid in children:
-            _kill_group(pid, signal.SIGTERM)
+            end_group(pid, TERM)
 
     def sleep(self, seconds: float) -> None:
         """Wait, but no longer than until the run is cancelled.
@@ -195,84 +173,3 @@ class Machine:
     def output(self, id: str, line: str) -> None:
         """Pass on a line that a resource's command printed."""
         self.emit({"event": "output", "id": id, "line": line})
-
-
-def _follow(child: subprocess.Popen[str], input: str | None, on_line: Callable[[str], None]) -> str:
-    if input is not None and child.stdin:
-        child.stdin.write(input)
-        child.stdin.close()
-    assert child.stdout is not None
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
-    kept: list[str] = []
-    rest = ""
-    for block in _blocks(child, child.stdout.fileno()):
-        lines = (rest + decoder.decode(block, final=not block)).split("\n")
-        rest = lines.pop()
-        if not block and rest:
-            lines.append(rest)
-        for line in lines:
-            kept.append(line)
-            del kept[:-400]
-            on_line(line)
-    return "\n".join(kept)
-
-
-def _blocks(child: subprocess.Popen[str], pipe: int) -> Iterator[bytes]:
-    """Yield what the child prints, at last an empty block.
-
-    That is at the end of the pipe, or when the child has ended and the pipe is silent: a daemon that it has
-    started may hold the pipe open for ever.
-    """
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN | select.POLLHUP)
-    while True:
-        if poll.poll(500):
-            block = os.read(pipe, 65536)
-            yield block
-            if not block:
-                return
-        elif child.poll() is not None:
-            yield b""
-            return
-
-
-def become(user: str) -> Callable[[], None]:
-    """Return what a child process calls before its program to become a user for good."""
-    entry = pwd.getpwnam(user)
-
-    def switch() -> None:
-        os.initgroups(user, entry.pw_gid)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-
-    return switch
-
-
-def _kill_group(pid: int, signum: int) -> None:
-    try:
-        os.killpg(pid, signum)
-    except (ProcessLookupError, PermissionError):
-        pass
-
-
-def _expire(child: subprocess.Popen[str], late: threading.Event) -> None:
-    late.set()
-    _kill_group(child.pid, signal.SIGTERM)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        child.poll()
-        if not _group_lives(child.pid):
-            return
-        time.sleep(0.1)
-    _kill_group(child.pid, signal.SIGKILL)
-
-
-def _group_lives(pid: int) -> bool:
-    """Whether a process of the group is left; the leader may have gone before the others."""
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

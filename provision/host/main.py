@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import sys
 import time
-from typing import Any, Callable, Dict
 
 from provision.host import causes
 from provision.host.channel import Channel
+from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.resource import Failure
 
-Request = Dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict
+
+    Request = Dict[str, Any]
 
 
 def _verb(name: str) -> Callable[[Machine, Request], dict[str, Any]]:
@@ -72,13 +75,12 @@ def main(request: bytes) -> int:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     started = time.monotonic()
-    order: Request = json.loads(request.decode("utf-8"))
+    order: Request = plainjson.loads(request.decode("utf-8"))
     options = order.setdefault("options", {})
     machine: Machine
     channel = Channel(out, on_lost=lambda: machine.cancel())
     machine = Machine(channel.emit, order["state"], deep=bool(options.get("deep")))
-    channel.heartbeat()
-    channel.watch(0)
+    channel.attend(0)
     channel.emit(
         {
             "event": "hello",

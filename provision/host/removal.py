@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
 
 from provision.host.machine import Machine
 from provision.host.resource import Failure
@@ -12,6 +11,10 @@ from provision.host.resources import make
 from provision.host.state import marks
 from provision.host.state.ledger import Entry, Ledger, removal_order
 from provision.host.state.lock import RunLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 RUNNING = ("unit", "process", "container")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, Tuple
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar, Iterable, TypeAlias
+
     from provision.host.machine import Machine
 
-State = Dict[str, Any]
+State: TypeAlias = "dict[str, Any]"
 """Plain data (JSON types). A key whose value is None is absent."""
 
-Changes = Dict[str, Tuple[Any, Any]]
+Changes: TypeAlias = "dict[str, tuple[Any, Any]]"
 """The keys that differ: key -> (actual, expected)."""
 
 

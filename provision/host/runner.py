@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Sequence
 
 from provision.host import causes
+from provision.host.light import plainjson
+from provision.host.light.later import Later
+from provision.host.light.sha256 import sha256
 from provision.host.machine import Machine
-from provision.host.removal import remove_entries
 from provision.host.resource import Changes, Failure, Resource, State, differences
 from provision.host.resources import make
 from provision.host.state import marks
@@ -18,8 +17,16 @@ from provision.host.state.ledger import Ledger, removal_order
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import json
     from concurrent.futures import Future
+    from typing import Any, Sequence
+
+    from provision.host import removal
+else:
+    json = Later("json")
+    removal = Later("provision.host.removal")
 
 READERS = 8
 """Threads that look at resources: most of them wait for the disk or a child."""
@@ -191,7 +198,7 @@ class Run:
     def _digest(self) -> str:
         """Name the state found, so that a saved plan can be told from one that has been overtaken."""
         seen = [(item.id, item.changes, bool(item.error)) for item in self.items.values()]
-        return hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()
+        return sha256(plainjson.dumps(seen, sort_keys=True).encode()).hexdigest()
 
     # -- fixing -------------------------------------------------------------------------------------------
 
@@ -210,7 +217,7 @@ class Run:
         self._fix_all(ground)
         if self.options.get("prune") and orphans and not any(item.status == "failed" for item in ground):
             # What left the playbook goes before what comes: the two may want the same port.
-            remove_entries(self.machine, self.ledger, orphans, self.options["playbooks"])
+            removal.remove_entries(self.machine, self.ledger, orphans, self.options["playbooks"])
         self._fix_all(services)
         if not self.options.get("partial"):
             self.ledger.leave_to_others(self.options.get("playbooks", []), self.items)

@@ -402,13 +402,20 @@ def test_swapping_a_directory_for_a_link_meanwhile_leads_nobody_astray(here: Dri
     os.chown(home, 65534, 65534)
     flip = textwrap.dedent(
         f"""
-        import os
+        import itertools, os
         os.chdir({str(home)!r}); os.setgid(65534); os.setuid(65534)
         os.mkdir("real"); os.symlink({str(precious)!r}, "link"); os.rename("real", "work")
+        away = map("away{{}}".format, itertools.count())
+        def put(name):
+            while True:
+                try:
+                    return os.rename(name, "work")
+                except OSError:  # root has made the directory that was missing for a moment
+                    os.rename("work", next(away))
         print("ready", flush=True)
         while True:
-            os.rename("work", "real"); os.rename("link", "work")
-            os.rename("work", "link"); os.rename("real", "work")
+            os.rename("work", "real"); put("link")
+            os.rename("work", "link"); put("real")
         """
     )
     attacker = subprocess.Popen([sys.executable, "-c", flip], stdout=subprocess.PIPE)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision.host.machine import Completed
+from provision.host.capture import Completed
 from provision.host.packages import aptget
 
 GONE = """\

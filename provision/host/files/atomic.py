@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from provision.host.files import nofollow
+from provision.host.light.sha256 import sha256
 
 
 def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
@@ -73,7 +73,7 @@ def remove(path: str) -> bool:
 
 def _temporary(name: str) -> str:
     """Return one fixed name for each file, so that the next write finds and uses up what a kill has left."""
-    return ".provision-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return ".provision-" + sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 def _discard(name: str, directory: int) -> bool:

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
+
+
+def which(program: str, path: str | None = None) -> str | None:
+    """Return the file that the name of a program means, or None when there is none.
+
+    Args:
+        program: a name, looked up as a shell does; what has a slash in it stands for itself.
+        path: where to look it up; None for our own `PATH`.
+    """
+    if "/" in program:
+        places = [program]
+    else:
+        search = os.environ.get("PATH", os.defpath) if path is None else path
+        places = [os.path.join(directory or ".", program) for directory in search.split(":")]
+    return next((place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)), None)
 
 
 def make_directories(path: str) -> list[str]:
@@ -24,6 +38,8 @@ def make_directories(path: str) -> list[str]:
 def delete(path: str) -> None:
     """Delete a file, a link or a whole directory; it may be gone already."""
     if os.path.isdir(path) and not os.path.islink(path):
+        import shutil  # here, as a converged host has nothing to delete
+
         shutil.rmtree(path)
         return
     try:

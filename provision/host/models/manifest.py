@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Mapping, NamedTuple
 
 from provision.host.files.paths import human
+from provision.host.light import plainjson
+from provision.host.light.later import Later
+from provision.host.light.namedtuple import NamedTuple
 from provision.host.state import durable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import hashlib
+    import json
+    from typing import Any, Callable, Mapping
+else:
+    json = Later("json")
+    hashlib = Later("hashlib")
 
 NAME = ".provision-manifest.json"
 
@@ -45,7 +53,7 @@ class Manifest(NamedTuple):
 def load(directory: str) -> Manifest | None:
     """Return the manifest of a model directory, or None when there is none that can be read."""
     try:
-        data: dict[str, Any] = json.loads(durable.read(os.path.join(directory, NAME)) or "{}")
+        data: dict[str, Any] = plainjson.loads(durable.read(os.path.join(directory, NAME)) or "{}")
         if data.pop("version") != 1:
             return None
         data["files"] = {path: Record(**record) for path, record in data["files"].items()}
@@ -121,6 +129,8 @@ def sha256_of(
 
     if not paths:
         return {}
+    from concurrent.futures import ThreadPoolExecutor  # here, as most runs read no file
+
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         return dict(zip(paths, pool.map(hash_one, paths)))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Callable, NamedTuple, Sequence
 
-from provision.host.machine import ADMIN_PATH, Completed, Machine
+from provision.host.capture import Completed
+from provision.host.machine import ADMIN_PATH, Machine
 from provision.host.packages import dpkg
 from provision.host.resource import Failure
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
-import shutil
-import struct
 import time
-from typing import NamedTuple
 
+from provision.host.light.later import Later
+from provision.host.light.namedtuple import NamedTuple
 from provision.host.machine import Machine
 from provision.host.resource import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import struct
+    from typing import Iterator
+else:
+    struct = Later("struct")
 
 LOCKS = (
     "/var/lib/dpkg/lock-frontend",
@@ -25,10 +30,19 @@ LOCKS = (
 PATIENCE = 600.0
 """Seconds to wait for somebody else to finish."""
 
+_HALFWAY = ("unpacked", "half-configured", "triggers-awaited", "triggers-pending")
+
 BROKEN = "half-installed"
 """The status of a package that has to be unpacked again."""
 
-_FORMAT = r"${Package}\t${Architecture}\t${db:Status-Status}\t${db:Status-Eflag}\t${Version}\t${Provides}\n"
+STATUS = "/var/lib/dpkg/status"
+"""The package database: a paragraph for each package, as apt reads it, too."""
+
+JOURNAL = "/var/lib/dpkg/updates"
+"""Where dpkg notes what it does until that is in the database."""
+
+_FIELDS = ("Package", "Architecture", "Status", "Version", "Provides")
+_FORMAT = "".join(f"{field}: ${{{field}}}\\n" for field in _FIELDS) + "\\n"
 _ABSENT = ("not-installed", "config-files")
 # struct flock of 64-bit Linux: type, whence, start, length, pid
 _FLOCK = "hhqqi4x"
@@ -43,39 +57,56 @@ class Installed(NamedTuple):
 
 
 class Database:
-    """All packages of the host, as one `dpkg-query` tells them."""
+    """All packages of the host, as the text of the database tells them.
 
-    def __init__(self, listing: str) -> None:
-        self._packages: dict[str, Installed] = {}
-        self._provided: set[str] = set()
-        rows = [line.split("\t") for line in listing.splitlines() if line.count("\t") == 5]
-        native = next((row[1] for row in rows if row[0] == "dpkg"), "")
-        for name, architecture, status, flag, version, provides in rows:
-            if status in _ABSENT:
-                continue
-            found = Installed(version, BROKEN if flag == "reinstreq" else status)
-            self._packages[f"{name}:{architecture}"] = found
-            if architecture in (native, "all"):
-                self._packages[name] = found
-            if found.status == "installed":
-                self._provided.update(re.findall(r"(?:^|, )([^ ,(]+)", provides))
+    It may have thousands of paragraphs, so only those that are asked for are read.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = f"\n\n{text}\n\n"
+        self._native = next((fields.get("Architecture", "") for fields in self._named("dpkg")), "")
 
     def get(self, name: str) -> Installed | None:
         """Return a package by name or `name:architecture`; None when it is not there at all."""
-        return self._packages.get(name)
+        bare, _, architecture = name.partition(":")
+        fitting = (architecture,) if architecture else (self._native, "all")
+        for fields in self._named(bare):
+            _, flag, status = fields["Status"].split()
+            if fields.get("Architecture") in fitting and status not in _ABSENT:
+                return Installed(fields["Version"], BROKEN if flag == "reinstreq" else status)
+        return None
 
     def provides(self, name: str) -> bool:
         """Tell whether an installed package stands in for the virtual package `name`."""
-        return name in self._provided
+        for fields in self._with("\nProvides: "):
+            provided = [entry.split()[0] for entry in fields["Provides"].split(",") if entry.strip()]
+            if name in provided and fields["Status"].split()[1:] == ["ok", "installed"]:
+                return True
+        return False
 
     def unfinished(self) -> list[str]:
         """Return the packages that a killed dpkg has left unpacked or half configured."""
         return sorted(
-            name
-            for name, package in self._packages.items()
-            if ":" not in name
-            and package.status in ("unpacked", "half-configured", "triggers-awaited", "triggers-pending")
+            {
+                fields["Package"]
+                for state in _HALFWAY
+                for fields in self._with(f" {state}\n")
+                if fields["Status"].split()[1:] == ["ok", state]
+            }
         )
+
+    def _named(self, name: str) -> Iterator[dict[str, str]]:
+        return self._with(f"\nPackage: {name}\n")
+
+    def _with(self, text: str) -> Iterator[dict[str, str]]:
+        """Yield the fields of each paragraph in which a text occurs."""
+        found = self._text.find(text)
+        while found >= 0:
+            begin = self._text.rindex("\n\n", 0, found + 2) + 2
+            end = self._text.index("\n\n", begin)
+            lines = self._text[begin:end].split("\n")
+            yield dict(line.partition(": ")[::2] for line in lines if not line.startswith(" "))
+            found = self._text.find(text, end)
 
 
 def database(machine: Machine) -> Database:
@@ -84,7 +115,7 @@ def database(machine: Machine) -> Database:
     Raises:
         Failure: this is no Debian.
     """
-    return machine.once("dpkg", lambda: _query(machine))
+    return machine.once("dpkg", lambda: _read(machine))
 
 
 def forget(machine: Machine) -> None:
@@ -95,7 +126,7 @@ def forget(machine: Machine) -> None:
 def interrupted() -> bool:
     """Tell whether dpkg was killed while it worked, and has left its journal."""
     try:
-        return any(name.isdigit() for name in os.listdir("/var/lib/dpkg/updates"))
+        return any(name.isdigit() for name in os.listdir(JOURNAL))
     except FileNotFoundError:
         return False
 
@@ -156,7 +187,14 @@ def _process(pid: int) -> str:
         return "a process outside this container" if pid <= 0 else f"pid {pid}"
 
 
-def _query(machine: Machine) -> Database:
-    if shutil.which("dpkg-query") is None:
-        raise Failure("this host has no dpkg", hint="`packages` is for Debian, Ubuntu and their like")
-    return Database(machine.run(["dpkg-query", "-W", "-f", _FORMAT]).out)
+def _read(machine: Machine) -> Database:
+    try:
+        with open(STATUS, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except FileNotFoundError:
+        hint = "`packages` is for Debian, Ubuntu and their like"
+        raise Failure("this host has no dpkg", hint=hint) from None
+    if interrupted():
+        # dpkg is at work, or was killed: it knows best what its journal means.
+        text = machine.run(["dpkg-query", "-W", "-f", _FORMAT]).out
+    return Database(text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
 from provision.host.machine import Machine
 from provision.host.python import dist_info
 from provision.host.python.versions import compare, normalise
 from provision.host.resource import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
 
 
 def choose(machine: Machine, cases: Mapping[str, Any], assumed: Any) -> Any:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple
 
+from provision.host.light import plainjson
+from provision.host.light.later import Later
+from provision.host.light.namedtuple import NamedTuple
 from provision.host.python.versions import normalise
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
+    from typing import Any, Iterator
+
     from provision.host.machine import Machine
+else:
+    re = Later("re")
+
 
 LEFTOVER = "~"
 """What pip puts in front of the files of a package it is replacing; after a kill they stay."""
@@ -39,7 +46,7 @@ def site_packages(environment: str, minor: str | None = None) -> str | None:
     """
     library = os.path.join(environment, "lib")
     try:
-        found = [name for name in os.listdir(library) if re.fullmatch(r"python3\.\d+", name)]
+        found = [name for name in os.listdir(library) if name.startswith("python3.") and name[8:].isdigit()]
     except OSError:
         return None
     if minor is not None:
@@ -133,7 +140,7 @@ def _dist_info(path: str) -> Distribution:
     direct_url = None
     try:
         with open(os.path.join(path, "direct_url.json"), encoding="utf-8") as file:
-            direct_url = json.load(file)
+            direct_url = plainjson.loads(file.read())
     except (OSError, ValueError):
         pass
     return Distribution(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-from typing import NamedTuple
 
+from provision.host.files.paths import which
+from provision.host.light.later import Later
+from provision.host.light.namedtuple import NamedTuple
 from provision.host.machine import Machine
 from provision.host.resource import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+else:
+    re = Later("re")
 
 DEFAULT = "python3"
 
@@ -40,7 +46,7 @@ class Interpreter(NamedTuple):
 
 def find(machine: Machine, name: str) -> Interpreter | None:
     """Return the Python that a name on PATH or an absolute path means, or None when there is none."""
-    path = name if os.path.isabs(name) else shutil.which(name)
+    path = name if os.path.isabs(name) else which(name)
     if path is None or not os.access(path, os.X_OK) or os.path.isdir(path):
         return None
     return ask(machine, path)
@@ -62,9 +68,9 @@ def satisfies(machine: Machine, wanted: str, found: Interpreter) -> bool:
     A name with a version ("python3.12") asks for that version, wherever it is; any other name or path asks
     for that very file.
     """
-    named = re.fullmatch(r"python(\d+(?:\.\d+)*)", wanted)
-    if named:
-        return (found.version + ".").startswith(named.group(1) + ".")
+    version = wanted[len("python") :] if wanted.startswith("python") else ""
+    if version and all(number.isdigit() for number in version.split(".")):
+        return (found.version + ".").startswith(version + ".")
     other = find(machine, wanted)
     return other is not None and other.base == found.base
 

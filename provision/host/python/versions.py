@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import Iterable, NamedTuple, Sequence, Union
+from provision.host.light.later import Later
+from provision.host.light.namedtuple import NamedTuple
 
-_VERSION = re.compile(
-    r"""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from typing import Iterable, Sequence, TypeAlias
+else:
+    re = Later("re")
+
+_VERSION = r"""
     v?
     (?:(?P<epoch>[0-9]+)!)?
     (?P<release>[0-9]+(?:\.[0-9]+)*)
@@ -14,13 +20,11 @@ _VERSION = re.compile(
     (?P<post>-(?P<bare_post>[0-9]+)|[-_.]?(?:post|rev|r)[-_.]?(?P<post_number>[0-9]+)?)?
     (?P<dev>[-_.]?dev[-_.]?(?P<dev_number>[0-9]+)?)?
     (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?
-    """,
-    re.VERBOSE | re.IGNORECASE | re.ASCII,
-)
+    """
 _PRE = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
 
-LocalPart = Union[int, str]
-Specifier = Sequence[str]
+LocalPart: TypeAlias = "int | str"
+Specifier: TypeAlias = "Sequence[str]"
 """An operator and a version: `[">=", "0.10"]`."""
 
 
@@ -59,7 +63,7 @@ class Version(NamedTuple):
         return (self.epoch, release, pre, post, dev, local)
 
 
-AnyVersion = Union[str, Version]
+AnyVersion: TypeAlias = "str | Version"
 
 
 def parse(text: str) -> Version:
@@ -68,7 +72,7 @@ def parse(text: str) -> Version:
     Raises:
         ValueError: the text is not a version by PEP 440.
     """
-    found = _VERSION.fullmatch(text.strip())
+    found = re.fullmatch(_VERSION, text.strip(), re.VERBOSE | re.IGNORECASE | re.ASCII)
     if found is None:
         raise ValueError(f'"{text}" is not a version')
     part = found.group
@@ -108,7 +112,10 @@ def matches(version: str, specifiers: Iterable[Specifier]) -> bool:
 
 def normalise(name: str) -> str:
     """Return the canonical name of a Python package (PEP 503): `Uvicorn.Standard` -> `uvicorn-standard`."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+    plain = name.strip().lower().replace("_", "-").replace(".", "-")
+    while "--" in plain:
+        plain = plain.replace("--", "-")
+    return plain
 
 
 def _version(version: AnyVersion) -> Version:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, Mapping
-
 from provision.host.resource import Failure, Resource
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
 
 TYPES: dict[str, str] = {
     "apt": "provision.host.resources.apt:Apt",
@@ -35,7 +36,7 @@ def type_of(name: str) -> type[Resource]:
     if where is None:
         raise Failure(f'this host side knows no resource type "{name}"')
     module, _, cls = where.partition(":")
-    found: type[Resource] = getattr(importlib.import_module(module), cls)
+    found: type[Resource] = getattr(__import__(module, fromlist=[cls]), cls)
     return found
 
 

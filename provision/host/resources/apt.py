@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import Any
-
 from provision.host.causes import BECOME
+from provision.host.light.later import Later
 from provision.host.machine import Machine
-from provision.host.packages import aptget, dpkg
+from provision.host.packages import dpkg
 from provision.host.resource import Changes, Failure, Resource, State, differences
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import fnmatch
+    from typing import Any
+
+    from provision.host.packages import aptget
+else:
+    fnmatch = Later("fnmatch")
+    aptget = Later("provision.host.packages.aptget")
 
 INSTALLED = "installed"
 
@@ -135,7 +143,7 @@ def _found(database: dpkg.Database, name: str, wanted: str) -> str | None:
         return package.status
     if wanted == INSTALLED:
         return INSTALLED
-    return wanted if fnmatchcase(package.version, wanted) else package.version
+    return wanted if fnmatch.fnmatchcase(package.version, wanted) else package.version
 
 
 def _selection(changes: Changes) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
-from typing import Mapping, Sequence
 
 from provision.host.causes import BECOME
+from provision.host.files.paths import which
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping, Sequence
 
 UNLESS_TIMEOUT = 60.0
 """Seconds that `unless` may take to answer."""
@@ -95,7 +98,7 @@ class Command(Resource):
         if (directory and not os.path.isdir(directory)) or (user and not _exists(user)):
             return False
         program = os.path.join(directory, unless[0]) if directory and "/" in unless[0] else unless[0]
-        if shutil.which(program) is None:
+        if which(program) is None:
             return False
         self._check_user(machine)
         done = machine.run(unless, timeout=UNLESS_TIMEOUT, env=env, cwd=directory, user=user, check=False)

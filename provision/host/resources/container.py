@@ -6,13 +6,16 @@ import os
 import re
 import tempfile
 import time
-from typing import Any
 
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State, differences
 from provision.host.resources.unit import Unit
 from provision.host.services import container_state, containers, failures, processes, supervision
 from provision.host.state import marks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 START = 120.0
 """Seconds that the engine may take to start a container."""

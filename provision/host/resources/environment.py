@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shutil
-from typing import Any
 
 from provision.host.files.paths import delete, make_directories
+from provision.host.light import plainjson
+from provision.host.light.later import Later
 from provision.host.machine import TAIL, Machine
-from provision.host.python import interpreters, pip, versions
+from provision.host.python import interpreters, versions
 from provision.host.python.dist_info import (
     Distribution,
     damaged_files,
@@ -21,6 +19,20 @@ from provision.host.python.dist_info import (
 )
 from provision.host.resource import Changes, Failure, Resource, State
 from provision.host.state import durable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import json
+    import re
+    import shutil
+    from typing import Any
+
+    from provision.host.python import pip
+else:
+    json = Later("json")
+    re = Later("re")
+    shutil = Later("shutil")
+    pip = Later("provision.host.python.pip")
 
 MANIFEST = ".provision-environment.json"
 """What the last successful installation left: the requirements, and every package by version."""
@@ -334,7 +346,7 @@ def _is_environment(path: str) -> bool:
 def _manifest(path: str) -> dict[str, Any]:
     """Return what the last installation recorded; nothing when there is no record that can be read."""
     try:
-        found = json.loads(durable.read(os.path.join(path, MANIFEST)) or "{}")
+        found = plainjson.loads(durable.read(os.path.join(path, MANIFEST)) or "{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) and found.get("version") == 1 else {}

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import stat
-from typing import Any
 
 from provision.host import causes
 from provision.host.files import atomic, names, nofollow
 from provision.host.files.textdiff import MAX_BYTES, sizes, unified
-from provision.host.files.validation import validate
+from provision.host.light.later import Later
+from provision.host.light.sha256 import sha256
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
 from provision.host.resource import Changes, Failure, Resource, State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from provision.host.files import validation
+else:
+    validation = Later("provision.host.files.validation")
 
 
 class File(Resource):
@@ -95,7 +102,7 @@ class File(Resource):
         gid = names.gid_of(self.spec["group"]) if self.spec.get("group") is not None else -1
         rule = self.spec.get("validate")
         if rule and "content" in changes:
-            validate(machine, self.id, rule, path, data, secret=self._secret)
+            validation.validate(machine, self.id, rule, path, data, secret=self._secret)
         try:
             before = self._look()
             if before is not None and stat.S_ISREG(before.st_mode):
@@ -186,7 +193,7 @@ class File(Resource):
             os.close(directory)
 
     def _digest_found(self) -> str:
-        digest = hashlib.sha256()
+        digest = sha256()
         with self._open() as file:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
@@ -198,7 +205,7 @@ def _kind(mode: int) -> str:
 
 
 def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    return "sha256:" + sha256(data).hexdigest()
 
 
 def _octal(mode: int) -> str:

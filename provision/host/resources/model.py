@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
-import threading
-from typing import Any, Iterable, Sequence
 
 from provision.host.files.paths import delete, free_bytes, human, make_directories, mount_point
+from provision.host.light.later import Later
 from provision.host.machine import Machine
 from provision.host.models import manifest as manifests
-from provision.host.models.fetch import Download, Interrupted, arrived, fetch
 from provision.host.models.hubs import Hub, Listing, RemoteFile, hub
 from provision.host.models.manifest import Manifest, Record
 from provision.host.resource import Changes, Failure, Resource, State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import fnmatch
+    import re
+    import threading
+    from typing import Any, Iterable, Sequence
+
+    from provision.host.models import fetch
+else:
+    fnmatch = Later("fnmatch")
+    re = Later("re")
+    threading = Later("threading")
+    fetch = Later("provision.host.models.fetch")
 
 PLAN_TIMEOUT = 5.0
 """Seconds a plan waits for the hub, which it asks only for the number of bytes."""
@@ -206,7 +216,7 @@ class Model(Resource):
                 if file.path not in good:
                     delete(os.path.join(self.path, file.path))
             wanted = [file for file in wanted if file.path not in good]
-            if failure is not None and not (isinstance(failure, Interrupted) and failure.progress):
+            if failure is not None and not (isinstance(failure, fetch.Interrupted) and failure.progress):
                 raise failure
             if failure is None and wanted:
                 if again:
@@ -309,7 +319,7 @@ class Model(Resource):
         for file in wanted:
             partial = _partial_names(os.path.join(self.path, file.path))
             need += max(0, file.size - sum(os.path.getsize(path) for path in partial))
-        need -= arrived(os.path.join(self.path, _LIBRARY_LEFTOVERS[0]), set())
+        need -= fetch.arrived(os.path.join(self.path, _LIBRARY_LEFTOVERS[0]), set())
         free = free_bytes(self.path)
         if need > free:
             raise Failure(
@@ -320,15 +330,15 @@ class Model(Resource):
     def _download(
         self, machine: Machine, kind: Hub, listing: Listing, wanted: Sequence[RemoteFile], kept: set[str]
     ) -> Failure | None:
-        watch = Download(
+        watch = fetch.Download(
             machine, self.id, self.path, kept, sum(file.size for file in wanted), self.spec["repo"]
         )
-        before = arrived(self.path, kept)
+        before = fetch.arrived(self.path, kept)
         watch.start()
         try:
-            fetch(machine, self.id, kind, listing, self.spec, wanted)
-        except Interrupted as interrupted:
-            interrupted.progress = arrived(self.path, kept) > before
+            fetch.fetch(machine, self.id, kind, listing, self.spec, wanted)
+        except fetch.Interrupted as interrupted:
+            interrupted.progress = fetch.arrived(self.path, kept) > before
             return interrupted
         except Failure as failure:
             return failure
@@ -353,7 +363,7 @@ class Model(Resource):
         return True
 
     def _delete(self, names: Iterable[str]) -> None:
-        """Delete files of the model, what has arrived of them, and directories this leaves empty."""
+        """Delete files of the model, what has fetch.arrived of them, and directories this leaves empty."""
         for name in names:
             path = os.path.join(self.path, name)
             for found in (path, *_partial_names(path)):

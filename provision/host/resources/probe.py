@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import time
-from typing import Any, Mapping
 
+from provision.host.light.later import Later
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
-from provision.host.services import checks, failures, supervision
+from provision.host.services import supervision
 from provision.host.state import marks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from typing import Any, Mapping
+
+    from provision.host.services import checks, failures
+else:
+    re = Later("re")
+    checks = Later("provision.host.services.checks")
+    failures = Later("provision.host.services.failures")
 
 POLL = 0.5
 """Seconds between two looks at a service that is not ready."""
@@ -24,7 +34,7 @@ EXPLAINED = 400
 """Lines of log in which a known failure is looked for."""
 
 
-_LEVEL = re.compile(r"\b(INFO|WARNING|ERROR|CRITICAL)\b")
+_LEVEL = r"\b(INFO|WARNING|ERROR|CRITICAL)\b"
 
 
 class Probe(Resource):
@@ -173,7 +183,7 @@ def _telling(lines: list[str]) -> str | None:
     Where no line has a level, as in logs of other programs, it is the last one.
     """
     whole = [line for line in lines if line.strip() and not line[:1].isspace()]
-    levelled = [line for line in whole if _LEVEL.search(line)]
+    levelled = [line for line in whole if re.search(_LEVEL, line)]
     return next(reversed(levelled or whole), None)
 
 

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import os
 import pwd
-import subprocess
 import time
-from typing import Any
 
-from provision.host.machine import Machine, become
+from provision.host.children import become
+from provision.host.light.later import Later
+from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
-from provision.host.services import failures, processes, supervision
+from provision.host.services import processes, supervision
 from provision.host.state import durable, marks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from typing import Any
+
+    from provision.host.services import failures
+else:
+    subprocess = Later("subprocess")
+    failures = Later("provision.host.services.failures")
 
 ROTATE = 50 * 1024 * 1024
 """Bytes of log beyond which a start begins a new one; one old log is kept."""

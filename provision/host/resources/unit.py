@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import threading
 import time
-from typing import Any
+from _thread import allocate_lock
 
+from provision.host.light.later import Later
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
-from provision.host.services import failures, processes, supervision, systemd
+from provision.host.services import processes, supervision, systemd
 from provision.host.state import marks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from typing import Any
+
+    from provision.host.services import failures
+else:
+    re = Later("re")
+    failures = Later("provision.host.services.failures")
 
 START = 120.0
 """Seconds that `systemctl start` may take: not the loading of a model, only the start of its process."""
 
-_reloading = threading.Lock()
+_reloading = allocate_lock()
 
 
 class Unit(Resource):

@@ -6,10 +6,15 @@ import json
 import os
 import re
 import shutil
-from typing import Any, Callable, Dict, NamedTuple, Sequence
 
-from provision.host.machine import Completed, Machine
+from provision.host.capture import Completed
+from provision.host.light.namedtuple import NamedTuple
+from provision.host.machine import Machine
 from provision.host.resource import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence, TypeAlias
 
 ENGINES = ("docker", "podman")
 """In the order in which they are taken when a service names none."""
@@ -19,7 +24,7 @@ DOCKER_SOCKET = "/var/run/docker.sock"
 LOOK = 60.0
 """Seconds for a question to the engine: it may be busy with another container."""
 
-Inspected = Dict[str, Any]
+Inspected: TypeAlias = "dict[str, Any]"
 """What `inspect` says of one container or image."""
 
 

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import os
 import pwd
-import signal
-import socket
-import struct
 import time
-from typing import Callable, Iterable, NamedTuple
+
+from provision.host.capture import KILL, TERM
+from provision.host.light.later import Later
+from provision.host.light.namedtuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    import struct
+    from typing import Callable, Iterable
+else:
+    socket = Later("socket")
+    struct = Later("struct")
 
 TICKS = os.sysconf("SC_CLK_TCK")
 """Clock ticks a second, the unit of a process's start time."""
@@ -205,9 +214,9 @@ def end(
         if not led:
             deadline = min(deadline, now + 5)
         if now >= deadline:
-            send(signal.SIGKILL, left.values())
+            send(KILL, left.values())
         elif now >= again:
-            send(signal.SIGTERM, [leader] if leader else left.values())
+            send(TERM, [leader] if leader else left.values())
             again = now + 5
         sleep(0.1)
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from typing import Any, Mapping, NamedTuple
 
+from provision.host.light.later import Later
+from provision.host.light.namedtuple import NamedTuple
 from provision.host.machine import Machine
 from provision.host.resource import Failure
-from provision.host.services import containers, processes, systemd
+from provision.host.services import processes, systemd
 from provision.host.state import durable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import Any, Mapping
+
+    from provision.host.services import containers
+else:
+    signal = Later("signal")
+    containers = Later("provision.host.services.containers")
 
 STARTED = "-- started by provision "
 """How the line begins that a start puts into a script-supervised service's log."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from typing import Dict, Iterable
 
 from provision.host.machine import Machine
 from provision.host.resource import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, TypeAlias
 
 PROPERTIES = (
     "Id",
@@ -29,7 +31,7 @@ PROPERTIES = (
 UNITS = "/etc/systemd/system"
 """Where the unit files that provision writes lie."""
 
-Unit = Dict[str, str]
+Unit: TypeAlias = "dict[str, str]"
 """Property -> value, as `systemctl show` prints them."""
 
 ABSENT: Unit = {"LoadState": "not-found", "ActiveState": "inactive"}
@@ -46,7 +48,11 @@ def units(machine: Machine) -> dict[str, Unit]:
     def read() -> dict[str, Unit]:
         if not running():
             return {}
-        names = [os.path.basename(path) for path in glob.glob(os.path.join(UNITS, "provision-*.service"))]
+        names = [
+            name
+            for name in (os.listdir(UNITS) if os.path.isdir(UNITS) else [])
+            if name.startswith("provision-") and name.endswith(".service")
+        ]
         # The pattern adds what still runs although its file has gone.
         return _show(machine, [*names, "provision-*.service"])
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-from typing import Any, Dict, Iterable
+from _thread import allocate_lock
 
+from provision.host.light import plainjson
+from provision.host.light.later import Later
 from provision.host.state import durable
 
-Entry = Dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import json
+    from typing import Any, Iterable, TypeAlias
+else:
+    json = Later("json")
+
+Entry: TypeAlias = "dict[str, Any]"
 
 REMOVAL_ORDER = (
     *("probe", "unit", "process", "container"),
@@ -26,12 +33,12 @@ class Ledger:
 
     def __init__(self, state: str) -> None:
         self._path = os.path.join(state, "ledger.json")
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self.entries: dict[str, Entry] = {}
         text = durable.read(self._path)
         if text is not None:
-            self.entries = json.loads(text)["resources"]
-        self._saved = json.dumps(self.entries, sort_keys=True)
+            self.entries = plainjson.loads(text)["resources"]
+        self._saved = plainjson.dumps(self.entries, sort_keys=True)
 
     def record(self, id: str, entry: Entry) -> None:
         """Remember a converged resource. Once made by us, it stays made by us."""
@@ -79,7 +86,7 @@ class Ledger:
     def save(self) -> None:
         """Write the ledger when it has changed."""
         with self._lock:
-            now = json.dumps(self.entries, sort_keys=True)
+            now = plainjson.dumps(self.entries, sort_keys=True)
             if now != self._saved:
                 book = {"version": 1, "resources": self.entries}
                 durable.write(self._path, json.dumps(book, indent=1, sort_keys=True) + "\n", mode=0o600)

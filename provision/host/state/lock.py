@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import time
-from types import TracebackType
 
+from provision.host.light import plainjson
+from provision.host.light.sha256 import sha256
 from provision.host.machine import Machine
 from provision.host.resource import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 def lock_path(state: str) -> str:
     """Return the lock for a state directory; outside of it, as a refused plan must leave no trace there."""
-    name = f"provision-{hashlib.sha256(state.encode()).hexdigest()[:16]}.lock"
+    name = f"provision-{sha256(state.encode()).hexdigest()[:16]}.lock"
     if os.geteuid() == 0 and os.path.isdir("/run"):
         return os.path.join("/run", name)
     runtime = f"/run/user/{os.geteuid()}"
@@ -77,13 +80,14 @@ class RunLock:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         try:
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, json.dumps({"who": self._who, "pid": os.getpid(), "since": now}).encode(), 0)
+            said = {"who": self._who, "pid": os.getpid(), "since": now}
+            os.pwrite(self._fd, plainjson.dumps(said).encode(), 0)
         except OSError:
             pass
 
     def _holder(self) -> str:
         try:
-            holder = json.loads(os.pread(self._fd, 4096, 0))
+            holder = plainjson.loads(os.pread(self._fd, 4096, 0).decode())
             return "{who}, pid {pid}, since {since}".format(**holder)
         except (ValueError, KeyError):
             return "unknown"

@@ -15,14 +15,17 @@ itself again.
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-from typing import Any
+from _thread import allocate_lock
 
+from provision.host.light import plainjson
 from provision.host.state import durable
 
-_writing = threading.Lock()
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_writing = allocate_lock()
 
 
 def need(state: str, service: str, because: list[str]) -> None:
@@ -118,7 +121,7 @@ def _read(state: str, service: str) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        owed = json.loads(text)
+        owed = plainjson.loads(text)
         if owed["state"] in ("needed", "started"):
             return dict(owed)
     except (ValueError, KeyError, TypeError):
@@ -128,4 +131,4 @@ def _read(state: str, service: str) -> dict[str, Any] | None:
 
 
 def _write(state: str, service: str, owed: dict[str, Any]) -> None:
-    durable.write(_restart(state, service), json.dumps(owed) + "\n")
+    durable.write(_restart(state, service), plainjson.dumps(owed) + "\n")

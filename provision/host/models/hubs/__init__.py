@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Sequence
+from provision.host.light.namedtuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Sequence
 
 
 class RemoteFile(NamedTuple):

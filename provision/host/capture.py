@@ -1,0 +1,129 @@
+"""Running a command for what it prints, without what `subprocess` imports: most runs do no more than ask."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from provision.host.files.paths import which
+from provision.host.light.namedtuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Mapping, Sequence
+
+TERM, KILL = 15, 9
+"""Numbers of signals. The `signal` module makes enumerations of them, which takes longer than a command."""
+
+_IGNORED = (13, 25)
+"""SIGPIPE and SIGXFSZ, which Python ignores, and a command must not."""
+
+_LOOK = 0.5
+"""Seconds between two looks at a command whose pipes are silent."""
+
+_SOON = 0.0002
+"""Seconds after which a command that has closed its pipes should have ended; doubled each time."""
+
+_GRACE = 5.0
+"""Seconds that a command has to end after it was asked to."""
+
+
+class Completed(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    """Exit code, or a signal's number below zero."""
+    out: str
+    err: str
+    late: bool = False
+    """It ran out of time."""
+
+
+def capture(
+    argv: Sequence[str], env: Mapping[str, str], timeout: float | None, on_start: Callable[[int], None]
+) -> Completed:
+    """Run a command to its end, with nothing on its standard input, in a process group of its own.
+
+    Args:
+        argv: program, found on the `PATH` of `env`, and arguments.
+        env: its environment.
+        timeout: seconds, after which the whole group is ended; None waits for ever.
+        on_start: gets its pid.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    program = which(argv[0], env.get("PATH"))
+    if program is None:
+        raise FileNotFoundError(2, os.strerror(2), argv[0])
+    pipes = os.pipe(), os.pipe()
+    try:
+        actions = (
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, pipes[0][1], 1),
+            (os.POSIX_SPAWN_DUP2, pipes[1][1], 2),
+        )
+        pid = os.posix_spawn(program, list(argv), env, file_actions=actions, setpgroup=0, setsigdef=_IGNORED)
+    except BaseException:
+        for read, _ in pipes:
+            os.close(read)
+        raise
+    finally:
+        for _, write in pipes:
+            os.close(write)
+    on_start(pid)
+    try:
+        return _follow(pid, [read for read, _ in pipes], timeout)
+    finally:
+        for read, _ in pipes:
+            os.close(read)
+
+
+def end_group(group: int, signal: int) -> None:
+    """Send a signal to a process group, if there is still one of ours."""
+    try:
+        os.killpg(group, signal)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _follow(pid: int, pipes: Sequence[int], timeout: float | None) -> Completed:
+    """Read until both pipes end; or the command has, as a daemon that it started may hold them for ever."""
+    said: dict[int, list[bytes]] = {pipe: [] for pipe in pipes}
+    ours = select.poll()
+    for pipe in pipes:
+        ours.register(pipe, select.POLLIN | select.POLLHUP)
+    left = len(pipes)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    signals = [TERM, KILL]
+    pause = _SOON
+    while True:
+        ready = ours.poll((_LOOK if left else pause) * 1000)
+        for pipe, _ in ready:
+            block = os.read(pipe, 1 << 16)
+            said[pipe].append(block)
+            if not block:
+                ours.unregister(pipe)
+                left -= 1
+        if not ready or not left:
+            code = _code(pid)
+            if code is not None:
+                out, err = (_text(b"".join(said[pipe])) for pipe in pipes)
+                return Completed(code, out, err, late=len(signals) < 2)
+            pause = min(2 * pause, _LOOK)
+        if deadline is not None and signals and time.monotonic() > deadline:
+            end_group(pid, signals.pop(0))
+            deadline = time.monotonic() + _GRACE
+
+
+def _code(pid: int) -> int | None:
+    """Return how a child has ended, or None when it has not."""
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if not ended:
+        return None
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _text(said: bytes) -> str:
+    return said.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
