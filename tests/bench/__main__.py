@@ -12,20 +12,18 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.lab import Lab, LabError
 from tests.lab.commands import run
 
-from . import peers, report
+from . import document, peers, prepared, report
 from .cases import CASES, Bench
 from .delay import Delay
 from .hosts import BenchBase
 from .meter import Meter
-from .tools import TOOLS, Tool
-
-_SETTING = ("hosts", "latency", "tool", "case")
+from .tools import TOOLS, Forks, Tool
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,41 +38,40 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json and options.plot:
         python = str(peers.install() / "bin/python")
         run([python, str(Path(__file__).with_name("plot.py")), str(options.json), str(options.plot)])
+    if options.docs:
+        document.renew()
     return 0
 
 
-def _save(path: Path, environment: Path, fresh: list[report.Row]) -> None:
-    rows = _kept(path, fresh) + fresh
-    found = {"releases": peers.releases(environment), "cpus": os.cpu_count(), "records": rows}
+def _save(path: Path, environment: Path, key: str, fresh: list[report.Row]) -> None:
+    """Put rows into the file; those of other settings stay, as ratios are of one run."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"records": [], "forks": []}
+    measured = {(row["hosts"], row["latency"]) for row in fresh}
+    found[key] = [row for row in found[key] if (row["hosts"], row["latency"]) not in measured] + fresh
+    found |= {"releases": peers.releases(environment), "cpus": os.cpu_count()}
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-
-
-def _kept(path: Path, fresh: list[report.Row]) -> list[report.Row]:
-    """Return what the file holds of other settings than were measured now."""
-    if not path.exists():
-        return []
-    found: list[report.Row] = json.loads(path.read_text(encoding="utf-8"))["records"]
-    measured = [[row[key] for key in _SETTING] for row in fresh]
-    return [row for row in found if [row[key] for key in _SETTING] not in measured]
 
 
 def _run(options: argparse.Namespace) -> None:
     environment = peers.install(options.upgrade)
-    meters = {name: Meter(name.replace(" ", "-")) for name in options.tools}
+    meters: dict[str, Meter] = {}
     try:
         with Lab(f"bench-{os.getpid()}", owned=True) as lab:
             lab.up(0)
             hosts = lab.add(*(f"h{number}" for number in range(1, max(options.hosts) + 1)), base=BenchBase())
-            tools = [_tool(name, lab, environment) for name in TOOLS if name in options.tools]
+            work = prepared.prepare(lab, hosts[0], peers.cache() / "work")
+            tools = list(_tools(options, lab, work, environment))
+            meters |= {tool.name: Meter(tool.name.strip("-").replace(" ", "-")) for tool in tools}
             try:
                 for count in options.hosts:
-                    for tool in tools:
+                    some = [tool for tool in tools if not tool.slow or count <= options.slow_hosts]
+                    for tool in some:
                         tool.choose(hosts[:count])
                     for latency in options.latency:
                         with Delay(lab, latency):
-                            rows = _measure(options, tools, meters, latency)
+                            rows = _measure(options, some, meters, latency)
                         if options.json:
-                            _save(options.json, environment, rows)
+                            _save(options.json, environment, "forks" if options.forks else "records", rows)
             finally:
                 for tool in tools:
                     tool.disconnect()
@@ -86,13 +83,22 @@ def _run(options: argparse.Namespace) -> None:
 def _measure(
     options: argparse.Namespace, tools: list[Tool], meters: dict[str, Meter], latency: float
 ) -> list[report.Row]:
-    bench = Bench(tools, meters, tools[0].hosts, latency, options.cases, options.repeats, options.budget)
+    bench = Bench(
+        tools,
+        meters,
+        tools[0].hosts,
+        latency,
+        options.cases,
+        options.repeats,
+        options.slow_repeats,
+        options.budget,
+    )
     try:
         _follow(bench)
     except KeyboardInterrupt:
         print("interrupted: this setting ends here", file=sys.stderr)
     rows = [record.summary() for record in bench.records.values() if record.costs]
-    print(report.markdown(rows), flush=True)
+    print(report.forks(rows) if options.forks else report.markdown(rows), flush=True)
     return rows
 
 
@@ -104,9 +110,13 @@ def _follow(bench: Bench) -> None:
         )
 
 
-def _tool(name: str, lab: Lab, environment: Path) -> Tool:
-    # the names are made short: OpenSSH puts sockets into these directories
-    return TOOLS[name](lab, peers.cache() / name.replace(" ", "")[:9], environment)
+def _tools(options: argparse.Namespace, lab: Lab, work: Path, environment: Path) -> Iterator[Tool]:
+    """Make the tools, each with a directory of a short name: OpenSSH puts sockets into it."""
+    for number in options.forks:
+        yield Forks(number, lab, peers.cache() / f"forks{number}", work, environment)
+    for name in TOOLS if not options.forks else ():
+        if name in options.tools:
+            yield TOOLS[name](lab, peers.cache() / name.replace(" ", "")[:9], work, environment)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -117,17 +127,40 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", type=_known(CASES), default=list(CASES), help=", ".join(CASES))
     parser.add_argument("--repeats", type=int, default=5, help="rounds; medians are shown (default: 5)")
     parser.add_argument(
+        "--slow-repeats", type=int, default=2, help="rounds with ansible and mitogen (default: 2)"
+    )
+    parser.add_argument(
+        "--slow-hosts",
+        type=int,
+        default=10,
+        help="most hosts that ansible and mitogen are tried on (default: 10)",
+    )
+    parser.add_argument(
         "--budget",
         type=float,
         default=600,
         help="seconds after which a tool gets no further round in a setting",
     )
     parser.add_argument(
+        "--forks",
+        type=_numbers,
+        default=[],
+        help="instead of tools: provision with so many hosts at once, such as 16,32,64",
+    )
+    parser.add_argument(
         "--json", type=Path, help="write all numbers to this file; those of other settings in it stay"
     )
     parser.add_argument("--plot", type=Path, help="draw seconds against hosts to this SVG; needs --json")
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="write numbers, plot and tables into docs/ (its own --json, --plot)",
+    )
     parser.add_argument("--upgrade", action="store_true", help="install the latest peers anew")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.docs:
+        options.json, options.plot = document.RECORDS, document.PLOT
+    return options
 
 
 def _numbers(text: str) -> list[int]:

@@ -16,12 +16,13 @@ from .meter import Cost, Meter
 from .tools import Tool
 
 CASES = {
+    "first": "directories, files, unit and service made",
+    "change": "one template changed, service restarted",
     "cold": "nothing to change, new connections",
     "kept": "nothing to change, connections of the run before",
     "plan": "the plan, nothing to change, kept connections where there are some",
-    "change": "one template changed, service restarted",
-    "first": "directories, files, unit and service made",
 }
+"""In the order of a turn: each tool finds converged what it has made itself."""
 
 
 @dataclass
@@ -51,6 +52,9 @@ class Record:
             "seconds": statistics.median(cost.seconds for cost in self.costs),
             "cpu": statistics.median(cost.cpu for cost in self.costs),
             "memory": max(cost.memory for cost in self.costs),
+            "alone": max(cost.alone for cost in self.costs),
+            "at_once": max(cost.at_once for cost in self.costs),
+            "open_files": max(cost.open_files for cost in self.costs),
             "sent": statistics.median(cost.sent for cost in self.costs),
             "executions": statistics.median(self.executions),
             "tasks": statistics.median(self.tasks),
@@ -68,6 +72,7 @@ class Bench:
         latency: seconds, only for the record.
         cases: of `CASES`.
         repeats: rounds.
+        slow_repeats: rounds that the slow tools take part in, spread over all.
         budget: seconds after which a tool gets no further round.
     """
 
@@ -79,6 +84,7 @@ class Bench:
         latency: float,
         cases: Sequence[str],
         repeats: int,
+        slow_repeats: int,
         budget: float,
     ) -> None:
         self.tools = tools
@@ -86,6 +92,7 @@ class Bench:
         self.hosts = hosts
         self.cases = cases
         self.repeats = repeats
+        self.slow_step = -(-repeats // max(1, slow_repeats))
         self.spent = {tool.name: 0.0 for tool in tools}
         self.budget = budget
         self.records = {
@@ -102,6 +109,8 @@ class Bench:
         self._same_work()
         for number in range(self.repeats):
             for tool in self.tools:
+                if tool.slow and number % self.slow_step:
+                    continue
                 if number and self.spent[tool.name] > self.budget:
                     continue
                 for case in self.cases:
@@ -112,11 +121,11 @@ class Bench:
                     yield self._measure(tool, case)
 
     def _same_work(self) -> None:
-        """Let every tool make the work from nothing and hold what it made against what the others made.
+        """Let each kind of tool make the work from nothing and hold what it made against that of the others.
 
         Then each finds nothing to do on what the last one has made.
         """
-        workers = [tool for tool in self.tools if tool.converges]
+        workers = list({type(tool): tool for tool in self.tools if tool.converges}.values())
         reference: list[dict[str, Any]] = []
         for tool in workers:
             reset(self.hosts)
@@ -132,6 +141,8 @@ class Bench:
                         f"{theirs[key]} and not {ours[key]}"
                     )
         for tool in self.tools:
+            if tool.proves:
+                self._call(tool, tool.apply(self.message))
             self._unchanged(tool, self._call(tool, tool.apply(self.message)))
 
     def _measure(self, tool: Tool, case: str) -> Record:

@@ -42,9 +42,13 @@ _FILES = (
     "/srv/bench/app",
     "/srv/bench/data",
     "/srv/bench/log",
-    "/etc/bench.env",
     "/srv/bench/app/serve.py",
-    "/etc/systemd/system/bench.service",
+    "/opt/provision",
+    "/opt/provision/services",
+    "/opt/provision/services/bench",
+    "/opt/provision/services/bench/env",
+    "/opt/provision/services/bench/start.sh",
+    "/etc/systemd/system/provision-bench.service",
 )
 
 _STATE = f"""
@@ -58,7 +62,7 @@ def out(*argv):
 print(json.dumps(dict(
     files={{path: file(path) for path in {_FILES!r}}},
     user=list(pwd.getpwnam("bench")),
-    unit=out("systemctl", "show", "bench", "--property=ActiveState,UnitFileState,NeedDaemonReload"),
+    unit=out("systemctl", "show", "provision-bench", "--property=ActiveState,UnitFileState,NeedDaemonReload"),
     packages=out("dpkg-query", "-W", "-f", "${{Package}} ${{Version}} ${{db:Status-Status}}\\n"),
     environment=os.path.exists("{VENV}/bin/python"),
     answer=out("curl", "-s", "http://127.0.0.1:8080/"),
@@ -66,8 +70,8 @@ print(json.dumps(dict(
 """
 
 _RESET = """
-systemctl --quiet disable --now bench
-rm -rf /srv/bench /etc/bench.env /etc/systemd/system/bench.service
+systemctl --quiet disable --now provision-bench
+rm -rf /srv/bench /opt/provision/services /etc/systemd/system/provision-bench.service
 systemctl daemon-reload
 """
 

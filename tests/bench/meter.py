@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,9 @@ class Cost:
         seconds: wall time.
         cpu: seconds of all processes on the controller, ssh and its masters included.
         memory: the most that they held at any time, in bytes, without the page cache.
+        alone: the most that the tool's own first process held, in bytes.
+        at_once: the most processes at one time, those of kept connections included.
+        open_files: the most files that the first process had open.
         sent: bytes that went to the hosts, all headers included.
         output: what was printed, standard error included.
     """
@@ -31,6 +36,9 @@ class Cost:
     seconds: float
     cpu: float
     memory: int
+    alone: int
+    at_once: int
+    open_files: int
     sent: int
     output: str
 
@@ -59,22 +67,34 @@ class Meter:
         command = ["/bin/sh", "-ec", f"{joins}\nexec {shlex.join(argv)}"]
         self._reset_peak()
         cpu, sent, begun = self._cpu(), _sent(lab), time.monotonic()
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
-            env={**os.environ, **env},
+            env={**_clean(os.environ), **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout,
-            check=False,
             text=True,
             errors="replace",
         )
+        with _Watch(process.pid, self.directories[-1]) as watch, process:
+            try:
+                output, _ = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
         seconds = time.monotonic() - begun
-        cost = Cost(seconds, self._cpu() - cpu, self._peak(), _sent(lab) - sent, done.stdout)
-        if done.returncode != 0:
-            raise LabError(f"{shlex.join(argv)} ended with {done.returncode}:\n{done.stdout[-4000:]}")
-        return cost
+        if process.returncode != 0:
+            raise LabError(f"{shlex.join(argv)} ended with {process.returncode}:\n{output[-4000:]}")
+        return Cost(
+            seconds,
+            self._cpu() - cpu,
+            self._peak(),
+            watch.alone,
+            watch.at_once,
+            watch.open_files,
+            _sent(lab) - sent,
+            output,
+        )
 
     def remove(self) -> None:
         """Remove the group, if nothing is left in it."""
@@ -100,6 +120,44 @@ class Meter:
         name = "memory.peak" if self.unified else "memory.max_usage_in_bytes"
         files = stat["file"] if self.unified else stat["cache"]
         return max(0, int((memory / name).read_text(encoding="ascii")) - files)
+
+
+class _Watch:
+    """Looks at a process and its control group every so often, while it is entered."""
+
+    _PAUSE = 0.02
+
+    def __init__(self, pid: int, group: Path) -> None:
+        self.alone = self.at_once = self.open_files = 0
+        self._process = Path("/proc", str(pid))
+        self._members = group / "cgroup.procs"
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(self._PAUSE):
+            self.at_once = max(self.at_once, len(self._members.read_text(encoding="ascii").split()))
+            try:
+                # Not the rusage of the process: that begins with what its parent held when it forked.
+                status = (self._process / "status").read_text(encoding="utf-8")
+                self.open_files = max(self.open_files, len(os.listdir(self._process / "fd")))
+            except OSError:
+                continue  # it has ended
+            found = re.search(r"VmHWM:\s*(\d+) kB", status)
+            self.alone = max(self.alone, int(found[1]) * 1024 if found else 0)
+
+
+def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which every Python behaves as installed, bytecode and buffers included."""
+    return {name: value for name, value in environment.items() if not name.startswith("PYTHON")}
 
 
 def _stat(path: Path) -> dict[str, int]:

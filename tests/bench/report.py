@@ -10,7 +10,19 @@ from .tools import TOOLS
 
 Row = dict[str, Any]
 
-_HEAD = ("", "seconds", "ratio", "CPU s", "MB", "kB sent", "executions", "processes", "runs")
+_HEAD = (
+    "",
+    "seconds",
+    "ratio",
+    "CPU s",
+    "MB alone",
+    "MB in all",
+    "at once",
+    "kB sent",
+    "executions",
+    "processes",
+    "runs",
+)
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -31,10 +43,26 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
             yield "| " + " | ".join(_HEAD) + " |"
             yield "|---|" + "---:|" * (len(_HEAD) - 1)
             ours = these.get("provision")
-            for tool in TOOLS:
-                if tool in these:
-                    yield _line(these[tool], ours)
+            for tool in sorted(these, key=list(TOOLS).index):
+                yield _line(these[tool], ours)
             yield ""
+
+
+def forks(rows: Sequence[Row]) -> str:
+    """Return a table of how many hosts at once is best; the default is among them."""
+    names = list(dict.fromkeys(row["tool"] for row in rows))
+    some = {(row["tool"], row["hosts"], row["case"]): row for row in rows}
+    settings = list(dict.fromkeys((row["hosts"], row["case"]) for row in rows))
+    head = [f"{case}, {hosts} hosts" for hosts, case in settings]
+    lines = ["| | " + " | ".join(f"{text} | MB in all" for text in head) + " |"]
+    lines.append("|---|" + "---:|" * (2 * len(head)))
+    for name in names:
+        cells = []
+        for hosts, case in settings:
+            row = some.get((name, hosts, case))
+            cells += [f"{row['seconds']:.2f} s", f"{row['memory'] / 1e6:.0f}"] if row else ["", ""]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _line(row: Row, ours: Row | None) -> str:
@@ -44,7 +72,9 @@ def _line(row: Row, ours: Row | None) -> str:
         f"{row['seconds']:.2f}",
         ratio,
         f"{row['cpu']:.2f}",
+        f"{row['alone'] / 1e6:.0f}",
         f"{row['memory'] / 1e6:.0f}",
+        str(row["at_once"]),
         f"{row['sent'] / 1e3:.0f}",
         f"{row['executions']:.0f}",
         f"{row['tasks']:.0f}",

@@ -17,8 +17,6 @@ from tests.lab import Lab, LabError, LabHost
 
 from . import floor
 
-WORK = Path(__file__).with_name("work")
-REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 FLOOR_WORKERS = 32
@@ -31,6 +29,7 @@ class Tool(ABC):
     Args:
         lab: the hosts.
         directory: for its configuration, caches and sockets; short, as sockets are in it.
+        work: the work of all tools, see `prepared`.
         peers: the environment of the peers.
     """
 
@@ -41,10 +40,15 @@ class Tool(ABC):
     """Whether it does the work at all (the floors only connect)."""
     always = 0
     """How many of its steps on a host say "changed" although nothing was."""
+    proves = False
+    """Whether it proves a service anew that another tool has restarted, which counts as a change."""
+    slow = False
+    """Whether it takes part in fewer rounds, and on fewer hosts."""
 
-    def __init__(self, lab: Lab, directory: Path, peers: Path) -> None:
+    def __init__(self, lab: Lab, directory: Path, work: Path, peers: Path) -> None:
         self.lab = lab
         self.directory = directory
+        self.work = work
         self.peers = peers
         self.hosts: Sequence[LabHost] = ()
         self.env: dict[str, str] = {}
@@ -92,6 +96,8 @@ class Provision(Tool):
     """This very checkout, as a user calls it; bounds and timeouts are the defaults."""
 
     name = "provision"
+    proves = True
+    options: Sequence[str] = ()
 
     @property
     def sockets(self) -> Path:
@@ -117,17 +123,28 @@ class Provision(Tool):
         inventory = self.directory / "inventory.yml"
         said = {"vars": {"message": message}, "hosts": self._reached}
         inventory.write_text(yaml.safe_dump(said), encoding="utf-8")
-        return [str(BIN / "provision"), verb, str(WORK / "provision.yml"), "-i", str(inventory)]
+        playbook = str(self.work / "provision.yml")
+        return [str(BIN / "provision"), verb, playbook, "-i", str(inventory), *self.options]
 
     def changed(self, output: str) -> int:
         """Add up the last lines."""
         return sum(int(number) for number in re.findall(r"(\d+) changed", output))
 
 
+class Forks(Provision):
+    """The same with another number of hosts at once."""
+
+    def __init__(self, forks: int, lab: Lab, directory: Path, work: Path, peers: Path) -> None:
+        super().__init__(lab, directory, work, peers)
+        self.name = f"--forks {forks}"
+        self.options = ["--forks", str(forks)]
+
+
 class Ansible(Tool):
     """ansible-core with pipelining, a fork per host and kept connections."""
 
     name = "ansible"
+    slow = True
     strategy = ""
 
     def configure(self) -> None:
@@ -164,7 +181,7 @@ class Ansible(Tool):
         """The usual command line."""
         inventory = str(self.directory / "inventory")
         program = str(self.peers / "bin/ansible-playbook")
-        return [program, "-i", inventory, "-e", f"message={message}", str(WORK / "ansible.yml")]
+        return [program, "-i", inventory, "-e", f"message={message}", str(self.work / "ansible.yml")]
 
     def plan(self, message: str) -> list[str]:
         """Check mode."""
@@ -218,7 +235,13 @@ class Pyinfra(Tool):
         return self._call(message, "--dry")
 
     def _call(self, message: str, how: str) -> list[str]:
-        program = [str(self.peers / "bin/pyinfra"), "--chdir", str(WORK), "--parallel", str(len(self.hosts))]
+        program = [
+            str(self.peers / "bin/pyinfra"),
+            "--chdir",
+            str(self.work),
+            "--parallel",
+            str(len(self.hosts)),
+        ]
         inventory = str(self.directory / "inventory.py")
         return [*program, "--data", f"message={message}", how, inventory, "deploy.py"]
 

@@ -1,7 +1,6 @@
 """The service: answers every GET with the message from its environment."""
 
 import os
-import socket
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
@@ -14,7 +13,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-server = HTTPServer(("127.0.0.1", 8080), Handler)
-with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-    manager.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
-server.serve_forever()
+HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
