@@ -6,20 +6,16 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import json
 import logging
 import math
-import os
 import signal
-import socket
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from .child import Child
 
 log = logging.getLogger(__name__)
 
-_MAX_LINE = 64 * 2**20
 _START_ATTEMPTS = 3
 _BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -38,9 +34,7 @@ class _Job:
 
 @dataclasses.dataclass(eq=False)
 class _Worker:
-    process: asyncio.subprocess.Process
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    child: Child
     jobs: list[_Job] = dataclasses.field(default_factory=list)
     finished: int = 0
     ready: bool = False
@@ -48,11 +42,6 @@ class _Worker:
     hung: bool = False
     told_why: bool = False
     watchdog: asyncio.TimerHandle | None = None
-
-    def kill(self) -> None:
-        """SIGKILL, for a process that may not listen to anything else."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +128,7 @@ class Pool:
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=5)
             for worker in self._workers:
-                worker.kill()
+                worker.child.kill()
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -160,7 +149,7 @@ class Pool:
         """One process from its start to its end."""
         try:
             await asyncio.sleep(_BACKOFF_SECONDS[min(self._failed_starts, len(_BACKOFF_SECONDS) - 1)])
-            worker = await self._launch()
+            worker = _Worker(await Child.launch(self.options.first_line, self.options.threads))
             self._workers.append(worker)
         except OSError as error:
             self._failed_to_start(
@@ -182,43 +171,9 @@ class Pool:
             self._balance()
             self._dispatch()
 
-    async def _launch(self) -> _Worker:
-        ours, theirs = socket.socketpair()
-        threads = str(self.options.threads)
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.environ.get("PYTHONPATH")
-        environment = {
-            **os.environ,
-            "PYTHONPATH": root if not path else root + os.pathsep + path,
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            # glibc: keep the big short-lived tensors on the heap instead of asking the kernel for fresh pages
-            # each time, and keep one heap, not one a thread, each as large as the largest audio it has seen
-            "MALLOC_ARENA_MAX": "2",
-            "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-            "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
-        }
-        environment.pop("ASR_API_KEY", None)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", f"{__package__}.worker", str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment,
-                start_new_session=True,
-            )  # fmt: skip
-        reader, writer = await asyncio.open_connection(sock=ours, limit=_MAX_LINE)
-        writer.write(json.dumps(self.options.first_line).encode() + b"\n")
-        return _Worker(process, reader, writer)
-
     async def _attend(self, worker: _Worker) -> None:
-        """Read what a process says until it ends."""
-        while True:
-            try:
-                line = await worker.reader.readline()
-            except (ConnectionResetError, BrokenPipeError):
-                return
-            if not line.endswith(b"\n"):
-                return
-            message = json.loads(line)
+        """Hear what a process says until it ends."""
+        async for message in worker.child.messages():
             if "fatal" in message:
                 log.error("%s process: %s", self.options.name, message["fatal"])
                 worker.told_why = True
@@ -233,7 +188,7 @@ class Pool:
     def _welcome(self, worker: _Worker) -> None:
         worker.ready = True
         self._failed_starts = 0
-        log.info("%s process %d is ready", self.options.name, worker.process.pid)
+        log.info("%s process %d is ready", self.options.name, worker.child.pid)
         if self._outgoing is not None and self.ready > self.options.count:
             self.restarts["recycled"] += 1
             self._retire(self._outgoing)
@@ -253,16 +208,11 @@ class Pool:
             else:
                 self._waiting.appendleft(job)
         self._dispatch()
-        worker.writer.close()
-        try:
-            code = await asyncio.wait_for(worker.process.wait(), 5)
-        except asyncio.TimeoutError:
-            worker.kill()
-            code = await worker.process.wait()
+        code = await worker.child.end()
         if worker.retiring or worker.told_why:
             return
         if worker.ready:
-            log.warning("%s process %d died (exit status %d)", self.options.name, worker.process.pid, code)
+            log.warning("%s process %d died (exit status %d)", self.options.name, worker.child.pid, code)
             self.restarts["hung" if worker.hung else "died"] += 1
         elif not self._stopping:
             memory = ", perhaps out of memory" if code == -signal.SIGKILL else ""
@@ -306,19 +256,19 @@ class Pool:
         worker.watchdog = asyncio.get_running_loop().call_later(
             self.options.hang_seconds, self._hangs, worker
         )
-        worker.writer.write(json.dumps({"jobs": [job.payload for job in jobs]}).encode() + b"\n")
+        worker.child.send({"jobs": [job.payload for job in jobs]})
 
     def _hangs(self, worker: _Worker) -> None:
         log.error(
             "%s process %d has worked for %g s without an answer; it is killed",
             self.options.name,
-            worker.process.pid,
+            worker.child.pid,
             self.options.hang_seconds,
         )
         worker.hung = True
         for job in worker.jobs:
             job.deaths += 1  # no retry of what may hang again: every request in it has timed out by now
-        worker.kill()
+        worker.child.kill()
 
     def _finish(self, worker: _Worker, message: dict[str, Any]) -> None:
         if worker.watchdog is not None:
@@ -330,7 +280,7 @@ class Pool:
                 job.answer.set_result(result)
         self._on_batch(len(jobs), message["seconds"])
         if worker.retiring:
-            worker.writer.close()
+            worker.child.close()
         elif 0 < self.options.recycle_after <= worker.finished and self._outgoing is None:
             self._outgoing = worker
             self._balance()
@@ -339,4 +289,4 @@ class Pool:
         """Give it no further job; it ends when the one it has is done."""
         worker.retiring = True
         if not worker.jobs:
-            worker.writer.close()
+            worker.child.close()

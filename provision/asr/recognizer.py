@@ -11,6 +11,7 @@ import numpy as np  # type: ignore[import-not-found,unused-ignore]
 
 from .audio import RATE
 from .errors import Unusable
+from .library import load_model
 from .sensevoice import SenseVoice
 from .voice_activity import VoiceActivity
 
@@ -35,13 +36,7 @@ class Recognizer:
 
         Raises Unusable when FunASR runs elsewhere than told; what FunASR and torch raise passes through.
         """
-        from funasr import AutoModel  # type: ignore[import-not-found,unused-ignore]
-        from funasr.utils.postprocess_utils import (  # type: ignore[import-not-found,unused-ignore]
-            rich_transcription_postprocess,
-        )
-
         self._options = options
-        self._render = rich_transcription_postprocess
         common = {
             "device": options["device"],
             "ncpu": threads,
@@ -52,10 +47,15 @@ class Recognizer:
         }
         # Two separate objects rather than AutoModel(model=, vad_model=): that one recognises file after file,
         # while the pieces of several files can be recognised together.
-        self._vad = AutoModel(
+        self._vad = load_model(
             model=options["vad_model"], max_single_segment_time=options["max_single_segment_time"], **common
         )
-        self._asr = AutoModel(model=options["model"], **common)
+        self._asr = load_model(model=options["model"], **common)
+        from funasr.utils.postprocess_utils import (  # type: ignore[import-not-found,unused-ignore]
+            rich_transcription_postprocess,
+        )
+
+        self._render = rich_transcription_postprocess
         _check_weights(self._vad, options["vad_model"])
         _check_weights(self._asr, options["model"])
         self.device = _check_devices(options["device"], (self._vad, self._asr))

@@ -1,0 +1,102 @@
+"""A child process that is spoken to in lines of JSON over a socket (see worker.py for its side)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+_MAX_LINE = 64 * 2**20
+_END_SECONDS = 5.0
+
+
+class Child:
+    """A running ``python -m provision.asr.worker``."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """See ``launch``."""
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def launch(cls, first_line: dict[str, Any], threads: int) -> Child:
+        """Start one that may use so many threads, and send it its first line. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", f"{__package__}.worker", str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=_environment(threads),
+                start_new_session=True,
+            )  # fmt: skip
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_MAX_LINE)
+        child = cls(process, reader, writer)
+        child.send(first_line)
+        return child
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a line."""
+        self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def messages(self) -> AsyncIterator[dict[str, Any]]:
+        """What it says, until it ends."""
+        while True:
+            try:
+                line = await self._reader.readline()
+            except (ConnectionResetError, BrokenPipeError):
+                return
+            if not line.endswith(b"\n"):
+                return
+            yield json.loads(line)
+
+    def close(self) -> None:
+        """Send nothing more: it ends when it has answered what it was sent."""
+        self._writer.close()
+
+    def kill(self) -> None:
+        """SIGKILL, for one that may not listen to anything else."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def end(self) -> int:
+        """Close, and wait for its end, which is forced after some seconds; return the exit status."""
+        self.close()
+        try:
+            return await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+        except asyncio.TimeoutError:
+            self.kill()
+            return await self._process.wait()
+
+
+def _environment(threads: int) -> dict[str, str]:
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.environ.get("PYTHONPATH")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": root if not path else root + os.pathsep + path,
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        # glibc: keep the big short-lived tensors on the heap instead of asking the kernel for fresh pages
+        # each time, and keep one heap, not one a thread, each as large as the largest audio it has seen
+        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+        "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+    }
+    environment.pop("ASR_API_KEY", None)
+    return environment
