@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Much of a test on real hosts is waiting, so more than the cores may be worth a try; 1 is one after another.
 JOBS ?= 2
 
-.PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr clean prerequisites
+.PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr bench-first clean prerequisites
 
 help:
 	@echo "make quickstart   set up, serve a tiny model with vLLM on this machine, and show that it answers"
@@ -17,6 +17,7 @@ help:
 	@echo "make unit         the tests that need no host"
 	@echo "make lint         ruff and mypy"
 	@echo "make bench-asr    the speech service beside the hand-written script (ARGS='--memory 5000')"
+	@echo "make bench-first  from a bare host to vLLM's first answer, beside the same by hand (as root; ARGS='--rounds 3')"
 	@echo "make bench        provision beside its peers on real hosts (as root; ARGS='--hosts 1,10 --latency 0,40')"
 
 $(VENV)/ready: pyproject.toml
@@ -58,6 +59,9 @@ bench: $(VENV)/ready-dev
 
 bench-asr: $(VENV)/ready-dev
 	$(BIN)/python -m tests.bench.asr $(ARGS)
+
+bench-first: $(VENV)/ready-dev
+	$(BIN)/python -m tests.bench.first $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
