@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @click.option("--prune", is_flag=True, help="Remove what has left the playbooks.")
 @click.option("--verify", is_flag=True, help="Run the checks of services that did not change, too.")
+@click.option(
+    "--rollback/--no-rollback",
+    default=True,
+    show_default=True,
+    help="Put back the files that a service last answered with when it does not answer with the new ones.",
+)
 @click.option("--deep", is_flag=True, help="Read everything again: hash every model file.")
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changes inside files.")
 @click.pass_context
@@ -33,6 +39,7 @@ def command(
     yes: bool,
     prune: bool,
     verify: bool,
+    rollback: bool,
     deep: bool,
     diff: bool,
 ) -> None:
@@ -77,6 +84,7 @@ def command(
         "deep": deep,
         "prune": prune,
         "verify": verify,
+        "rollback": rollback,
         "playbooks": project.playbook_names,
         "partial": selection.partial,
     }

@@ -8,7 +8,7 @@ import shutil
 from provision.host.machine import Machine
 from provision.host.resource import Failure
 from provision.host.resources import make
-from provision.host.state import marks
+from provision.host.state import former, marks
 from provision.host.state.ledger import Entry, Ledger, removal_order
 from provision.host.state.lock import RunLock
 
@@ -73,6 +73,7 @@ def remove_entries(
                         kept = event["kept"] = "holds what is not ours"
                     if entry["type"] in RUNNING and entry.get("service"):
                         marks.forget(machine.state, entry["service"])
+                        former.forget(machine.state, entry["service"])
                 ledger.release(id, playbooks)
             counts["removed" if kept is None else "kept"] += 1
         except (Failure, OSError) as error:

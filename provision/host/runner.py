@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Any, Sequence
 
-    from provision.host import removal
+    from provision.host import removal, rollback
+    from provision.host.state import former
 else:
     json = Later("json")
     removal = Later("provision.host.removal")
+    rollback = Later("provision.host.rollback")
+    former = Later("provision.host.state.former")
 
 READERS = 8
 """Threads that look at resources: most of them wait for the disk or a child."""
@@ -321,6 +324,8 @@ class Run:
         try:
             self._spare(item, triggers)
             for service in triggers:
+                if item.type == "file" and triggers == [service]:  # what others have read is not taken back
+                    former.keep(self.machine.state, service, item.resource.spec["path"])
                 marks.need(self.machine.state, service, [item.id])
             item.resource.fix(self.machine, changes)
             self._read(item)
@@ -328,15 +333,38 @@ class Run:
                 raise item.error
             if item.changes:
                 raise Failure(f"did not converge: {_still(item.changes)}")
+            self._remember(item)
         except Exception as error:
             if self._left_as_it_was(item, before):
                 for service, mark in owed.items():
                     marks.withdraw(self.machine.state, service, item.id, mark)
                 if not known:
                     self.ledger.release(item.id, None)
-            self._conclude(item, "failed", changes, time.monotonic() - started, causes.explain(error))
+            failure = causes.explain(error)
+            if item.service and item.type in (*SERVICES, "probe") and self.options.get("rollback", True):
+                failure = rollback.undo(self.machine, item.id, item.service, failure)
+            self._conclude(item, "failed", changes, time.monotonic() - started, failure)
         else:
             self._conclude(item, "changed", changes, time.monotonic() - started)
+
+    def _remember(self, probe: Item) -> None:
+        """Note what a service runs with, once it has answered; a container has no files of ours."""
+        runners = [
+            item for item in self.items.values() if item.service == probe.service and item.type in SERVICES
+        ]
+        if (
+            probe.type == "probe"
+            and probe.service
+            and [item.type for item in runners]
+            in (
+                ["unit"],
+                ["process"],
+            )
+        ):
+            records = [
+                {"id": item.id, "type": item.type, "spec": item.resource.spec} for item in (*runners, probe)
+            ]
+            former.proved(self.machine.state, probe.service, *records)
 
     def _spare(self, item: Item, triggers: Sequence[str]) -> None:
         """Raise before a running service is disturbed for something that it would not start with."""

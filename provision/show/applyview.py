@@ -121,6 +121,8 @@ def _service_state(host: HostReport, service: ServiceInfo) -> str | None:
     proofs = [proof for proof in host.proofs if proof.service == service.name]
     results = [host.results[id] for id in service.resources if id in host.results]
     if any(proof.ok is False for proof in proofs) or any(result.status == "failed" for result in results):
+        if proofs and proofs[-1].ok:
+            return paint("answers as before the change", BAD)
         return paint("does not answer" if proofs else "failed", BAD)
     if proofs:
         return paint("answers", GOOD)

@@ -1,0 +1,194 @@
+"""A change that its service does not answer with is taken back; on this machine, with a real process."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.host.machine import Machine
+from provision.host.removal import remove
+from provision.host.runner import converge
+from provision.host.state import former, marks
+from tests.host.services import SERVER, free_port
+
+
+class Site:
+    """A service of a script and a file that the script reads; `options` go to the server."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.port = free_port()
+        self.options = ""
+        self.secret = "one"
+        self.seed = "a"
+        self.events: list[dict[str, Any]] = []
+
+    def resources(self) -> list[dict[str, Any]]:
+        script, env, seed = (str(self.root / name) for name in ("start.sh", "env", "seed"))
+        server = shlex.join([sys.executable, str(SERVER), str(self.port)])
+        runs = {"service": "tiny", "pid_file": f"{self.root}/run/pid", "log": f"{self.root}/logs/log"}
+        process = {**runs, "script": script, "directory": str(self.root), "stop_timeout": 20}
+        probe = {
+            **runs,
+            "kind": "vllm",
+            "url": f"http://127.0.0.1:{self.port}",
+            "model": "tiny",
+            "checks": [{"type": "chat", "user": "hi", "max_tokens": 4}],
+            "timeout": 20,
+        }
+        return [
+            self.entry("command:seed", {"name": "seed", "argv": ["sh", "-c", f"echo {self.seed} >{seed}"],
+                                        "unless": ["grep", "-qx", self.seed, seed]}, triggers=["tiny"]),
+            self.entry(f"file:{script}", {
+                "path": script, "mode": "0755",
+                "content": f"#!/bin/sh\n. {env}\nexport VLLM_API_KEY\nexec {server} {self.options}\n",
+            }, triggers=["tiny"], service="tiny"),
+            self.entry(f"file:{env}", {"path": env, "content": f"X={self.secret}\n", "secret": True},
+                       triggers=["tiny"], service="tiny"),
+            self.entry("process:tiny", {**process, "port": self.port, "host": "127.0.0.1"}, service="tiny",
+                       needs=["command:seed", f"file:{script}", f"file:{env}"]),
+            self.entry("probe:tiny", probe, service="tiny", needs=["process:tiny"]),
+        ]  # fmt: skip
+
+    @staticmethod
+    def entry(id: str, spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"id": id, "type": id.partition(":")[0], "spec": spec, "playbooks": ["site"], **more}
+
+    def run(self, verb: str, **options: Any) -> dict[str, Any]:
+        self.events.clear()
+        request = {
+            "verb": verb,
+            "options": {"playbooks": ["site"], **options},
+            "resources": self.resources(),
+            "services": [],
+        }
+        machine = Machine(self.events.append, str(self.root / "state"))
+        return remove(machine, request) if verb == "remove" else converge(machine, request)
+
+    def apply(self) -> None:
+        assert self.run("apply")["ok"], self.events
+
+    def fails(self, **options: Any) -> str:
+        """Apply what does not work; return the one error."""
+        assert not self.run("apply", **options)["ok"]
+        (failed,) = [event["error"] for event in self.events if event.get("status") == "failed"]
+        return str(failed)
+
+    def differing(self) -> list[str]:
+        self.run("inspect")
+        return [event["id"] for event in self.events if event["event"] == "inspected" and event["changes"]]
+
+    @property
+    def record(self) -> Path:
+        return self.root / "state/former/tiny"
+
+    @property
+    def command(self) -> str:
+        """What really runs."""
+        pid = (self.root / "run/pid").read_text().split()[0]
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    site.options = "--reply before"
+    site.apply()
+    yield site
+    site.run("remove")
+
+
+@pytest.mark.parametrize("broken", ["--fail broken", "--status 400"])
+def test_a_start_that_does_not_answer_is_taken_back(site: Site, broken: str) -> None:
+    good = (site.root / "start.sh").read_text(), (site.root / "env").read_text()
+    site.options, site.secret = broken, "two"
+    error = site.fails()
+    assert error.endswith("; what it last answered with is back, and answers")
+    assert any(event.get("line") == "putting back what tiny last answered with" for event in site.events)
+    assert ((site.root / "start.sh").read_text(), (site.root / "env").read_text()) == good
+    assert (site.root / "env").stat().st_mode & 0o7777 == 0o600
+    assert (site.root / "start.sh").stat().st_mode & 0o7777 == 0o755
+    assert "--reply before" in site.command
+    assert marks.pending(str(site.root / "state"), "tiny") is None
+    # What is declared is still not what is there, and mending it needs one restart.
+    assert f"file:{site.root}/start.sh" in site.differing()
+    site.options, site.secret = "--reply after", "two"
+    site.apply()
+    assert "--reply after" in site.command
+    assert site.differing() == []
+
+
+def test_it_is_taken_back_as_often_as_it_is_tried(site: Site) -> None:
+    for number in range(2):
+        site.options, site.secret = "--fail broken", str(number)
+        assert "is back, and answers" in site.fails()
+        assert "--reply before" in site.command
+
+
+def test_the_broken_one_is_left_for_whoever_wants_to_look_at_it(site: Site) -> None:
+    site.options = "--status 400"
+    assert "last answered" not in site.fails(rollback=False)
+    assert "--status 400" in site.command
+    # A later run goes back all the way, not to the broken one.
+    site.secret = "two"
+    assert "is back, and answers" in site.fails()
+    assert "--reply before" in site.command
+    assert (site.root / "env").read_text() == "X=one\n"
+
+
+def test_nothing_is_taken_back_when_more_than_files_changed(site: Site) -> None:
+    site.options, site.seed = "--status 400", "b"
+    assert site.fails().endswith("; it is left so, as command seed changed too")
+    assert "--status 400" in site.command
+
+
+def test_what_is_kept_is_for_its_owner_and_goes_with_the_answer(site: Site) -> None:
+    assert json.loads(site.record.read_text())["files"] == {}
+    site.options, site.secret = "--status 400", "two"
+    site.fails(rollback=False)
+    assert set(json.loads(site.record.read_text())["files"]) == {f"{site.root}/start.sh", f"{site.root}/env"}
+    assert site.record.stat().st_mode & 0o7777 == 0o600
+    assert site.record.parent.stat().st_mode & 0o7777 == 0o700
+    site.options = "--reply after"
+    site.apply()
+    assert json.loads(site.record.read_text())["files"] == {}
+    site.run("remove")
+    assert not site.record.exists()
+
+
+def test_what_was_there_before_may_have_broken_since(site: Site) -> None:
+    site.options = "--fail new"
+    record = json.loads(site.record.read_text())
+    record["runner"]["spec"]["script"] = str(site.root / "gone.sh")
+    site.record.write_text(json.dumps(record))
+    error = site.fails()
+    assert "; what it last answered with is back, and fails, too: " in error
+    assert "gone.sh" in error
+
+
+def test_a_first_start_has_nothing_to_go_back_to(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.options = "--fail broken"
+    assert "last answered" not in site.fails()
+    site.run("remove")
+
+
+def test_a_crash_while_it_is_taken_back_loses_no_restart(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are back, the restart has not happened: the next run owes it."""
+    site.options = "--status 400"
+    site.fails(rollback=False)
+    state = str(site.root / "state")
+    record = former.read(state, "tiny")
+    assert record is not None
+    marks.need(state, "tiny", [])
+    former.put_back(record)
+    site.options = "--reply before"
+    assert site.differing() == ["process:tiny", "probe:tiny"]
+    site.apply()
+    assert "--reply before" in site.command
