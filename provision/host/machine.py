@@ -31,12 +31,16 @@ class Machine:
         emit: sends one event to the controller; safe to call from any thread.
         state: directory of what provision remembers on this host (ledger, marks).
         deep: read everything again, however long it takes (hash every model file).
+        place: directory for what may be forgotten at any time; None without one.
     """
 
-    def __init__(self, emit: Callable[[Event], None], state: str, deep: bool = False) -> None:
+    def __init__(
+        self, emit: Callable[[Event], None], state: str, deep: bool = False, place: str | None = None
+    ) -> None:
         self.emit = emit
         self.state = state
         self.deep = deep
+        self.place = place
         self.cancelled = Flag()
         self.root = os.geteuid() == 0
         self._reads: dict[Hashable, Any] = {}

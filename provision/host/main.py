@@ -65,8 +65,12 @@ def facts() -> dict[str, Any]:
     }
 
 
-def main(request: bytes) -> int:
+def main(request: bytes, place: str | None = None) -> int:
     """Carry out one request and return the process's exit code.
+
+    Args:
+        request: what is asked for, as JSON.
+        place: a directory of ours for what may be forgotten; None without one.
 
     Standard output becomes the event line and nothing else can write to it; standard input is watched,
     because its end means that the controller has gone.
@@ -79,7 +83,7 @@ def main(request: bytes) -> int:
     options = order.setdefault("options", {})
     machine: Machine
     channel = Channel(out, on_lost=lambda: machine.cancel())
-    machine = Machine(channel.emit, order["state"], deep=bool(options.get("deep")))
+    machine = Machine(channel.emit, order["state"], deep=bool(options.get("deep")), place=place)
     channel.attend(0)
     channel.emit(
         {

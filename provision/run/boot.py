@@ -3,18 +3,22 @@
 
 It is sent as text, in front of the request, and reads what follows: `PROVISION1 <archive> <size>`, a line
 break, and the request packed by zlib. Only the standard library, and nothing that the oldest Python 3 could
-not read: it is also what says that a Python is too old.
+not read: it is also what says that a Python is too old. It is compiled at every run, so what only a host
+without the host side needs is in the archive itself (`host/unpack.py`).
 """
 
+import marshal
 import os
+import pwd
 import sys
+from stat import S_ISDIR
 
-KEEP = 3
-DAY = 86400
-"""Versions of the host side that stay in the cache of a host."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-MARK = ".complete"
-"""File that lists the sizes of all others; written last."""
+NAME = "%s-%x.code" % (sys.implementation.cache_tag, sys.hexversion)
+"""The file with the compiled host side for this very Python, in the directory of an archive."""
 
 
 def say(line: str) -> None:
@@ -32,8 +36,6 @@ def fail(message: str, hint: str) -> None:
 
 def places() -> "list[str]":
     """Return the directories that may hold the cache, best first; the last one is memory, for full disks."""
-    import pwd
-
     uid = os.geteuid()
     try:
         home = pwd.getpwuid(uid).pw_dir
@@ -45,59 +47,48 @@ def places() -> "list[str]":
 
 def private(path: str) -> bool:
     """Tell whether a directory is ours, and nobody else can write to it."""
-    import stat
-
     found = os.lstat(path)
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
-def complete(path: str) -> bool:
-    """Tell whether all files are there in full: a crash of the machine can leave empty ones behind."""
-    try:
-        with open(path + "/" + MARK) as file:
-            lines = file.read().splitlines()
-        for line in lines[:-1]:
-            size, name = line.split(" ", 1)
-            if os.stat(path + "/" + name).st_size != int(size):
-                return False
-        return lines[-1] == "end"
-    except (OSError, ValueError, IndexError):
-        return False
+def find(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]] | None":
+    """Return the place where the host side is, and its code by module; None when it is not there.
 
-
-def find(name: str) -> str:
-    """Return the directory of the unpacked archive, or an empty string."""
+    Only a directory into which nobody else can write is looked into: what is found there will be run.
+    """
     for place in places():
-        path = place + "/" + name
+        path = place + "/" + archive
         try:
-            if private(place) and private(path) and complete(path):
+            if private(place) and private(path):
+                with open(path + "/" + NAME, "rb") as file:
+                    code = marshal.loads(file.read())
                 os.utime(path, None)
-                return path
-        except OSError:
+                return place, code
+        except (OSError, EOFError, ValueError, TypeError):
             pass
-    return ""
+    return None
 
 
-def receive() -> bytes:
-    """Ask for the archive and read it."""
+def receive(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]]":
+    """Ask for the archive, and let it unpack itself in the first place that takes it."""
+    import hashlib
+    import io
+    import zipfile
+
     say('{"event":"need"}')
     line = sys.stdin.buffer.readline()
     data = sys.stdin.buffer.read(int(line or 0))
     if not line or len(data) != int(line):
         sys.exit(1)
-    return data
-
-
-def unpack(name: str, data: bytes) -> str:
-    """Unpack the archive in the first place that takes it."""
-    import hashlib
-
-    if hashlib.sha256(data).hexdigest() != name:
+    if hashlib.sha256(data).hexdigest() != archive:
         fail("the archive was damaged on its way to this host", "try again")
+    files = zipfile.ZipFile(io.BytesIO(data))
+    own = {}  # type: dict[str, Any]
+    exec(files.read("provision/host/unpack.py"), own)
     refused = []
     for place in places():
         try:
-            return keep(place, name, data)
+            return place, own["keep"](place, archive, files, NAME, private)
         except OSError as error:
             refused.append("%s: %s" % (place, error.strerror or error))
     fail(
@@ -105,69 +96,35 @@ def unpack(name: str, data: bytes) -> str:
         % (len(data) // 1000 + 1, "; ".join(refused)),
         "make room on the disk, or make one of these directories writable",
     )
-    return ""
+    raise SystemExit
 
 
-def keep(place: str, name: str, data: bytes) -> str:
-    """Unpack the archive into `place`, so that the directory is there in full or not at all."""
-    import fcntl
+class Modules:
+    """Imports the host side's modules from their compiled code."""
 
-    if not os.path.isdir(place):
-        os.makedirs(place, 0o700, exist_ok=True)
-    if not private(place):
-        raise OSError(1, "others can write to it")
-    path = place + "/" + name
-    lock = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not complete(path):
-            tidy(place, name)
-            write(place, path, data)
-    finally:
-        os.close(lock)
-    return path
+    def __init__(self, directory: str, code: "dict[str, tuple[str, bytes]]") -> None:
+        self.directory = directory
+        self.code = code
 
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        """Tell the import system of a module that is here."""
+        if name not in self.code:
+            return None
+        loader = self  # type: Any
+        file = self.code[name][0]
+        # The class of every module's __spec__; to import it by its name would take longer than what it does.
+        spec = type(sys.__spec__)(
+            name, loader, origin=self.directory + "/" + file, is_package=file.endswith("/__init__.py")
+        )
+        spec.has_location = True
+        return spec
 
-def write(place: str, path: str, data: bytes) -> None:
-    """Write the files under another name, the list of them last, and then give the directory its own."""
-    import io
-    import shutil
-    import tempfile
-    import zipfile
+    def create_module(self, spec: "Any") -> None:
+        """Leave making the module to the import system."""
 
-    work = tempfile.mkdtemp(prefix=".new-", dir=place)
-    try:
-        sizes = []
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        for entry in archive.infolist():
-            archive.extract(entry, work)
-            sizes.append("%d %s\n" % (entry.file_size, entry.filename))
-        with open(work + "/" + MARK, "w") as file:
-            file.write("".join(sizes) + "end\n")
-        os.rename(work, path)
-    except OSError:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-
-
-def tidy(place: str, name: str) -> None:
-    """Leave only the versions used last: nothing of interrupted runs, and no broken one of this name.
-
-    One used within a day may still be at work: a first apply can take hours.
-    """
-    import shutil
-    import time
-
-    kept = []
-    for entry in os.listdir(place):
-        path = place + "/" + entry
-        if entry.startswith(".new-") or entry == name:
-            shutil.rmtree(path, ignore_errors=True)
-        elif len(entry) == len(name):
-            kept.append((os.lstat(path).st_mtime, path))
-    for used, path in sorted(kept)[: 1 - KEEP]:
-        if time.time() - used > DAY:
-            shutil.rmtree(path, ignore_errors=True)
+    def exec_module(self, module: "Any") -> None:
+        """Fill it."""
+        exec(marshal.loads(self.code[module.__name__][1]), module.__dict__)
 
 
 def start() -> None:
@@ -183,14 +140,15 @@ def start() -> None:
     head = sys.stdin.buffer.readline().split()
     if len(head) != 3:
         sys.exit(1)
-    name, size = head[1].decode(), int(head[2])
+    archive, size = head[1].decode(), int(head[2])
     request = sys.stdin.buffer.read(size)
     if len(request) != size:
         sys.exit(1)
-    sys.path.insert(0, find(name) or unpack(name, receive()))
+    place, code = find(archive) or receive(archive)
+    sys.meta_path.insert(0, Modules(place + "/" + archive, code))
     from provision.host.main import main
 
-    sys.exit(main(zlib.decompress(request)))
+    sys.exit(main(zlib.decompress(request), place))
 
 
 if __name__ == "__main__":

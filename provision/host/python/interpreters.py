@@ -8,6 +8,7 @@ from provision.host.files.paths import which
 from provision.host.light.later import Later
 from provision.host.light.namedtuple import NamedTuple
 from provision.host.machine import Machine
+from provision.host.python import known
 from provision.host.resource import Failure
 
 TYPE_CHECKING = False
@@ -23,7 +24,10 @@ _ASK = (
     "import sys; from importlib.machinery import PathFinder as f; "
     "print('%d.%d.%d' % sys.version_info[:3]); "
     "print(int(all(map(f.find_spec, ('venv', 'ensurepip'))))); "
-    "print(getattr(sys, '_base_executable', None) or sys.executable)"
+    "print(getattr(sys, '_base_executable', None) or sys.executable); "
+    "files = {line.split(None, 5)[5].rstrip() for line in open('/proc/self/maps') if '/' in line}; "
+    "files.update(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)); "
+    "print(*files, sep='\\n')"
 )
 
 
@@ -46,20 +50,32 @@ class Interpreter(NamedTuple):
 
 def find(machine: Machine, name: str) -> Interpreter | None:
     """Return the Python that a name on PATH or an absolute path means, or None when there is none."""
-    path = name if os.path.isabs(name) else which(name)
-    if path is None or not os.access(path, os.X_OK) or os.path.isdir(path):
-        return None
-    return ask(machine, path)
+    path = _path(name)
+    return ask(machine, path) if path else None
 
 
 def ask(machine: Machine, path: str) -> Interpreter | None:
     """Start a Python to ask what it is; None when it does not start."""
     try:
         ended = machine.run([path, "-I", "-S", "-c", _ASK], check=False, timeout=30)
-        version, whole, base = ended.out.splitlines()
-        return Interpreter(path, version, os.path.realpath(base), whole == "1")
+        version, whole, base, *files = ended.out.splitlines()
     except (Failure, ValueError):
         return None
+    found = Interpreter(path, version, os.path.realpath(base), whole == "1")
+    known.note(machine, path, files, [version, found.base])
+    return found
+
+
+def look(machine: Machine, path: str) -> Interpreter | None:
+    """Return what a Python is, without starting one that is file by file as it was when it was asked.
+
+    Whether it makes environments is not known then: it counts as one that does not.
+    """
+    answer = None if machine.deep else known.recall(machine, path)
+    if answer is None:
+        return ask(machine, path)
+    version, base = answer
+    return Interpreter(path, version, base, False)
 
 
 def satisfies(machine: Machine, wanted: str, found: Interpreter) -> bool:
@@ -71,8 +87,14 @@ def satisfies(machine: Machine, wanted: str, found: Interpreter) -> bool:
     version = wanted[len("python") :] if wanted.startswith("python") else ""
     if version and all(number.isdigit() for number in version.split(".")):
         return (found.version + ".").startswith(version + ".")
-    other = find(machine, wanted)
+    path = _path(wanted)
+    other = look(machine, path) if path else None
     return other is not None and other.base == found.base
+
+
+def _path(name: str) -> str | None:
+    path = name if os.path.isabs(name) else which(name)
+    return path if path and os.access(path, os.X_OK) and not os.path.isdir(path) else None
 
 
 def require(machine: Machine, name: str) -> Interpreter:

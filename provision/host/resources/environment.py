@@ -48,9 +48,9 @@ _MAKE = "import os, sys, venv; os.umask(0o022); venv.main(sys.argv[1:])"
 class Environment(Resource):
     """A virtual environment with the declared packages, and whatever these need.
 
-    `actual` starts the environment's Python once and reads the rest from files. A package that came along
-    with a requirement is compared with what the last installation recorded, so one removed by hand is seen.
-    In `packages` only what differs is listed.
+    `actual` reads files; it starts the environment's Python only when that is not the one of the last look. A
+    package that came along with a requirement is compared with what the last installation recorded, so one
+    removed by hand is seen. In `packages` only what differs is listed.
     """
 
     type = "environment"
@@ -240,7 +240,7 @@ class _Look:
             return f"{os.readlink(path)} is gone", None
         if not os.path.exists(os.path.join(self.path, "pyvenv.cfg")):
             return "pyvenv.cfg is missing", None
-        found = interpreters.ask(machine, path)
+        found = interpreters.look(machine, path)
         if found is None:
             return "does not start", None
         if site_packages(self.path, found.minor) is None:

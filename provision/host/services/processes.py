@@ -77,7 +77,7 @@ def table() -> dict[int, Process]:
 
 def boot() -> str:
     """Return what names this boot of the machine."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         return file.read().strip()
 
 
@@ -98,7 +98,7 @@ def uptime(pid: int) -> float | None:
     found = process(pid)
     if found is None:
         return None
-    with open("/proc/uptime", encoding="ascii") as file:
+    with open("/proc/uptime", encoding="utf-8") as file:
         since_boot = float(file.read().split()[0])
     return max(0.0, since_boot - found.start / TICKS)
 
@@ -236,7 +236,7 @@ def listeners(port: int, host: str | None = None) -> list[Listener]:
     sockets: dict[str, int] = {}
     for name in ("tcp", "tcp6"):
         try:
-            with open(f"/proc/net/{name}", encoding="ascii") as file:
+            with open(f"/proc/net/{name}", encoding="utf-8") as file:
                 rows = file.read().splitlines()[1:]
         except FileNotFoundError:
             continue

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from provision.connect import Explanation, Local
-from provision.run.archive import Archive
+from provision.run.archive import PACKAGE, Archive
 from provision.run.events import Event
 from provision.run.fleet import Summary, run
 from provision.run.session import LIMITS, Limits, Target
@@ -35,8 +36,9 @@ def host_side(directory: Path, body: str) -> Archive:
     (package / "host").mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "host" / "__init__.py").write_text("")
-    main = "def main(request):\n" + textwrap.indent(textwrap.dedent(body), "    ")
+    main = "def main(request, place):\n" + textwrap.indent(textwrap.dedent(body), "    ")
     (package / "host" / "main.py").write_text(PRELUDE + main)
+    shutil.copy(PACKAGE / "host" / "unpack.py", package / "host")
     return Archive(package)
 
 
