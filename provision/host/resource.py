@@ -42,6 +42,9 @@ class Resource:
     type: ClassVar[str]
     """The word in a request that names this type."""
 
+    waits: ClassVar[bool] = False
+    """Looking at it mostly waits, for a command or for much to be read: others are looked at meanwhile."""
+
     identity: ClassVar[tuple[str, ...]] = ()
     """The keys of `spec` that `remove` needs. They are kept in the host's ledger, so never a secret."""
 

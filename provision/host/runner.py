@@ -32,7 +32,7 @@ else:
     former = Later("provision.host.state.former")
 
 READERS = 8
-"""Threads that look at resources: most of them wait for the disk or a child."""
+"""Threads that look at resources."""
 
 SERVICES = ("unit", "process", "container")
 """The resource types that run something, and so can owe a restart."""
@@ -97,8 +97,14 @@ class Run:
         }
 
     def _look(self) -> None:
-        each(self._read, list(self.items.values()), READERS)
+        slow = [[item] for item in self.items.values() if item.resource.waits]
+        quick = [item for item in self.items.values() if not item.resource.waits]
+        each(self._read_all, [*slow, quick], READERS)
         self._foresee_restarts()
+
+    def _read_all(self, items: Sequence[Item]) -> None:
+        for item in items:
+            self._read(item)
 
     def _read(self, item: Item) -> None:
         try:

@@ -3,8 +3,9 @@
 
 It is sent as text, in front of the request, and reads what follows: `PROVISION1 <archive> <size>`, a line
 break, and the request packed by zlib. Only the standard library, and nothing that the oldest Python 3 could
-not read: it is also what says that a Python is too old. It is compiled at every run, so what only a host
-without the host side needs is in the archive itself (`host/unpack.py`).
+not read: it is also what says that a Python is too old. It is compiled at every run, so there is little of
+it: what unpacks the host side (`unpack.py`) comes with that, and what imports it is in it
+(`host/modules.py`).
 """
 
 import marshal
@@ -69,62 +70,22 @@ def find(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]] | None":
     return None
 
 
-def receive(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]]":
-    """Ask for the archive, and let it unpack itself in the first place that takes it."""
-    import hashlib
-    import io
-    import zipfile
+def run(code: "Any", names: "dict[str, Any]") -> "dict[str, Any]":
+    """Execute a program, and return what its names stand for then."""
+    exec(code, names)
+    return names
+
+
+def ask(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]]":
+    """Ask for the archive, and for the program that unpacks it."""
+    import zlib
 
     say('{"event":"need"}')
-    line = sys.stdin.buffer.readline()
-    data = sys.stdin.buffer.read(int(line or 0))
-    if not line or len(data) != int(line):
+    sizes = sys.stdin.buffer.readline().split()
+    parts = [sys.stdin.buffer.read(int(size)) for size in sizes]
+    if not parts or len(parts[-1]) != int(sizes[-1]):
         sys.exit(1)
-    if hashlib.sha256(data).hexdigest() != archive:
-        fail("the archive was damaged on its way to this host", "try again")
-    files = zipfile.ZipFile(io.BytesIO(data))
-    own = {}  # type: dict[str, Any]
-    exec(files.read("provision/host/unpack.py"), own)
-    refused = []
-    for place in places():
-        try:
-            return place, own["keep"](place, archive, files, NAME, private)
-        except OSError as error:
-            refused.append("%s: %s" % (place, error.strerror or error))
-    fail(
-        "provision finds no place for its own %d kB on this host (%s)"
-        % (len(data) // 1000 + 1, "; ".join(refused)),
-        "make room on the disk, or make one of these directories writable",
-    )
-    raise SystemExit
-
-
-class Modules:
-    """Imports the host side's modules from their compiled code."""
-
-    def __init__(self, directory: str, code: "dict[str, tuple[str, bytes]]") -> None:
-        self.directory = directory
-        self.code = code
-
-    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
-        """Tell the import system of a module that is here."""
-        if name not in self.code:
-            return None
-        loader = self  # type: Any
-        file = self.code[name][0]
-        # The class of every module's __spec__; to import it by its name would take longer than what it does.
-        spec = type(sys.__spec__)(
-            name, loader, origin=self.directory + "/" + file, is_package=file.endswith("/__init__.py")
-        )
-        spec.has_location = True
-        return spec
-
-    def create_module(self, spec: "Any") -> None:
-        """Leave making the module to the import system."""
-
-    def exec_module(self, module: "Any") -> None:
-        """Fill it."""
-        exec(marshal.loads(self.code[module.__name__][1]), module.__dict__)
+    return run(zlib.decompress(parts[0]), {})["unpack"](archive, parts[1], places(), NAME, private, fail)  # type: ignore[no-any-return]
 
 
 def start() -> None:
@@ -144,8 +105,9 @@ def start() -> None:
     request = sys.stdin.buffer.read(size)
     if len(request) != size:
         sys.exit(1)
-    place, code = find(archive) or receive(archive)
-    sys.meta_path.insert(0, Modules(place + "/" + archive, code))
+    place, code = find(archive) or ask(archive)
+    modules = run(marshal.loads(code["provision.host.modules"][1]), {})["Modules"]
+    sys.meta_path.insert(0, modules(place + "/" + archive, code))
     from provision.host.main import main
 
     sys.exit(main(zlib.decompress(request), place))

@@ -15,6 +15,7 @@ from provision.connect import Connection
 from provision.connect.become import as_root
 
 _BOOT = zlib.compress(Path(__file__).with_name("boot.py").read_bytes(), 9)
+_UNPACK = Path(__file__).with_name("unpack.py")
 
 START = f"import sys,zlib;exec(zlib.decompress(sys.stdin.buffer.read({len(_BOOT)})))"
 """What the interpreter is told on its command line."""
@@ -71,5 +72,6 @@ def message(archive: str, request: bytes) -> bytes:
 
 
 def delivery(data: bytes) -> bytes:
-    """Return the answer to `need`."""
-    return b"%d\n" % len(data) + data
+    """Return the answer to `need`: the program that unpacks, and the archive."""
+    unpack = zlib.compress(_UNPACK.read_bytes(), 9)
+    return b"%d %d\n" % (len(unpack), len(data)) + unpack + data

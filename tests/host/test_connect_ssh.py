@@ -457,7 +457,7 @@ def small(host: LabHost, *paths: str) -> None:
         host.exec(["mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "small", path])
 
 
-WHERE = 'say(event="note", text=sys.path[0].rsplit("/", 1)[0])\nsay(event="done", ok=True)\nreturn 0\n'
+WHERE = 'say(event="note", text=place)\nsay(event="done", ok=True)\nreturn 0\n'
 
 
 def big(directory: Path) -> Archive:

@@ -23,6 +23,7 @@ class Command(Resource):
 
     type = "command"
     identity = ("name",)
+    waits = True
 
     _ran = False
 

@@ -41,6 +41,7 @@ class Container(Resource):
 
     type = "container"
     identity = ("service", "name", "engine", "unit", "stop_timeout")
+    waits = True
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""

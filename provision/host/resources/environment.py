@@ -55,6 +55,7 @@ class Environment(Resource):
 
     type = "environment"
     identity = ("path",)
+    waits = True
 
     def __init__(self, id: str, spec: dict[str, Any]) -> None:
         super().__init__(id, spec)

@@ -48,6 +48,7 @@ class Model(Resource):
 
     type = "model"
     identity = ("path", "source")
+    waits = True
 
     def __init__(self, id: str, spec: dict[str, Any]) -> None:
         super().__init__(id, spec)

@@ -35,6 +35,7 @@ class Unit(Resource):
 
     type = "unit"
     identity = ("unit", "service", "stop_timeout")
+    waits = True
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""

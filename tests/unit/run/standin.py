@@ -38,7 +38,7 @@ def host_side(directory: Path, body: str) -> Archive:
     (package / "host" / "__init__.py").write_text("")
     main = "def main(request, place):\n" + textwrap.indent(textwrap.dedent(body), "    ")
     (package / "host" / "main.py").write_text(PRELUDE + main)
-    shutil.copy(PACKAGE / "host" / "unpack.py", package / "host")
+    shutil.copy(PACKAGE / "host" / "modules.py", package / "host")
     return Archive(package)
 
 

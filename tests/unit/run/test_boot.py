@@ -16,8 +16,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from provision.host import unpack
-from provision.run import boot
+from provision.host.modules import Modules
+from provision.run import boot, unpack
+from provision.run.loader import delivery
 
 
 def packed(text: str = "x = 1\n") -> tuple[str, bytes]:
@@ -25,15 +26,14 @@ def packed(text: str = "x = 1\n") -> tuple[str, bytes]:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("provision/__init__.py", "")
         archive.writestr("provision/host/main.py", text)
-        archive.writestr("provision/host/unpack.py", Path(unpack.__file__).read_bytes())
     return hashlib.sha256(out.getvalue()).hexdigest(), out.getvalue()
 
 
 def send(name: str, data: bytes) -> str:
     """Let `boot` have the archive that it asks for, and return the directory in which it is then."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"%d\n" % len(data) + data)))
-        place, code = boot.receive(name)
+        patch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(delivery(data))))
+        place, code = boot.ask(name)
     assert "provision.host.main" in code
     return f"{place}/{name}"
 
@@ -66,12 +66,15 @@ def test_modules_come_from_the_compiled_code(place: Path) -> None:
     send(name, data)
     (place / name / "provision" / "host" / "main.py").write_text("1 / 0")
     _, code = boot.find(name) or ("", {})
-    finder = boot.Modules(str(place / name), code)
+    finder = Modules(str(place / name), code)
     assert finder.find_spec("provision.host.nothing") is None
-    main = importlib.util.module_from_spec(finder.find_spec("provision.host.main"))
+    spec = finder.find_spec("provision.host.main")
+    assert spec
+    main = importlib.util.module_from_spec(spec)
     finder.exec_module(main)
     assert main.where == (f"{place}/{name}/provision/host/main.py", "provision.host.main", "provision.host")
     package = finder.find_spec("provision")
+    assert package
     assert package.submodule_search_locations == []
 
 

@@ -1,23 +1,26 @@
 """Keeping the host side on a host: its sources, and its code compiled for each Python that has run it.
 
-`boot.py` executes this straight from the archive that it has received: nothing else can be imported yet.
+Sent with the archive to a host that lacks it, and executed there by `boot.py`: it imports nothing of ours.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import io
 import marshal
 import os
 import shutil
 import tempfile
 import time
+import zipfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, Tuple
-    from zipfile import ZipFile
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
-    Code = Dict[str, Tuple[str, bytes]]
+    Code = dict[str, tuple[str, bytes]]
 
 KEPT = 3
 """Versions of the host side that stay in the cache of a host."""
@@ -28,7 +31,41 @@ MARK = ".complete"
 """File that lists the sizes of all others; written last."""
 
 
-def keep(place: str, name: str, archive: ZipFile, file: str, private: Callable[[str], bool]) -> Code:
+def unpack(
+    name: str,
+    data: bytes,
+    places: Sequence[str],
+    file: str,
+    private: Callable[[str], bool],
+    fail: Callable[[str, str], NoReturn],
+) -> tuple[str, Code]:
+    """Unpack an archive in the first place that takes it, and return that place and the compiled code.
+
+    Args:
+        name: of the archive: the SHA-256 of its bytes.
+        data: the archive.
+        places: directories that may hold the cache, best first.
+        file: where the code for this Python is kept in the archive's directory.
+        private: tells whether nobody else can write to a directory.
+        fail: says what is wrong and what can be done, and ends the program.
+    """
+    if hashlib.sha256(data).hexdigest() != name:
+        fail("the archive was damaged on its way to this host", "try again")
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    refused = []
+    for place in places:
+        try:
+            return place, keep(place, name, archive, file, private)
+        except OSError as error:
+            refused.append(f"{place}: {error.strerror or error}")
+    size = len(data) // 1000 + 1
+    return fail(
+        f"provision finds no place for its own {size} kB on this host ({'; '.join(refused)})",
+        "make room on the disk, or make one of these directories writable",
+    )
+
+
+def keep(place: str, name: str, archive: zipfile.ZipFile, file: str, private: Callable[[str], bool]) -> Code:
     """Unpack an archive into a directory of its own, in full or not at all, and compile it.
 
     Args:
@@ -62,7 +99,7 @@ def keep(place: str, name: str, archive: ZipFile, file: str, private: Callable[[
     return code
 
 
-def compiled(path: str, archive: ZipFile) -> Code:
+def compiled(path: str, archive: zipfile.ZipFile) -> Code:
     """Return the code of all modules, without the texts that are for people."""
     code = {}
     for source in archive.namelist():
@@ -89,7 +126,7 @@ def complete(path: str) -> bool:
         return False
 
 
-def write(place: str, path: str, archive: ZipFile) -> None:
+def write(place: str, path: str, archive: zipfile.ZipFile) -> None:
     """Write the files under another name, the list of them last, and then give the directory its own.
 
     They are on disk by then: a crash of the machine leaves all of them behind or none.
