@@ -32,8 +32,10 @@ def load_model(**options: Any) -> Any:
         for name in _NEEDED:
             importlib.import_module(f"funasr.{name}")
         return funasr.AutoModel(**options)
-    except Exception:
-        funasr.import_submodules("funasr")
+    except (ImportError, TypeError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "not registered" not in str(error):
+            raise
+        funasr.import_submodules("funasr")  # a class that was not there is None, or is said to be missing
         return funasr.AutoModel(**options)
 
 

@@ -30,7 +30,7 @@ def signals():
     """Speech, noise and silence, of lengths around the minute at which FunASR cuts audio."""
     noise = np.random.default_rng(0)
     yield from (samples(speech.small(number)[0]) for number in range(12))
-    for number, seconds in enumerate((44, 59.98, 60, 60.02, 75, 120, 130)):
+    for number, seconds in enumerate((44, 59.98, 60, 60.02, 75, 120)):
         yield samples(speech.large(number, seconds))
     for count, level in ((400, 0.1), (559, 0.1), (560, 1e-4), (5 * RATE, 0.01), (MINUTE + RATE, 0.2)):
         yield (level * noise.standard_normal(count)).astype(np.float32)
@@ -124,9 +124,9 @@ def main(models):
 
     encoder, scores = vad.model.encoder, Scores()
     vad.model.encoder = shorter_vad._encoder = scores
-    for seed in range(30):
+    for seed in range(25):
         pick = random.Random(seed)
-        length = pick.choice((2 * RATE, 10 * RATE, 30 * RATE, MINUTE, 2 * MINUTE, 3 * MINUTE))
+        length = pick.choice((2 * RATE, 10 * RATE, 30 * RATE, MINUTE, 2 * MINUTE))
         length += pick.choice((0, 1, 159, 160, 399, 400, 401, 560, pick.randrange(MINUTE)))
         silence = np.zeros(length, dtype=np.float32)
         scores.silence = changing(pick, length // 160)

@@ -6,8 +6,10 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.asr import speech
-from tests.asr.conftest import Load, at_once, eventually, form
+from tests.asr.conftest import Load, Service, at_once, eventually, form
 
 SMALL = [speech.small(number) for number in range(12)]
 FILES = [file for file, _ in SMALL]
@@ -18,8 +20,29 @@ def right(number, answer):
     return answer.status == 200 and answer.json == {"result": SMALL[number][1]}
 
 
-def test_killed_workers_are_replaced_and_their_requests_answered(start):
-    service = start("--workers", "2")
+@pytest.fixture(scope="module")
+def pair(waves, tmp_path_factory):
+    """A service of two workers that several tests kill and find mended."""
+    service = Service(tmp_path_factory.mktemp("pair"), "--workers", "2")
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def single(waves, tmp_path_factory):
+    """The same of one worker, with room for three requests."""
+    service = Service(tmp_path_factory.mktemp("single"), "--workers", "1", "--queue", "3")
+    yield service
+    assert service.stop() == 0
+
+
+def restarts(service, role, cause):
+    return service.metric(f'asr_worker_restarts_total{{role="{role}",cause="{cause}"}}')
+
+
+def test_killed_workers_are_replaced_and_their_requests_answered(pair):
+    service = pair
+    before = [restarts(service, role, "died") for role in ("recognition", "decoding")]
     with Load(service, FILES) as load:
         for role in ("recognition", "decoding", "recognition"):
             victim = service.workers(role)[0]
@@ -36,14 +59,13 @@ def test_killed_workers_are_replaced_and_their_requests_answered(start):
     for number, answer in load.answers:
         # one death costs a request nothing: it is tried again
         assert right(number, answer), (SMALL[number][1], answer)
-    assert service.metric('asr_worker_restarts_total{role="recognition",cause="died"}') == 2
-    assert service.metric('asr_worker_restarts_total{role="decoding",cause="died"}') == 1
+    after = [restarts(service, role, "died") for role in ("recognition", "decoding")]
+    assert [after[0] - before[0], after[1] - before[1]] == [2, 1]
     eventually(lambda: not service.files())
-    assert service.stop() == 0
 
 
-def test_all_workers_killed_again_and_again_give_clear_errors_only(start):
-    service = start("--workers", "2")
+def test_all_workers_killed_again_and_again_give_clear_errors_only(pair):
+    service = pair
     with Load(service, FILES) as load:
         for _ in range(3):
             eventually(lambda: service.workers())
@@ -56,8 +78,8 @@ def test_all_workers_killed_again_and_again_give_clear_errors_only(start):
         assert right(number, answer) or (answer.status == 503 and answer.json["error"]), answer
 
 
-def test_a_file_that_kills_its_worker_does_not_take_others_along(start):
-    service = start("--workers", "1")
+def test_a_file_that_kills_its_worker_does_not_take_others_along(single):
+    service = single
     long_answer = []
     thread = threading.Thread(target=lambda: long_answer.append(service.recognize(LONG)))
     thread.start()
@@ -125,8 +147,8 @@ def test_sigterm_to_the_whole_group_drains_too(start):
     assert service.process.wait(60) == 0
 
 
-def test_full_queue(start):
-    service = start("--workers", "1", "--queue", "2")
+def test_full_queue(single):
+    service = single
     slow = threading.Thread(target=lambda: service.recognize(LONG))
     slow.start()
     eventually(lambda: service.metric("asr_running"))
@@ -152,12 +174,12 @@ def test_hanging_worker_is_given_up_and_replaced(start):
     finally:
         if Path(f"/proc/{pid}").exists():
             os.kill(pid, signal.SIGCONT)
-    assert right(0, service.recognize(FILES[0]))
-    assert service.metric('asr_worker_restarts_total{role="recognition",cause="hung"}') == 1
+    eventually(lambda: right(0, service.recognize(FILES[0])))  # 4 s may be short on a busy machine
+    assert restarts(service, "recognition", "hung") == 1
 
 
-def test_client_that_leaves_frees_its_place(start):
-    service = start("--workers", "1", "--queue", "3")
+def test_client_that_leaves_frees_its_place(single):
+    service = single
     (pid,) = service.workers()
     os.kill(pid, signal.SIGSTOP)
     try:
