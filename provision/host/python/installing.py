@@ -24,13 +24,7 @@ def install(pip: Pip, installer: str, requirements: Sequence[str]) -> None:
         pip.install(requirements)
         return
     try:
-        tool = _uv(pip)
-        contested = tool.contested(requirements)
-        if contested:
-            what = ", ".join(contested)
-            pip.machine.output(pip.id, f"pip chooses among the files that several indexes have of {what}")
-            pip.install(contested, dependencies=False)
-        tool.install(requirements)
+        _uv(pip).install(requirements)
     except uv.Unfit as unfit:
         if installer == "uv":
             raise
@@ -50,5 +44,4 @@ def _uv(pip: Pip) -> uv.Uv:
             f"uv has no counterpart for {missing}",
             hint="let pip install it: installer: pip, or auto",
         ) from None
-    path = uv.obtain(pip.machine, pip)
-    return uv.Uv(pip.machine, pip.id, pip.environment, path, settings, options.constraints)
+    return uv.Uv(pip, uv.obtain(pip.machine, pip), settings)

@@ -13,7 +13,7 @@ from provision.host.python import inside
 from provision.host.resource import Failure
 
 TEMPORARY = ".provision-tmp"
-"""Where pip unpacks, inside the environment: `/tmp` is often too small for what it downloads."""
+"""Where packages are unpacked, inside the environment: `/tmp` is often too small for what is downloaded."""
 
 _NOISE = re.compile(
     r"^(Requirement already satisfied: |WARNING: Location .* is ignored|\[notice\]|\s*$|\s*[━╸╺]+ )"
@@ -54,14 +54,18 @@ def scratch() -> Iterator[str]:
 
 @contextmanager
 def unpacking(environment: str) -> Iterator[str]:
-    """Give an empty directory on the environment's disk, which goes again, as does what a killed run left."""
-    directory = os.path.join(environment, TEMPORARY)
-    shutil.rmtree(directory, ignore_errors=True)
-    os.mkdir(directory, 0o700)
+    """Give an empty directory on the environment's disk, which goes again."""
+    import tempfile
+
+    above = os.path.join(environment, TEMPORARY)
+    os.makedirs(above, mode=0o700, exist_ok=True)
+    directory = tempfile.mkdtemp(dir=above)
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        if not os.listdir(above):
+            os.rmdir(above)
 
 
 def write_listing(directory: str, lines: Iterable[str]) -> str:

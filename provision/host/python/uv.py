@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from typing import Callable, Iterable, NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 from provision.host.files.paths import make_directories
 from provision.host.machine import TAIL, Machine
@@ -75,21 +75,15 @@ def _starts(machine: Machine, path: str) -> bool:
 
 
 class Uv(NamedTuple):
-    """uv, working on one environment."""
+    """uv in the place of an environment's pip."""
 
-    machine: Machine
-    id: str
-    """The resource whose output this is."""
-    environment: str
-    """The environment's directory."""
+    pip: Pip
     path: str
     """The program."""
     settings: Settings
     """What pip has been told."""
-    constraints: Sequence[str] = ()
-    """As in `pip.Options`."""
 
-    def install(self, requirements: Iterable[str]) -> None:
+    def install(self, requirements: Sequence[str]) -> None:
         """Install requirements as pip writes them, and compile them, as services may not write there.
 
         Raises:
@@ -99,47 +93,45 @@ class Uv(NamedTuple):
 
         def tell(line: str) -> None:
             if not _NOISE.match(line):
-                self.machine.output(self.id, line)
+                self.pip.machine.output(self.pip.id, line)
 
-        with scratch() as directory, unpacking(self.environment) as cache:
+        with scratch() as directory, unpacking(self.pip.environment) as cache:
+            doubtful = self._contested(directory, cache, requirements)
+            if doubtful:
+                tell(f"pip chooses among the files that several indexes have of {', '.join(doubtful)}")
+                self.pip.install(doubtful, dependencies=False)
             listing = self._listing(directory, self.settings.lines, requirements)
             self._run(cache, ["install", "--compile-bytecode", "--requirements", listing], tell)
 
-    def contested(self, requirements: Iterable[str]) -> list[str]:
-        """Return what of it would be installed and has other wheels in another index ("soundfile==0.14.0").
-
-        Raises:
-            Unfit: as `install`.
-            Failure: as `install`.
-        """
+    def _contested(self, directory: str, cache: str, requirements: Sequence[str]) -> list[str]:
+        """Return what would be installed and has other wheels in another index ("soundfile==0.14.0")."""
         orders = contested.orders(self.settings.lines)
         if len(orders) < 2:
             return []
-        with scratch() as directory, unpacking(self.environment) as cache:
-            listing = self._listing(directory, self.settings.lines, requirements)
-            said = self._run(cache, ["install", "--dry-run", "--requirements", listing])
-            pins = {found[1]: found[2] for found in map(_TO_INSTALL.match, said) if found}
-            if not pins:
-                return []
-            locks = []
-            for number, lines in enumerate(orders):
-                listing = self._listing(directory, lines, [f"{name}=={pins[name]}" for name in pins])
-                lock = os.path.join(directory, f"pylock.{number}.toml")
-                form = ["--format", "pylock.toml", "--output-file", lock]
-                self._run(cache, ["compile", "--no-deps", *form, listing])
-                with open(lock, encoding="utf-8") as file:
-                    locks.append(file.read())
+        listing = self._listing(directory, self.settings.lines, requirements)
+        said = self._run(cache, ["install", "--dry-run", "--requirements", listing])
+        pins = {found[1]: found[2] for found in map(_TO_INSTALL.match, said) if found}
+        if not pins:
+            return []
+        locks = []
+        for number, lines in enumerate(orders):
+            listing = self._listing(directory, lines, [f"{name}=={pins[name]}" for name in pins])
+            lock = os.path.join(directory, f"pylock.{number}.toml")
+            form = ["--format", "pylock.toml", "--output-file", lock]
+            self._run(cache, ["compile", "--no-deps", *form, listing])
+            with open(lock, encoding="utf-8") as file:
+                locks.append(file.read())
         return [f"{name}=={pins[name]}" for name in contested.contested(locks)]
 
-    def _listing(self, directory: str, lines: Sequence[str], requirements: Iterable[str]) -> str:
-        constraints = options_as_lines(directory, constraints=self.constraints)
+    def _listing(self, directory: str, lines: Sequence[str], requirements: Sequence[str]) -> str:
+        constraints = options_as_lines(directory, constraints=self.pip.options.constraints)
         return write_listing(directory, [*lines, *constraints, *requirements])
 
     def _run(
         self, cache: str, arguments: Sequence[str], tell: Callable[[str], None] | None = None
     ) -> list[str]:
         """Run it with a cache on the environment's disk: what is unpacked there is linked, not copied."""
-        python = os.path.join(self.environment, "bin", "python")
+        python = os.path.join(self.pip.environment, "bin", "python")
         argv = [self.path, "pip", *arguments, "--python", python]
         env = {**self.settings.env, "UV_CACHE_DIR": cache, "TMPDIR": cache}
         lines: list[str] = []
@@ -149,14 +141,14 @@ class Uv(NamedTuple):
             if tell:
                 tell(line)
 
-        ended = self.machine.run(
+        ended = self.pip.machine.run(
             [python, "-I", inside.__file__, "uv"],
             input=json.dumps({"argv": argv, "env": env}),
             on_line=on_line,
             check=False,
         )
         if ended.code != 0:
-            raise explain(lines, ended.code, self.environment)
+            raise explain(lines, ended.code, self.pip.environment)
         return lines
 
 

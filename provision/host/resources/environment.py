@@ -96,7 +96,7 @@ class Environment(Resource):
         site = look.site
         if site is None:
             raise Failure(f"{self.path}: the new environment has no site-packages")
-        for path in leftovers(site):
+        for path in [*leftovers(site), os.path.join(self.path, pip.TEMPORARY)]:
             delete(path)
         for distribution in look.damaged:
             delete(distribution.metadata)  # so that pip installs it anew, over what is there
