@@ -216,7 +216,7 @@ class Environment(Model):
     """Directories on the host, or pages, with packages."""
     constraints: list[Requirement] = []
     """Versions to keep to when something asks for a package, or files on the host with them."""
-    installer: Literal["auto", "pip", "uv"] = "pip"
+    installer: Literal["auto", "pip", "uv"] = "auto"
     """What installs. uv is faster; auto takes it where it can do as the host's pip is told to, else pip."""
     path: HostPath | None = None
     """Where it is, maybe made by others already. Default: below the prefix."""
