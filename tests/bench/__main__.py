@@ -23,6 +23,7 @@ from .cases import CASES, Bench
 from .delay import Delay
 from .hosts import BenchBase
 from .meter import Meter
+from .quiet import noisy, quiet
 from .tools import TOOLS, Forks, Tool
 
 
@@ -58,7 +59,9 @@ def _run(options: argparse.Namespace) -> None:
     try:
         with Lab(f"bench-{os.getpid()}", owned=True) as lab:
             lab.up(0)
-            hosts = lab.add(*(f"h{number}" for number in range(1, max(options.hosts) + 1)), base=BenchBase())
+            names = [f"h{number}" for number in range(1, max(options.hosts) + 1)]
+            with noisy(options.lock):
+                hosts = lab.add(*names, base=BenchBase())
             work = prepared.prepare(lab, hosts[0], peers.cache() / "work")
             tools = list(_tools(options, lab, work, environment))
             meters |= {tool.name: Meter(tool.name.strip("-").replace(" ", "-")) for tool in tools}
@@ -93,8 +96,11 @@ def _measure(
         options.slow_repeats,
         options.budget,
     )
+    with noisy(options.lock):
+        bench.prepare()
     try:
-        _follow(bench)
+        with quiet(options.lock):
+            _follow(bench)
     except KeyboardInterrupt:
         print("interrupted: this setting ends here", file=sys.stderr)
     rows = [record.summary() for record in bench.records.values() if record.costs]
@@ -155,6 +161,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--docs",
         action="store_true",
         help="write numbers, plot and tables into docs/ (its own --json, --plot)",
+    )
+    parser.add_argument(
+        "--lock", type=Path, help="a file that others who measure here lock, too: one measures at a time"
     )
     parser.add_argument("--upgrade", action="store_true", help="install the latest peers anew")
     options = parser.parse_args(arguments)

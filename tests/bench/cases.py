@@ -104,23 +104,7 @@ class Bench:
         self.messages = (f"m{time.time_ns()}" for _ in iter(int, 1))
         self.message = next(self.messages)
 
-    def run(self) -> Iterator[Record]:
-        """Measure, and yield each record as often as it grows."""
-        self._same_work()
-        for number in range(self.repeats):
-            for tool in self.tools:
-                if tool.slow and number % self.slow_step:
-                    continue
-                if number and self.spent[tool.name] > self.budget:
-                    continue
-                for case in self.cases:
-                    if case == "kept" and not tool.keeps:
-                        continue
-                    if case in ("plan", "change", "first") and not tool.converges:
-                        continue
-                    yield self._measure(tool, case)
-
-    def _same_work(self) -> None:
+    def prepare(self) -> None:
         """Let each kind of tool make the work from nothing and hold what it made against that of the others.
 
         Then each finds nothing to do on what the last one has made.
@@ -144,6 +128,21 @@ class Bench:
             if tool.proves:
                 self._call(tool, tool.apply(self.message))
             self._unchanged(tool, self._call(tool, tool.apply(self.message)))
+
+    def run(self) -> Iterator[Record]:
+        """Measure, and yield each record as often as it grows; the hosts are prepared."""
+        for number in range(self.repeats):
+            for tool in self.tools:
+                if tool.slow and number % self.slow_step:
+                    continue
+                if number and self.spent[tool.name] > self.budget:
+                    continue
+                for case in self.cases:
+                    if case == "kept" and not tool.keeps:
+                        continue
+                    if case in ("plan", "change", "first") and not tool.converges:
+                        continue
+                    yield self._measure(tool, case)
 
     def _measure(self, tool: Tool, case: str) -> Record:
         record = self.records[tool.name, case]
