@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -137,19 +137,29 @@ class Builder:
                 spec = {"path": path, "owner": None, "group": None, "mode": implied.mode}
                 added = self.add(implied.play, implied.where, f"directory:{path}", spec, path)
                 added.playbooks = implied.playbooks
+        homes = self._homes()
         for resource in self.resources.values():
-            needs = [*resource.needs, *self._parents(resource), *self._owners(resource)]
+            needs = [*resource.needs, *self._parents(resource, homes), *self._owners(resource)]
             resource.needs = list(dict.fromkeys(need for need in needs if need != resource.id))
         return list(self.resources.values())
 
-    def _parents(self, resource: Resource) -> Iterator[str]:
+    def _parents(self, resource: Resource, homes: Mapping[str, str]) -> Iterator[str]:
         path = resource.spec.get("path")
         if not isinstance(path, str):
             return
-        for parent in above(path):
-            if (id := f"directory:{parent}") in self.resources:
+        for place in (path, *above(path)):
+            if place in homes:
+                yield homes[place]
+            if place != path and (id := f"directory:{place}") in self.resources:
                 yield id
                 return
+
+    def _homes(self) -> dict[str, str]:
+        """Return the homes that users are made with, and who makes them: two could not do it at a time."""
+        users = (resource for resource in self.resources.values() if resource.type == "user")
+        return {
+            user.spec["home"]: user.id for user in users if user.spec["create_home"] and user.spec["home"]
+        }
 
     def _owners(self, resource: Resource) -> Iterator[str]:
         spec = resource.spec

@@ -13,12 +13,14 @@ FULL = """
   tags: [chat]
   packages: [git, "foo=1.2-3"]
   groups: {video: {gid: 44, system: true}}
-  users: {ops: {group: video, shell: /bin/zsh}}
+  users: {ops: {group: video, shell: /bin/zsh}, app: {home: /srv/app}}
   directories:
     /data: {owner: ops}
     /data/conf: null
     /etc/apt/keyrings: null
+    /srv/app: {owner: root}
   files:
+    /srv/app/x/a.txt: {content: hello}
     /data/conf/a.txt: {content: hello, owner: ops}
     /etc/apt/sources.list.d/x.list: {content: "deb http://x"}
   commands:
@@ -47,6 +49,8 @@ class TestOrder:
             ("apt", "user:ops"),
             ("group:video", "user:ops"),
             ("user:ops", "directory:/data"),
+            ("user:app", "directory:/srv/app"),
+            ("directory:/srv/app", "file:/srv/app/x/a.txt"),
             ("directory:/data", "directory:/data/conf"),
             ("directory:/data/conf", "file:/data/conf/a.txt"),
             ("environment:vllm", "command:first"),
