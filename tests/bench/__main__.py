@@ -21,7 +21,7 @@ from tests.lab.commands import run
 from . import document, peers, prepared, report
 from .cases import CASES, Bench
 from .delay import Delay
-from .hosts import BenchBase
+from .hosts import BenchBase, settle
 from .meter import Meter
 from .quiet import noisy, quiet
 from .tools import TOOLS, Forks, Tool
@@ -62,6 +62,7 @@ def _run(options: argparse.Namespace) -> None:
             names = [f"h{number}" for number in range(1, max(options.hosts) + 1)]
             with noisy(options.lock):
                 hosts = lab.add(*names, base=BenchBase())
+                settle(hosts)
             work = prepared.prepare(lab, hosts[0], peers.cache() / "work")
             tools = list(_tools(options, lab, work, environment))
             meters |= {tool.name: Meter(tool.name.strip("-").replace(" ", "-")) for tool in tools}

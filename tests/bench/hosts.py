@@ -88,6 +88,13 @@ def states(hosts: Sequence[LabHost]) -> list[dict[str, Any]]:
         return list(pool.map(state, hosts))
 
 
+def settle(hosts: Sequence[LabHost]) -> None:
+    """Wait until each host has done all that it does when it boots."""
+    with ThreadPoolExecutor(8) as pool:
+        argv = ["systemctl", "is-system-running", "--wait"]
+        list(pool.map(lambda host: host.exec(argv, check=False), hosts))
+
+
 def reset(hosts: Sequence[LabHost]) -> None:
     """Take the directories, files, unit and service away; user, packages and environment stay."""
     with ThreadPoolExecutor(8) as pool:
