@@ -8,6 +8,7 @@ it: what unpacks the host side (`unpack.py`) comes with that, and what imports i
 (`host/modules.py`).
 """
 
+import gc
 import marshal
 import os
 import pwd
@@ -98,6 +99,7 @@ def start() -> None:
         )
     import zlib
 
+    gc.set_threshold(100000)  # a short run leaves nothing to collect, a long one comes to it
     head = sys.stdin.buffer.readline().split()
     if len(head) != 3:
         sys.exit(1)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from provision.host.resources import TYPES
 from tests.e2e.command import REPOSITORY, Provision
 from tests.host.test_services_on_each_python import PYTHONS
 from tests.lab import Lab, LabHost
@@ -107,6 +108,13 @@ def run_and_list_imports(python: Path, *argv: str | Path) -> tuple[set[str], str
     return {line.rpartition("|")[2].strip() for line in lines}, ended.stdout
 
 
+SLOW = (
+    *("collections", "concurrent", "contextlib", "ctypes", "enum", "functools", "hashlib", "inspect", "json"),
+    *("logging", "re", "shutil", "signal", "socket", "subprocess", "tempfile", "threading", "typing"),
+)
+"""Modules that a look at a converged host has no use for: each costs as much as several resources."""
+
+
 def test_help_imports_no_library() -> None:
     libraries = {"click", "pydantic", "jinja2", "rich", "yaml", "asyncio"}
     assert "provision" in imported("-m", "provision", "--help")
@@ -166,6 +174,12 @@ def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path
     seen, last = look()
     assert last["counts"] == {"ok": len(specs), "changed": 0, "failed": 0, "skipped": 0}
     assert "provision.host.files.nofollow" in seen  # what the resource type itself imports
-    slow = "collections concurrent contextlib ctypes enum functools hashlib inspect json logging re shutil"
-    slow += " signal socket subprocess tempfile threading typing"
-    assert seen.intersection(slow.split()) == set()
+    assert seen.intersection(SLOW) == set()
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_no_resource_type_imports_what_only_a_change_needs(type: str) -> None:
+    module = TYPES[type].partition(":")[0]
+    seen = imported("-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import {module}")
+    assert module in seen
+    assert seen.intersection(SLOW) == set()

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-import re
-import tempfile
 import time
 
+from provision.host.light.later import Later
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State, differences
 from provision.host.resources.unit import Unit
-from provision.host.services import container_state, containers, failures, processes, supervision
+from provision.host.services import container_state, containers, processes, supervision
 from provision.host.state import marks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
+    import tempfile
     from typing import Any
+
+    from provision.host.services import failures
+else:
+    re = Later("re")
+    tempfile = Later("tempfile")
+    failures = Later("provision.host.services.failures")
 
 START = 120.0
 """Seconds that the engine may take to start a container."""

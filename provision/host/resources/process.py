@@ -9,7 +9,6 @@ import os
 import pwd
 import time
 
-from provision.host.children import become
 from provision.host.light.later import Later
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
     import subprocess
     from typing import Any
 
+    from provision.host import children
     from provision.host.services import failures
 else:
+    children = Later("provision.host.children")
     subprocess = Later("subprocess")
     failures = Later("provision.host.services.failures")
 
@@ -153,7 +154,7 @@ class Process(Resource):
         user = self.spec.get("user")
         switched: dict[str, Any] = {}
         if user and machine.root and user != pwd.getpwuid(os.geteuid()).pw_name:
-            switched["preexec_fn"] = become(user)
+            switched["preexec_fn"] = children.become(user)
         elif user and user != pwd.getpwuid(os.geteuid()).pw_name:
             raise Failure(
                 f"{service} should run as {user}, which only root can arrange",

@@ -15,9 +15,12 @@ Keys whose value is None are the engine's or the image's default. They are:
 from __future__ import annotations
 
 import posixpath
-from typing import Any, Iterable, Mapping
 
 from provision.host.resource import State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Mapping
 
 CREATION = (
     "image",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shutil
 
 from provision.host.capture import Completed
+from provision.host.files.paths import which
+from provision.host.light import plainjson
+from provision.host.light.later import Later
 from provision.host.light.namedtuple import NamedTuple
 from provision.host.machine import Machine
 from provision.host.resource import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from typing import Any, Callable, Sequence, TypeAlias
+else:
+    re = Later("re")
 
 ENGINES = ("docker", "podman")
 """In the order in which they are taken when a service names none."""
@@ -104,7 +107,7 @@ def find(wanted: str | None) -> str | None:
 
     Where both are, docker comes first, unless only its client is there: it can do nothing without its daemon.
     """
-    there = [name for name in ([wanted] if wanted else ENGINES) if shutil.which(name)]
+    there = [name for name in ([wanted] if wanted else ENGINES) if which(name)]
     if len(there) > 1 and not (os.environ.get("DOCKER_HOST") or os.path.exists(DOCKER_SOCKET)):
         there.remove("docker")
     return there[0] if there else None
@@ -188,7 +191,7 @@ def _inspect(machine: Machine, engine: str, kind: str, name: str) -> Inspected |
     argv = [kind, "inspect", name]
     done = machine.run([engine, *argv], timeout=LOOK, check=False)
     if done.code == 0:
-        found: Inspected = json.loads(done.out)[0]
+        found: Inspected = plainjson.loads(done.out)[0]
         return found
     missing = r"no such (?:container|image|object)|no container with|image not known"
     if re.search(missing, done.err, re.IGNORECASE):
