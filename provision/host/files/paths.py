@@ -29,10 +29,17 @@ def make_directories(path: str) -> list[str]:
     while not os.path.isdir(path):
         missing.append(path)
         path = os.path.dirname(path)
+    made = []
     for directory in reversed(missing):
-        os.mkdir(directory)
+        try:
+            os.mkdir(directory)
+        except FileExistsError:
+            if not os.path.isdir(directory):
+                raise
+            continue  # another resource has made it meanwhile
         os.chmod(directory, 0o755)
-    return missing[::-1]
+        made.append(directory)
+    return made
 
 
 def delete(path: str) -> None:
