@@ -18,8 +18,8 @@ __all__ = ["FORKS", "GRACE", "Limits", "Outcome", "Summary", "Target", "run"]
 FORKS = 32
 """Hosts worked on at once, unless told otherwise. Each costs an ssh process of some MB here.
 
-A hundred kept connections, ten hosts and the controller on two cores: 6.2 s with 8 at once, 4.6 s with 16,
-3.7 s with 32, 4.5 s with 64.
+A hundred hosts and the controller on two cores, nothing to change: 16 to 100 at once take equally long, as
+`handshakes_at_once` bounds what is dear; memory grows (docs/benchmarks.md). Slow hosts want more.
 """
 
 GRACE = 10.0

@@ -50,6 +50,8 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
 
 def forks(rows: Sequence[Row]) -> str:
     """Return a table of how many hosts at once is best; the default is among them."""
+    if not rows:
+        return "Not measured.\n"
     names = list(dict.fromkeys(row["tool"] for row in rows))
     some = {(row["tool"], row["hosts"], row["case"]): row for row in rows}
     settings = list(dict.fromkeys((row["hosts"], row["case"]) for row in rows))

@@ -87,6 +87,12 @@ TARGETS = (
     _memory("the process alone", "alone"),
     _memory("with all of ssh", "memory"),
     Target(
+        "processes at once at 100 hosts: one for each kept connection, two for each of 32 forks",
+        165,
+        "",
+        lambda rows: max(rows.value("at_once", OURS, case, 100) for case in ("cold", "kept", "plan")),
+    ),
+    Target(
         "10 hosts, plan over kept connections: what 40 ms of latency add",
         0.25,
         "s",
