@@ -288,6 +288,17 @@ def test_pip_installs_what_uv_has_no_word_for(host: Ready, told: Callable[[str],
     assert f"pip installs instead of uv: {failure.message}" in host.lines()
 
 
+def test_pip_installs_where_it_does_not_say_its_index(host: Ready, told: Callable[[str], None]) -> None:
+    """What asks a pip for its index reads what is nowhere public, and some pip may have it otherwise."""
+    told("no-index = true\n")
+    where = {"index_url": None, "extra_index_urls": ["file:///nonexistent/extra"]}
+    for path in (host.site / "pip/_internal").rglob("*.py"):
+        path.write_text(path.read_text().replace("simple_url", "simple_address"))
+    host.converge(installer="auto", **where)
+    assert made_by(host) == {"pip"}
+    assert "pip installs instead of uv: this pip does not say where it looks by itself" in host.lines()
+
+
 def test_settings_of_uvs_own_do_not_count(host: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_NO_INDEX", "1")
     monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:1/")

@@ -7,6 +7,7 @@ from typing import Sequence
 
 from provision.host.python import pip_configuration, uv
 from provision.host.python.pip import Pip
+from provision.host.resource import Failure
 
 
 def install(pip: Pip, installer: str, requirements: Sequence[str]) -> None:
@@ -36,7 +37,10 @@ def _uv(pip: Pip) -> uv.Uv:
     options = pip.options
     told = pip_configuration.with_options(pip_configuration.read(pip.machine, pip.environment), options)
     if "extra-index-url" in told and "index-url" not in told:
-        told["index-url"] = pip_configuration.default_index(pip.machine, pip.environment)
+        try:
+            told["index-url"] = pip_configuration.default_index(pip.machine, pip.environment)
+        except Failure as failure:
+            raise uv.Unfit(f"this pip does not say where it looks by itself: {failure.message}") from None
     try:
         settings = pip_configuration.translate(told, os.environ)
     except pip_configuration.NoCounterpart as missing:

@@ -253,7 +253,7 @@ def _why(error: Exception) -> str:
 def default(spec: Spec) -> Check:
     """Return the cheapest real request for a service that declares no checks."""
     if spec.get("kind") == "vllm":
-        return {"type": "completion", "prompt": "Hello", "max_tokens": 1}
+        return {"type": "completion", "prompt": "The capital of France is", "max_tokens": 1}
     if spec.get("kind") == "asr":
         return {"type": "http", "path": "/health"}
     return {"type": "port"} if spec.get("url") else {"type": "running", "seconds": 3}
