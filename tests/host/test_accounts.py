@@ -91,7 +91,7 @@ def test_a_missing_group_and_a_busy_user_are_named(there: Drive, host: LabHost) 
     assert missing["error"] == 'group "no-such-group" does not exist'
     assert there("user", {"name": "carl", "groups": ["no-such-group"]})["error"] == missing["error"]
     host.exec(["useradd", "-r", "busy"])
-    host.exec(["systemd-run", "--quiet", "-p", "User=busy", "--unit=busy", "sleep", "600"])
+    host.exec(["systemd-run", "--quiet", "-p", "Type=exec", "-p", "User=busy", "--unit=busy", "sleep", "600"])
     try:
         assert "busy is currently used by process" in there("user", {"name": "busy"}, verb="remove")["error"]
     finally:
