@@ -149,7 +149,9 @@ def test_the_best_file_of_all_indexes(host: Ready, wheels: Path, tmp_path: Path)
     native = wheel(tmp_path, "demo-sound", "1.0", modules=library, tag=f"py3-none-{platform}")
     plain = wheel(tmp_path, "demo-sound", "1.0")
     both_have = wheels / "demo_gamma-1.0-py3-none-any.whl"
-    one, other = simple(tmp_path / "one", plain, both_have), simple(tmp_path / "other", native, both_have)
+    foreign = wheel(tmp_path, "demo-gamma", "1.0", tag="py3-none-win_amd64")
+    one = simple(tmp_path / "one", plain, both_have)
+    other = simple(tmp_path / "other", native, both_have, foreign)
     for first, second in ((one, other), (other, one)):
         host.reset()
         where = {"index_url": f"file://{first}", "extra_index_urls": [f"file://{second}"], "find_links": []}

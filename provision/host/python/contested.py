@@ -39,8 +39,12 @@ def wheels(lock: str) -> dict[str, set[str]]:
     return found
 
 
-def contested(locks: Sequence[str]) -> list[str]:
-    """Return the packages whose wheels are not the same in all locks, by name."""
+def contested(locks: Sequence[str]) -> dict[str, list[list[str]]]:
+    """Return the packages whose wheels are not the same in all locks, with what each lock has."""
     seen = [wheels(lock) for lock in locks]
     names = sorted({name for each in seen for name in each})
-    return [name for name in names if any(each.get(name) != seen[0].get(name) for each in seen)]
+    return {
+        name: [sorted(each.get(name, ())) for each in seen]
+        for name in names
+        if any(each.get(name) != seen[0].get(name) for each in seen)
+    }

@@ -2,6 +2,7 @@
 
     <environment>/bin/python -I inside.py pip install ...
     <environment>/bin/python -I inside.py default-index
+    <environment>/bin/python -I inside.py doubtful  < wheels.json
     <environment>/bin/python -I inside.py uv        < request.json
     <environment>/bin/python -I inside.py download  < request.json
 
@@ -41,10 +42,43 @@ def main() -> None:
         from pip._internal.models.index import PyPI  # nowhere public, and the same since pip 10
 
         print(PyPI.simple_url)
+    elif what == "doubtful":
+        print(json.dumps(doubtful(json.load(sys.stdin))))
     elif what == "uv":
         become_uv(json.load(sys.stdin))
     elif what == "download":
         sys.exit(download(json.load(sys.stdin)))
+
+
+def doubtful(packages: Dict[str, List[List[str]]]) -> List[str]:
+    """Return the packages of which pip would not take a wheel of the same name from every index.
+
+    Args:
+        packages: by name, for each index the names of its wheels of one version.
+    """
+    from pip._vendor.packaging.tags import sys_tags
+    from pip._vendor.packaging.utils import parse_wheel_filename
+
+    rank = {tag: place for place, tag in enumerate(sys_tags())}
+
+    def best(wheels: List[str]) -> Optional[str]:
+        fitting = []
+        for wheel in wheels:
+            _, _, build, tags = parse_wheel_filename(wheel)
+            places = [rank[tag] for tag in tags if tag in rank]
+            if build:
+                # Which of two builds wins is not only for the tags to say.
+                return None
+            if places:
+                fitting.append((min(places), wheel))
+        return min(fitting)[1] if fitting else None
+
+    found = []
+    for name, indexes in packages.items():
+        chosen = {best(wheels) for wheels in indexes}
+        if len(chosen) != 1 or None in chosen:
+            found.append(name)
+    return found
 
 
 def become_uv(request: Dict[str, Any]) -> None:

@@ -121,7 +121,20 @@ class Uv(NamedTuple):
             self._run(cache, ["compile", "--no-deps", *form, listing])
             with open(lock, encoding="utf-8") as file:
                 locks.append(file.read())
-        return [f"{name}=={pins[name]}" for name in contested.contested(locks)]
+        return [f"{name}=={pins[name]}" for name in self._doubtful(contested.contested(locks))]
+
+    def _doubtful(self, packages: dict[str, list[list[str]]]) -> list[str]:
+        """Leave out the packages of which every index has the very wheel that pip would take."""
+        if not packages:
+            return []
+        python = os.path.join(self.pip.environment, "bin", "python")
+        argv = [python, "-I", inside.__file__, "doubtful"]
+        asked = self.pip.machine.run(argv, input=json.dumps(packages), check=False)
+        try:
+            return [name for name in json.loads(asked.out) if name in packages]
+        except ValueError:
+            # A pip that cannot say so may still choose.
+            return list(packages)
 
     def _listing(self, directory: str, lines: Sequence[str], requirements: Sequence[str]) -> str:
         constraints = options_as_lines(directory, constraints=self.pip.options.constraints)

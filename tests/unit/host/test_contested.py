@@ -47,10 +47,14 @@ def test_the_wheels_of_a_lock() -> None:
 
 def test_other_wheels_in_another_index() -> None:
     more = LOCK.replace("none-any.whl", "none-manylinux_2_28_x86_64.whl")
-    assert contested([LOCK, LOCK]) == []
-    assert contested([LOCK, more, LOCK]) == ["soundfile"]
+    assert contested([LOCK, LOCK]) == {}
+    plain, native = (
+        "soundfile-0.14.0-py2.py3-none-any.whl",
+        "soundfile-0.14.0-py2.py3-none-manylinux_2_28_x86_64.whl",
+    )
+    assert contested([LOCK, more, LOCK]) == {"soundfile": [[plain], [native], [plain]]}
 
 
 def test_the_same_wheels_elsewhere_and_a_source_more_are_no_difference() -> None:
-    assert contested([LOCK, LOCK.replace("https://a.example", "http://b.example/mirror")]) == []
-    assert contested([LOCK, LOCK.replace("sdist = ", "ignored = ")]) == []
+    assert contested([LOCK, LOCK.replace("https://a.example", "http://b.example/mirror")]) == {}
+    assert contested([LOCK, LOCK.replace("sdist = ", "ignored = ")]) == {}
