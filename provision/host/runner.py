@@ -355,18 +355,12 @@ class Run:
 
     def _remember(self, probe: Item) -> None:
         """Note what a service runs with, once it has answered; a container has no files of ours."""
+        if probe.type != "probe" or not probe.service:
+            return
         runners = [
             item for item in self.items.values() if item.service == probe.service and item.type in SERVICES
         ]
-        if (
-            probe.type == "probe"
-            and probe.service
-            and [item.type for item in runners]
-            in (
-                ["unit"],
-                ["process"],
-            )
-        ):
+        if [item.type for item in runners] in (["unit"], ["process"]):
             records = [
                 {"id": item.id, "type": item.type, "spec": item.resource.spec} for item in (*runners, probe)
             ]

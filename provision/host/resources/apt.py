@@ -123,9 +123,12 @@ class Apt(Resource):
     def _plan(self, machine: Machine, packages: list[str]) -> tuple[aptget.Transaction, bool]:
         """Return what is to be done, and whether that took new package lists."""
         foreseen = self._foresee(machine, packages)
-        if not isinstance(foreseen, aptget.Unknown):
+        try:
+            if isinstance(foreseen, aptget.Unknown):
+                raise foreseen
             return aptget.simulate(machine, packages), False
-        machine.output(self.id, f"{foreseen.message}: apt-get update")
+        except aptget.Unknown as failure:
+            machine.output(self.id, f"{failure.message}: apt-get update")
         trouble = aptget.update(machine, self.id)
         try:
             return aptget.simulate(machine, packages), True
