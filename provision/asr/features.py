@@ -19,6 +19,16 @@ SHIFT = 160
 MELS = 80
 """Numbers for each frame."""
 
+SETTINGS = {
+    "fs": RATE,
+    "window": "hamming",
+    "n_mels": MELS,
+    "frame_length": FRAME * 1000 // RATE,
+    "frame_shift": SHIFT * 1000 // RATE,
+    "snip_edges": True,
+}
+"""What a front end of FunASR must be set to for this filter bank to be its own."""
+
 _FFT = 512
 _PREEMPHASIS = 0.97
 _LOWEST_HZ = 20.0

@@ -14,8 +14,7 @@ import torch  # type: ignore[import-not-found,unused-ignore]
 from torch.nn.functional import linear  # type: ignore[import-not-found,unused-ignore]
 from torch.nn.utils.rnn import pad_sequence  # type: ignore[import-not-found,unused-ignore]
 
-from .audio import RATE
-from .features import FRAME, MELS, SHIFT, FilterBank
+from .features import SETTINGS, FilterBank
 
 _QUERIES = 4  # language, event, emotion and text normalization go before the speech
 _CPU_FRAMES = 64  # as many of the vocabulary's rows as a core's cache holds
@@ -75,12 +74,4 @@ class SenseVoice:
         return linear(encoded, self._weight, self._bias)
 
 
-_UNDERSTOOD_FRONTEND = {
-    "fs": RATE,
-    "window": "hamming",
-    "n_mels": MELS,
-    "frame_length": FRAME * 1000 // RATE,
-    "frame_shift": SHIFT * 1000 // RATE,
-    "snip_edges": True,
-    "upsacle_samples": True,  # FunASR's spelling
-}
+_UNDERSTOOD_FRONTEND = {**SETTINGS, "upsacle_samples": True}  # FunASR's spelling

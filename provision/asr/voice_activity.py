@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch  # type: ignore[import-not-found,unused-ignore]
 
 from .audio import RATE
-from .features import FRAME, MELS, SHIFT, FilterBank, frame_count
+from .features import FRAME, MELS, SETTINGS, SHIFT, FilterBank, frame_count
 
 _CHUNK_MS = 60_000  # FunASR takes offline audio in chunks of a minute, and its rules depend on where they end
 _LOUDEST = 4.0  # in samples beyond this the thresholds of loudness could matter, which are left out here
@@ -159,12 +159,4 @@ _UNDERSTOOD_OPTIONS = {
     "speech_2_noise_ratio": 1.0,
     "output_frame_probs": False,
 }
-_UNDERSTOOD_FRONTEND = {
-    "fs": RATE,
-    "window": "hamming",
-    "n_mels": MELS,
-    "frame_length": FRAME * 1000 // RATE,
-    "frame_shift": SHIFT * 1000 // RATE,
-    "lfr_n": 1,
-    "snip_edges": True,
-}
+_UNDERSTOOD_FRONTEND = {**SETTINGS, "lfr_n": 1}
