@@ -109,15 +109,21 @@ def test_recycling_loses_no_request(start):
 
 def test_sigterm_answers_what_was_accepted(start):
     service = start("--workers", "1")
+    (worker,) = service.workers()
     answers = []
     thread = threading.Thread(
         target=lambda: answers.extend(at_once([lambda f=file: service.recognize(f) for file in FILES], 12))
     )
-    thread.start()
-    eventually(lambda: service.metric("asr_queue_depth") + service.metric("asr_running") >= 6)
-    service.process.send_signal(signal.SIGTERM)
+    os.kill(worker, signal.SIGSTOP)  # nothing is answered before all are accepted
+    try:
+        thread.start()
+        eventually(lambda: service.metric("asr_queue_depth") + service.metric("asr_running") == len(FILES))
+        service.process.send_signal(signal.SIGTERM)
+    finally:
+        os.kill(worker, signal.SIGCONT)
     thread.join()
     assert service.process.wait(60) == 0
+    assert len(answers) == len(FILES)
     for number, answer in enumerate(answers):
         assert right(number, answer), answer
     assert not list(service.temp.rglob("*.upload"))
