@@ -65,6 +65,11 @@ from provision.host.services.failures import explain
             "/opt/x/bin/python is missing",
         ),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
+        (
+            "[multiproc_executor.py:140] Worker proc VllmWorker-0 died unexpectedly, shutting down executor.",
+            "`dmesg` on the host",
+        ),
+        ("Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.", "`dmesg` on the host"),
     ],
 )
 def test_is_explained(line: str, advice: str) -> None:

@@ -177,6 +177,11 @@ KNOWN: Sequence[Known] = (
         r"(?m)(?:: \d+: |line \d+: |exec: )(\S+): (?:not found|No such file or directory)$",
         "{0} is missing on the host",
     ),
+    _known(
+        r"(?:Worker|Engine core) proc \S+ died unexpectedly",
+        "a process of vLLM died: unless a traceback before it says why, `dmesg` on the host does (out of "
+        "memory: take a smaller model; invalid opcode: this build of vLLM is for newer CPUs)",
+    ),
 )
 """In this order the first that is found in a log explains it: the particular before the general."""
 
