@@ -41,8 +41,11 @@ def logs(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say(machine: Machine, service: dict[str, Any]) -> Callable[[str], None]:
-    name = service["name"]
-    return lambda text: machine.emit({"event": "line", "service": name, "text": text})
+    def say(text: str) -> None:
+        for line in text.splitlines() or [""]:  # a progress bar is many lines in one
+            machine.emit({"event": "line", "service": service["name"], "text": line})
+
+    return say
 
 
 def _print(machine: Machine, service: dict[str, Any], lines: int) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from provision.run.visible import visible
+
 Changes = dict[str, tuple[Any, Any]]
 """The keys that differ: key -> (actual, expected)."""
 
@@ -283,11 +285,12 @@ def _fields(kind: type[Event]) -> tuple[str, ...]:
 
 
 def parse(data: dict[str, Any], host: str) -> Event:
-    """Return the event that a JSON object stands for.
+    """Return the event that a JSON object stands for, with control characters as visible escapes.
 
     Raises:
         MalformedEvent: it is none, or lacks what it must have.
     """
+    data = visible(data)
     name = data.get("event")
     if name == ServiceStatus.name:
         return _service(data, host)

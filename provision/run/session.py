@@ -28,6 +28,7 @@ from provision.run.events import (
     parse,
 )
 from provision.run.process import Process
+from provision.run.visible import visible
 
 OnEvent = Callable[[Event], None]
 
@@ -331,7 +332,7 @@ class _Execution:
             self._event(line)
 
     def _noise(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").strip()
+        text = visible(line.decode("utf-8", "replace").strip())
         if text:
             self.noise.append(text[:500])
 
@@ -408,7 +409,7 @@ class _Execution:
         return [*self.noise, *lines][-_LOG_LINES:]
 
     def _stderr(self) -> str:
-        return self.stderr.decode("utf-8", "replace")
+        return "\n".join(map(visible, self.stderr.decode("utf-8", "replace").splitlines()))
 
     def explain(self) -> Explanation:
         """Say why there is no result."""

@@ -142,7 +142,7 @@ class Steps:
                 return step
             case events.Output():
                 step = steps.setdefault(event.id, Step(host.label(event.id), time.monotonic()))
-                step.text = event.line.strip()
+                step.text = " ".join(event.line.split())
                 return step
             case events.Waiting():
                 label = host.label(event.id) if event.id else "waiting"

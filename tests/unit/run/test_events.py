@@ -97,3 +97,16 @@ def test_what_is_no_event_is_refused_by_name(data: dict[str, object], message: s
     with pytest.raises(MalformedEvent) as caught:
         parse(data, "gpu")
     assert message in str(caught.value)
+
+
+def test_no_control_character_of_a_host_comes_through() -> None:
+    hostile = "\x1b[2J\x9b1m\x07\ra\x00 \udcff 好\tb\nc"
+    plain = "\\x1b[2J\\x9b1m\\x07\\ra\\x00 \\udcff 好\tb\nc"
+    line = parse({"event": "line", "service": "r1", "text": hostile}, "gpu")
+    assert isinstance(line, events.Line)
+    assert line.text == plain
+    result = {"event": "result", "id": "x", "status": "failed", "seconds": 1.0, "log": [hostile]}
+    failed = parse({**result, "changes": {hostile: [None, {"k": hostile}]}}, "gpu")
+    assert isinstance(failed, events.Result)
+    assert failed.log == [plain]
+    assert failed.changes == {plain: (None, {"k": plain})}

@@ -113,6 +113,14 @@ def test_noise_is_kept_for_the_error() -> None:
     assert not lost(events).begun
 
 
+def test_noise_cannot_steer_the_terminal() -> None:
+    _, events = go(
+        [Target(Raw(r"printf 'Go \033[2Jaway\n'; printf 'or \033]0;x\a\n' >&2; exit 1"), b"{}")], None
+    )
+    assert lost(events).log == [r"Go \x1b[2Jaway", r"or \x1b]0;x\x07"]
+    assert lost(events).cause == r"exit 1: or \x1b]0;x\x07"
+
+
 def test_an_event_that_is_not_known_is_told(tmp_path: Path) -> None:
     body = 'say(event="surprise")\nsay(event="done", ok=True)\nreturn 0\n'
     summary, events = go([here()], host_side(tmp_path, body))
