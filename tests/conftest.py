@@ -10,11 +10,18 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab import Base, Hub, Lab, LabHost, Podman, missing_requirements
 from tests.lab.models import hub_root
 
 _numbers = count(1)
+
+# The same examples each time, and as long as they take: a busy machine is no fault of what is tested.
+settings.register_profile(
+    "tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

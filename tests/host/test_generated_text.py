@@ -22,7 +22,7 @@ DUMP = "import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open('
     max_examples=4,
     deadline=None,
     phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(values=st.lists(VALUES, min_size=30, max_size=30), words=st.lists(VALUES, min_size=10, max_size=10))
 def test_systemd_and_sh_read_the_same(lab_host: LabHost, values: list[str], words: list[str]) -> None:

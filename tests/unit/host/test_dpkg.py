@@ -67,8 +67,12 @@ def test_what_the_paragraphs_say() -> None:
 @pytest.mark.skipif(not shutil.which("dpkg-query"), reason="no Debian")
 def test_the_same_as_dpkg_query_says_of_every_package_here() -> None:
     form = "${binary:Package}\t${Version}\t${db:Status-Status}\t${Provides}\n"
-    listing = subprocess.run(["dpkg-query", "-W", "-f", form], capture_output=True, text=True, check=True)
-    database = dpkg.Database(Path(dpkg.STATUS).read_text(encoding="utf-8"))
+    before, after = "", None
+    while before != after:  # somebody may be installing
+        before = Path(dpkg.STATUS).read_text(encoding="utf-8")
+        listing = subprocess.run(["dpkg-query", "-W", "-f", form], capture_output=True, text=True, check=True)
+        after = Path(dpkg.STATUS).read_text(encoding="utf-8")
+    database = dpkg.Database(before)
     for line in listing.stdout.splitlines():
         name, version, status, provides = line.split("\t")
         if status == "installed":

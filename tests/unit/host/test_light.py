@@ -129,25 +129,30 @@ def test_nothing_of_ours_is_open_in_a_command(tmp_path: Path) -> None:
 
 
 def test_a_command_that_runs_out_of_time_is_ended_with_all_that_it_started() -> None:
-    begun = time.monotonic()
-    code, out, _, late = run("sh", "-c", "sleep 600 & echo $!; wait", timeout=0.2)
-    assert (code, late) == (-15, True)
-    assert time.monotonic() - begun < 60
-    assert not os.path.exists(f"/proc/{out.strip()}/exe")
+    for timeout in (0.2, 5, 60):  # the later ones for a slow machine, on which it has not begun by then
+        code, out, _, late = run("sh", "-c", "sleep 600 & echo $!; wait", timeout=timeout)
+        assert (code, late) == (-15, True)
+        if out:
+            break
+    assert not os.path.exists(f"/proc/{int(out)}/exe")
 
 
 def test_one_that_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("provision.host.capture._GRACE", 0.2)
-    code, _, _, late = run("sh", "-c", "trap '' TERM; while :; do sleep 1; done", timeout=0.2)
+    for timeout in (0.2, 5, 60):  # the later ones for a slow machine, on which it is not deaf by then
+        stubborn = "trap '' TERM; echo deaf; while :; do sleep 1; done"
+        code, out, _, late = run("sh", "-c", stubborn, timeout=timeout)
+        if out:
+            break
     assert (code, late) == (-9, True)
 
 
 def test_a_daemon_that_holds_the_pipes_is_not_waited_for() -> None:
     begun = time.monotonic()
-    code, out, _, _ = run("sh", "-c", "setsid sleep 60 & echo $!")
+    code, out, _, _ = run("sh", "-c", "setsid sleep 600 & echo $!")
     os.kill(int(out), 9)
     assert code == 0
-    assert time.monotonic() - begun < 50
+    assert time.monotonic() - begun < 300
 
 
 def test_what_cannot_be_started(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def package(tmp_path: Path) -> Path:
     (root / "host" / "resources" / "file.py").write_text("x = 1\n")
     (root / "cli").mkdir()
     (root / "cli" / "main.py").write_text("not for hosts\n")
+    for path in root.rglob("*.py"):
+        os.utime(path, (1, 1))  # a write to it has another time, however soon it comes
     return root
 
 

@@ -56,19 +56,24 @@ def test_hosts_that_fail_do_not_stop_the_others(tmp_path: Path) -> None:
     archive = host_side(tmp_path, ANSWER)
     targets = [
         here("good"),
-        Target(Raw("exec sleep 60", host="dead"), b"{}"),
+        Target(Raw("exec sleep 600", host="dead"), b"{}"),
         here("no-python", python="python3.99"),
         Target(Raw("exit 255", host="refused"), b"{}"),
         here("good too"),
     ]
-    summary, events = go(targets, archive, Limits(kept=3.0, connect=3.0))
-    assert {name: outcome.status for name, outcome in summary.outcomes.items()} == {
+    expected = {
         "good": "ok",
         "dead": "unreachable",
         "no-python": "failed",
         "refused": "unreachable",
         "good too": "ok",
     }
+    for limit in (3.0, 60.0):  # the second for a machine that stood still meanwhile
+        summary, events = go(targets, archive, Limits(kept=limit, connect=limit))
+        found = {name: outcome.status for name, outcome in summary.outcomes.items()}
+        if found == expected:
+            break
+    assert found == expected
     endings = Counter(event.host for event in events if isinstance(event, Done | Error | Unreachable))
     assert endings == dict.fromkeys(summary.outcomes, 1)
 
@@ -125,7 +130,7 @@ def test_a_signal_lets_hosts_say_what_they_have_done(tmp_path: Path, signum: sig
 
 def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
     archive = host_side(
-        tmp_path, "hello()\nuntil_input_ends()\nsay(event='note', text='no')\ntime.sleep(60)\n"
+        tmp_path, "hello()\nuntil_input_ends()\nsay(event='note', text='no')\ntime.sleep(600)\n"
     )
 
     def on_event(event: Event) -> None:
@@ -134,7 +139,7 @@ def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
 
     begin = time.monotonic()
     summary = asyncio.run(run([here()], None, on_event, archive=archive))
-    assert time.monotonic() - begin < 50
+    assert time.monotonic() - begin < 300
     assert summary.outcomes["here"].status == "cancelled"
 
 
