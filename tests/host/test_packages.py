@@ -115,7 +115,7 @@ def test_lists_that_name_a_file_that_is_gone_are_renewed(there: Drive, source: S
     source.publish()
     result = there("apt", packages("moving"))
     assert (result["error"], result["left"]) == (None, {})
-    assert "the package lists are out of date: apt-get update" in lines(result)
+    assert "the mirror no longer has the packages that the lists name: apt-get update" in lines(result)
 
 
 @pytest.mark.parametrize("lock", ["/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"])
@@ -193,6 +193,11 @@ def test_nothing_is_removed_for_a_new_package(there: Drive, source: Source) -> N
     plan = there("apt", packages("rival"), verb="inspect")
     assert plan["notes"] == ["installing rival would remove incumbent"]
     assert there("apt", packages("rival"))["error"] == "installing rival would remove incumbent"
+    source.package("newcomer", fields="Conflicts: incumbent\n")
+    source.publish()
+    newer = there("apt", packages("newcomer"))
+    assert any("apt-get update" in line for line in lines(newer))
+    assert newer["error"] == "installing newcomer would remove incumbent"
     assert there("apt", packages("incumbent"))["changes"] == {}
 
 

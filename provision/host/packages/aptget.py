@@ -38,6 +38,8 @@ _UNKNOWN = re.compile(
 )
 # Lines that start with Err are not among them: apt may find the same list under another name.
 _BROKEN_SOURCE = re.compile(r"E: |W: (Failed to fetch|GPG error|An error occurred)")
+_NEEDED = re.compile(r"Need to get ([\d.]+) ([kMG]?B)\b")
+_UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 _ATTEMPTS = 5
 
 
@@ -57,6 +59,10 @@ class Unknown(Failure):
 
 class Outdated(Failure):
     """The package lists name files that the mirror no longer has."""
+
+
+class Obstructed(Failure):
+    """Installed packages would have to be removed first."""
 
 
 def simulate(machine: Machine, packages: Sequence[str]) -> Transaction:
@@ -87,14 +93,16 @@ def update(machine: Machine, id: str) -> Failure | None:
     return Failure(f"apt-get update: {_plain(broken[0])}", hint=_hint(done.out), log=broken)
 
 
-def download(machine: Machine, id: str, packages: Sequence[str], size: int) -> None:
+def download(machine: Machine, id: str, packages: Sequence[str]) -> None:
     """Fetch what installing `packages` needs; may be cut off at any time.
 
     Raises:
+        Unknown: a package or version is not in the lists.
         Outdated: the mirror has newer ones by now.
+        Obstructed: others would have to be removed.
         Failure: it cannot be fetched.
     """
-    done = _act(machine, id, ["install", "--no-remove", "--download-only", *_selection(packages)], size=size)
+    done = _act(machine, id, ["install", "--no-remove", "--download-only", *_selection(packages)])
     if done.code != 0:
         raise explain(done)
 
@@ -123,7 +131,7 @@ def repair(machine: Machine, id: str) -> None:
     Raises:
         Failure: it cannot be finished.
     """
-    tell = _teller(machine, id, 0)
+    tell = _teller(machine, id)
     configured = machine.run(
         ["dpkg", *_CONFFILES, "--configure", "-a"],
         env=_ENVIRONMENT, on_line=tell, check=False, interruptible=False,
@@ -141,6 +149,8 @@ def explain(done: Completed) -> Failure:
         return _unknown(text, log)
     if re.search(r"^(E: Failed to fetch|Err:).*\n?.*404 ", text, re.MULTILINE):
         return Outdated("the mirror no longer has the packages that the lists name", log=log)
+    if "E: Packages need to be removed but remove is disabled." in text:
+        return Obstructed("other packages would have to be removed", log=log)
     space = re.search(r"enough free space in (\S+?)\.?$", text, re.MULTILINE)
     if space or "No space left on device" in text:
         where = space.group(1) if space else "/"
@@ -207,16 +217,14 @@ def _run(machine: Machine, arguments: Sequence[str]) -> Completed:
     return machine.run(["apt-get", *_OPTIONS, *arguments], env=_ENVIRONMENT, check=False)
 
 
-def _act(
-    machine: Machine, id: str, arguments: Sequence[str], size: int = 0, interruptible: bool = True
-) -> Completed:
+def _act(machine: Machine, id: str, arguments: Sequence[str], interruptible: bool = True) -> Completed:
     """Run apt-get in earnest; when somebody else is quicker to take a lock, wait for it once more."""
     for _ in range(_ATTEMPTS):
         dpkg.wait_until_free(machine, id)
         done = machine.run(
             ["apt-get", *_OPTIONS, "-o", "APT::Status-Fd=1", *arguments],
             env=_ENVIRONMENT,
-            on_line=_teller(machine, id, size),
+            on_line=_teller(machine, id),
             check=False,
             interruptible=interruptible,
         )
@@ -227,10 +235,15 @@ def _act(
     return done
 
 
-def _teller(machine: Machine, id: str, size: int) -> Callable[[str], None]:
+def _teller(machine: Machine, id: str) -> Callable[[str], None]:
     """Return what turns lines of apt into progress and output."""
+    size = 0.0
 
     def tell(line: str) -> None:
+        nonlocal size
+        needed = _NEEDED.match(line)
+        if needed:
+            size = float(needed.group(1)) * _UNITS[needed.group(2)]
         kind, _, rest = line.partition(":")
         if kind in ("dlstatus", "pmstatus") and rest.count(":") >= 2:
             _, percent, text = rest.split(":", 2)

@@ -107,35 +107,29 @@ class Apt(Resource):
             dpkg.forget(machine)
 
     def _install(self, machine: Machine, packages: list[str], again: bool) -> None:
-        planned, updated = self._plan(machine, packages)
-        if planned.remove:
-            raise _would_remove(packages, planned)
-        try:
-            aptget.download(machine, self.id, packages, planned.size)
-        except aptget.Outdated:
-            if updated:
-                raise
-            machine.output(self.id, "the package lists are out of date: apt-get update")
-            aptget.update(machine, self.id)
-            aptget.download(machine, self.id, packages, planned.size)
-        aptget.install(machine, self.id, packages, again)
-
-    def _plan(self, machine: Machine, packages: list[str]) -> tuple[aptget.Transaction, bool]:
-        """Return what is to be done, and whether that took new package lists."""
         foreseen = self._foresee(machine, packages)
+        if isinstance(foreseen, aptget.Transaction) and foreseen.remove:
+            raise _would_remove(packages, foreseen)
         try:
             if isinstance(foreseen, aptget.Unknown):
                 raise foreseen
-            return aptget.simulate(machine, packages), False
-        except aptget.Unknown as failure:
+            self._download(machine, packages)
+        except (aptget.Unknown, aptget.Outdated) as failure:
             machine.output(self.id, f"{failure.message}: apt-get update")
-        trouble = aptget.update(machine, self.id)
+            trouble = aptget.update(machine, self.id)
+            try:
+                self._download(machine, packages)
+            except aptget.Unknown:
+                if trouble:
+                    raise trouble from None
+                raise
+        aptget.install(machine, self.id, packages, again)
+
+    def _download(self, machine: Machine, packages: list[str]) -> None:
         try:
-            return aptget.simulate(machine, packages), True
-        except aptget.Unknown:
-            if trouble:
-                raise trouble from None
-            raise
+            aptget.download(machine, self.id, packages)
+        except aptget.Obstructed:
+            raise _would_remove(packages, aptget.simulate(machine, packages)) from None
 
 
 def _found(database: dpkg.Database, name: str, wanted: str) -> str | None:
