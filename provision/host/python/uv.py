@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, NamedTuple, Sequence
 
 from provision.host.files.paths import make_directories
@@ -113,14 +114,18 @@ class Uv(NamedTuple):
         pins = {found[1]: found[2] for found in map(_TO_INSTALL.match, said) if found}
         if not pins:
             return []
-        locks = []
-        for number, lines in enumerate(orders):
-            listing = self._listing(directory, lines, [f"{name}=={pins[name]}" for name in pins])
-            lock = os.path.join(directory, f"pylock.{number}.toml")
-            form = ["--format", "pylock.toml", "--output-file", lock]
-            self._run(cache, ["compile", "--no-deps", *form, listing])
-            with open(lock, encoding="utf-8") as file:
-                locks.append(file.read())
+
+        def lock(lines: list[str]) -> str:
+            with scratch() as directory:
+                listing = self._listing(directory, lines, [f"{name}=={pins[name]}" for name in pins])
+                path = os.path.join(directory, "pylock.toml")
+                form = ["--format", "pylock.toml", "--output-file", path]
+                self._run(cache, ["compile", "--no-deps", *form, listing])
+                with open(path, encoding="utf-8") as file:
+                    return file.read()
+
+        with ThreadPoolExecutor(len(orders)) as pool:  # each mostly waits for its indexes
+            locks = list(pool.map(lock, orders))
         return [f"{name}=={pins[name]}" for name in self._doubtful(contested.contested(locks))]
 
     def _doubtful(self, packages: dict[str, list[list[str]]]) -> list[str]:
