@@ -8,7 +8,6 @@ import logging
 import resource
 import socket
 import sys
-import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -28,6 +27,7 @@ _RESERVED_DESCRIPTORS = 256  # files, sockets to the processes, and some air
 _HANDSHAKE_SECONDS = 0.3  # a connection that has begun is complete within this, or its client is far away
 _ACCEPT_SECONDS = 0.05  # from accept() to uvicorn's knowing of the connection
 _FIRST_REQUEST_SECONDS = 2.0  # how long the drain waits for connections that have not asked anything yet
+_ROUND_SECONDS = 0.02
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -84,17 +84,21 @@ class _Server(uvicorn.Server):
         """
         turn_away(self._listener)
         await asyncio.sleep(_HANDSHAKE_SECONDS)
-        latest = time.monotonic() + _FIRST_REQUEST_SECONDS
-        await _until(lambda: not has_waiting(self._listener), latest)
+        await _until(lambda: not has_waiting(self._listener))
         await asyncio.sleep(_ACCEPT_SECONDS)
-        await _until(lambda: not unread(self.server_state.connections), latest)
+        await _until(lambda: not unread(self.server_state.connections))
         self.should_exit = True
 
 
-async def _until(condition: Callable[[], bool], latest: float) -> None:
-    """Wait for the condition, but not beyond ``latest`` on the monotonic clock."""
-    while not condition() and time.monotonic() < latest:
-        await asyncio.sleep(0.02)
+async def _until(condition: Callable[[], bool]) -> None:
+    """Wait for the condition, but not for ever.
+
+    Rounds are counted rather than seconds: a machine that stands still for a while must cut nobody off.
+    """
+    for _ in range(round(_FIRST_REQUEST_SECONDS / _ROUND_SECONDS)):
+        if condition():
+            return
+        await asyncio.sleep(_ROUND_SECONDS)
 
 
 def run(settings: Settings) -> int:
