@@ -42,7 +42,7 @@ class Spool:
     @contextlib.contextmanager
     def files(self) -> Iterator[tuple[Path, Path]]:
         """Two unused paths, for an upload and its decoded audio; both files are gone afterwards, whatever
-        happens.
+        happens. The upload goes first: a decoder that misses it removes what it has made.
         """
         number = next(self._numbers)
         paths = self.directory / f"{number}.upload", self.directory / f"{number}.pcm"

@@ -44,6 +44,11 @@ def _decoder(options: dict[str, Any]) -> Handler:
             except (OSError, ValueError, MemoryError) as error:
                 logging.getLogger(__name__).exception("decoding failed")
                 results.append({"error": type(error).__name__})
+            finally:
+                # Given up meanwhile: its files have been removed, perhaps before this one was made.
+                if not os.path.exists(job["source"]):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(job["target"])
         return results
 
     return handle
