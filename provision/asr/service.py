@@ -28,6 +28,7 @@ class Service:
         self.spool = spool
         self.metrics = Metrics()
         self.draining = False
+        self._decoding = 0
         common = {"log_level": settings.log_level}
         self.decoders = Pool(
             PoolOptions(
@@ -89,7 +90,7 @@ class Service:
     @property
     def waiting(self) -> int:
         """Accepted requests whose recognition has not begun."""
-        return self.decoders.waiting + self.decoders.running + self.recognizers.waiting
+        return self._decoding + self.recognizers.waiting
 
     def check_room(self) -> None:
         """Raise Refusal (503) when a request would not be accepted now."""
@@ -102,7 +103,6 @@ class Service:
 
     async def transcribe(self, upload: Path, decoded: Path, language: str, split: bool) -> Transcript:
         """Recognise the file ``upload``, with ``decoded`` as scratch space. Raises Refusal."""
-        self.check_room()
         try:
             return await asyncio.wait_for(
                 self._transcribe(upload, decoded, language, split), self.settings.timeout
@@ -115,7 +115,12 @@ class Service:
             raise Refusal(503, reason, retry_after=5) from None
 
     async def _transcribe(self, upload: Path, decoded: Path, language: str, split: bool) -> Transcript:
-        sound = await self.decoders.submit({"source": str(upload), "target": str(decoded)})
+        self.check_room()  # nothing is awaited between this and taking the place, nor when it is changed
+        self._decoding += 1
+        try:
+            sound = await self.decoders.submit({"source": str(upload), "target": str(decoded)})
+        finally:
+            self._decoding -= 1
         if "status" in sound:
             raise Refusal(sound["status"], sound["reason"], param="file")
         if "error" in sound:
