@@ -103,7 +103,7 @@ class Service:
         assert self.process.poll() is None, self.log
         return True
 
-    def request(self, method, path, body=None, headers=None, timeout=120):
+    def request(self, method, path, body=None, headers=None, timeout=300):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body, headers or {})
@@ -128,8 +128,9 @@ class Service:
 
     def workers(self, role="recognition"):
         """Process ids of the recognition (or decoding) processes that are ready, as the log tells."""
-        alive = [int(pid) for pid in re.findall(rf"{role} process (\d+) is ready", self.log)]
-        return [pid for pid in alive if Path(f"/proc/{pid}").exists() and "Z" not in _state(pid)]
+        ready = [int(pid) for pid in re.findall(rf"{role} process (\d+) is ready", self.log)]
+        # one that has died may have left its pid to a stranger
+        return [pid for pid in ready if _parent(pid) == self.process.pid]
 
     def memory(self):
         """The most memory in MB that the service and its processes have had, together."""
@@ -146,18 +147,33 @@ class Service:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(60)
+            return self.process.wait(120)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
 
 
-def _state(pid):
+def _parent(pid):
+    """The parent of a process; None when it runs no more."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
     except OSError:
-        return "Z"
+        return None
+    return None if state == "Z" else int(parent)
+
+
+@contextlib.contextmanager
+def held(*pids):
+    """These processes stand still: what they are given stays undone until the block is left."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def eventually(condition, seconds=180.0):
@@ -232,7 +248,7 @@ def waves():
 def service(waves, tmp_path_factory):
     """A service that several tests share; they leave it as they found it."""
     running = Service(tmp_path_factory.mktemp("asr"), "--max-upload-mb", "3", "--max-audio-seconds", "600",
-                      "--body-timeout", "3", "--workers", "2")  # fmt: skip
+                      "--body-timeout", "6", "--workers", "2")  # fmt: skip
     yield running
     assert running.stop() == 0
 

@@ -28,7 +28,7 @@ def test_turning_away_under_load_resets_nobody():
     def client():
         while not stop.is_set():
             try:
-                with socket.create_connection(address, timeout=10) as connection:
+                with socket.create_connection(address, timeout=120) as connection:
                     outcomes[connection.recv(1)] += 1
             except OSError as error:
                 outcomes[type(error)] += 1
@@ -39,9 +39,9 @@ def test_turning_away_under_load_resets_nobody():
     while outcomes[b"x"] < 1000:
         accept_all(listener)
     turn_away(listener)
-    latest = time.monotonic() + 0.3
-    while time.monotonic() < latest:
+    for _ in range(30):  # rounds, not seconds, of which a machine that stands still loses any number
         accept_all(listener)
+        time.sleep(0.01)
     listener.close()
     while not outcomes[ConnectionRefusedError]:  # TCP itself tries again after a second
         time.sleep(0.01)

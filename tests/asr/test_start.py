@@ -21,7 +21,7 @@ def models(waves, tmp_path):
 def refused(start, *flags, **options):
     """Start with what cannot work; return what was printed."""
     service = start(*flags, wait=False, **options)
-    assert service.process.wait(120) != 0
+    assert service.process.wait(180) != 0
     assert "Traceback" not in service.log.split("error: ")[-1]
     return service.log
 
