@@ -97,7 +97,7 @@ def test_addresses_stay_inside_the_network() -> None:
 
 
 def test_a_process_is_told_from_another_with_its_pid() -> None:
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["sleep", "600"])
     try:
         process = ProcessId.of(child.pid)
         assert process is not None
@@ -106,7 +106,7 @@ def test_a_process_is_told_from_another_with_its_pid() -> None:
         ProcessId(child.pid, "an earlier start").kill()
         assert process.alive()
         process.kill()
-        assert process.wait(10), "a zombie counts as ended"
+        assert process.wait(60), "a zombie counts as ended"
     finally:
         child.kill()
         child.wait()
