@@ -126,7 +126,8 @@ class Ssh:
         for option in (
             "BatchMode=yes",
             # For the TCP connection and the greeting, each address of a name counted by itself.
-            f"ConnectTimeout={max(1, int(patience) - 1)}",
+            # Enough earlier that a machine that stands still for a moment hears why, too.
+            f"ConnectTimeout={max(1, int(0.8 * patience))}",
             f"ServerAliveInterval={ALIVE_INTERVAL}",
             f"ServerAliveCountMax={ALIVE_COUNT}",
             "LogLevel=ERROR",
