@@ -12,6 +12,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+_REACHING = {"plan", "apply", "verify", "status", "logs", "remove"}
+
 
 @dataclass
 class Answer:
@@ -53,7 +55,8 @@ class Provision:
 
     def run(self, verb: str, *args: str | Path, timeout: float = 900, json: bool = False) -> Answer:
         """Run one verb."""
-        argv = [sys.executable, "-m", "provision", verb, *map(str, args), *self.options]
+        patience = ["--connect-timeout", "60"] if verb in _REACHING else []  # of slow machines
+        argv = [sys.executable, "-m", "provision", verb, *patience, *map(str, args), *self.options]
         argv += ["--output", "json"] if json else []
         ended = subprocess.run(
             argv,

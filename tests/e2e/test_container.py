@@ -126,7 +126,7 @@ class Site:
         return self.podman.run("inspect", "--format", "{{.Id}}", self.name).strip()
 
     def models(self) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/models", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/models", timeout=60) as reply:
             return str(json.load(reply)["data"][0]["id"])
 
 
@@ -177,7 +177,7 @@ def test_the_service_outlives_the_call_and_its_end_is_seen(site: Site) -> None:
     (before,) = site.provision.run("status", site.playbook, json=True).event("service", service="tiny")
     assert (before["state"], before["listening"], str(before["pid"])) == ("running", True, pid)
     site.inside(f"kill -KILL {pid}")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while site.provision.plan(site.playbook).changes("inside").keys() != {"process:tiny", "probe:tiny"}:
         assert time.monotonic() < deadline
     assert site.provision.apply(site.playbook).event("proof", host="inside", service="tiny")[0]["ok"]

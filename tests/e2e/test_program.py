@@ -141,7 +141,8 @@ def test_what_runs_and_what_it_says(site: Site) -> None:
 
 
 def test_a_death_is_seen_and_mended(site: Site) -> None:
-    site.sh(f"kill -KILL {site.pid('second')}")
+    pid = site.pid("second")
+    site.sh(f"kill -KILL {pid}; while kill -0 {pid} 2>/dev/null; do sleep 0.1; done")
     assert "process:second" in site.provision.plan(site.playbook, code=2).changes()
     site.provision.apply(site.playbook)
     site.provision.plan(site.playbook, code=0)

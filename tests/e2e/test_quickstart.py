@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import REPOSITORY
+from tests.lab.process import ProcessId
 
 pytestmark = pytest.mark.slow
 
@@ -77,5 +78,5 @@ def test_the_same_again_changes_nothing(clone: Clone) -> None:
 def test_it_goes_away_without_a_trace(clone: Clone) -> None:
     pid = clone.pid
     clone.make("quickstart-remove")
-    assert not Path(f"/proc/{pid}").exists()
+    assert ProcessId.of(pid) is None
     assert not (clone.home / ".local/share/provision").exists()

@@ -55,7 +55,7 @@ class Speech:
             body,
             {"Content-Type": f"multipart/form-data; boundary={boundary}"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=180) as answer:
             found: bytes = answer.read()
         return found
 

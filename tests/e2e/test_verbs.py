@@ -284,8 +284,8 @@ def test_a_log_is_followed_until_ctrl_c_and_nothing_stays_behind(site: Site) -> 
         with site.terminal("logs", service, site.main, "-f", "-n", "2") as terminal:
             terminal.until("Application startup complete")
             terminal.interrupt()
-            assert terminal.end(30) == 0, terminal.text
-        deadline = time.monotonic() + 10
+            assert terminal.end() == 0, terminal.text
+        deadline = time.monotonic() + 60
         while site.sh("pgrep -fa 'journalctl|tail -|PROVISION' | grep -v pgrep || true"):
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -296,12 +296,12 @@ def test_ctrl_c_ends_the_work_on_the_host_and_the_summary_says_so(site: Site) ->
     slow.write_text("- hosts: box\n  commands: {slow: {run: 'sleep 987', creates: /srv/never}}\n")
     with site.terminal("apply", slow, "--yes") as terminal:
         terminal.until("command slow")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not site.sh("pgrep -fx 'sleep 987' || true"):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         terminal.interrupt()
-        assert terminal.end(30) == 130
+        assert terminal.end() == 130
         assert "box  0 changed" in terminal.text
     assert site.sh("pgrep -fx 'sleep 987' || true") == ""
     assert site.run("remove", slow, "--yes").code == 0
@@ -378,7 +378,7 @@ def test_the_sudo_password_is_asked_for_once(site: Site, tmp_path: Path) -> None
         with Terminal(*argv, cwd=site.folder, env=site.env) as terminal:
             terminal.until("sudo password: ")
             terminal.send(password + "\n")
-            return terminal.end(60), terminal.text
+            return terminal.end(), terminal.text
 
     code, said = asked("ops")
     assert code == 0
@@ -403,12 +403,12 @@ def test_sigterm_is_as_good_as_ctrl_c(site: Site) -> None:
     with subprocess.Popen(
         command, cwd=site.folder, env={**os.environ, **site.env}, stdout=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not site.sh("pgrep -fx 'sleep 986' || true"):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "box  0 changed" in out
     assert site.sh("pgrep -fx 'sleep 986' || true") == ""

@@ -55,7 +55,7 @@ class Box:
         body = {"model": "r1-1.5b", "messages": messages, "max_tokens": 32}
         url = f"http://{self.host.address}:8002/v1/chat/completions"
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=180) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
@@ -159,7 +159,11 @@ DAMAGE = {
         "model:r1-1.5b",
     ),
     "the environment's python deleted": (f"rm {PREFIX}/environments/vllm/bin/python", "environment:vllm"),
-    "the process killed": ("systemctl kill -s KILL provision-r1-1.5b", "probe:r1-1.5b"),
+    "the process killed": (
+        "p=$(systemctl show -p MainPID --value provision-r1-1.5b); systemctl kill -s KILL provision-r1-1.5b; "
+        "while [ $(systemctl show -p MainPID --value provision-r1-1.5b) = $p ]; do sleep 0.1; done",
+        "probe:r1-1.5b",
+    ),
 }
 
 
