@@ -201,11 +201,12 @@ def end(
     """
     deadline = time.monotonic() + patience
     again = 0.0
+    killed: float | None = None
     led = main is not None
     while True:
         left = find()
         now = time.monotonic()
-        if not left or now > deadline + 10:
+        if not left or (killed is not None and now > killed + 10):
             return left
         leader = left.get(main) if led and main is not None else None
         if led and leader is None:
@@ -215,6 +216,7 @@ def end(
             deadline = min(deadline, now + 5)
         if now >= deadline:
             send(KILL, left.values())
+            killed = now if killed is None else killed
         elif now >= again:
             send(TERM, [leader] if leader else left.values())
             again = now + 5
