@@ -18,6 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 Drive = Callable[..., dict[str, Any]]
 
+EVENTS = "/var/tmp/events-"
+"""On a host: what `there` has told so far, by user."""
+
 
 @pytest.fixture
 def here(tmp_path: Path) -> Drive:
@@ -47,7 +50,12 @@ def there(host: LabHost) -> Drive:
 
     def run(type: str, spec: dict[str, Any], verb: str = "fix", user: str = "root") -> dict[str, Any]:
         resource = {"id": f"{type}:test", "type": type, "spec": spec}
-        order = {"resource": resource, "verb": verb, "state": f"/var/tmp/state-{user}"}
+        order = {
+            "resource": resource,
+            "verb": verb,
+            "state": f"/var/tmp/state-{user}",
+            "events": EVENTS + user,
+        }
         argv = ["runuser", "-u", user, "--", "python3", "/src/tests/host/drive.py"]
         result: dict[str, Any] = json.loads(host.exec(argv, input=json.dumps(order)).stdout)
         return result

@@ -1,6 +1,7 @@
 """Runs on a host: looks at one resource, fixes or removes it, and prints what came of it as JSON.
 
-Standard input: {"resource": {id, type, spec}, "verb": "inspect" | "fix" | "remove", "state": directory}.
+Standard input: {"resource": {id, type, spec}, "verb": "inspect" | "fix" | "remove", "state": directory},
+and "events": a file to which each event is added as it comes, for those who cannot wait for the end.
 """
 
 import json
@@ -18,7 +19,14 @@ from provision.host.resources import make
 
 def drive(order):
     events = []
-    machine = Machine(events.append, order["state"])
+
+    def hear(event):
+        events.append(event)
+        if "events" in order:
+            with open(order["events"], "a") as file:
+                file.write(json.dumps(event) + "\n")
+
+    machine = Machine(hear, order["state"])
     resource = make(order["resource"])
     result = {"events": events, "error": None}
     try:

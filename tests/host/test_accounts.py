@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.host.conftest import Drive
+from tests.host.conftest import EVENTS, Drive
 from tests.lab import LabHost
 
 pytestmark = pytest.mark.lab
@@ -100,7 +100,10 @@ def test_a_missing_group_and_a_busy_user_are_named(there: Drive, host: LabHost) 
 
 def test_accounts_held_by_another_tool_are_awaited(there: Drive, host: LabHost) -> None:
     # as `vipw` does: the lock file names a living process ("$$" is written "$$$$" for systemd-run)
-    hold = "printf %s $$$$ >/etc/group.lock; sleep 4; rm /etc/group.lock"
+    told = f"{EVENTS}root"
+    host.exec(["rm", "-f", told])
+    until_awaited = f"until grep -qs '\"waiting\"' {told}; do sleep 0.1; done"
+    hold = f"printf %s $$$$ >/etc/group.lock; {until_awaited}; rm /etc/group.lock"
     host.exec(["systemd-run", "--quiet", "sh", "-c", hold])
     host.exec(["sh", "-c", "until test -s /etc/group.lock; do sleep 0.1; done"])
     result = ok(there("group", {"name": "patient"}))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.host.apt_source import Source
-from tests.host.conftest import Drive
+from tests.host.conftest import EVENTS, Drive
 from tests.lab import LabHost
 
 pytestmark = pytest.mark.lab
@@ -125,7 +125,13 @@ def test_a_held_lock_is_awaited_and_its_holder_named(
     name = "locked-" + ("lists" if "lists" in lock else "dpkg")
     source.package(name)
     source.publish()
-    hold = f"import fcntl, time; file = open('{lock}', 'w'); fcntl.lockf(file, fcntl.LOCK_EX); time.sleep(3)"
+    told = f"{EVENTS}root"
+    host.exec(["rm", "-f", told])
+    hold = (
+        "import fcntl, os, time\n"
+        f"file = open('{lock}', 'w'); fcntl.lockf(file, fcntl.LOCK_EX)\n"
+        f"while not os.path.exists('{told}') or '\"waiting\"' not in open('{told}').read(): time.sleep(0.1)"
+    )
     host.exec(["systemd-run", "--quiet", "python3", "-c", hold])
     ask = "from provision.host.packages.dpkg import holder; exit(not holder())"
     host.exec(["sh", "-c", f'cd /src; until python3 -c "{ask}"; do sleep 0.1; done'])
