@@ -1,7 +1,7 @@
 """A small OpenAI-shaped server that can be told to misbehave as vLLM does. Standard library, Python 3.8.
 
 model_server.py PORT [--load SECONDS] [--fail TEXT] [--key KEY] [--model NAME] [--reply TEXT] [--worker]
-                     [--deaf SECONDS] [--status CODE] [--hang]
+                     [--deaf COUNT] [--status CODE] [--hang] [--dies TEXT]
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--reply", default="Hello there")
     parser.add_argument("--worker", action="store_true", help="start a child in a session of its own")
-    parser.add_argument("--deaf", type=float, default=0.0, help="ignore SIGTERM for so long")
+    parser.add_argument("--deaf", type=int, default=0, help="ignore so many SIGTERMs")
     parser.add_argument("--status", type=int, default=200, help="of completions")
     parser.add_argument("--hang", action="store_true", help="never answer a completion")
+    parser.add_argument("--dies", help="print this at the first request instead of answering, and exit 1")
     return parser.parse_args()
 
 
@@ -36,8 +37,9 @@ def main() -> None:
     began = time.monotonic()
 
     def stop(signum: int, frame: object) -> None:
-        if time.monotonic() - began >= options.deaf:
+        if options.deaf <= 0:
             sys.exit(0)
+        options.deaf -= 1
         print("SIGTERM swallowed", flush=True)
 
     signal.signal(signal.SIGTERM, stop)
@@ -53,6 +55,9 @@ def main() -> None:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if options.dies:
+                print(options.dies, flush=True)
+                os._exit(1)
             if self.path == "/health":
                 self.answer(200, {})
             elif not self.allowed():
@@ -100,7 +105,8 @@ def main() -> None:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
-    print("Application startup complete.", flush=True)
+    if not options.dies:
+        print("Application startup complete.", flush=True)
     server.serve_forever()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import socket
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,19 @@ from provision.host.resources.process import Process
 SERVER = Path(__file__).with_name("model_server.py")
 
 
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody else is given as long as this process lives.
+
+    It stays bound and is not listened to, beside which a server may listen, as all of them set SO_REUSEADDR.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _reserved.append(reserved)
+    return int(reserved.getsockname()[1])
 
 
 @dataclass
@@ -81,7 +91,7 @@ class Service:
             "url": f"http://127.0.0.1:{self.port}",
             "model": "tiny",
             "checks": list(checks),
-            "timeout": 30,
+            "timeout": 120,
             "log": self.spec["log"],
             "pid_file": self.spec["pid_file"],
         }
@@ -92,6 +102,14 @@ class Service:
 
     def look(self, resource: Resource) -> Changes:
         return differences(resource.expected(self.machine), resource.actual(self.machine))
+
+    def serve(self) -> None:
+        """Start it, and wait until it serves."""
+        self.converge(self.process())
+        deadline = time.monotonic() + 120
+        while "startup complete" not in self.log:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
 
     def converge(self, resource: Resource) -> Changes:
         """Fix what differs and look again, as a run does; return what differed."""

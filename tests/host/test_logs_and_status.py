@@ -27,7 +27,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     made.process().remove(made.machine)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 15) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came about"

@@ -40,7 +40,7 @@ class Site:
             "url": f"http://127.0.0.1:{self.port}",
             "model": "tiny",
             "checks": [{"type": "chat", "user": "hi", "max_tokens": 4}],
-            "timeout": 20,
+            "timeout": 120,
         }
         return [
             self.entry("command:seed", {"name": "seed", "argv": ["sh", "-c", f"echo {self.seed} >{seed}"],

@@ -65,7 +65,7 @@ def test_from_start_to_removal(tmp_path: Path, python: Path) -> None:
             text=True,
             check=False,
             env={**os.environ, "LC_ALL": "C"},
-            timeout=90,
+            timeout=300,
         )
     finally:
         left = service.process()._members()
