@@ -459,17 +459,26 @@ def test_disk_full(fresh: Host, tmp_path: Path) -> None:
 
 
 def test_pip_killed_in_the_middle(host: Host) -> None:
+    # The environment's Python reads this as it starts, and stays where it is at the hundredth file.
+    halt = host.site / "halt.pth"
+    reached = host.path.parent / "reached"
+    stop = "(open(reached, 'w').close(), time.sleep(600))"
+    halt.write_text(
+        f"import sys, time; reached = {str(reached)!r}; sys.addaudithook(lambda name, args, reached=reached, "
+        f"time=time: name == 'open' and str(args[0]).endswith('/demo_heavy/part100.py') and {stop})\n"
+    )
     failures: list[Failure] = []
     thread = threading.Thread(target=lambda: failures.append(host.fails("demo-alpha==1.0", "demo-heavy")))
     thread.start()
-    deadline = time.monotonic() + 60
-    while not (host.site / "demo_heavy/part100.py").exists():
+    deadline = time.monotonic() + 180
+    while not reached.exists():
         assert time.monotonic() < deadline
-        time.sleep(0.005)
+        time.sleep(0.05)
     killed = [pid for pid in _processes() if str(host.path).encode() in _command(pid)]
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     thread.join()
+    halt.unlink()
     assert killed
     assert failures[0].message == "pip was ended by signal 9"
     changes = host.converge("demo-alpha==1.0", "demo-heavy")
