@@ -32,8 +32,8 @@ def engine(podman: Podman) -> Iterator[Podman]:
     """The tests' podman, with the container `web` running and one that is stopped."""
     try:
         for name in ("web", "stopped"):
-            script = f"echo {name} >/etc/mark; exec sleep 86400"
-            podman.run("run", "-d", "--name", name, "--network", "host", IMAGE, "sh", "-c", script)
+            podman.run("run", "-d", "--name", name, "--network", "host", IMAGE)
+            podman.run("exec", name, "sh", "-c", f"echo {name} >/etc/mark")
         podman.run("stop", "-t", "0", "stopped")
         yield podman
     finally:

@@ -23,9 +23,9 @@ from provision.connect import Ssh
 from provision.run.archive import Archive
 from provision.run.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
 from provision.run.fleet import run
-from provision.run.session import LIMITS, Limits, Outcome, Target
+from provision.run.session import Limits, Outcome, Target
 from tests.lab import Base, Lab, LabHost
-from tests.unit.run.standin import go, host_side
+from tests.unit.run.standin import PATIENT, go, host_side
 
 pytestmark = pytest.mark.lab
 
@@ -61,8 +61,8 @@ def way(lab: Lab) -> Iterator[Way]:
     for connection in made:
         if connection.kept():
             end = ["ssh", "-O", "exit", "-o", f"ControlPath={connection.socket}", connection.address]
-            subprocess.run(end, capture_output=True, check=False, timeout=20)
-    shutil.rmtree(directory)
+            subprocess.run(end, capture_output=True, check=False, timeout=120)
+    shutil.rmtree(directory, ignore_errors=True)  # the masters take their sockets away meanwhile
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def one(
     connection: Ssh,
     archive: Archive,
     password: str | None = None,
-    limits: Limits = LIMITS,
+    limits: Limits = PATIENT,
     install_python: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> tuple[Outcome, list[Event]]:
@@ -90,7 +90,7 @@ def one(
     return summary.outcomes[connection.host], events
 
 
-def why(connection: Ssh, archive: Archive, limits: Limits = LIMITS) -> Unreachable:
+def why(connection: Ssh, archive: Archive, limits: Limits = PATIENT) -> Unreachable:
     outcome, events = one(connection, archive, limits=limits)
     assert outcome.status == "unreachable"
     assert isinstance(events[-1], Unreachable)
@@ -98,7 +98,7 @@ def why(connection: Ssh, archive: Archive, limits: Limits = LIMITS) -> Unreachab
 
 
 def is_told(host: LabHost) -> bool:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         if (host.root / "var/tmp/told").exists():
             return True
@@ -121,7 +121,8 @@ def test_one_execution_cold_and_kept(way: Way, host: LabHost, tmp_path: Path) ->
 
 def test_a_kept_connection_makes_no_handshake(way: Way, host: LabHost, tmp_path: Path) -> None:
     def logins() -> int:
-        return host.exec(["journalctl", "-u", "ssh", "--no-pager"]).stdout.count("Accepted publickey")
+        journal = "journalctl --sync && journalctl --no-pager"
+        return host.exec(["sh", "-c", journal]).stdout.count("Accepted publickey")
 
     archive = host_side(tmp_path, ANSWER)
     before = logins()
@@ -300,9 +301,11 @@ def test_nobody_listens(way: Way, host: LabHost, tmp_path: Path) -> None:
 def test_one_that_takes_connections_and_says_nothing(way: Way, host: LabHost, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         connection = way(host, address="127.0.0.1", port=silent.getsockname()[1])
-        begin = time.monotonic()
-        found = why(connection, host_side(tmp_path, ANSWER), Limits(connect=3))
-        assert time.monotonic() - begin < 60
+        archive = host_side(tmp_path, ANSWER)
+        for limit in (3, 60):  # the second for a machine on which ssh has not given up by then
+            found = why(connection, archive, Limits(connect=limit))
+            if found.cause != f"no answer within {limit} s":
+                break
         assert found.cause == "127.0.0.1 accepts the connection but no ssh server greets"
         assert found.executions == 0
 
@@ -318,6 +321,7 @@ def test_one_that_greets_and_then_says_nothing(way: Way, host: LabHost, tmp_path
 
         threading.Thread(target=greet, daemon=True).start()
         connection = way(host, address="127.0.0.1", port=silent.getsockname()[1])
+        connection = replace(connection, options=(*connection.options, "ConnectTimeout=60"))
         assert why(connection, host_side(tmp_path, ANSWER), Limits(connect=3)).cause == "no answer within 3 s"
 
 
@@ -352,12 +356,13 @@ def test_a_host_that_loses_power_was_lost(way: Way, lab_host: LabHost, tmp_path:
 
     connection = way(lab_host)
     options = (*connection.options, "ServerAliveInterval=1", "ServerAliveCountMax=2")
-    begin = time.monotonic()
     outcome, events = one(replace(connection, options=options), host_side(tmp_path, STAY), on_event=pull)
-    assert time.monotonic() - begin < 55
     assert outcome.status == "unreachable"
     assert isinstance(events[-1], Unreachable)
     assert events[-1].begun
+    assert events[-1].cause.startswith(
+        "the connection was lost: "
+    )  # ssh has noticed, before our patience ends
 
 
 def test_a_cancelled_run_tells_the_host(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
@@ -487,7 +492,7 @@ def test_a_user_without_a_home(way: Way, lab_host: LabHost, tmp_path: Path) -> N
     lab_host.exec(["usermod", "-d", "/nonexistent", "deploy"])
     lab_host.exec(["install", "-D", "-m644", "/root/.ssh/authorized_keys", "/etc/ssh/keys/deploy"])
     (lab_host.root / "etc/ssh/sshd_config.d/keys.conf").write_text("AuthorizedKeysFile /etc/ssh/keys/%u\n")
-    lab_host.exec(["systemctl", "reload", "ssh"])
+    lab_host.exec(["systemctl", "restart", "ssh"])
     uid = lab_host.exec(["id", "-u", "deploy"]).stdout.strip()
     outcome, events = one(way(lab_host, "deploy"), big(tmp_path))
     assert outcome.status == "ok"

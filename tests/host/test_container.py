@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,7 +96,7 @@ class Box:
             "url": f"http://127.0.0.1:{self.port}",
             "model": None,
             "checks": list(checks),
-            "timeout": 30,
+            "timeout": 120,
             "unit": None,
             "container": self.name,
             "engine": self.spec["engine"],
@@ -306,6 +307,8 @@ def test_its_life_and_log_are_known(box: Box) -> None:
     life = supervision.life(box.machine, spec)
     assert life.state == "running"
     assert life.pid == box.inspect()["State"]["Pid"]
+    while len(supervision.tail(box.machine, spec)) < 2:
+        time.sleep(0.1)
     assert sorted(supervision.tail(box.machine, spec)) == ["one", "two"]
     box.podman.run("kill", box.name)
     box.podman.run("wait", box.name)
@@ -326,9 +329,10 @@ def test_without_ports_it_has_to_stay_up(box: Box) -> None:
     check = {"type": "running", "seconds": 2}
     box.converge(command=["sleep", "99"], ports=[])
     box.probe(check, url="").fix(box.machine, {})
-    box.converge(command=["sh", "-c", "sleep 1.5; exit 4"])
+    box.converge(command=["sh", "-c", "until test -e /data/end; do sleep 0.1; done; exit 4"])
+    (box.data / "end").touch()
     with pytest.raises(Failure, match="exit 4"):
-        box.probe(check, url="").fix(box.machine, {})
+        box.probe({**check, "seconds": 10}, url="").fix(box.machine, {})
 
 
 def test_a_host_without_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

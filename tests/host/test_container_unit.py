@@ -67,7 +67,7 @@ class Site:
         )
 
     def until_started_again(self, before: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while self.started() == before or not self.started().endswith("true"):
             assert time.monotonic() < deadline, self.sh("journalctl -u provision-web -n 30")
             time.sleep(0.5)
