@@ -12,7 +12,9 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "tests on real hosts need root and:$missing" >&2
     exit 0
 fi
+exec 9>/run/lock/provision-prerequisites
+flock 9 # another checkout may do the same
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q update >/dev/null
 # shellcheck disable=SC2086 # one word a package
-apt-get -q -y --no-install-recommends install $missing >/dev/null
+apt-get -q -y -o DPkg::Lock::Timeout=600 --no-install-recommends install $missing >/dev/null

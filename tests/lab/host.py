@@ -164,7 +164,7 @@ class LabHost:
         storage.mkdir(exist_ok=True)
         return [f"{storage}:/var/lib/containers"]
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 180) -> None:
         """Wait until sshd greets.
 
         Raises:
@@ -198,9 +198,9 @@ class LabHost:
             return
         for child in self.supervisor.children():
             child.kill()  # the kernel then kills the whole pid namespace, and nspawn tidies up
-        if not self.supervisor.wait(10):
+        if not self.supervisor.wait(60):
             self.supervisor.kill()
-            self.supervisor.wait(5)
+            self.supervisor.wait(60)
         try:
             os.waitpid(self.supervisor.pid, os.WNOHANG)
         except ChildProcessError:

@@ -157,7 +157,7 @@ class Lab:
             host.start()
         self._save()
         for host in fresh:
-            host.wait(60 + 2 * len(fresh))
+            host.wait(180 + 2 * len(fresh))
         self._save()
         return fresh
 

@@ -61,10 +61,23 @@ class Podman:
             self._service.terminate()
             self._service.wait()
         self.run("rm", "--all", "--force", "--time", "0", check=False)
-        # Lazily: podman's own clean-up of what has just ended may still hold them for a moment.
+        # Podman's own clean-up of what has just ended would get in the way of ours.
+        deadline = time.monotonic() + 60
+        while self._busy() and time.monotonic() < deadline:
+            time.sleep(0.1)
         for mount in self._mounts():
             subprocess.run(["umount", "--lazy", mount], capture_output=True)
         shutil.rmtree(self.directory)
+
+    def _busy(self) -> bool:
+        """Whether a process that names the directory still runs."""
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if f"{self.directory}/".encode() in command.read_bytes():
+                    return True
+            except OSError:
+                continue
+        return False
 
     def _mounts(self) -> list[str]:
         """What is mounted below the directory, the deepest first."""
@@ -106,7 +119,7 @@ class Podman:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while not path.is_socket():
                 if time.monotonic() > deadline:
                     raise LabError("podman opens no socket")
