@@ -32,7 +32,7 @@ TEXTS = {
 """What is said in each wave of ``speech_models()/waves``."""
 
 _SPEECH_PACKAGES = (
-    *("torch==2.13.0", "funasr", "modelscope", "kaldi-native-fbank"),
+    *("torch==2.13.0", "funasr==1.4.16", "modelscope", "kaldi-native-fbank"),
     *("fastapi", "uvicorn[standard]", "python-multipart"),
     *("openai", "schemathesis", "imageio-ffmpeg"),
 )
