@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from provision.host.machine import Machine
-from provision.host.models.fetch import INTERVAL
+from provision.host.models.fetch import INTERVAL, arrived
 from provision.host.models.manifest import NAME
 from provision.host.python.inside import STEP
 from provision.host.resource import Changes, Failure, differences
@@ -185,7 +185,7 @@ def test_goes_on_after_a_cut(host: Host, hub: Hub, cut: int) -> None:
 
 def test_killed_in_the_middle_and_applied_again(host: Host, hub: Hub) -> None:
     """The whole host side dies by SIGKILL: the download dies with it, and the next one goes on."""
-    hub.break_(Fault(WEIGHTS, slow=1_500_000))
+    hub.break_(Fault(WEIGHTS, hold=3_000_000))
     code = (
         "import json, sys; from provision.host.machine import Machine;"
         "from provision.host.resources.model import Model;"
@@ -195,7 +195,7 @@ def test_killed_in_the_middle_and_applied_again(host: Host, hub: Hub) -> None:
     assert child.stdin is not None
     json.dump(host.spec, child.stdin)
     child.stdin.close()
-    eventually(lambda: any(request.sent > 2_500_000 for request in hub.downloads(WEIGHTS)))
+    eventually(lambda: arrived(str(host.path), set()) > 1_000_000)
     child.send_signal(signal.SIGKILL)
     child.wait()
     script = b"inside.py\0download"
@@ -224,7 +224,7 @@ def _command_lines() -> list[bytes]:
 
 def interrupt(host: Host, hub: Hub) -> None:
     """Cancel a download after some of the weights have arrived, as when the controller goes away."""
-    hub.break_(Fault(WEIGHTS, slow=1_500_000))
+    hub.break_(Fault(WEIGHTS, hold=3_000_000))
     machine = host.machine()
     failures: list[Failure] = []
 
@@ -236,7 +236,7 @@ def interrupt(host: Host, hub: Hub) -> None:
 
     thread = threading.Thread(target=fix)
     thread.start()
-    eventually(lambda: any(request.sent > 2_500_000 for request in hub.downloads(WEIGHTS)))
+    eventually(lambda: arrived(str(host.path), set()) > 1_000_000 and (host.path / "config.json").exists())
     machine.cancel()
     thread.join()
     assert "cancelled" in failures[0].message
@@ -441,17 +441,17 @@ def test_disk_fills_up_while_downloading(host: Host, hub: Hub, tmp_path: Path) -
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
     try:
-        hub.break_(Fault(WEIGHTS, slow=3_000_000))
+        hub.break_(Fault(WEIGHTS, hold=400_000))
         failures: list[Failure] = []
         path = disk / "models/m"
         thread = threading.Thread(target=lambda: failures.append(host.fails(path=str(path))))
         thread.start()
         eventually(lambda: any(request.sent > 300_000 for request in hub.downloads(WEIGHTS)))
         (disk / "other").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - 500_000))
+        hub.mend()
         thread.join()
         assert failures[0].message == f"the disk is full: {disk}"
         (disk / "other").unlink()
-        hub.mend()
         model, machine = host.model(path=str(path)), host.machine()
         model.fix(machine, {})
         assert differences(model.expected(machine), model.actual(machine)) == {}

@@ -122,9 +122,14 @@ def test_several_models_arrive_at_once_and_no_more_than_the_bound(
 def test_what_needs_another_waits_for_it_alone(tmp_path: Path, hub: Hub, clients: str) -> None:
     """A model needs its environment, and not the slow one beside it."""
     slow, quick = model(tmp_path, hub, 0, clients), model(tmp_path, hub, 1, clients)
-    hub.break_(Fault("m0/", slow=10_000))
+    hub.break_(Fault("m0/", hold=0))
     path = str(tmp_path / "after")
     after = entry(f"directory:{path}", {"path": path, "mode": "0755"}, "model:m1")
-    events = apply(tmp_path, [slow, quick, after])
+
+    def hear(event: Event) -> None:
+        if event["event"] == "result" and event["id"] == after["id"]:
+            hub.mend()
+
+    events = apply(tmp_path, [slow, quick, after], hear)
     ends = [event["id"] for event in events if event["event"] == "result"]
     assert ends.index(f"directory:{path}") < ends.index("model:m0")

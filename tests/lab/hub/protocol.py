@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -209,7 +210,11 @@ class Handler(BaseHTTPRequestHandler):
         with file.path.open("rb") as handle:
             handle.seek(start)
             while request.sent < limit:
-                chunk = handle.read(min(step, limit - request.sent))
+                if fault.hold is not None and request.sent >= fault.hold:
+                    self.hub.hold(unquote(self.path))
+                    fault = replace(fault, hold=None)
+                left = (limit if fault.hold is None else min(limit, fault.hold)) - request.sent
+                chunk = handle.read(min(step, left))
                 if not chunk:
                     break
                 if fault.corrupt and start + request.sent == 0:

@@ -21,6 +21,8 @@ class Fault:
     """Answer with this HTTP status."""
     slow: int | None = None
     """Send at most this many bytes a second."""
+    hold: int | None = None
+    """Stop after this many bytes of a file's body until the hub is mended."""
     hang: bool = False
     """Accept the request and say nothing until the hub stops."""
     times: int | None = None

@@ -46,6 +46,7 @@ class Hub:
         self.stopping = threading.Event()
         self._echo = echo
         self._lock = threading.Lock()
+        self._mended = threading.Condition(self._lock)
         self._faults = list(faults)
         self._hits: Counter[int] = Counter()
         self._repositories: dict[str, Repository] = {}
@@ -75,6 +76,8 @@ class Hub:
     def stop(self) -> None:
         """Close the port and end the requests that hang."""
         self.stopping.set()
+        with self._mended:
+            self._mended.notify_all()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
@@ -95,13 +98,24 @@ class Hub:
         with self._lock:
             self._faults.clear()
             self._hits.clear()
+            self._mended.notify_all()
+
+    def hold(self, path: str) -> None:
+        """Wait until no fault holds this path any more."""
+        with self._mended:
+            self._mended.wait_for(
+                lambda: (
+                    self.stopping.is_set()
+                    or not any(fault.hold is not None and fault.match in path for fault in self._faults)
+                )
+            )
 
     def fault(self, path: str, *, body: bool) -> Fault:
         """What hits this request: faults of a file's ``body``, or those of the whole request, merged."""
         merged = Fault(path)
         with self._lock:
             for number, fault in enumerate(self._faults):
-                of_body = fault.cut is not None or fault.corrupt or fault.slow is not None
+                of_body = fault.corrupt or {fault.cut, fault.slow, fault.hold} != {None}
                 spent = fault.times is not None and self._hits[number] >= fault.times
                 if fault.match in path and of_body is body and not spent:
                     self._hits[number] += 1
@@ -111,6 +125,7 @@ class Hub:
                         corrupt=merged.corrupt or fault.corrupt,
                         status=fault.status or merged.status,
                         slow=fault.slow or merged.slow,
+                        hold=merged.hold if fault.hold is None else fault.hold,
                         hang=merged.hang or fault.hang,
                     )
         return merged
