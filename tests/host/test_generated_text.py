@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from provision.compile import text
@@ -18,12 +18,7 @@ DUMP = "import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open('
 """Program of the unit: what it was started with."""
 
 
-@settings(
-    max_examples=4,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=4, phases=[Phase.generate])
 @given(values=st.lists(VALUES, min_size=30, max_size=30), words=st.lists(VALUES, min_size=10, max_size=10))
 def test_systemd_and_sh_read_the_same(lab_host: LabHost, values: list[str], words: list[str]) -> None:
     """Thirty variables and ten arguments at a time: a unit, and a shell that sources the env file."""

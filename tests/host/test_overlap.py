@@ -113,8 +113,16 @@ def test_a_model_arrives_while_an_environment_is_installed(tmp_path: Path, hub: 
 def test_several_models_arrive_at_once_and_no_more_than_the_bound(
     tmp_path: Path, hub: Hub, clients: str
 ) -> None:
-    hub.break_(Fault("config.json", slow=30_000))
-    events = apply(tmp_path, [model(tmp_path, hub, number, clients) for number in range(6)])
+    hub.break_(Fault("config.json", hold=0))
+    begun: list[str] = []
+
+    def hear(event: Event) -> None:
+        if event["event"] == "started" and event["id"].startswith("model:"):
+            begun.append(event["id"])
+            if len(begun) == WORKERS:
+                hub.mend()
+
+    events = apply(tmp_path, [model(tmp_path, hub, number, clients) for number in range(6)], hear)
     assert max(len(busy) for busy in at_work(events)) == WORKERS
     assert len(hub.downloads("config.json")) == 6
 

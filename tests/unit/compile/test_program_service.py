@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.compile.catalog import Catalog
@@ -186,7 +186,7 @@ def test_what_cannot_be_meant(project: Project, service: str, said: str) -> None
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=12)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(words=st.lists(WORDS, min_size=1, max_size=6), variable=WORDS)
 def test_no_argument_breaks_out(
     tmp_path_factory: pytest.TempPathFactory, words: list[str], variable: str

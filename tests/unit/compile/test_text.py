@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.compile import text
@@ -18,7 +18,7 @@ SPECIAL = st.sampled_from(
 )
 PLAIN = st.characters(codec="utf-8", exclude_characters=[chr(c) for c in (*range(32), 127) if c != 9])
 VALUES = st.lists(st.one_of(SPECIAL, PLAIN), max_size=12).map("".join)
-REAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+REAL = settings(max_examples=60)
 
 
 def run_sh(script: str) -> list[str]:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.compile.catalog import Catalog
@@ -245,7 +245,7 @@ class TestScriptSupervisor:
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1, max_size=20)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(name=VALUES.filter(lambda v: v.strip() and not v.startswith("-")), value=VALUES, argument=VALUES)
 def test_no_yaml_string_breaks_out(
     tmp_path_factory: pytest.TempPathFactory, name: str, value: str, argument: str
