@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, NamedTuple, Sequence
 
 from provision.host.files.paths import make_directories
@@ -98,52 +96,32 @@ class Uv(NamedTuple):
                 self.pip.machine.output(self.pip.id, line)
 
         with scratch() as directory, unpacking(self.pip.environment) as cache:
-            listing = self._listing(directory, self.settings.lines, requirements)
-            orders = contested.orders(self.settings.lines)
-            if len(orders) > 1:
-                self._settle_contested(listing, orders, cache, tell)
-            self._run(cache, ["install", "--compile-bytecode", "--requirements", listing], tell)
-
-    def _settle_contested(
-        self, listing: str, orders: Sequence[list[str]], cache: str, tell: Callable[[str], None]
-    ) -> None:
-        """Let pip install what would be another wheel from another index; the rest arrives meanwhile."""
-        said = self._run(cache, ["install", "--dry-run", "--requirements", listing])
-        pins = ["==".join(found.groups()) for found in map(_TO_INSTALL.match, said) if found]
-        if not pins:
-            return
-        with ThreadPoolExecutor(1 + len(orders)) as pool:
-            pool.submit(self._fetch, pins, cache, tell)
-            locks = list(pool.map(lambda lines: self._lock(pins, lines, cache), orders))
-            doubtful = self._doubtful(contested.contested(locks))
-            doubtful = [pin for pin in pins if pin.partition("==")[0] in doubtful]
+            doubtful = self._contested(directory, cache, requirements)
             if doubtful:
                 tell(f"pip chooses among the files that several indexes have of {', '.join(doubtful)}")
                 self.pip.install(doubtful, dependencies=False)
+            listing = self._listing(directory, self.settings.lines, requirements)
+            self._run(cache, ["install", "--compile-bytecode", "--requirements", listing], tell)
 
-    def _fetch(self, pins: Sequence[str], cache: str, tell: Callable[[str], None]) -> None:
-        """Fill the cache; what goes wrong will go wrong again when it matters."""
-
-        def tell_download(line: str) -> None:
-            if line.lstrip().startswith("Download"):
-                tell(line)
-
-        with scratch() as directory, contextlib.suppress(Failure):
-            listing = self._listing(directory, self.settings.lines, pins)
-            target = os.path.join(cache, "arriving")
-            self._run(
-                cache, ["install", "--no-deps", "--target", target, "--requirements", listing], tell_download
-            )
-
-    def _lock(self, pins: Sequence[str], lines: Sequence[str], cache: str) -> str:
-        """Return the `pylock.toml` of what would be installed with the indexes in this order."""
-        with scratch() as directory:
-            listing = self._listing(directory, lines, pins)
-            path = os.path.join(directory, "pylock.toml")
-            form = ["--format", "pylock.toml", "--output-file", path]
+    def _contested(self, directory: str, cache: str, requirements: Sequence[str]) -> list[str]:
+        """Return what would be installed and has other wheels in another index ("soundfile==0.14.0")."""
+        orders = contested.orders(self.settings.lines)
+        if len(orders) < 2:
+            return []
+        listing = self._listing(directory, self.settings.lines, requirements)
+        said = self._run(cache, ["install", "--dry-run", "--requirements", listing])
+        pins = {found[1]: found[2] for found in map(_TO_INSTALL.match, said) if found}
+        if not pins:
+            return []
+        locks = []
+        for number, lines in enumerate(orders):
+            listing = self._listing(directory, lines, [f"{name}=={pins[name]}" for name in pins])
+            lock = os.path.join(directory, f"pylock.{number}.toml")
+            form = ["--format", "pylock.toml", "--output-file", lock]
             self._run(cache, ["compile", "--no-deps", *form, listing])
-            with open(path, encoding="utf-8") as file:
-                return file.read()
+            with open(lock, encoding="utf-8") as file:
+                locks.append(file.read())
+        return [f"{name}=={pins[name]}" for name in self._doubtful(contested.contested(locks))]
 
     def _doubtful(self, packages: dict[str, list[list[str]]]) -> list[str]:
         """Leave out the packages of which every index has the very wheel that pip would take."""
