@@ -108,8 +108,6 @@ class Apt(Resource):
 
     def _install(self, machine: Machine, packages: list[str], again: bool) -> None:
         foreseen = self._foresee(machine, packages)
-        if isinstance(foreseen, aptget.Transaction) and foreseen.remove:
-            raise _would_remove(packages, foreseen)
         try:
             if isinstance(foreseen, aptget.Unknown):
                 raise foreseen
