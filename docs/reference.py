@@ -18,7 +18,7 @@ from provision.config import inventory, model, playbook, resources
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
-from provision.config.services import KINDS, base, container, program, vllm
+from provision.config.services import KINDS, arguments, base, gpus, program, vllm
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("playbook.md", "inventory.md")
@@ -63,7 +63,9 @@ WORDS: list[tuple[Any, str]] = [
     (vllm.ModelLength, "number of tokens, or auto"),
     (vllm.Names, "text, or a list of them"),
     (program.Command, "text, or a list of arguments and models"),
-    (container.Gpus, "all, or a list of indices"),
+    (gpus.VisibleGpus, "list of indices or UUIDs"),
+    (gpus.GivenGpus, "all, or a list of indices or UUIDs"),
+    (arguments.Arguments, "list of text, numbers, mappings or lists"),
     (resources.Content, "text, or a secret"),
     (resources.Url, "URL"),
     (base.Env, "mapping of text or secrets"),
@@ -79,9 +81,7 @@ WORDS: list[tuple[Any, str]] = [
 SPECIAL = {
     ("Check", "chat"): "text, or a mapping of `system` and `user`",
     ("PlayFields", "hosts"): "host pattern, or a list of them",
-    ("ProgramService", "gpus"): "list of indices",
     ("Service", "kind"): ", ".join(KINDS),
-    ("VllmService", "gpus"): "list of indices",
 }
 """Fields whose type says less than their validator."""
 

@@ -60,7 +60,7 @@ class ServiceInfo:
         checks: the checks that `verify` runs, as in the probe.
         resources: ids of the resources that are its alone.
         tags: the play's and its own.
-        gpus: indices of the cards it may use; None for all.
+        gpus: the cards it may use, by index or UUID; None for all.
         pid_file: where the script supervisor keeps the process id.
         container: the container that it is.
         engine: docker or podman; None for the one that the host has.
@@ -79,7 +79,7 @@ class ServiceInfo:
     checks: list[dict[str, Any]] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
     tags: frozenset[str] = frozenset()
-    gpus: list[int] | None = None
+    gpus: list[int | str] | None = None
     pid_file: str | None = None
     container: str | None = None
     engine: str | None = None

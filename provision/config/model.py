@@ -25,8 +25,8 @@ PATTERN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 PATTERN_ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 PATTERN_UNIX_NAME = r"[a-z_][a-z0-9_-]{0,30}\$?"
 _PATTERN_DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+"
-_PATTERN_SIZE = r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?)(i?)B?"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_PATTERN_SIZE = r"([0-9]+(?:\.[0-9]+)?) ?(?:([KMGT]?)(i?)B?|([kmgt])b?|b)"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_IN_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 366 * 86400.0
@@ -105,7 +105,7 @@ class Range:
 
 
 def _one_line(value: str) -> str:
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         raise reject("the text holds a line break or another control character", "it must be one line")
     return value
 
@@ -152,7 +152,7 @@ def _unix_name(value: str) -> str:
 def _host_path(value: str) -> str:
     if not value.startswith("/"):
         raise reject(f"expected an absolute path, found {found(value)}")
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         raise reject("the path holds a line break or another control character")
     parts = value.split("/")[1:]
     if value != "/" and any(part in ("", ".", "..") for part in parts):
@@ -180,9 +180,12 @@ def _byte_size(value: Any) -> int:
         return value
     match = re.fullmatch(_PATTERN_SIZE, value) if isinstance(value, str) else None
     if match is None:
-        raise reject(f"expected a size, found {found(value)}", "write a number of bytes, 512MiB or 20GB")
-    number, prefix, binary = match.groups()
-    factor: int = (1024 if binary else 1000) ** " KMGT".index(prefix or " ")
+        raise reject(
+            f"expected a size, found {found(value)}",
+            "write a number of bytes, 512MiB, 20GB, or 16g as docker does (GiB)",
+        )
+    number, prefix, binary, small = match.groups()
+    factor: int = (1024 if binary or small else 1000) ** " KMGT".index((prefix or small or " ").upper())
     return round(float(number) * factor)
 
 
@@ -336,7 +339,7 @@ ByteSize = Annotated[
         }
     ),
 ]
-"""A size: a number of bytes, or a text such as 512MiB or 20GB; in bytes."""
+"""A size: a number of bytes, or a text such as 512MiB or 20GB; 16g is docker's word for 16GiB; in bytes."""
 
 FileMode = Annotated[
     str, PlainValidator(_file_mode), JsonSchema({"type": "string", "pattern": "^[0-7]{3,4}$"})

@@ -12,6 +12,7 @@ from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
 from provision.compile.services.supervised import lower
+from provision.config.services.gpus import is_uuid
 
 if TYPE_CHECKING:
     from provision.config.services.asr import AsrService
@@ -57,7 +58,7 @@ def compile(context: Context, here: Place) -> None:
             "managed": here.managed,
             "service": here.name,
             "env_file": None if here.systemd else text.sh(here.env_file),
-            "exports": exports({"PYTHONPATH": app, **DEFAULTS}, service.env),
+            "exports": exports({"PYTHONPATH": app, **_cards(service), **DEFAULTS}, service.env),
             "bin": text.sh(f"{environment.path}/bin"),
             "python": text.sh(environment.program("python")),
             "flags": [text.sh_words(flag) for flag in flags],
@@ -66,7 +67,7 @@ def compile(context: Context, here: Place) -> None:
     env = dict(service.env)
     if service.api_key is not None:
         env[KEY] = service.api_key
-    gpu = service.device.startswith("cuda")
+    gpu = service.device.startswith("cuda") or is_uuid(service.device)
     lower(
         builder,
         here,
@@ -84,7 +85,7 @@ def compile(context: Context, here: Place) -> None:
             key_name=KEY if KEY in env else None,
             checks=checks.lower(here.play, here.name) or [dict(HEALTHY)],
             before=[MODPROBE] if gpu else [],
-            gpus=None if gpu else [],
+            gpus=_gpus(service) if gpu else [],
         ),
     )
 
@@ -94,10 +95,23 @@ def required(service: AsrService) -> dict[str, list[str]]:
     return {service.vad_model: list(COMMON_FILES), service.model: [*COMMON_FILES, TOKENIZER_FILE]}
 
 
+def _gpus(service: AsrService) -> list[int | str] | None:
+    """Return the card to compute on; None where a variable says which cards there are."""
+    if is_uuid(service.device):
+        return [service.device]
+    index = service.device.partition(":")[2]
+    return None if "CUDA_VISIBLE_DEVICES" in service.env else [int(index or 0)]
+
+
+def _cards(service: AsrService) -> dict[str, str]:
+    """Return what shows a process the one card that `device` names by UUID; torch counts it as the first."""
+    return {"CUDA_VISIBLE_DEVICES": service.device} if is_uuid(service.device) else {}
+
+
 def _flags(service: AsrService) -> list[tuple[str, ...]]:
     given = {
         "--language": service.language,
-        "--device": service.device,
+        "--device": "cuda:0" if is_uuid(service.device) else service.device,
         "--host": service.host,
         "--port": service.port,
         "--workers": service.workers,

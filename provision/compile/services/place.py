@@ -37,7 +37,7 @@ class Program:
         checks: the proof, as the probe resource has it.
         drain: seconds that it may take to finish requests when stopped.
         before: commands for `ExecStartPre=`, already quoted.
-        gpus: cards it may use; None for all.
+        gpus: cards it may use, by index or UUID; None for all.
         preflight: how to ask whether it would start: `program`, `arguments`, `cases`, `env`, `timeout`; None
             when there is no way.
         writable: directories that it may write to, beside its own.
@@ -56,7 +56,7 @@ class Program:
     checks: list[dict[str, Any]]
     drain: float = 0.0
     before: list[str] = field(default_factory=list)
-    gpus: list[int] | None = None
+    gpus: list[int | str] | None = None
     preflight: dict[str, Any] | None = None
     writable: list[str] = field(default_factory=list)
 

@@ -19,6 +19,7 @@ from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
 from provision.compile.services.supervised import lower
 from provision.compile.templates import Templates
+from provision.config.services.arguments import as_text
 from provision.engines.vllm import arguments, extra_args, releases
 from provision.engines.vllm.arguments import Refusal
 
@@ -40,6 +41,9 @@ DEFAULTS = {
     "PYTHONUNBUFFERED": "1",
 }
 """Variables of the start script; the service's `env` wins."""
+
+UUIDS_FROM = Version("0.24.0")
+"""The first release that understands UUIDs in CUDA_VISIBLE_DEVICES; those before take each for a number."""
 
 PREFLIGHT = 180.0
 """Seconds that vLLM may take to judge its arguments: most of it is the import, slow from a cold disk."""
@@ -99,8 +103,13 @@ def compile(context: Context, here: Place) -> None:
 
 def _words_of(service: VllmService) -> list[str]:
     """Return the values of the user's that may be paths of declared files."""
-    values = (service.chat_template, *service.env.values(), *service.extra_args)
+    values = (service.chat_template, *service.env.values(), *extra_words(service))
     return [value for value in values if isinstance(value, str)]
+
+
+def extra_words(service: VllmService) -> list[str]:
+    """Return `extra_args` as the command line has them."""
+    return [as_text(argument) for argument in service.extra_args]
 
 
 def required(service: VllmService) -> dict[str, list[str]]:
@@ -132,9 +141,12 @@ def _script(
     if len(builder.problems) > problems:
         return None
 
+    extra = extra_words(service)
+    data = {index for index, item in enumerate(service.extra_args) if not isinstance(item, str)}
+
     def flags(version: Version) -> tuple[list[arguments.Flag], list[Refusal]]:
         found, refusals = arguments.render(fields, model.path, version)
-        return found, refusals + extra_args.check(service.extra_args, version)
+        return found, refusals + extra_args.check(extra, version, data)
 
     if wanted is not None and wanted.pin is not None:
         version = wanted.pin
@@ -181,7 +193,12 @@ def _note(builder: Builder, here: Place, version: Version, service: VllmService)
             f"service {here.name}: vLLM {version} is older than any release known here; "
             f"it is given the flags of {releases.oldest()}"
         )
-    for note in extra_args.deprecations(service.extra_args, version):
+    if version < UUIDS_FROM and any(isinstance(gpu, str) for gpu in service.gpus or []):
+        builder.notes.append(
+            f"service {here.name}: vLLM {version} ends with an error when GPUs are named by UUID; "
+            f"name them by index, or pin vllm {UUIDS_FROM} or later"
+        )
+    for note in extra_args.deprecations(extra_words(service), version):
         builder.notes.append(f"service {here.name}: {note}")
 
 
@@ -192,7 +209,7 @@ def _render(
     service: VllmService,
     flags: list[arguments.Flag],
 ) -> str:
-    lines = [text.sh_words(flag) for flag in flags] + _extra_lines(service.extra_args)
+    lines = [text.sh_words(flag) for flag in flags] + _extra_lines(extra_words(service))
     return templates.render(
         "vllm/start.sh.j2",
         {
@@ -216,7 +233,7 @@ def _defaults(service: VllmService) -> dict[str, str]:
 
 def _words(flags: list[arguments.Flag], service: VllmService) -> list[str]:
     """Return the arguments of the server, one by one."""
-    return [word for flag in flags for word in flag] + service.extra_args
+    return [word for flag in flags for word in flag] + extra_words(service)
 
 
 def _preflight(environment: Environment, service: VllmService, flags: list[arguments.Flag]) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from provision.config.model import Count, Duration, Name, NotNegative, Port, Range, Text, shaped
+from pydantic import model_validator
+
+from provision.config.model import Count, Duration, Name, NotNegative, Port, Range, Text, reject, shaped
 from provision.config.references import SecretReference
 from provision.config.services.base import Listener, Service
+from provision.config.services.gpus import PATTERN_UUID, is_uuid
 
 
 class AsrService(Service):
@@ -25,9 +28,9 @@ class AsrService(Service):
     """The language spoken, where a request names none."""
     device: Annotated[
         str,
-        shaped(r"(cpu|mps|(cuda|npu)(:[0-9]+)?)", "a device", "write cpu, cuda, or cuda:1"),
+        shaped(rf"(cpu|mps|(cuda|npu)(:[0-9]+)?|{PATTERN_UUID})", "a device", "write cpu, cuda, or cuda:1"),
     ] = "cpu"
-    """Where to compute: cpu, cuda, cuda:1. The start fails when it is not there."""
+    """Where to compute: cpu, cuda, cuda:1, or the UUID of a GPU. The start fails when it is not there."""
     use_itn: bool = True
     """Write numbers and dates as figures, with punctuation."""
     batch_size_s: Count = 60
@@ -56,6 +59,13 @@ class AsrService(Service):
     """Requests that may wait; more are answered 503."""
     request_timeout: Duration = 300.0
     """How long one request may take."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if is_uuid(self.device) and "CUDA_VISIBLE_DEVICES" in self.env:
+            message = "CUDA_VISIBLE_DEVICES is what a UUID in `device` sets"
+            raise reject(message, "leave the variable out, or write `device: cuda`", at="device")
+        return self
 
     def listeners(self) -> Iterator[Listener]:
         """The port of the server."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, PlainValidator, model_validator
-from pydantic import WithJsonSchema as JsonSchema
+from pydantic import AfterValidator, model_validator
 
 from provision.config.model import (
     PATTERN_NAME,
@@ -16,14 +15,13 @@ from provision.config.model import (
     ByteSize,
     HostPath,
     Name,
-    NotNegative,
     Text,
     reject,
     shaped,
-    unique,
 )
-from provision.config.problems import found, quoted
+from provision.config.problems import quoted
 from provision.config.services.base import Listener, Service
+from provision.config.services.gpus import GivenGpus
 
 _PORT = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?")
 
@@ -79,20 +77,6 @@ def _volume(value: str) -> str:
     return value
 
 
-def _gpus(value: Any) -> Any:
-    whole = isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
-    if value != "all" and not whole:
-        raise reject(f"expected `all` or a list of GPU indices, found {found(value)}", "write all, or [0, 1]")
-    return unique(value) if isinstance(value, list) else value
-
-
-Gpus = Annotated[
-    list[NotNegative] | Literal["all"],
-    PlainValidator(_gpus),
-    JsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "integer", "minimum": 0}}]}),
-]
-
-
 class ContainerService(Service):
     """A container."""
 
@@ -113,8 +97,8 @@ class ContainerService(Service):
     """
     volumes: list[Annotated[Text, AfterValidator(_volume)]] = []
     """What to mount: "/data/model:/models:ro" (host first)."""
-    gpus: Gpus | None = None
-    """GPUs to give to it: all, or a list of indices."""
+    gpus: GivenGpus | None = None
+    """GPUs to give to it: all, or a list of indices and UUIDs."""
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "always"
     """When to start it again after it ended. systemd does it where it supervises, else the engine itself."""
     network: (

@@ -13,15 +13,14 @@ from provision.config.model import (
     HostPath,
     Model,
     Name,
-    NotNegative,
     Port,
     Text,
     reject,
-    unique,
     words,
 )
 from provision.config.problems import found
 from provision.config.services.base import Listener, Service
+from provision.config.services.gpus import VisibleGpus
 
 _FORMS = "write text, {model: NAME}, or {model: NAME, file: PATH}"
 
@@ -92,8 +91,8 @@ class ProgramService(Service):
     """The address that it listens on; not set: every address."""
     port: Port | None = None
     """The port that it listens on. Checks go there; without one it has no checks."""
-    gpus: Annotated[list[NotNegative], AfterValidator(unique)] | None = None
-    """Indices of the GPUs to use (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
+    gpus: VisibleGpus | None = None
+    """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
     served_model_name: Text | None = None
     """The model that `chat` and `completion` checks ask for. Default: the name of the service."""
     api_key_env: EnvName | None = None

@@ -9,24 +9,24 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, PlainValidator, model_validator
+from pydantic import PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.model import (
     Count,
     Duration,
     Name,
-    NotNegative,
     OneOrMany,
     Port,
     Share,
     Text,
     reject,
-    unique,
 )
 from provision.config.problems import found, quoted
 from provision.config.references import SecretReference
+from provision.config.services.arguments import Arguments
 from provision.config.services.base import Listener, Service
+from provision.config.services.gpus import VisibleGpus
 
 _LENGTH = r"[0-9]+[kKmMgGtT]?|[0-9]+\.[0-9]+[kmgt]|auto"
 
@@ -67,8 +67,8 @@ class VllmService(Service):
     """The model (of `models:`) to serve."""
     served_model_name: Names | None = None
     """The name, or names, that clients ask for. Default: the name of the service."""
-    gpus: Annotated[list[NotNegative], AfterValidator(unique)] | None = None
-    """Indices of the GPUs to use (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
+    gpus: VisibleGpus | None = None
+    """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
     host: Text | None = None
     """The address to listen on; not set: every address."""
     port: Port = 8000
@@ -117,8 +117,10 @@ class VllmService(Service):
     """Write statistics to the log."""
     uvicorn_log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] | None = None
     """What the web server logs."""
-    extra_args: list[Text] = []
-    """More arguments for vLLM's command line, each item one argument; checked against the version."""
+    extra_args: Arguments = []
+    """More arguments for vLLM's command line, each item one argument; checked against the version. A mapping
+    or a list is written as JSON.
+    """
     shutdown_timeout: Duration | None = None
     """How long a stop waits for running requests (vLLM 0.18 and later)."""
 
@@ -134,7 +136,7 @@ class VllmService(Service):
         if self.enable_auto_tool_choice and self.tool_call_parser is None:
             raise reject("`enable_auto_tool_choice` needs `tool_call_parser`", at="enable_auto_tool_choice")
         for argument in self.extra_args:
-            if re.match(r"--api[-_]key(=|$)", argument):
+            if isinstance(argument, str) and re.match(r"--api[-_]key(=|$)", argument):
                 message = "a key in `extra_args` would be seen by every user of the host"
                 raise reject(message, "use `api_key`", at="extra_args")
         return self

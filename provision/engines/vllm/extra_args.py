@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from packaging.version import Version
 
@@ -40,6 +41,9 @@ SHORT: dict[str, str] = {
 }
 """vLLM's one-dash flags (0.32.0). They are accepted, and mean what they stand for."""
 
+LIMITS_BY_JSON_FROM = Version("0.10.0")
+"""The first release in which `--limit-mm-per-prompt` takes JSON alone, and not `image=2` as well."""
+
 _NUMBER = re.compile(r"-\d+(\.\d+)?|-\.\d+")
 
 
@@ -48,26 +52,61 @@ def is_value(argument: str) -> bool:
     return not argument.startswith("-") or argument == "-" or _NUMBER.fullmatch(argument) is not None
 
 
-def check(arguments: Sequence[str], version: Version) -> list[Refusal]:
-    """Return what is wrong with `extra_args` for a release; the index is that of the argument in the YAML."""
+def check(arguments: Sequence[str], version: Version, data: Collection[int] = ()) -> list[Refusal]:
+    """Return what is wrong with `extra_args` for a release; the index is that of the argument in the YAML.
+
+    Args:
+        arguments: as the command line has them.
+        version: the release.
+        data: the indices of arguments that were written as a mapping or a list.
+    """
     found: list[Refusal] = []
     previous: str | None = None  # the flag whose value may come next
     for index, argument in enumerate(arguments):
         here = ("extra_args", index)
         if is_value(argument):
-            if previous is None or releases.takes_value(previous) is False:
+            if previous is None or releases.takes_value(_canonical(previous)) is False:
                 after = f" after {previous}, which takes no value" if previous else ""
                 message = f"{argument!r} is no flag{after}"
                 found.append(Refusal(here, message, "write one flag, then its value"))
+            elif wrong := _json_problem(previous, argument, version, index in data):
+                found.append(Refusal(here, *wrong))
             continue
         name, equals, value = argument.partition("=")
         problems = list(_check_flag(name, equals, value, version))
+        if not problems and equals and (wrong := _json_problem(_whole(name), value, version, False)):
+            problems.append(wrong)
         found += [Refusal(here, message, hint) for message, hint in problems]
         complete = bool(equals) or (name.startswith("-O") and len(name) > 2)
-        previous = None if complete else _canonical(name)
-        if not problems and _lacks_value(previous, arguments[index + 1 :]):
+        previous = None if complete else _whole(name)
+        if not problems and _lacks_value(previous and _canonical(name), arguments[index + 1 :]):
             found.append(Refusal(here, f"{name} needs a value", None))
     return found
+
+
+def _whole(name: str) -> str:
+    """Return the flag whose whole value follows: `--x.key` sets one key, whose value is any text."""
+    return name if "." in name else _canonical(name)
+
+
+def _json_problem(flag: str, value: str, version: Version, data: bool) -> tuple[str, str | None] | None:
+    """Say what is wrong with a value where the flag reads JSON; None when nothing is."""
+    wanted = releases.wants_json(flag)
+    if data:
+        if wanted is False:
+            return f"{flag} takes no JSON", "write each of its values as an item of its own, in text"
+        return None
+    if flag == "--limit-mm-per-prompt" and version < LIMITS_BY_JSON_FROM and "=" in value:
+        return None
+    if not wanted and not (value.startswith("{") and releases.wants_json(flag) is not False):
+        return None
+    try:
+        json.loads(value)
+    except ValueError as error:
+        reason = str(error).partition(":")[0].lower()
+        hint = "write its value as a mapping of YAML, {key: value}, which becomes JSON"
+        return f"{flag} takes JSON, and its value is none ({reason})", hint
+    return None
 
 
 def deprecations(arguments: Sequence[str], version: Version) -> list[str]:

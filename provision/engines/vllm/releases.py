@@ -3,8 +3,9 @@
 `flags.json` was extracted from the sources of 33 releases, 0.8.0 to 0.33.0. For each flag (without its
 dashes) it holds the half-open spans `[first release that has it, first release without it)`, the second null
 while it is still there. `switches` and `negatable` are the flags without a value, the latter with a `--no-`
-form, as the argument parser of 0.32.0 declares them. To teach it a release: append the version, open and
-close spans.
+form, as the argument parser of 0.32.0 declares them; `json` are those whose value it reads as JSON, and
+`maybe_json` those whose value may be JSON or something else. To teach it a release: append the version,
+open and close spans.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class _Data(NamedTuple):
     deprecated: dict[str, tuple[Span, ...]]
     switches: frozenset[str]
     negatable: frozenset[str]
+    json: frozenset[str]
+    maybe_json: frozenset[str]
 
 
 @cache
@@ -57,6 +60,8 @@ def _data() -> _Data:
         deprecated=spans(raw["deprecated"]),
         switches=frozenset("--" + name for name in (*raw["switches"], *raw["negatable"])),
         negatable=frozenset("--" + name for name in raw["negatable"]),
+        json=frozenset("--" + name for name in raw["json"]),
+        maybe_json=frozenset("--" + name for name in raw["maybe_json"]),
     )
 
 
@@ -118,6 +123,13 @@ def takes_value(flag: str) -> bool | None:
     if flag in _data().switches:
         return False
     return True if flag in _known(Version("0.32.0")) else None
+
+
+def wants_json(flag: str) -> bool | None:
+    """Say whether the value of `flag` must be JSON; None when it may be, or when that is not known."""
+    if flag in _data().json:
+        return True
+    return None if flag in _data().maybe_json or takes_value(flag) is None else False
 
 
 def negatable(flag: str) -> bool:

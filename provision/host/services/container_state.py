@@ -205,7 +205,12 @@ def _volume(volume: Mapping[str, Any]) -> str:
 def _gpus(gpus: Any) -> str | None:
     if gpus is None or gpus == []:
         return None
-    return "all" if gpus == "all" else ",".join(str(index) for index in sorted(gpus))
+    return "all" if gpus == "all" else _in_order(str(each) for each in gpus)
+
+
+def _in_order(gpus: Iterable[str]) -> str:
+    """Return GPUs in one order: engines tell them as texts, in which 10 would come before 9."""
+    return ",".join(sorted(gpus, key=lambda gpu: (len(gpu), gpu) if gpu.isdigit() else (99, gpu)))
 
 
 def _gpu_argv(gpus: str, engine: str) -> list[str]:
@@ -270,5 +275,5 @@ def _found_gpus(container: Mapping[str, Any], labels: Mapping[str, str]) -> str 
     for request in container["HostConfig"].get("DeviceRequests") or []:
         if "gpu" in [each for group in request.get("Capabilities") or [] for each in group]:
             ids = request.get("DeviceIDs")
-            return ",".join(sorted(ids)) if ids else "all"
+            return _in_order(ids) if ids else "all"
     return labels.get(GPUS_LABEL)

@@ -34,6 +34,28 @@ def test_the_script_names_models_and_options(project: Project) -> None:
     assert "--merge-vad" in script
 
 
+@pytest.mark.parametrize(
+    ("device", "flag", "gpus"),
+    [("cpu", "cpu", []), ("cuda", "cuda", [0]), ("cuda:10", "cuda:10", [10]), ("GPU-5a", None, None)]
+    + [
+        (uuid, "cuda:0", [uuid])
+        for uuid in ("GPU-52a3a85d-3c55-ca3a", "MIG-377e0049-554c-540b-93c6-d0976f8426cb")
+    ],
+)
+def test_the_card_by_index_or_uuid(
+    project: Project, device: str, flag: str | None, gpus: list[int | str] | None
+) -> None:
+    playbook = PLAYBOOK.replace("use_itn: false", f"device: '{device}'")
+    if flag is None:
+        assert "expected a device" in project.problems(playbook)[0]
+        return
+    catalog = project.compile(playbook)
+    script = render_tree(catalog)["/opt/provision/services/asr/start.sh"][0]
+    assert f"--device {flag} " in script
+    assert (f"export CUDA_VISIBLE_DEVICES={device}" in script) == (device[0].isupper())
+    assert catalog.services[0].gpus == gpus
+
+
 def test_its_flags_are_those_of_the_app(project: Project, tmp_path: Path) -> None:
     """The app itself accepts the script's command line, run from the files that go to the host."""
     tree = render_tree(project.compile(PLAYBOOK))

@@ -73,6 +73,43 @@ class TestScript:
         (note,) = catalog.notes
         assert "does not pin vllm" in note
 
+    def test_numbers_and_mappings_of_extra_args_become_what_they_mean(self, project: Project) -> None:
+        service = (
+            "extra_args: [--max-log-len, 100, --watermark, 0.01, --speculative-config, "
+            '{method: ngram, num_speculative_tokens: 5}, --hf-overrides, {text: "你好"}]'
+        )
+        catalog = project.compile(playbook(service))
+        assert flags(catalog)[-4:] == [
+            "--max-log-len 100",
+            "--watermark 0.01",
+            """--speculative-config '{"method": "ngram", "num_speculative_tokens": 5}'""",
+            """--hf-overrides '{"text": "你好"}'""",
+        ]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ("--speculative-config, '{model: x}'", "--speculative-config takes JSON, and its value is none"),
+            ("--kv-transfer-config=x", "--kv-transfer-config takes JSON, and its value is none"),
+            ("""--hf-overrides, "{'a': 1}\"""", "--hf-overrides takes JSON, and its value is none"),
+            ("--max-log-len, {a: 1}", "--max-log-len takes no JSON"),
+        ],
+    )
+    def test_json_is_checked_where_the_flag_wants_it(
+        self, project: Project, arguments: str, message: str
+    ) -> None:
+        (problem,) = project.problems(playbook(f"extra_args: [{arguments}]"))
+        assert message in problem
+
+    def test_gpus_by_uuid(self, project: Project) -> None:
+        uuid = "GPU-52a3a85d-3c55-ca3a-a955-82c69ed360fc"
+        catalog = project.compile(playbook(f"gpus: [{uuid}]"))
+        assert f"export CUDA_VISIBLE_DEVICES={uuid}" in render_tree(catalog)[SCRIPT][0]
+        assert catalog.services[0].gpus == [uuid]
+        assert not catalog.notes
+        (note,) = project.compile(playbook(f"gpus: [{uuid}]", '"vllm==0.11.0", modelscope')).notes
+        assert "vLLM 0.11.0 ends with an error when GPUs are named by UUID" in note
+
     def test_the_same_arguments_are_what_is_tried_out(self, project: Project) -> None:
         catalog = project.compile(playbook("port: 8002\napi_key: {env: R1_KEY}\nenv: {A: b}"))
         preflight = spec(catalog, "unit:r1")["preflight"]

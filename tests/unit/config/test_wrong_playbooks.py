@@ -52,9 +52,24 @@ ONE_KEY = "`api_key`: a reference to a secret has one key: `env`, `file` or `com
             'dtype: "a\\nb"',
             "14: `dtype`: the text holds a line break or another control character; it must be one line",
         ),
-        ("gpus: 0", "13: `gpus`: expected a list, found the number 0; write [0]"),
-        ("gpus: [0, a]", "17: `gpus[1]`: expected a whole number, found text 'a'"),
-        ("gpus: [-1]", "14: `gpus[0]`: expected a whole number of at least 0, found the number -1"),
+        ("gpus: 0", "13: `gpus`: expected a list of GPUs, found the number 0; write [0]"),
+        ("gpus: all", "13: `gpus`: expected a list of GPUs, found text 'all'; leave `gpus` out: then it uses all"),
+        (
+            "gpus: GPU-52a3a85d-3c55-ca3a-a955-82c69ed360fc",
+            "13: `gpus`: expected a list of GPUs, found text 'GPU-52a3a85d-3c55-ca3a-a955-82c69ed360fc'; "
+            "write [GPU-52a3a85d-3c55-ca3a-a955-82c69ed360fc]",
+        ),
+        (
+            "gpus: [0, a]",
+            "17: `gpus[1]`: expected the index or UUID of a GPU, found text 'a'; "
+            "write its index, such as 0, or its UUID, GPU-… or MIG-… (`nvidia-smi -L` prints it)",
+        ),
+        ("gpus: ['1']", "14: `gpus[0]`: expected the index or UUID of a GPU, found text '1'; write 1 without quotes"),
+        ("gpus: [-1]", "14: `gpus[0]`: expected the index of a GPU, 0 or more, found the number -1"),
+        (
+            "gpus: [0, GPU-52a3a85d]",
+            "13: `gpus`: CUDA takes either indices or UUIDs, not both; write all as UUIDs, or all as indices",
+        ),
         ("gpus: [0, 0]", "13: `gpus`: the number 0 is listed twice"),
         (
             "gpus: [0]\n      tensor_parallel_size: 2",
@@ -131,7 +146,12 @@ ONE_KEY = "`api_key`: a reference to a secret has one key: `env`, `file` or `com
             "write 8192, 8k (8000) or 8K (8192)",
         ),
         ("extra_args: --swap-space", "19: `extra_args`: expected a list, found text '--swap-space'; write [--swap-space]"),
-        ("extra_args: [1]", "20: `extra_args[0]`: expected text, found the number 1; put it in quotes"),
+        ("extra_args: [--x, true]", "25: `extra_args[1]`: expected an argument, found true; "
+                                    "leave the item out if its flag takes no value; else put it in quotes"),
+        ("extra_args: [{--x: 1}]", "20: `extra_args[0]`: the flag --x and its value are two items; "
+                                   'write ["--x", VALUE]'),
+        ("extra_args: [--x, {env: X}]", "25: `extra_args[1]`: a secret on a command line would be seen by every "
+                                        "user of the host; give it to the program by a variable of `env`"),
         (
             "extra_args: [--api-key=x]",
             "7: a key in `extra_args` would be seen by every user of the host; use `api_key`",
@@ -218,7 +238,7 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
                 "3:59: `ports[2]`: expected text, found the number 80; put it in quotes",
                 "3:74: `volumes[0]`: expected a volume, found text 'x'; "
                 "write /on/the/host:/in/the/container, with :ro if read-only",
-                "3:84: `gpus`: expected `all` or a list of GPU indices, found text 'some'; write all, or [0, 1]",
+                "3:84: `gpus`: expected `all` or a list of GPUs, found text 'some'; write all, or [0, 1]",
             ],
         ),
         (

@@ -50,6 +50,11 @@ def test_a_bare_container_is_as_declared() -> None:
     [
         ("all", {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]]}),
         ([1, 0], {"Driver": "", "Count": 0, "DeviceIDs": ["0", "1"], "Capabilities": [["gpu"]]}),
+        ([9, 10], {"Driver": "", "Count": 0, "DeviceIDs": ["9", "10"], "Capabilities": [["gpu"]]}),
+        (
+            ["GPU-b", "GPU-a"],
+            {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-b", "GPU-a"], "Capabilities": [["gpu"]]},
+        ),
     ],
 )
 def test_the_gpus_of_docker(gpus: Any, asked: dict[str, Any]) -> None:

@@ -1,0 +1,65 @@
+"""Arguments of a command line as YAML says them: text, numbers, and mappings or lists, which become JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
+from pydantic import WithJsonSchema as JsonSchema
+
+from provision.config.model import CONTROL, reject
+from provision.config.problems import found
+
+Argument = str | dict[str, Any] | list[Any]
+"""One argument: text, or data that the command line gets as JSON."""
+
+SECRET_FORMS = (("env",), ("file",), ("command",))
+"""The keys of a reference to a secret, which no command line may hold."""
+
+
+def as_text(argument: Argument) -> str:
+    """Return an argument as the command line has it: data as JSON on one line."""
+    if isinstance(argument, str):
+        return argument
+    return json.dumps(argument, ensure_ascii=False, allow_nan=False)
+
+
+def _argument(value: Any) -> Argument:
+    if isinstance(value, bool) or value is None:
+        hint = "leave the item out if its flag takes no value; else put it in quotes"
+        raise reject(f"expected an argument, found {found(value)}", hint)
+    if isinstance(value, (int, float)):
+        _representable(value)
+        return str(value)
+    if isinstance(value, str):
+        if CONTROL.search(value):
+            raise reject("the text holds a line break or another control character", "it must be one line")
+        if not value.strip():
+            raise reject("the argument is empty", "leave the item out")
+        return value
+    if isinstance(value, dict) and tuple(value) in SECRET_FORMS:
+        # What stands there may be a secret: it is not repeated.
+        message = "a secret on a command line would be seen by every user of the host"
+        raise reject(message, "give it to the program by a variable of `env`")
+    if isinstance(value, dict) and value and all(str(key).startswith("-") for key in value):
+        flag = next(iter(value))
+        raise reject(f"the flag {flag} and its value are two items", f'write ["{flag}", VALUE]')
+    _representable(value)
+    return value  # type: ignore[no-any-return]
+
+
+def _representable(value: Any) -> None:
+    """Raise for a number that JSON cannot say."""
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            _representable(item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise reject("neither JSON nor a command line has such a number", "write a finite number")
+
+
+_JSON = {"type": ["string", "number", "object", "array"]}
+
+Arguments = list[Annotated[Argument, PlainValidator(_argument), JsonSchema(_JSON)]]
+"""Arguments, each item one."""
