@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -61,14 +62,22 @@ class _Server(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain at the first signal, drop everything at a second.
+        """Drain at the first signal. A second ^C drops everything; a second SIGTERM changes nothing.
 
-        Unlike uvicorn's own this does not raise the signal again afterwards: a drained service ends with
-        status 0.
+        Supervisors and people send SIGTERM more than once, and the accepted requests must not pay for it: who
+        cannot wait sends SIGKILL. Unlike uvicorn's own this does not raise the signal again afterwards: a
+        drained service ends with status 0.
         """
-        if self._service.draining or self._loop is None:
+        if self._loop is None:
             self.should_exit = True
-            self.force_exit = self._service.draining
+            return
+        if self._service.draining:
+            if sig == signal.SIGINT:
+                self.should_exit = self.force_exit = True
+            else:
+                self._loop.call_soon_threadsafe(
+                    log.info, "still stopping: accepted requests are finished first"
+                )
             return
         self._service.draining = True
         self._loop.call_soon_threadsafe(self._begin_drain, self._loop)
@@ -82,6 +91,7 @@ class _Server(uvicorn.Server):
         Requests in kept-alive connections are read and answered meanwhile, with Connection: close; uvicorn's
         shutdown closes the listener and the connections that are idle, and waits for the answers.
         """
+        log.info("stopping: accepted requests are finished first")
         turn_away(self._listener)
         await asyncio.sleep(_HANDSHAKE_SECONDS)
         await _until(lambda: not has_waiting(self._listener))

@@ -1,8 +1,10 @@
 """Processes that die, hang, leak or are told to stop, under load: no wrong text, at most a clear error."""
 
+import contextlib
 import http.client
 import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,6 +41,16 @@ def single(waves, tmp_path_factory):
 def running(service):
     """Whether a worker has been given a request."""
     return service.metric("asr_running") == 1
+
+
+def refused(service):
+    """Whether no further connection is taken."""
+    with contextlib.suppress(ConnectionResetError, TimeoutError):
+        try:
+            socket.create_connection(("127.0.0.1", service.port), timeout=1).close()
+        except ConnectionRefusedError:
+            return True
+    return False
 
 
 def restarts(service, role, cause):
@@ -127,6 +139,19 @@ def test_sigterm_answers_what_was_accepted(start):
         assert right(number, answer.result()), answer.result()
     assert not list(service.temp.rglob("*.upload"))
     assert not list(service.temp.rglob("run-*"))
+
+
+def test_a_second_sigterm_cuts_nobody(start):
+    service = start("--workers", "1")
+    with ThreadPoolExecutor() as pool, held(*service.workers()):
+        answer = pool.submit(service.recognize, FILES[0])
+        eventually(lambda: running(service))
+        for heard in (" stopping: accepted", "still stopping: accepted"):
+            service.process.send_signal(signal.SIGTERM)
+            eventually(lambda line=heard: line in service.log)
+        eventually(lambda: refused(service))  # uvicorn has closed the listener, and waits for the answer
+    assert right(0, answer.result())
+    assert service.process.wait(120) == 0
 
 
 def test_sigterm_under_load_gives_refused_connections_and_nothing_else(start):

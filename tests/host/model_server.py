@@ -1,7 +1,7 @@
 """A small OpenAI-shaped server that can be told to misbehave as vLLM does. Standard library, Python 3.8.
 
 model_server.py PORT [--load SECONDS] [--fail TEXT] [--key KEY] [--model NAME] [--reply TEXT] [--worker]
-                     [--deaf COUNT] [--status CODE] [--hang] [--dies TEXT]
+                     [--deaf COUNT] [--drain SECONDS] [--status CODE] [--hang] [--dies TEXT]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 
@@ -26,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reply", default="Hello there")
     parser.add_argument("--worker", action="store_true", help="start a child in a session of its own")
     parser.add_argument("--deaf", type=int, default=0, help="ignore so many SIGTERMs")
+    parser.add_argument("--drain", type=float, default=0.0, help="seconds from the first SIGTERM to the end")
     parser.add_argument("--status", type=int, default=200, help="of completions")
     parser.add_argument("--hang", action="store_true", help="never answer a completion")
     parser.add_argument("--dies", help="print this at the first request instead of answering, and exit 1")
@@ -35,8 +37,23 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     began = time.monotonic()
+    terms = 0
+
+    def drain() -> None:
+        server.socket.close()  # as a server that finishes its requests takes no further ones
+        time.sleep(options.drain)
+        print("drained", flush=True)
+        os._exit(0)
 
     def stop(signum: int, frame: object) -> None:
+        nonlocal terms
+        terms += 1
+        if options.drain and terms == 1:
+            threading.Thread(target=drain, daemon=True).start()
+            return
+        if options.drain:
+            print("cut by another SIGTERM", flush=True)
+            os._exit(1)
         if options.deaf <= 0:
             sys.exit(0)
         options.deaf -= 1

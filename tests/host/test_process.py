@@ -18,7 +18,7 @@ import pytest
 
 from provision.host.resource import Failure
 from provision.host.resources import process as module
-from provision.host.services import processes
+from provision.host.services import processes, stopping
 from provision.host.state import marks
 from tests.host.services import Service
 
@@ -151,14 +151,49 @@ def test_workers_left_behind_are_taken_before_a_new_start(service: Service) -> N
     assert processes.process(worker) is None
 
 
-def test_a_swallowed_sigterm_is_sent_again(service: Service) -> None:
-    service.script("--deaf 1")
+def test_a_sigterm_that_was_missed_while_starting_is_sent_again(service: Service) -> None:
+    service.script("--deaf 1 --load 600")
     service.converge(service.process())
-    eventually(lambda: "startup complete" in service.log)
+    eventually(lambda: "Loading weights" in service.log)
     service.stop_timeout = 60
     service.process()._stop(service.machine)
     assert "SIGTERM swallowed" in service.log
     assert service.said("progress")
+
+
+@pytest.mark.parametrize("evidence", ["port", "answer"])
+def test_a_server_that_drains_gets_no_second_sigterm(
+    service: Service, monkeypatch: pytest.MonkeyPatch, evidence: str
+) -> None:
+    monkeypatch.setattr(stopping, "AGAIN", 0.1)
+    service.script("--drain 1")
+    service.serve()
+    if evidence == "answer":  # of one that names no port
+        marks.prove(service.machine.state, "tiny", str(processes.invocation(service.pid)))
+        monkeypatch.setattr(processes, "listeners", lambda port, host: [])
+    service.process()._stop(service.machine)
+    assert "drained" in service.log
+    assert "cut" not in service.log
+
+
+def test_a_stop_that_was_cut_off_and_is_begun_again_sends_no_second_sigterm(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.script("--drain 2")
+    service.serve()
+    pid = service.pid
+
+    def cut_off(seconds: float) -> None:
+        raise Failure("cancelled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.machine, "sleep", cut_off)
+        with pytest.raises(Failure, match="cancelled"):
+            service.process()._stop(service.machine)
+    assert processes.process(pid) is not None
+    service.process()._stop(service.machine)
+    assert "drained" in service.log
+    assert "cut" not in service.log
 
 
 def test_what_does_not_stop_in_time_is_killed(service: Service) -> None:

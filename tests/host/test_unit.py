@@ -142,6 +142,10 @@ class Remote:
     def pid(self) -> str:
         return self.systemctl("show", "--property=MainPID", "--value")
 
+    @property
+    def journal(self) -> str:
+        return self.host.exec(["journalctl", "-q", "-o", "cat", "-u", self.unit]).stdout
+
 
 @pytest.fixture(scope="module")
 def host(lab: Lab) -> Iterator[LabHost]:
@@ -256,13 +260,28 @@ def test_a_foreign_port_holder_is_named(remote: Remote) -> None:
         remote.host.exec(["systemctl", "stop", "squatter"])
 
 
-def test_a_swallowed_sigterm_does_not_hold_up_a_restart(remote: Remote) -> None:
-    remote.write_unit("--deaf 1")
+def test_a_sigterm_that_was_missed_while_starting_does_not_hold_up_a_restart(remote: Remote) -> None:
+    remote.write_unit("--deaf 1 --load 600")
+    remote.systemctl("enable", "--now")
+    eventually(lambda: "Loading weights" in remote.journal)
+    pid = remote.pid
+    remote.stop_timeout = 600
+    remote.write_unit("")
+    remote.put(f"{remote.state}/restart/{remote.name}", '{"state": "needed", "because": []}')
+    remote.apply()
+    assert remote.pid not in (pid, "0")
+    assert "SIGTERM swallowed" in remote.journal
+
+
+def test_a_server_that_drains_gets_no_second_sigterm(remote: Remote) -> None:
+    remote.write_unit("--drain 6")  # the second one would come after 5 s
     remote.apply()
     pid = remote.pid
     remote.put(f"{remote.state}/restart/{remote.name}", '{"state": "needed", "because": []}')
     remote.apply()
     assert remote.pid not in (pid, "0")
+    assert "drained" in remote.journal
+    assert "cut" not in remote.journal
 
 
 def test_workers_and_a_deaf_server_are_killed_in_time(remote: Remote) -> None:

@@ -314,10 +314,25 @@ class Container(Resource):
             machine.run(["systemctl", "stop", self.spec["unit"]], timeout=limit + 60)
         name = self.spec["name"]
         containers.forget(machine, engine, name)
-        if containers.invocation(self._found(machine)) is not None or self._restarting(machine):
-            machine.progress(self.id, 0, limit, "seconds", "stopping")
-            containers.call(machine, engine, ["stop", "-t", f"{limit:.0f}", name], limit + 60)
-            containers.forget(machine, engine, name)
+        running = containers.invocation(self._found(machine))
+        if running is None and not self._restarting(machine):
+            return
+        machine.progress(self.id, 0, limit, "seconds", "stopping")
+        if running is not None and marks.told(machine.state, self.spec["service"]) == running:
+            # A stop that was cut off has sent SIGTERM: another would cut the requests that it is finishing.
+            self._await_end(machine, engine, running, limit)
+            limit = 0
+        elif running is not None:
+            marks.tell(machine.state, self.spec["service"], running)
+        containers.call(machine, engine, ["stop", "-t", f"{limit:.0f}", name], limit + 60)
+        containers.forget(machine, engine, name)
+
+    def _await_end(self, machine: Machine, engine: str, life: str, limit: float) -> None:
+        """Wait until this life of the container has ended, but not longer than `limit` seconds."""
+        deadline = time.monotonic() + limit
+        while containers.invocation(self._found(machine)) == life and time.monotonic() < deadline:
+            machine.sleep(0.5)
+            containers.forget(machine, engine, self.spec["name"])
 
     def _restarting(self, machine: Machine) -> bool:
         found = self._found(machine)

@@ -81,10 +81,8 @@ class Probe(Resource):
         return {"checks": [checks.name(check) for check in declared]}
 
     def remove(self, machine: Machine) -> bool:
-        """Forget what was proven."""
-        there = marks.proven(machine.state, self.spec["service"]) is not None
-        marks.forget(machine.state, self.spec["service"])
-        return there
+        """Say whether something was proven; it is forgotten with the service, whose stop has to know it."""
+        return marks.proven(machine.state, self.spec["service"]) is not None
 
 
 class Watch:

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from provision.host import children
-    from provision.host.services import failures
+    from provision.host.services import failures, stopping
 else:
     children = Later("provision.host.children")
     subprocess = Later("subprocess")
     failures = Later("provision.host.services.failures")
+    stopping = Later("provision.host.services.stopping")
 
 ROTATE = 50 * 1024 * 1024
 """Bytes of log beyond which a start begins a new one; one old log is kept."""
@@ -56,7 +57,7 @@ class Process(Resource):
     """
 
     type = "process"
-    identity = ("service", "pid_file", "log", "stop_timeout")
+    identity = ("service", "pid_file", "log", "stop_timeout", "port", "host")
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
@@ -123,6 +124,11 @@ class Process(Resource):
                 return f"port {port} is held by {holder}"
         return None
 
+    def _listens(self) -> bool:
+        """Whether it has begun to serve, as far as its port tells."""
+        ours = self._members()
+        return stopping.listens(self.spec.get("port"), self.spec.get("host"), ours.__contains__)
+
     def _stop(self, machine: Machine) -> None:
         main = supervision.recorded(self.spec["pid_file"])
         # Members of the session are only found while its leader's pid is known to be the leader's.
@@ -142,7 +148,9 @@ class Process(Resource):
                 machine.progress(self.id, now - begun, limit, "seconds", "stopping")
             machine.sleep(seconds)
 
-        remaining = processes.end(left, main, limit, sleep)
+        life = processes.invocation(main) if main is not None else None
+        terms = stopping.Terms(machine, self.spec["service"], life, self._listens)
+        remaining = processes.end(left, main, terms, limit, sleep)
         if remaining:
             names = ", ".join(f"{each.name} (pid {each.pid})" for each in remaining.values())
             raise Failure(f"{self.spec['service']} does not stop: {names}", hint="end it on the host by hand")

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     import re
     from typing import Any
 
-    from provision.host.services import failures
+    from provision.host.services import failures, stopping
 else:
     re = Later("re")
     failures = Later("provision.host.services.failures")
+    stopping = Later("provision.host.services.stopping")
 
 START = 120.0
 """Seconds that `systemctl start` may take: not the loading of a model, only the start of its process."""
@@ -34,7 +35,7 @@ class Unit(Resource):
     """
 
     type = "unit"
-    identity = ("unit", "service", "stop_timeout")
+    identity = ("unit", "service", "stop_timeout", "port", "host")
     waits = True
 
     def expected(self, machine: Machine) -> State:
@@ -142,14 +143,16 @@ class Unit(Resource):
     def _stop(self, machine: Machine, properties: systemd.Unit) -> None:
         """Stop the unit within its time.
 
-        A server that starts up may miss the one SIGTERM that systemd sends (vLLM does), so it is sent again;
-        what does not end in time is killed with all its workers.
+        systemd sends one SIGTERM, and none when it is stopping the unit already; `stopping` tells when
+        another is sent. What does not end in time is killed with all its workers.
         """
         name = self.spec["unit"]
-        machine.run(["systemctl", "stop", "--no-block", name], timeout=60)
+        pid = systemd.main_pid(properties)
+        life = processes.invocation(pid) if pid else None
+        terms = stopping.Terms(machine, self.spec["service"], life, self._listens)
+        terms.send(self._send, machine, ["stop", "--no-block", name])
         begun = time.monotonic()
         limit = float(self.spec.get("stop_timeout") or 60)
-        again = begun + 5
         told = begun
         while True:
             state = systemd.fresh(machine, name).get("ActiveState")
@@ -160,15 +163,15 @@ class Unit(Resource):
                 raise Failure(f"{name} does not stop (it is {state})", hint="look at it on the host")
             if now > begun + limit:
                 machine.run(["systemctl", "kill", "-s", "KILL", name], timeout=60, check=False)
-            elif now > again:
-                again = now + 5
-                machine.run(
-                    ["systemctl", "kill", "--kill-who=main", "-s", "TERM", name], timeout=60, check=False
-                )
+            elif terms.due():
+                terms.send(self._send, machine, ["kill", "--kill-who=main", "-s", "TERM", name], False)
             if now > told + 2:
                 told = now
                 machine.progress(self.id, now - begun, limit, "seconds", "stopping")
             machine.sleep(0.2)
+
+    def _send(self, machine: Machine, words: list[str], check: bool = True) -> None:
+        machine.run(["systemctl", *words], timeout=60, check=check)
 
     def _require_port(self) -> None:
         """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
@@ -180,10 +183,17 @@ class Unit(Resource):
         """Return who else holds the port, as a sentence."""
         port = self.spec.get("port")
         for holder in processes.listeners(port, self.spec.get("host")) if port else []:
-            path = re.split("[/\n]", processes.cgroup(holder.pid or 0))
-            if self.spec["unit"] not in path:
+            if not self._is_ours(holder.pid or 0):
                 return f"port {port} is held by {holder}"
         return None
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether a process runs in the unit."""
+        return self.spec["unit"] in re.split("[/\n]", processes.cgroup(pid))
+
+    def _listens(self) -> bool:
+        """Whether it has begun to serve, as far as its port tells."""
+        return stopping.listens(self.spec.get("port"), self.spec.get("host"), self._is_ours)
 
     def _explained(self, machine: Machine, message: str) -> Failure:
         log = systemd.journal(machine, self.spec["unit"], supervision.TAIL)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import socket
     import struct
     from typing import Callable, Iterable
+
+    from provision.host.services.stopping import Terms
 else:
     socket = Later("socket")
     struct = Later("struct")
@@ -182,17 +184,18 @@ def send(signum: int, to: Iterable[Process]) -> None:
 def end(
     find: Callable[[], dict[int, Process]],
     main: int | None,
+    terms: Terms,
     patience: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[int, Process]:
     """End a service's processes, the main one first so that it can finish its work and tell its workers.
 
-    The main process gets SIGTERM every 5 s, because one that starts up may miss it. What is left 5 s after
-    it has ended, or after `patience`, gets SIGKILL.
+    What is left when it has ended gets SIGTERM; what is left 5 s later, or after `patience`, SIGKILL.
 
     Args:
         find: tells what is still alive.
         main: pid of the main process, if there is one.
+        terms: decides when the main process gets SIGTERM.
         patience: seconds for the main process to end by itself.
         sleep: waits; may raise to give up.
 
@@ -200,26 +203,26 @@ def end(
         What is still there 10 s after SIGKILL: other users' processes, or some stuck in the kernel.
     """
     deadline = time.monotonic() + patience
-    again = 0.0
     killed: float | None = None
     led = main is not None
+    told = False
     while True:
         left = find()
         now = time.monotonic()
         if not left or (killed is not None and now > killed + 10):
             return left
         leader = left.get(main) if led and main is not None else None
-        if led and leader is None:
-            led = False
-            again = 0.0
+        led = leader is not None
         if not led:
             deadline = min(deadline, now + 5)
         if now >= deadline:
             send(KILL, left.values())
             killed = now if killed is None else killed
-        elif now >= again:
-            send(TERM, [leader] if leader else left.values())
-            again = now + 5
+        elif leader is None and not told:
+            send(TERM, left.values())
+            told = True
+        elif leader is not None and terms.due():
+            terms.send(send, TERM, [leader])
         sleep(0.1)
 
 

@@ -11,6 +11,8 @@ written down before the next is taken:
 An *invocation* is one life of a service's main process, `<pid>:<start time in ticks>:<boot id>`: a process
 that supervision has brought back since, or a host that has booted since, is another one and has to prove
 itself again.
+
+A stop notes whom it has told, `stopping/<service>`: a stop that goes on with it must not tell it again.
 """
 
 from __future__ import annotations
@@ -101,9 +103,22 @@ def prove(state: str, service: str, invocation: str) -> None:
             durable.remove(_restart(state, service))
 
 
+def told(state: str, service: str) -> str | None:
+    """Return the invocation that was told to stop after it had served, or None."""
+    text = durable.read(_stopping(state, service))
+    return text.strip() or None if text else None
+
+
+def tell(state: str, service: str, invocation: str) -> None:
+    """Note that this invocation, which has served, was told to stop: another SIGTERM may cut its requests."""
+    with _writing:
+        durable.write(_stopping(state, service), invocation + "\n")
+
+
 def forget(state: str, service: str) -> None:
     """Drop everything noted about a service, because it has been removed."""
     with _writing:
+        durable.remove(_stopping(state, service))
         durable.remove(_restart(state, service))
         durable.remove(_proof(state, service))
 
@@ -114,6 +129,10 @@ def _restart(state: str, service: str) -> str:
 
 def _proof(state: str, service: str) -> str:
     return os.path.join(state, "proven", service)
+
+
+def _stopping(state: str, service: str) -> str:
+    return os.path.join(state, "stopping", service)
 
 
 def _read(state: str, service: str) -> dict[str, Any] | None:
