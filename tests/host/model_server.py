@@ -2,6 +2,8 @@
 
 model_server.py PORT [--load SECONDS] [--fail TEXT] [--key KEY] [--model NAME] [--reply TEXT] [--worker]
                      [--deaf COUNT] [--drain SECONDS] [--status CODE] [--hang] [--dies TEXT]
+                     [--does TASK[,TASK]] [--form vllm|old|tei]
+                     [--ssl-certfile FILE --ssl-keyfile FILE] [--uds PATH]
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import http.server
 import json
 import os
 import signal
+import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -30,8 +34,76 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--drain", type=float, default=0.0, help="seconds from the first SIGTERM to the end")
     parser.add_argument("--status", type=int, default=200, help="of completions")
     parser.add_argument("--hang", action="store_true", help="never answer a completion")
+    parser.add_argument("--does", default="generate,transcribe", help="what the model can do")
+    parser.add_argument(
+        "--form", default="vllm", help="routes of new or old releases of vLLM (which have all), or of TEI"
+    )
+    parser.add_argument("--ssl-certfile")
+    parser.add_argument("--ssl-keyfile")
+    parser.add_argument("--uds", help="listen on this socket instead of the port")
     parser.add_argument("--dies", help="print this at the first request instead of answering, and exit 1")
     return parser.parse_args()
+
+
+ROUTES = {
+    "/v1/chat/completions": "generate",
+    "/v1/completions": "generate",
+    "/v1/embeddings": "embed",
+    "/pooling": "pooling",
+    "/score": "score",
+    "/v1/rerank": "score",
+    "/classify": "classify",
+}
+"""What a model must be able to do for a path of vLLM."""
+
+
+class OnSocket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Serves HTTP on a unix socket."""
+
+    daemon_threads = True
+
+    def get_request(self):  # type: ignore[no-untyped-def]
+        line, _ = super().get_request()
+        return line, ("local", 0)
+
+
+def likeness(query: str, document: str) -> float:
+    """Return the part of the query's words that a document holds."""
+    words = query.lower().split()
+    return sum(word in document.lower() for word in words) / len(words)
+
+
+def pooled(path: str, asked: dict) -> dict:  # type: ignore[type-arg]
+    """Answer as vLLM does with a pooling model."""
+    if path == "/v1/embeddings":
+        return {"data": [{"index": 0, "embedding": [0.5, -0.25, float(len(asked["input"]))]}]}
+    if path == "/pooling":
+        return {"data": [{"index": 0, "data": [[0.5, -0.25], [0.125, 1.0]]}]}
+    if path == "/classify":
+        (text,) = asked["input"]
+        label = "bad" if "not" in text else "good"
+        return {"data": [{"index": 0, "label": label, "probs": [0.75, 0.25], "num_classes": 2}]}
+    if path == "/score":
+        scores = [likeness(asked["text_1"], each) for each in asked["text_2"]]
+        return {"data": [{"index": index, "score": value} for index, value in enumerate(scores)]}
+    scores = [likeness(asked["query"], each) for each in asked["documents"]]
+    return {"results": [{"index": index, "relevance_score": value} for index, value in enumerate(scores)]}
+
+
+def tei(path: str, asked: dict):  # type: ignore[no-untyped-def, type-arg]
+    """Answer as text-embeddings-inference does, by its own paths."""
+    if path == "/embed":
+        return 200, [[0.5, -0.25]]
+    if path == "/rerank" and "texts" not in asked:
+        return 422, {"error": "missing field `texts`"}
+    if path == "/rerank":
+        return 200, [{"index": i, "score": likeness(asked["query"], t)} for i, t in enumerate(asked["texts"])]
+    if path == "/similarity":
+        source = asked["inputs"]["source_sentence"]
+        return 200, [likeness(source, each) for each in asked["inputs"]["sentences"]]
+    if path == "/predict":
+        return 200, [{"label": "bad", "score": 0.25}, {"label": "good", "score": 0.75}]
+    return 404, {"detail": "Not Found"}
 
 
 def main() -> None:
@@ -89,13 +161,24 @@ def main() -> None:
             if not self.allowed():
                 self.answer(401, {"error": "Unauthorized"})
                 return
-            if self.path == "/v1/audio/transcriptions":
+            if self.path == "/v1/audio/transcriptions" and "transcribe" in does:
                 self.answer(200, {"text": "Hello, world."} if b"RIFF" in body else {"nothing": 1})
+                return
+            if not self.headers["Content-Type"].startswith("application/json"):
+                self.answer(404, {"detail": "Not Found"})
                 return
             asked = json.loads(body)
             if options.hang:
                 time.sleep(600)
-            if asked["model"] != options.model:
+            if options.form == "tei":
+                self.answer(*tei(self.path, asked))
+                return
+            task = ROUTES.get(self.path)
+            if task is None or (task not in does and options.form != "old"):
+                self.answer(404, {"detail": "Not Found"})
+            elif task not in does:
+                self.answer(400, {"error": {"message": "The model does not support this API"}})
+            elif asked["model"] != options.model:
                 message = "The model `{}` does not exist.".format(asked["model"])
                 self.answer(404, {"error": {"message": message}})
             elif options.status != 200:
@@ -106,7 +189,7 @@ def main() -> None:
             elif self.path == "/v1/completions":
                 self.answer(200, {"choices": [{"text": options.reply}]})
             else:
-                self.answer(404, {"detail": "Not Found"})
+                self.answer(200, pooled(self.path, asked))
 
         def allowed(self) -> bool:
             return not options.key or self.headers.get("Authorization") == "Bearer " + options.key
@@ -121,7 +204,16 @@ def main() -> None:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
+    does = options.does.split(",")
+    server: socketserver.TCPServer
+    if options.uds:
+        server = OnSocket(options.uds, Handler)
+    else:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
+    if options.ssl_certfile:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     if not options.dies:
         print("Application startup complete.", flush=True)
     server.serve_forever()

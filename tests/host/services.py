@@ -97,6 +97,20 @@ class Service:
         }
         return Probe("probe:tiny", {**spec, **more})
 
+    @property
+    def https(self) -> str:
+        """Return its URL when it speaks TLS."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Return where the probe finds the key that `write_key` has written."""
+        return {"key_file": str(self.root / "env"), "key_name": "VLLM_API_KEY"}
+
+    def write_key(self, key: str) -> None:
+        """Write the env file."""
+        (self.root / "env").write_text(f'VLLM_API_KEY="{key}"\n')
+
     def said(self, event: str) -> list[dict[str, Any]]:
         return [each for each in self.events if each["event"] == event]
 

@@ -169,7 +169,7 @@ class Watch:
 
     def _hide(self, lines: list[str]) -> list[str]:
         try:
-            key = checks.read_key(self._spec.get("key_file"), self._spec.get("key_name"))
+            key = checks.key(self._machine, self._spec)
         except Failure:
             return lines
         return [checks.hidden(line, key) for line in lines]

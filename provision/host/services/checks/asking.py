@@ -1,0 +1,138 @@
+"""What every check is made from, and what it gives."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, NamedTuple
+
+from provision.host.services import failures
+from provision.host.services.checks.client import Client, Reply, Unanswered
+
+Check = Dict[str, Any]
+Spec = Mapping[str, Any]
+
+RETRIED = (408, 425, 429, 500, 502, 503, 504)
+"""Status codes of a server that may yet come to answer."""
+
+_OTHER = (
+    "declare a check that fits what the model does: `chat`, `completion`, `embed`, `rerank`, `score`, "
+    "`classify` or `transcribe`, or `http` with a method and a body"
+)
+
+
+class Verdict(NamedTuple):
+    """How a server has answered a check."""
+
+    error: str | None = None
+    hint: str | None = None
+    final: bool = True
+    """False when asking again later may go better."""
+    received: str = ""
+    fits: bool = True
+    """False when the server does not offer at all what was asked for."""
+
+
+class Asking(NamedTuple):
+    """One check while it is made."""
+
+    client: Client
+    spec: Spec
+    """Of the probe: `url`, `model`, `key_file`, `key_name`, `container`."""
+    check: Check
+    limit: float
+    """Seconds for each request."""
+
+    def model(self) -> str | None:
+        """Return the model to ask for: the check's, the service's, else the first that the server names."""
+        named = self.check.get("model") or self.spec.get("model")
+        return named or next(iter(models(self.client)), None)
+
+    def first_known(self, *requests: tuple[str, Any]) -> tuple[str, Reply]:
+        """Send the first of several requests that the server knows the path and the form of.
+
+        Args:
+            requests: paths, each with the plain data to send. `model` is added to data that has the key.
+
+        Returns:
+            The path and the reply that decides.
+        """
+        refused: tuple[str, Reply] | None = None
+        for path, data in requests:
+            reply = self.client.post(path, data, self.limit)
+            if reply.status not in (404, 405, 422) or self._knows_no_model(reply):
+                return path, reply
+            if refused is None or reply.status == 422:  # which knows the path, and says more
+                refused = path, reply
+        assert refused is not None
+        return refused
+
+    def with_model(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request that names the model, when one is known."""
+        model = self.model()
+        return {"model": model, **data} if model else dict(data)
+
+    def refused(self, path: str, reply: Reply) -> Verdict:
+        """Explain a status that is no success."""
+        text = message(reply)
+        if reply.status in (401, 403):
+            error = f"the server refused the key ({reply.status})"
+            return Verdict(error, self.unauthorised(reply), True, text)
+        if reply.status == 404 and self._knows_no_model(reply):
+            served = ", ".join(models(self.client))
+            return Verdict(
+                f'the server knows no model "{self.model()}"; it serves {served}',
+                "something else answers on this port, or it runs with an older script",
+                True,
+                text,
+            )
+        if reply.status in (404, 405):
+            return Verdict(f"the server has no {path} ({reply.status}): {text}", _OTHER, True, text, False)
+        if "does not support" in text and reply.status in (400, 500, 501):
+            return Verdict(f"status {reply.status}: {text}", _OTHER, True, text, False)
+        hint = failures.explain([text])
+        return Verdict(f"status {reply.status}: {text}", hint, reply.status not in RETRIED, text)
+
+    def unauthorised(self, reply: Reply) -> str | None:
+        """Return what to do about a key that is not taken; None when the reply does not say that."""
+        if reply.status not in (401, 403):
+            return None
+        if self.spec.get("key_name"):
+            where = self.spec.get("key_file") or f"the container's {self.spec['key_name']}"
+            return f"it was started with another key than the one in {where}: restart it"
+        if self.spec.get("kind") in ("program", "container"):
+            return "its server wants a key: name the variable of `env` that holds it, `api_key_env: NAME`"
+        return "the service declares no api_key, but its server wants one"
+
+    def matched(self, text: str) -> Verdict:
+        """Compare a reply with what the check expects to find in it."""
+        expect = self.check.get("expect")
+        if expect and expect not in text:
+            return Verdict(f'the reply does not hold "{expect}"', received=text)
+        return Verdict(received=text)
+
+    def _knows_no_model(self, reply: Reply) -> bool:
+        """Say whether a 404 is about the model, not about the path."""
+        if reply.status != 404:
+            return False
+        served = models(self.client)
+        return bool(served) and self.model() not in served
+
+
+def models(client: Client) -> list[str]:
+    """Return the names of the models that a server offers; none when it does not say."""
+    try:
+        answer = client.get("/v1/models", 10).json()
+        return [str(each["id"]) for each in answer["data"]]
+    except (Unanswered, TypeError, LookupError):
+        return []
+
+
+def message(reply: Reply) -> str:
+    """Return what an error reply says: OpenAI's form, FastAPI's, or its plain text."""
+    answer = reply.json()
+    if isinstance(answer, dict):
+        error = answer.get("error", answer.get("detail", answer.get("message")))
+        if isinstance(error, dict):
+            error = error.get("message", error)
+        if error:
+            return str(error)
+    return " ".join(reply.text().split())[:300]

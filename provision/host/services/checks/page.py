@@ -1,0 +1,83 @@
+"""The check that sends any request: `http`."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from provision.host.services.checks.asking import Asking, Verdict
+from provision.host.services.checks.client import Reply
+
+NO_USE = (400, 401, 403, 405, 415, 422)
+"""Status codes that the same request gets again."""
+
+_MISSING = object()
+
+
+def http(asking: Asking) -> Verdict:
+    """Send a request: `path`, `method` (GET), `headers`, `body`; `status` (200), `expect`, `json`.
+
+    `body` is text, or plain data that is sent as JSON; `status` a number or a list; `json` values by path.
+    """
+    check = asking.check
+    body, headers = check.get("body"), dict(check.get("headers") or {})
+    if body is not None and not isinstance(body, str):
+        body = json.dumps(body)
+        headers = {"Content-Type": "application/json", **headers}
+    data = None if body is None else body.encode("utf-8")
+    reply = asking.client.ask(method(check), check.get("path", "/"), data, headers, asking.limit)
+    wanted = check.get("status") or 200
+    wanted = wanted if isinstance(wanted, list) else [wanted]
+    if reply.status not in wanted:
+        error = f"status {reply.status} instead of {' or '.join(str(each) for each in wanted)}"
+        hint = asking.unauthorised(reply) or _moved(reply)
+        return Verdict(error, hint, reply.status in NO_USE or hint is not None, reply.text())
+    differs = _differs(check.get("json") or {}, reply)
+    return Verdict(differs, received=reply.text()) if differs else asking.matched(reply.text())
+
+
+def method(check: dict[str, Any]) -> str:
+    """Return the method of a check: POST when there is something to send, unless it says another."""
+    return str(check.get("method") or ("GET" if check.get("body") is None else "POST"))
+
+
+def _moved(reply: Reply) -> str | None:
+    if reply.location is None or not 300 <= reply.status < 400:
+        return None
+    if reply.location.startswith("https:"):
+        return f"it redirects to {reply.location}: name the port that speaks https, and `tls: {{}}`"
+    return f"it redirects to {reply.location}: ask for that"
+
+
+def _differs(wanted: dict[str, Any], reply: Reply) -> str | None:
+    """Return how a JSON reply differs from the values that are expected in it."""
+    if not wanted:
+        return None
+    answer = reply.json()
+    if answer is None:
+        return "the answer is no JSON"
+    for path, value in wanted.items():
+        found = at(answer, path)
+        if found is _MISSING:
+            return f"the answer has no {path}"
+        if not same(found, value):
+            return f"{path} is {json.dumps(found)[:200]} instead of {json.dumps(value)}"
+    return None
+
+
+def at(data: Any, path: str) -> Any:
+    """Return what is at a path such as `choices.0.text` or `choices[0].text`, or a mark for nothing."""
+    for step in re.sub(r"\[(\d+)\]", r".\1", path).strip(".").split("."):
+        if isinstance(data, dict) and step in data:
+            data = data[step]
+        elif isinstance(data, list) and step.isdigit() and int(step) < len(data):
+            data = data[int(step)]
+        else:
+            return _MISSING
+    return data
+
+
+def same(found: Any, wanted: Any) -> bool:
+    """Compare two values as JSON does: 1 is 1.0, but true is not 1."""
+    return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)

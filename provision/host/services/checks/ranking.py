@@ -1,0 +1,64 @@
+"""Checks of models that say how well documents answer a query: `rerank` and `score`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from provision.host.services.checks.asking import Asking, Verdict
+from provision.host.services.checks.client import Reply
+
+
+def rerank(asking: Asking) -> Verdict:
+    """Have documents put in order: `query`, `documents`; `expect`, a part of the one that comes first.
+
+    Asked as Cohere and Jina do (vLLM, SGLang, llama.cpp, Infinity, Xinference), then as TEI does.
+    """
+    query, documents = asking.check["query"], asking.check["documents"]
+    request = asking.with_model({"query": query, "documents": documents})
+    tei = {"query": query, "texts": documents}
+    _, reply = asking.first_known(("/v1/rerank", request), ("/rerank", request), ("/rerank", tei))
+    if reply.status != 200:
+        return asking.refused("/v1/rerank", reply)
+    answer = reply.json()
+    found = answer.get("results", answer.get("data")) if isinstance(answer, dict) else answer
+    return _judged(asking, found, reply)
+
+
+def score(asking: Asking) -> Verdict:
+    """Have documents compared with a query: `query`, `documents`; `expect`, a part of the best.
+
+    Asked as vLLM does (`/score`; `/v1/score` in old releases), then as TEI does.
+    """
+    query, documents = asking.check["query"], asking.check["documents"]
+    request = asking.with_model({"text_1": query, "text_2": documents})
+    tei = {"inputs": {"source_sentence": query, "sentences": documents}}
+    _, reply = asking.first_known(("/score", request), ("/v1/score", request), ("/similarity", tei))
+    if reply.status != 200:
+        return asking.refused("/score", reply)
+    answer = reply.json()
+    if isinstance(answer, list):
+        answer = {"data": [{"index": index, "score": value} for index, value in enumerate(answer)]}
+    return _judged(asking, answer.get("data") if isinstance(answer, dict) else None, reply)
+
+
+def _judged(asking: Asking, found: Any, reply: Reply) -> Verdict:
+    """Say whether all documents have a score, and whether the expected one has the best."""
+    documents = asking.check["documents"]
+    try:
+        scored = {
+            int(each["index"]): float(each["relevance_score"] if "relevance_score" in each else each["score"])
+            for each in found
+        }
+    except (TypeError, ValueError, LookupError):
+        return Verdict("the answer holds no scores", received=reply.text())
+    if sorted(scored) != list(range(len(documents))):
+        return Verdict(f"{len(documents)} documents have {len(scored)} scores", received=reply.text())
+    if not all(math.isfinite(value) for value in scored.values()):
+        return Verdict("the answer holds scores that are no numbers", received=reply.text())
+    order = sorted(scored, key=lambda index: -scored[index])
+    received = "\n".join(f"{scored[index]:.4g} {documents[index]}" for index in order)
+    expect = asking.check.get("expect")
+    if expect and expect not in documents[order[0]]:
+        return Verdict(f'the document with "{expect}" does not come first', received=received)
+    return Verdict(received=received)

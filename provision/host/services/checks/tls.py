@@ -1,0 +1,62 @@
+"""TLS as checks speak it: the certificate is held against a given CA, or not verified at all.
+
+The name in the certificate is never compared: a check goes to the loopback, and a certificate is for the name
+that clients use.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from provision.host.resource import Failure
+
+_LEAF_TRUSTED = getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0x80000)
+"""Lets the server's own certificate stand for its CA; Python names it from 3.10 on."""
+
+
+def over(line: socket.socket, ca: str | None) -> ssl.SSLSocket:
+    """Return a connection with TLS on it.
+
+    Args:
+        line: the open connection.
+        ca: a file with the certificates to trust; None trusts whoever answers.
+
+    Raises:
+        OSError: the server does not speak TLS, or its certificate is not signed by the CA.
+        Failure: the CA cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    if ca is None:
+        context.verify_mode = ssl.CERT_NONE
+        return context.wrap_socket(line)
+    context.verify_flags |= _LEAF_TRUSTED
+    try:
+        context.load_verify_locations(ca)
+    except (OSError, ValueError) as error:
+        # OpenSSL says of a missing file that it is one, and of any other fault nothing that helps.
+        known = isinstance(error, (FileNotFoundError, PermissionError))
+        why = error.strerror if isinstance(error, OSError) and known else "it holds no certificate"
+        raise Failure(f"{ca}, the CA to verify the server with: {why}") from None
+    return context.wrap_socket(line)
+
+
+def failure(error: Exception, ca: str | None) -> Failure | None:
+    """Return what is wrong between client and server when asking again would not help; else None."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Failure(
+            f"the server's certificate is not good by {ca}: {error.verify_message}",
+            hint="name the CA that has signed it: `tls: {ca: PATH}`",
+        )
+    reason = getattr(error, "reason", None) or ""
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"):
+        return Failure("the server speaks no TLS, though the service declares it", hint="leave `tls` out")
+    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
+        return Failure(
+            "the server demands a client certificate, and checks have none",
+            hint="let a proxy in front demand it, or leave it optional",
+        )
+    return None
