@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provision.cli import EXIT_INTERRUPTED
+from provision.config.problems import ConfigError, Problem
 from provision.connect import connection_to
 from provision.run import fleet
 from provision.run.nested import Nesting
@@ -54,10 +55,16 @@ class Requests:
         nesting = Nesting(catalogs)
         watched = nesting.watch(view.take)
         first = [nesting.softened(catalog) for catalog in catalogs] if verb == "apply" else catalogs
-        targets = [
-            self._target(nesting, catalog, verb, {**options, **(per_host or {}).get(catalog.host.name, {})})
-            for catalog in first
-        ]
+        targets = []
+        problems: list[Problem] = []
+        for catalog in first:
+            asked = {**options, **(per_host or {}).get(catalog.host.name, {})}
+            try:
+                targets.append(self._target(nesting, catalog, verb, asked))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
         try:
             summary = self._carry_out(targets, watched)
             left = nesting.unproven(catalogs) if verb == "apply" and exit_code(summary) == 0 else []

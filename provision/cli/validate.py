@@ -16,15 +16,21 @@ def command(
 ) -> None:
     """Check inventories and PLAYBOOKS (all of playbooks/ by default).
 
-    Needs no host, no secret and no network. Every problem is printed as file:line:col: what is wrong; what to
-    do. Exit code 0 when all is well, 1 otherwise.
+    Needs no host, no secret and no network. A secret that is here already, in a variable or file, is checked.
+    Every problem is printed as file:line:col: what is wrong; what to do. Exit code 0 when all is well, 1
+    otherwise.
     """
     import json
 
+    from provision.config.problems import ConfigError
     from provision.run.loading import load
+    from provision.run.secrets import foresee
     from provision.show.words import count
 
     project = load(chosen.selection())
+    problems = foresee(project)
+    if problems:
+        raise ConfigError(problems)
     hosts, services = len(project.catalogs), sum(len(catalog.services) for catalog in project.catalogs)
     resources = sum(len(catalog.resources) for catalog in project.catalogs)
     if output == "json":

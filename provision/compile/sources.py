@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.compile.templates import render_text
-from provision.compile.text import SecretPart, SecretText
+from provision.compile.text import PrivateText, SecretPart, SecretText
 from provision.config import inputs
 from provision.config.problems import failure
+from provision.config.secrets import Secret
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
@@ -25,15 +26,21 @@ def content_of(play: Play, path: str) -> str | SecretText:
         ConfigError: the source cannot be read, or the template cannot be rendered.
     """
     file = play.files[path]
+    if isinstance(file.content, Secret):
+        return SecretText((SecretPart(file.content.as_file(), "file"),))
+    text = _declared(play, path)
+    return SecretText((PrivateText(text),)) if file.secret else text
+
+
+def _declared(play: Play, path: str) -> str:
+    file = play.files[path]
     where = ("files", path)
     if file.source is not None:
         return _text(play, (*where, "source"), file.source)[0]
     if file.template is not None:
         source, template = _text(play, (*where, "template"), file.template)
-        return render_text(source, template, play.variables)
-    if isinstance(file.content, str):
-        return file.content
-    return SecretText((SecretPart(file.content),)) if file.content is not None else ""
+        return render_text(source, template, play.variables, secret=file.secret)
+    return str(file.content)
 
 
 def read_bytes(play: Play, where: Sequence[str | int], name: str, limit: int) -> tuple[bytes, Path]:

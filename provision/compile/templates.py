@@ -13,10 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import jinja2
+from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
 
 from provision.config import inputs
 from provision.config.problems import ConfigError, Position, Problem
+from provision.config.sandbox import Sandbox
+from provision.config.templating import SURROGATE, TemplateError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -52,16 +55,25 @@ class Templates:
             raise _problem(error, name) from None
 
 
-def render_text(source: str, path: Path, values: Mapping[str, object]) -> str:
+def render_text(source: str, path: Path, values: Mapping[str, object], secret: bool = False) -> str:
     """Return the text of one template file of the user's, for `files: {...: {template: ...}}`.
+
+    Args:
+        source: the template.
+        path: where it stands; what it includes is looked for beside it.
+        values: the variables.
+        secret: the text must not be shown: an error that may quote a value only says what kind it is.
 
     Raises:
         ConfigError: at the template's line.
     """
     try:
-        return _template(source, path).render(values)
+        text = _template(source, path).render(values)
+        if SURROGATE.search(text):
+            raise TemplateError("it gives half a surrogate pair, which is no text")
+        return text
     except Exception as error:  # as above
-        raise _problem(error, str(path)) from None
+        raise _problem(error, str(path), secret) from None
 
 
 @lru_cache(maxsize=256)
@@ -99,18 +111,13 @@ class _Loader(jinja2.BaseLoader):
 
 
 @lru_cache(maxsize=32)
-def _environment(directories: tuple[Path, ...]) -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=_Loader(directories),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _environment(directories: tuple[Path, ...]) -> Sandbox:
+    return Sandbox(loader=_Loader(directories), autoescape=False, trim_blocks=True, lstrip_blocks=True)
 
 
-def _problem(error: Exception, name: str) -> ConfigError:
+def _problem(error: Exception, name: str, secret: bool = False) -> ConfigError:
+    if isinstance(error, ConfigError):
+        return error
     path, line = name, 1
     if isinstance(error, jinja2.TemplateSyntaxError):
         path, line = error.filename or name, error.lineno
@@ -119,5 +126,20 @@ def _problem(error: Exception, name: str) -> ConfigError:
             # Jinja rewrites the frames of a template to the template's own file and line.
             if frame.filename == name or re.search(r"\.j2$", frame.filename):
                 path, line = frame.filename, frame.lineno or 1
-    message = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ConfigError([Problem(Position(path, line, 1), f"in the template: {message}", None)])
+    message, hint = _reason(error, secret), None
+    if message is None:
+        message = f"it cannot be rendered ({type(error).__name__})"
+        hint = "the file is secret, so no more is shown; `secret: false` shows it for a trial"
+    return ConfigError([Problem(Position(path, line, 1), f"in the template: {message}", hint)])
+
+
+def _reason(error: Exception, secret: bool) -> str | None:
+    """Say what is wrong in one line; None where that may quote a text that is secret."""
+    if isinstance(error, SecurityError):
+        return "it does what templates may not do"
+    if isinstance(error, jinja2.TemplateNotFound):
+        return f"there is no template {error.name}"
+    text = str(error).strip()
+    if secret and not re.fullmatch(r"'[A-Za-z_][A-Za-z0-9_]*' is undefined", text):
+        return None
+    return text.splitlines()[0] if text else type(error).__name__

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 if TYPE_CHECKING:
     from provision.config.secrets import Secret
@@ -110,18 +110,35 @@ class SecretPart:
 
     Args:
         secret: the reference; resolved only when a request is built.
-        quote: how the value is escaped there: for an env file, or not at all.
+        quote: how the value is escaped there: for an env file, or not at all; `file`: it is the whole text.
     """
 
     secret: Secret
-    quote: Literal["envfile", "none"] = "none"
+    quote: Literal["envfile", "none", "file"] = "none"
+
+
+class NotKeptError(Exception):
+    """Something was to be written to disk that must not be."""
+
+
+@dataclass(frozen=True, repr=False)
+class PrivateText:
+    """A text that stands in the playbook or beside it and is declared secret: shown and kept nowhere."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __reduce__(self) -> NoReturn:
+        raise NotKeptError("a text that is declared secret is not kept")
 
 
 @dataclass(frozen=True)
 class SecretText:
     """A text with secrets in it."""
 
-    parts: tuple[str | SecretPart, ...]
+    parts: tuple[str | SecretPart | PrivateText, ...]
 
     def reveal(self, resolve: Callable[[Secret], str]) -> str:
         """Return the text with the secrets' values.
@@ -129,7 +146,9 @@ class SecretText:
         Raises:
             UnquotableError: a secret's value cannot stand in its place.
         """
-        return self._join(lambda part: _quoted(part, resolve(part.secret)))
+        return self._join(
+            lambda part: part.text if isinstance(part, PrivateText) else _quoted(part, resolve(part.secret))
+        )
 
     def masked(self) -> str:
         """Return the text with `***` for each secret."""
@@ -138,11 +157,13 @@ class SecretText:
     def __str__(self) -> str:
         return self.masked()
 
-    def _join(self, value: Callable[[SecretPart], str]) -> str:
+    def _join(self, value: Callable[[SecretPart | PrivateText], str]) -> str:
         return "".join(part if isinstance(part, str) else value(part) for part in self.parts)
 
 
 def _quoted(part: SecretPart, value: str) -> str:
+    if part.quote == "file":
+        return value
     return env_escape(value) if part.quote == "envfile" else check(value)
 
 
@@ -166,6 +187,18 @@ def secrets(data: Any) -> list[Secret]:
 
     _replace(data, collect)
     return list(found)
+
+
+def private(data: Any) -> list[PrivateText]:
+    """Return the texts in plain data that are declared secret, in order."""
+    found: list[PrivateText] = []
+
+    def collect(text: SecretText) -> str:
+        found.extend(part for part in text.parts if isinstance(part, PrivateText))
+        return ""
+
+    _replace(data, collect)
+    return found
 
 
 def _replace(data: Any, of: Callable[[SecretText], str]) -> Any:

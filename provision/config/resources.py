@@ -128,8 +128,12 @@ def _content(value: Any) -> Any:
     if isinstance(value, dict):
         return parse_secret(value)
     if not isinstance(value, str):
-        hint = "put it in quotes" if isinstance(value, (bool, int, float)) else None
-        raise reject(f"expected text or a reference to a secret, found {found(value)}", hint)
+        # The value itself is not repeated: the file may be secret.
+        number = isinstance(value, (bool, int, float))
+        what = "a number or a truth value" if number else found(value)
+        raise reject(
+            f"expected text or a reference to a secret, found {what}", "put it in quotes" if number else None
+        )
     return value
 
 

@@ -10,13 +10,16 @@ import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from provision.config.problems import ConfigError, Position, failure
+from provision.config.problems import ConfigError, Position, Problem, failure, quoted
 
 COMMAND_SECONDS = 30
 """How long a `command:` secret may take."""
 
 MAX_BYTES = 65_536
-"""The longest secret; more is a mistake in the reference."""
+"""The longest secret of one line; more is a mistake in the reference."""
+
+MAX_FILE_BYTES = 1 << 20
+"""The longest secret that is a whole file."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """What neither a secret nor the path of one holds."""
@@ -36,6 +39,8 @@ class Secret:
     folder: Path = Path()
     """What relative files and commands start from: the folder of the playbook."""
     position: Position | None = field(default=None, compare=False)
+    whole: bool = False
+    """Whether it is the text of a whole file, of any number of lines, rather than one line."""
 
     def __repr__(self) -> str:
         return "***"
@@ -50,18 +55,58 @@ class Secret:
         """The same secret, knowing where it was written."""
         return replace(self, position=position, folder=folder)
 
+    def as_file(self) -> Secret:
+        """The same secret, used as the text of a whole file."""
+        return replace(self, whole=True)
+
     def resolve(self) -> str:
-        """The secret's value, one line of text; raises `ConfigError` saying how to provide it."""
+        """The secret's value; raises `ConfigError` saying how to provide it.
+
+        One line of text loses the line end after it. The text of a whole file is exactly what was given; only
+        a variable of several lines gets back the last line end, which `$(…)` takes away in a shell.
+        """
         value = {"env": self._from_env, "file": self._from_file, "command": self._from_command}[self.kind]()
-        value = value.removesuffix("\n").removesuffix("\r")
-        if not value:
+        return self._checked(value)
+
+    def foresee(self) -> Problem | None:
+        """What is wrong with the secret already, as far as that shows without running a command.
+
+        A variable that is not set, or a file that is not there, is not wrong yet: it may be there when the
+        secret is needed.
+        """
+        if self.kind == "command" or (self.kind == "env" and self.reference[0] not in os.environ):
+            return None
+        if self.kind == "file" and not os.path.lexists(self._path()):
+            return None
+        try:
+            self.resolve()
+        except ConfigError as error:
+            return error.problems[0]
+        return None
+
+    def _checked(self, value: str) -> str:
+        one_line = value.removesuffix("\n").removesuffix("\r")
+        if not one_line:
             raise self._failure(f"the secret from {self._named()} is empty")
-        if CONTROL.search(value):
+        if "\0" in value:
             raise self._failure(
-                f"the secret from {self._named()} holds a line break or another control character",
-                "a secret is one line of text",
+                f"the secret from {self._named()} holds a NUL character", "a secret is text, not binary data"
             )
-        return value
+        if self.whole:
+            return f"{value}\n" if self.kind == "env" and "\n" in one_line and value == one_line else value
+        if len(value.encode()) > MAX_BYTES:
+            raise self._failure(f"the secret from {self._named()} is longer than {MAX_BYTES} bytes")
+        if "\n" in one_line:
+            raise self._failure(
+                f"the secret from {self._named()} has several lines, and one line is needed here",
+                "put a key or certificate into a file with `files: {/path: {content: …}}`, "
+                "and give the service its path",
+            )
+        if CONTROL.search(one_line):
+            raise self._failure(
+                f"the secret from {self._named()} holds a control character", "a secret is one line of text"
+            )
+        return one_line
 
     def _named(self) -> str:
         return {
@@ -80,13 +125,25 @@ class Secret:
             raise self._failure(
                 f"the environment variable {name} is not set", f"set it where provision runs: export {name}=…"
             )
-        return value
+        return self._text(os.fsencode(value))
+
+    def _path(self) -> Path:
+        name = self.reference[0]
+        try:
+            return self.folder / Path(name).expanduser()
+        except RuntimeError:
+            raise self._failure(
+                f"the home directory in {quoted(name)} is not known", "write the whole path"
+            ) from None
 
     def _from_file(self) -> str:
-        path = self.folder / Path(self.reference[0]).expanduser()
+        path = self._path()
         try:
+            if path.exists() and not path.is_file():
+                kind = "a directory" if path.is_dir() else "not a regular file"
+                raise self._failure(f"the secret file {path} cannot be read: it is {kind}")
             with path.open("rb") as stream:
-                return self._text(stream.read(MAX_BYTES + 1))
+                return self._text(stream.read(MAX_FILE_BYTES + 1))
         except FileNotFoundError:
             raise self._failure(
                 f"there is no secret file {path}", "put the secret there, and nothing else"
@@ -95,8 +152,8 @@ class Secret:
             raise self._failure(f"the secret file {path} cannot be read: {error.strerror}") from None
 
     def _text(self, data: bytes) -> str:
-        if len(data) > MAX_BYTES:
-            raise self._failure(f"the secret from {self._named()} is longer than {MAX_BYTES} bytes")
+        if len(data) > MAX_FILE_BYTES:
+            raise self._failure(f"the secret from {self._named()} is longer than {MAX_FILE_BYTES} bytes")
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:

@@ -6,6 +6,7 @@ string gives text. Undefined variables are errors; so are lists, mappings and nu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,10 @@ from provision.config.loading import MAX_DEPTH
 from provision.config.problems import did_you_mean, found
 
 if TYPE_CHECKING:
-    from jinja2.sandbox import SandboxedEnvironment
+    from provision.config.sandbox import Sandbox
+
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Half of a character of UTF-16: what no text in UTF-8 can hold."""
 
 MAX_TEXT = 1_000_000
 """Longest text that a template may give, in characters."""
@@ -83,6 +87,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
         text = str(value)  # raises for an undefined variable, and drops subclasses of str
         if len(text) > MAX_TEXT:
             raise TemplateError(f"the template gives more than {MAX_TEXT} characters")
+        if not text.isascii() and SURROGATE.search(text):
+            raise TemplateError("the template gives half a surrogate pair, which is no text")
         return text
     if depth > MAX_DEPTH:
         raise TemplateError(f"the template gives a value nested deeper than {MAX_DEPTH} levels")
@@ -126,26 +132,10 @@ def compile_template(text: str) -> Template:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> SandboxedEnvironment:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+def _environment() -> Sandbox:
+    from provision.config.sandbox import Sandbox
 
-    class Environment(ImmutableSandboxedEnvironment):
-        """The sandbox, with the two operators bounded that can fill the memory."""
-
-        intercepted_binops = frozenset({"*", "**"})
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "**" and (abs(left) > 10**6 or abs(right) > 64):
-                raise TemplateError("the power in the template is too large")
-            for sequence, times in ((left, right), (right, left)):
-                if hasattr(sequence, "__len__") and len(sequence) * times > MAX_TEXT:
-                    raise TemplateError(f"the template gives more than {MAX_TEXT} characters")
-            return super().call_binop(context, operator, left, right)
-
-    environment = Environment(
-        undefined=StrictUndefined, keep_trailing_newline=True, finalize=_inside_text, cache_size=0
-    )
+    environment = Sandbox(finalize=_inside_text, cache_size=0)
     environment.globals = {name: environment.globals[name] for name in ("range", "dict")}
     return environment
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from provision.config.loading import Document, Part, load, parse
 from provision.config.problems import ConfigError, Position, Problem, failure, found, quoted
-from provision.config.templating import TemplateError, compile_template, is_template
+from provision.config.templating import SURROGATE, TemplateError, compile_template, is_template
 
 COMMAND_LINE = "-e"
 RESERVED = frozenset({"host", "hosts", "groups"})
@@ -100,6 +100,9 @@ def parse_extra(assignments: Iterable[str]) -> dict[str, Any]:
                 problems += error.problems
             continue
         name, equals, text = assignment.partition("=")
+        if SURROGATE.search(assignment):
+            problems.append(Problem(None, f"-e {quoted(name)}: the value is not UTF-8 text"))
+            continue
         if not equals:
             problems.append(
                 Problem(

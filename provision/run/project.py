@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from provision.compile.catalog import Catalog
     from provision.config.hosts import Host
 
-SAVED_PLAN: Literal["provision-plan/1"] = "provision-plan/1"
-"""What a saved plan says of itself at its beginning."""
+SAVED_PLAN: Literal["provision-plan/2"] = "provision-plan/2"
+"""What a saved plan says of itself at its beginning; the number counts the forms that there were."""
 
 
 @dataclass(frozen=True)
@@ -80,4 +80,4 @@ def is_saved(path: Path) -> bool:
             head = file.read(200)
     except OSError:
         return False
-    return head.lstrip().startswith(b"{") and SAVED_PLAN.encode() in head
+    return head.lstrip().startswith(b"{") and SAVED_PLAN.partition("/")[0].encode() + b"/" in head

@@ -3,7 +3,8 @@
 A run that finds the same files spares itself the reading, checking and compiling, and the import of what does
 that. What counts is content: every file that was read, and every directory that was listed, is looked at
 again. Nothing is remembered that may be another thing every time (an inventory that is a program), nor what
-came by `-e`, which may be secret. Values of secrets are never part of what was compiled.
+came by `-e`, which may be secret, nor a text that is declared secret. Other secrets are references in what
+was compiled, never values.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import provision
+from provision.compile.text import NotKeptError
 from provision.config import inputs
 from provision.config.inputs import Inputs
 from provision.run.caches import cache, make
@@ -91,13 +93,16 @@ class _Memory:
         """Remember what was compiled, and from what."""
         work = self.path.with_suffix(f".{os.getpid()}")
         try:
+            data = pickle.dumps(seen) + pickle.dumps(project)
+        except NotKeptError:
+            return
+        try:
             make(self.folder)
             if not _private(self.folder):
                 return
             handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
-                pickle.dump(seen, file)
-                pickle.dump(project, file)
+                file.write(data)
             work.replace(self.path)
             kept = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime)
             for old in kept[:-KEPT]:

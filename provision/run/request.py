@@ -7,11 +7,13 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-from provision.compile.text import reveal
+from provision.compile.text import UnquotableError, reveal
+from provision.config.problems import ConfigError, Problem
 from provision.run.secrets import Keyring
 
 if TYPE_CHECKING:
-    from provision.compile.catalog import Catalog, ServiceInfo
+    from provision.compile.catalog import Catalog, Resource, ServiceInfo
+    from provision.config.secrets import Secret
 
 VERSION = 1
 
@@ -29,8 +31,9 @@ def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]
         options: what the verb's host side understands (see `provision/host`).
 
     Raises:
-        ConfigError: a secret cannot be had.
+        ConfigError: secrets cannot be had; each problem at the place of its reference.
     """
+    problems: list[Problem] = []
     message = {
         "version": VERSION,
         "verb": verb,
@@ -46,14 +49,33 @@ def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]
                 "triggers": resource.triggers,
                 "playbooks": resource.playbooks,
                 "service": resource.service,
-                "spec": reveal(resource.spec, keyring.resolve),
+                "spec": _revealed(resource, keyring, problems),
             }
             for resource in catalog.resources
             if verb in CONVERGING or resource.type == "probe"
         ],
         "services": [service_facts(service) for service in catalog.services],
     }
+    if problems:
+        raise ConfigError(problems)
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> Any:
+    """Return what a resource is to be, with its secrets; what stands in the way is added to `problems`."""
+
+    def resolve(secret: Secret) -> str:
+        try:
+            return keyring.resolve(secret)
+        except ConfigError as error:
+            problems.extend(error.problems)
+            return ""
+
+    try:
+        return reveal(resource.spec, resolve)
+    except UnquotableError as error:
+        problems.append(Problem(resource.position, f"{resource.label}: a secret cannot be used: {error}"))
+        return None
 
 
 def service_facts(service: ServiceInfo) -> dict[str, Any]:

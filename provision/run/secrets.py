@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provision.compile.text import secrets
+
 if TYPE_CHECKING:
+    from provision.config.problems import Problem
     from provision.config.secrets import Secret
+    from provision.run.project import Project
+
+
+def foresee(project: Project) -> list[Problem]:
+    """Return what is wrong already with the secrets that a project refers to; no command is run for it."""
+    named = {
+        secret: None
+        for catalog in project.catalogs
+        for resource in catalog.resources
+        for secret in secrets(resource.spec)
+    }
+    return [problem for secret in named if (problem := secret.foresee()) is not None]
 
 
 class Keyring:

@@ -187,7 +187,7 @@ def test_two_playbooks_of_one_name(here: Provision, argv: list[str]) -> None:
 
 
 WHOLE: dict[str, Any] = {
-    "format": "provision-plan/1",
+    "format": "provision-plan/2",
     "playbooks": ["p.yml"],
     "inventories": [],
     "limit": None,
@@ -205,6 +205,7 @@ WHOLE: dict[str, Any] = {
         (json.dumps({**WHOLE, "playbooks": [3]}), "this saved plan is damaged"),
         (json.dumps({**WHOLE, "hosts": {"h": None}}), "this saved plan is damaged"),
         (json.dumps({**WHOLE, "tags": None}), "this saved plan is damaged"),
+        (json.dumps({**WHOLE, "format": "provision-plan/1"}), "saved by another version of provision"),
         (json.dumps(WHOLE), "have changed since this plan was made"),
     ],
 )

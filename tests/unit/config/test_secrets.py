@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import time
 from pathlib import Path
@@ -95,12 +96,71 @@ def test_empty(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     assert error(Secret("env", ("R1_API_KEY",), position=AT)) == expected
 
 
-@pytest.mark.parametrize("value", ["a\nb", "a\n\n", "a\tb", "a\x1b[0m", "a\x7f", "\u2028a", "a\x85"])
+@pytest.mark.parametrize("value", ["a\nb", "a\n\n", "a\r\nb\r\n"])
+def test_several_lines_where_one_is_needed(tmp_path: Path, value: str) -> None:
+    (tmp_path / "key").write_text(value, newline="")
+    assert error(Secret("file", ("key",), tmp_path, AT)) == (
+        "p.yml:4:16: the secret from the file key has several lines, and one line is needed here; "
+        "put a key or certificate into a file with `files: {/path: {content: …}}`, "
+        "and give the service its path"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", [f"{VALUE}\n", VALUE, f"-----BEGIN\n{VALUE}\n-----END\n", "a\r\n\tb\r\n\n", "\x1b[0m"]
+)
+def test_a_whole_file_is_kept_as_it_is(tmp_path: Path, text: str) -> None:
+    (tmp_path / "key").write_text(text, newline="")
+    assert Secret("file", ("key",), tmp_path).as_file().resolve() == text
+    assert command(tmp_path, "cat", "key").as_file().resolve() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "becomes"),
+    [(VALUE, VALUE), ("a\nb", "a\nb\n"), ("a\nb\n", "a\nb\n"), (f"{VALUE}\n", f"{VALUE}\n")],
+)
+def test_a_variable_of_several_lines_gets_back_the_last_line_end(
+    monkeypatch: pytest.MonkeyPatch, text: str, becomes: str
+) -> None:
+    monkeypatch.setenv("R1_API_KEY", text)
+    assert Secret("env", ("R1_API_KEY",)).as_file().resolve() == becomes
+
+
+NO_TEXT = {b"\xff\xfe": "is not UTF-8 text", b"a\0b": "holds a NUL character"}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("value", NO_TEXT)
+def test_what_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: bytes, whole: bool) -> None:
+    (tmp_path / "key").write_bytes(value)
+    secrets = [Secret("file", ("key",), tmp_path, AT), command(tmp_path, "cat", "key")]
+    if b"\0" not in value:
+        monkeypatch.setitem(os.environb, b"R1_API_KEY", value)
+        secrets.append(Secret("env", ("R1_API_KEY",), tmp_path, AT))
+    for secret in secrets:
+        said = error(secret.as_file() if whole else secret)
+        assert said.startswith("p.yml:4:16: the secret from the ")
+        assert NO_TEXT[value] in said
+
+
+def test_what_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("R1_API_KEY")
+    (tmp_path / "key").write_text("-----BEGIN\n-----END\n")
+    one = Secret("file", ("key",), tmp_path, AT)
+    assert "several lines" in str(one.foresee())
+    assert one.as_file().foresee() is None
+    assert Secret("file", ("none",), tmp_path, AT).foresee() is None
+    assert Secret("env", ("R1_API_KEY",), tmp_path, AT).foresee() is None
+    assert "a directory" in str(Secret("file", (".",), tmp_path, AT).foresee())
+    assert command(tmp_path, "touch", "ran").foresee() is None
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("value", ["a\tb", "a\x1b[0m", "a\x7f", "\u2028a", "a\x85"])
 def test_control_characters(tmp_path: Path, value: str) -> None:
     (tmp_path / "key").write_text(value, newline="")
     assert error(Secret("file", ("key",), tmp_path, AT)) == (
-        "p.yml:4:16: the secret from the file key holds a line break or another control character; "
-        "a secret is one line of text"
+        "p.yml:4:16: the secret from the file key holds a control character; a secret is one line of text"
     )
 
 
@@ -110,7 +170,7 @@ def test_files(tmp_path: Path) -> None:
         f"p.yml:4:16: there is no secret file {tmp_path}/none; put the secret there, and nothing else"
     )
     assert error(Secret("file", (".",), tmp_path, AT)) == (
-        f"p.yml:4:16: the secret file {tmp_path} cannot be read: Is a directory"
+        f"p.yml:4:16: the secret file {tmp_path} cannot be read: it is a directory"
     )
     (tmp_path / "big").write_bytes(b"a" * 70_000)
     assert error(Secret("file", ("big",), tmp_path, AT)) == (

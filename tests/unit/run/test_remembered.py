@@ -201,6 +201,35 @@ def test_a_secret_is_kept_as_a_reference_only(
     assert kept.parent.stat().st_mode & 0o777 == 0o700
 
 
+SECRET_FILES = {
+    "content": "{content: sesame-1, secret: true}",
+    "source": "{source: secret.txt, secret: true}",
+    "template": "{template: secret.j2, secret: true}",
+    "a variable in a template": "{template: variable.j2, secret: true}",
+}
+
+
+@pytest.mark.parametrize("declared", SECRET_FILES.values(), ids=SECRET_FILES)
+def test_a_text_that_is_declared_secret_is_not_kept(
+    declared: str, project: Path, compiled: list[Project], caches: Path
+) -> None:
+    _write("playbooks/secret.txt", "sesame-2")(project)
+    _write("playbooks/secret.j2", "sesame-3")(project)
+    _write("playbooks/variable.j2", "{{ open }}")(project)
+    plain = f"{PLAYBOOK}  vars: {{open: sesame-4}}\n"
+    _write("playbooks/p.yml", plain.replace("files:\n", f"files:\n    /etc/hidden: {declared}\n"))(project)
+    assert remembered.load(ONE) == remembered.load(ONE)
+    assert len(compiled) == 2
+    assert not [path for path in caches.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
+    # The same text in a file that is no secret is kept, so it would have been found.
+    _write(
+        "playbooks/p.yml",
+        plain.replace("files:\n", f"files:\n    /etc/shown: {declared}\n".replace("true", "false")),
+    )(project)
+    remembered.load(ONE)
+    assert [path for path in caches.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
+
+
 @pytest.mark.parametrize("damage", ["shorter", "garbage", "writable", "folder"])
 def test_what_cannot_be_trusted_is_compiled_again(
     damage: str, project: Path, compiled: list[Project], caches: Path
