@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic_core import PydanticUndefined
 
-from provision.config import inventory, model, playbook, resources
+from provision.config import model, playbook, resources, settings
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
@@ -25,8 +25,8 @@ PAGES = ("playbook.md", "inventory.md")
 SCHEMAS = ("playbook", "inventory")
 
 MODELS: dict[str, tuple[str, type[Model]]] = {
-    "a host": ("inventory", inventory.HostFields),
-    "a group of hosts": ("inventory", inventory.GroupFields),
+    "a host": ("inventory", settings.HostFields),
+    "a group of hosts": ("inventory", settings.GroupFields),
     "a play": ("playbook", playbook.PlayFields),
     "a group": ("playbook", resources.Group),
     "a user": ("playbook", resources.User),
@@ -124,6 +124,8 @@ def table(name: str) -> str:
     told = schema(document)["$defs"][kind.__name__]["properties"] if kind is not base.Service else None
     told = told or schema(document)["$defs"]["VllmService"]["properties"]
     common = set(base.Service.model_fields) if kind in KINDS.values() else set()
+    if kind is settings.GroupFields:
+        common = set(settings.Settings.model_fields)
     hints = get_type_hints(kind, include_extras=True)
     rows = ["| key | value | default | |", "|---|---|---|---|"]
     for field_name, field in kind.model_fields.items():

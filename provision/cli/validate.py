@@ -38,6 +38,8 @@ def command(
         found = {"playbooks": names, "hosts": hosts, "services": services, "resources": resources}
         click.echo(json.dumps({"version": 1, "event": "valid", **found}))
         return
+    for note in project.notes:
+        click.echo(f"note: {note}", err=True)
     for catalog in project.catalogs:
         for note in catalog.notes:
             click.echo(f"note: {catalog.host.name}: {note}", err=True)

@@ -37,7 +37,7 @@ class Builder:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.problems: list[Problem] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = list(host.notes)
         self.services: list[ServiceInfo] = []
         self.resources: dict[str, Resource] = {}
         self._implied: dict[str, Implied] = {}

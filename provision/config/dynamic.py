@@ -1,4 +1,4 @@
-"""Dynamic inventories: an executable that prints Ansible-style JSON when called with `--list`."""
+"""Inventories that a program prints, in Ansible's JSON: called with `--list`, or Ansible's own reader."""
 
 from __future__ import annotations
 
@@ -6,78 +6,170 @@ import json
 import os
 import selectors
 import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from provision.config import inputs
-from provision.config.loading import Document, parse
+from provision.config.ansible import Printed
+from provision.config.foreign import neighbours
 from provision.config.problems import ConfigError, Position, Problem, failure, quoted
 
 TIMEOUT = 30
-"""Seconds that the executable may take."""
+"""Seconds that a program may take to list its hosts, or to answer for one host."""
+
+PATIENCE = 120
+"""Seconds that it may take for all its hosts, where it is asked for each; and `ansible-inventory` for all."""
 
 MAX_BYTES = 16 << 20
 """Most that it may print."""
 
-_FIELDS = {
-    "ansible_host": "address",
-    "ansible_user": "user",
-    "ansible_port": "port",
-    "ansible_become": "become",
-    "ansible_ssh_private_key_file": "identity_file",
-    "ansible_python_interpreter": "python",
-}
-_CONNECTIONS = {
-    "ssh": ("ssh", None),
-    "smart": ("ssh", None),
-    "paramiko": ("ssh", None),
-    "local": ("local", None),
-    "docker": ("container", "docker"),
-    "community.docker.docker": ("container", "docker"),
-    "podman": ("container", "podman"),
-    "containers.podman.podman": ("container", "podman"),
-}
-_PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass")
+_TOGETHER = 8
+"""Hosts that a program is asked for at the same time."""
+
+READER = "ansible-inventory"
+"""Ansible's own reader of inventories; part of ansible-core."""
+
+_STRICT = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1", "ANSIBLE_NOCOLOR": "1"}
+"""It only warns of files that it cannot read, unless it is told not to."""
 
 
-def run(path: Path) -> Document:
-    """What the executable prints, in the form of an inventory file; raises `ConfigError`.
+def run(path: Path) -> Printed:
+    """Return what an executable prints for `--list`, and for `--host NAME` when `_meta` is not in that.
 
-    Its output has no lines that a reader could look up, so every position is that of the executable.
+    Raises:
+        ConfigError: it fails, takes too long, or prints something else.
     """
     inputs.unrepeatable()
     position = Position(str(path), 1, 1)
-    output = _output(path, position)
+    command = [str(path.absolute())]
+    shown = shlex.quote(str(path))
+    output = _output([*command, "--list"], path.parent, position, TIMEOUT, "to list its hosts")
+    printed = _printed(_json(output, position, f"{shown} --list"), position)
+    if not printed.complete and printed.hosts:
+        printed.hosts = _each(command, path, position, list(printed.hosts), output)
+    return printed
+
+
+def stored(path: Path, text: str) -> Printed:
+    """Return what a file with the output of `--list` holds; raises `ConfigError`."""
+    position = Position(str(path), 1, 1)
+    return _printed(_json(text, position, None), position)
+
+
+def read_by_ansible(paths: Sequence[Path]) -> Printed:
+    """Return what Ansible's own reader makes of files, with `group_vars/` and `host_vars/` beside them.
+
+    Raises:
+        ConfigError: it is not installed, or cannot read them.
+    """
+    inputs.unrepeatable()
+    position = Position(str(paths[0]), 1, 1)
+    options = [word for path in paths for word in ("-i", str(path))]
+    shown = shlex.join([READER, *options, "--list"])
+    reader = _reader()
+    if reader is None:
+        beside = [f"{folder.name}/" for folder in neighbours(paths[0])]
+        with_it = f" with {' and '.join(beside)} beside it" if beside else ""
+        raise failure(
+            f"this is an Ansible inventory{with_it}, which {READER} reads, and {READER} is not installed",
+            position,
+            f"run `pip install ansible-core`; or run `{shown} > hosts.json` where Ansible is installed, "
+            "and use hosts.json as the inventory",
+        )
+    environment = {**os.environ, **_STRICT}
+    command = [reader, *options, "--list"]
+    try:
+        output = _output(command, None, position, PATIENCE, "to list the hosts", environment)
+    except ConfigError as error:
+        raise failure(f"{READER} {error.problems[0].message}", position, f"try it: {shown}") from None
+    return _printed(_json(output, position, shown), position)
+
+
+def _reader() -> str | None:
+    """Find Ansible's reader: on PATH, or in the environment that runs this."""
+    beside = Path(sys.executable).parent / READER
+    return shutil.which(READER) or (str(beside) if os.access(beside, os.X_OK) else None)
+
+
+def _json(output: str, position: Position, command: str | None) -> dict[str, Any]:
+    hint = f"try it: {command}" if command else None
+    if not output.strip():
+        raise failure("prints nothing", position, hint)
     try:
         printed = json.loads(output, parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
-        raise failure(
-            f"prints no JSON: {error}", position, f"try it: {shlex.quote(str(path))} --list"
-        ) from None
+        raise failure(f"prints no JSON: {error}", position, hint) from None
     if not isinstance(printed, dict):
         raise failure("prints JSON that is not an object", position, "print groups, as Ansible expects them")
+    return printed
+
+
+def _printed(data: dict[str, Any], position: Position) -> Printed:
     problems: list[Problem] = []
-    data = _Translation(position, problems).inventory(printed)
+    printed = Printed(data, position, problems)
     if problems:
         raise ConfigError(problems)
-    document = parse("{}", str(path))
-    document.data = data
-    return document
+    return printed
+
+
+def _each(
+    command: Sequence[str], path: Path, position: Position, hosts: Sequence[str], listed: str
+) -> dict[str, dict[str, Any]]:
+    """Ask for each host, several at a time.
+
+    Raises:
+        ConfigError: for the first host that it fails for.
+    """
+    until = time.monotonic() + PATIENCE
+    advice = "print `_meta` with `hostvars` for --list, and no host has to be asked for"
+
+    def ask(host: str) -> dict[str, Any]:
+        shown = f"{shlex.quote(str(path))} --host {shlex.quote(host)}"
+        left = min(float(TIMEOUT), until - time.monotonic())
+        if left <= 0:
+            message = f"took longer than {PATIENCE} s to answer for its {len(hosts)} hosts"
+            raise failure(message, position, advice)
+        try:
+            output = _output([*command, "--host", host], path.parent, position, left, f"for --host {host}")
+        except ConfigError as error:
+            raise failure(f"--host {host}: {error.problems[0].message}", position, advice) from None
+        # No word means no variables, and so does the list once more, from a program that knows nothing else.
+        return {} if output in ("", listed) or not output.strip() else _json(output, position, shown)
+
+    with ThreadPoolExecutor(min(_TOGETHER, len(hosts))) as together:
+        try:
+            return dict(zip(hosts, together.map(ask, hosts), strict=True))
+        except BaseException:
+            until = 0.0
+            together.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _not_json(constant: str) -> None:
     raise ValueError(f"{constant} is no value of JSON")
 
 
-def _output(path: Path, position: Position) -> str:
+def _output(
+    command: Sequence[str],
+    folder: Path | None,
+    position: Position,
+    seconds: float,
+    purpose: str,
+    environment: dict[str, str] | None = None,
+) -> str:
     try:
         process = subprocess.Popen(
-            [str(path.absolute()), "--list"],
-            cwd=path.parent,
+            command,
+            cwd=folder,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -89,11 +181,11 @@ def _output(path: Path, position: Position) -> str:
         )
         raise failure(f"cannot be run: {error.strerror}", position, hint) from None
     try:
-        output, errors = _read(process)
+        output, errors = _read(process, seconds)
         process.wait(TIMEOUT)
     except (TimeoutError, subprocess.TimeoutExpired):
         _end(process)
-        raise failure(f"took longer than {TIMEOUT} s to list its hosts", position) from None
+        raise failure(f"took longer than {seconds:.0f} s {purpose}", position) from None
     finally:
         if process.poll() is None:
             _end(process)
@@ -103,12 +195,17 @@ def _output(path: Path, position: Position) -> str:
     if len(output) > MAX_BYTES:
         raise failure(f"prints more than {MAX_BYTES >> 20} MiB", position)
     if process.returncode != 0:
-        said = errors.decode("utf-8", "replace").strip().splitlines()
-        reason = f": {quoted(said[-1], 200)}" if said else ""
+        said = _cause(errors.decode("utf-8", "replace"))
+        reason = f": {quoted(said, 200)}" if said else ""
         raise failure(f"failed with exit code {process.returncode}{reason}", position)
-    if not output.strip():
-        raise failure("prints nothing", position, f"try it: {shlex.quote(str(path))} --list")
     return output.decode("utf-8", "replace")
+
+
+def _cause(complaints: str) -> str | None:
+    """Return the line that says why: Ansible's reader ends with a summary, and others with the cause."""
+    lines = complaints.strip().splitlines()
+    causes = [line for line in lines if line.startswith("Failed to parse inventory: ")]
+    return causes[-1] if causes else lines[-1] if lines else None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -118,13 +215,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+def _read(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes]:
     """What it prints, up to a little more than MAX_BYTES, and the end of what it complains of.
 
     Raises TimeoutError.
     """
     output, complaints = bytearray(), bytearray()
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         for stream, read in ((process.stdout, output), (process.stderr, complaints)):
             if stream:
@@ -142,94 +239,3 @@ def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     if len(output) > MAX_BYTES:
         os.killpg(process.pid, signal.SIGKILL)
     return bytes(output), bytes(complaints)
-
-
-class _Translation:
-    """From Ansible's words to ours."""
-
-    def __init__(self, position: Position, problems: list[Problem]) -> None:
-        self.position = position
-        self.problems = problems
-
-    def inventory(self, printed: dict[str, Any]) -> dict[str, Any]:
-        meta = self._mapping(printed.get("_meta"), "_meta")
-        variables = self._mapping(meta.get("hostvars"), "_meta.hostvars")
-        hosts = {name: self._host(name, self._mapping(own, name)) for name, own in variables.items()}
-        data: dict[str, Any] = {"hosts": hosts, "groups": {}}
-        for name, group in printed.items():
-            if name == "_meta":
-                continue
-            fields = {"hosts": group} if isinstance(group, list) else self._mapping(group, name)
-            names = self._names(fields.get("hosts"), f"{name}.hosts")
-            for host in names:
-                hosts.setdefault(host, {})
-            children = self._names(fields.get("children"), f"{name}.children")
-            if name == "all":
-                data["vars"] = self._mapping(fields.get("vars"), "all.vars")
-            elif name != "ungrouped":
-                own = self._mapping(fields.get("vars"), f"{name}.vars")
-                data["groups"][name] = {
-                    "hosts": names,
-                    "groups": [child for child in children if child != "ungrouped"],
-                    "vars": own,
-                }
-        return data
-
-    def _host(self, name: str, variables: dict[str, Any]) -> dict[str, Any]:
-        fields: dict[str, Any] = {}
-        own: dict[str, Any] = {}
-        for key, value in variables.items():
-            if key in _FIELDS:
-                fields[_FIELDS[key]] = _converted(key, value)
-            elif key == "ansible_connection":
-                if value not in _CONNECTIONS:
-                    self._problem(
-                        f"the host `{name}` has the connection {quoted(str(value))}, which is not known"
-                    )
-                    continue
-                fields["connection"], engine = _CONNECTIONS[value]
-                if engine:
-                    fields["engine"] = engine
-            elif key in _PASSWORDS:
-                self._problem(
-                    f"the host `{name}` has `{key}`", "use SSH keys, and --ask-become-pass for sudo"
-                )
-            else:
-                own[key] = value
-        if fields.get("connection") == "container" and "address" in fields:
-            fields["container"] = fields.pop("address")
-        if fields.get("connection") == "local":
-            fields.pop("address", None)
-        return {**fields, "vars": own} if own else fields
-
-    def _problem(self, message: str, hint: str | None = None) -> None:
-        self.problems.append(Problem(self.position, message, hint))
-
-    def _mapping(self, value: Any, what: str) -> dict[str, Any]:
-        if value is None or isinstance(value, dict):
-            return value or {}
-        self._problem(f"prints JSON in which `{what}` is not an object")
-        return {}
-
-    def _names(self, value: Any, what: str) -> list[str]:
-        if value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value)):
-            return value or []
-        self._problem(f"prints JSON in which `{what}` is not a list of names")
-        return []
-
-
-def _converted(key: str, value: Any) -> Any:
-    """Ansible takes numbers and booleans as text, too, and its interpreter may be left to a search."""
-    if key == "ansible_port" and isinstance(value, str) and value.isdecimal():
-        return int(value)
-    if key == "ansible_become" and isinstance(value, str) and value.lower() in ("true", "yes", "on", "1"):
-        return True
-    if (
-        key == "ansible_become"
-        and isinstance(value, str)
-        and value.lower() in ("false", "no", "off", "0", "")
-    ):
-        return False
-    if key == "ansible_python_interpreter" and str(value).startswith("auto"):
-        return "python3"
-    return value

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from provision.config.problems import Position, Problem, did_you_mean, quoted
+from provision.config.ranges import RangeError, expand, is_range
+from provision.config.settings import Setting
 from provision.config.variables import Variable
+
+_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass
@@ -20,6 +24,11 @@ class Group:
     hosts: list[tuple[str, Position]] = field(default_factory=list)
     children: list[tuple[str, Position]] = field(default_factory=list)
     variables: dict[str, Variable] = field(default_factory=dict)
+    settings: dict[str, Setting] = field(default_factory=dict)
+    priority: int = 1
+    """Among groups of Ansible's that are equally deep, the higher wins."""
+    of_ansible: bool = False
+    """Whether it comes from an inventory of Ansible's, where of two groups that disagree one wins."""
 
 
 def members(groups: Mapping[str, Group], hosts: list[str], problems: list[Problem]) -> dict[str, list[str]]:
@@ -47,15 +56,29 @@ def members(groups: Mapping[str, Group], hosts: list[str], problems: list[Proble
 
 def _own_members(group: Group, hosts: list[str], problems: list[Problem]) -> set[str]:
     names: set[str] = set()
+    known = set(hosts)
     for pattern, position in group.hosts:
-        matches = [host for host in hosts if host == pattern or fnmatchcase(host, pattern)]
-        names.update(matches)
-        if not matches:
-            what = "no host matches" if re.search(r"[*?\[]", pattern) else "there is no host"
-            problems.append(
-                Problem(position, f"{what} {quoted(pattern)}", did_you_mean(pattern, hosts, "hosts"))
-            )
+        try:
+            meant = expand(pattern) if is_range(pattern) else [pattern]
+        except RangeError as error:
+            problems.append(Problem(position, str(error), error.hint))
+            continue
+        for each in meant:
+            matches = _matches(each, hosts, known)
+            names.update(matches)
+            if not matches:
+                what = "no host matches" if _GLOB.search(each) else "there is no host"
+                problems.append(
+                    Problem(position, f"{what} {quoted(each)}", did_you_mean(each, hosts, "hosts"))
+                )
+                break
     return names
+
+
+def _matches(pattern: str, hosts: list[str], known: set[str]) -> list[str]:
+    if pattern in known or not _GLOB.search(pattern):
+        return [pattern] if pattern in known else []
+    return [host for host in hosts if fnmatchcase(host, pattern)]
 
 
 def descendants(groups: Mapping[str, Group], name: str) -> set[str]:
@@ -70,15 +93,33 @@ def descendants(groups: Mapping[str, Group], name: str) -> set[str]:
     return found
 
 
-def ancestors(groups: Mapping[str, Group], name: str) -> set[str]:
-    """All groups above a group."""
-    return {above for above in groups if above != name and name in descendants(groups, above)}
+class Order:
+    """Which of the groups of a host is the stronger: a child over its parents, however far above."""
 
+    def __init__(self, groups: Mapping[str, Group]) -> None:
+        self._groups = groups
+        self._parents: dict[str, list[str]] = {name: [] for name in groups}
+        for name, group in groups.items():
+            for child, _ in group.children:
+                self._parents[child].append(name)
+        self._above: dict[str, frozenset[str]] = {}
+        self._depth: dict[str, int] = {}
 
-def ordered_ancestors(groups: Mapping[str, Group], names: Iterable[str]) -> list[str]:
-    """The groups sorted so that each comes after those above it."""
-    depth = {name: len(ancestors(groups, name)) for name in names}
-    return sorted(depth, key=lambda name: (depth[name], name))
+    def above(self, name: str) -> frozenset[str]:
+        """All groups above a group."""
+        if name not in self._above:
+            parents = self._parents[name]
+            self._above[name] = frozenset(parents).union(*(self.above(parent) for parent in parents))
+        return self._above[name]
+
+    def sorted(self, names: Iterable[str]) -> list[str]:
+        """The groups, the stronger later: by depth, then as Ansible does, by priority and name."""
+        return sorted(names, key=lambda name: (self._depth_of(name), self._groups[name].priority, name))
+
+    def _depth_of(self, name: str) -> int:
+        if name not in self._depth:
+            self._depth[name] = 1 + max((self._depth_of(parent) for parent in self._parents[name]), default=0)
+        return self._depth[name]
 
 
 def _way_back(groups: Mapping[str, Group], start: str) -> list[str] | None:

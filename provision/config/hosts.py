@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from provision.config.problems import Position
+    from provision.config.settings import Setting
     from provision.config.variables import Variable
 
 PREFIX = "/opt/provision"
@@ -41,6 +42,10 @@ class Host:
     """The variable that wins, of those that the inventory sets."""
     overridden: Mapping[str, Sequence[Variable]] = field(default_factory=dict, repr=False)
     """What lost against it, nearest first."""
+    settings: Mapping[str, Sequence[Setting]] = field(default_factory=dict, repr=False, compare=False)
+    """By key, what was said of how it is reached: the one that wins, then what lost, nearest first."""
+    notes: Sequence[str] = field(default_factory=tuple, repr=False, compare=False)
+    """What its inventory asks for and is not followed."""
     groups: list[str] = field(default_factory=list)
     """The groups it belongs to, parents included, sorted."""
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -65,4 +70,4 @@ class Host:
 
     def reached(self) -> Host:
         """Return it as those see it who only reach it: without what it takes to compile for it."""
-        return replace(self, variables={}, overridden={}, facts={})
+        return replace(self, variables={}, overridden={}, facts={}, settings={})

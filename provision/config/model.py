@@ -122,7 +122,8 @@ def _lines(value: str) -> str:
     return value
 
 
-def _name(value: str) -> str:
+def name(value: str) -> str:
+    """Return a name that is safe in paths and unit names; for use as a validator."""
     if not re.fullmatch(PATTERN_NAME, value):
         raise reject(
             f"the name {quoted(value)} is not safe",
@@ -287,7 +288,7 @@ Line = Annotated[str, AfterValidator(_one_line)]
 Lines = Annotated[str, AfterValidator(_lines)]
 """Text of any number of lines."""
 
-Name = Annotated[str, AfterValidator(_name), JsonSchema({"type": "string", "pattern": f"^{PATTERN_NAME}$"})]
+Name = Annotated[str, AfterValidator(name), JsonSchema({"type": "string", "pattern": f"^{PATTERN_NAME}$"})]
 """An identifier that is safe in paths and unit names."""
 
 EnvName = Annotated[str, AfterValidator(_env_name)]

@@ -1,4 +1,7 @@
-"""Which hosts a pattern means: names, groups, `all`, globs; `!` takes away; lists, `a:b` and `a,b` join."""
+"""Which hosts a pattern means: names, groups, `all`, globs, ranges; lists, `a:b` and `a,b` join.
+
+`!` takes away, and `&` keeps only what is in both.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from provision.config.problems import Position, did_you_mean, failure, quoted
+from provision.config.ranges import RangeError, expand, is_range
 
 ALL = "all"
 _GLOB = re.compile(r"[*?\[]")
+_BETWEEN = re.compile(r"[:,](?![^\[]*\])")
+"""What stands between two parts: not the colon of a range."""
 
 
 def parts_of(pattern: str | Sequence[str]) -> list[str]:
     """The single parts of a pattern."""
     texts = [pattern] if isinstance(pattern, str) else pattern
-    return [part.strip() for text in texts for part in re.split(r"[:,]", text) if part.strip()]
+    return [part.strip() for text in texts for part in _BETWEEN.split(text) if part.strip()]
 
 
 def select(
@@ -44,13 +50,20 @@ def select(
         raise failure("the host pattern is empty", position, "name a host, a group, or all")
     chosen: set[str] = set()
     excluded: set[str] = set()
+    kept: set[str] | None = None
     for part in parts:
-        meant = _meant_by(part.removeprefix("!").strip(), names, groups, hidden, position)
-        if not meant and not part.startswith("!"):
+        sign = part[0] if part[0] in "!&" else ""
+        meant = _meant_by(part.removeprefix(sign).strip(), names, groups, hidden, position)
+        if not meant and not sign:
             raise failure(f"the group {quoted(part)} has no hosts", position)
-        (excluded if part.startswith("!") else chosen).update(meant)
-    if all(part.startswith("!") for part in parts):
+        if sign == "&":
+            kept = set(meant) if kept is None else kept & set(meant)
+        else:
+            (excluded if sign else chosen).update(meant)
+    if all(part[0] in "!&" for part in parts):
         chosen.update(names)
+    if kept is not None:
+        chosen &= kept
     result = [name for name in [*names, *hidden] if name in chosen - excluded]
     if not result:
         raise failure(f"the host pattern {quoted(', '.join(parts))} leaves no host", position)
@@ -72,6 +85,8 @@ def _meant_by(
         return list(groups[part])
     if part in names or part in hidden:
         return [part]
+    if is_range(part):
+        return _in_range(part, names, groups, position)
     if _GLOB.search(part):
         matching = [group for group in groups if fnmatchcase(group, part)]
         matches = [name for name in names if fnmatchcase(name, part)]
@@ -82,3 +97,21 @@ def _meant_by(
     raise failure(
         f"no host or group matches {quoted(part)}", position, did_you_mean(part, known, "hosts and groups")
     )
+
+
+def _in_range(
+    part: str, names: list[str], groups: Mapping[str, Iterable[str]], position: Position | None
+) -> list[str]:
+    try:
+        meant = expand(part)
+    except RangeError as error:
+        raise failure(str(error), position, error.hint) from None
+    known = set(names)
+    missing = [name for name in meant if name not in known and name not in groups]
+    if missing:
+        raise failure(
+            f"no host or group is called {quoted(missing[0])}, which {quoted(part)} stands for",
+            position,
+            did_you_mean(missing[0], [*names, *groups], "hosts and groups"),
+        )
+    return [host for name in meant for host in ([name] if name in known else groups[name])]

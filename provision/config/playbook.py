@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 
 from provision.config import resources
+from provision.config.declared import without_own_keys
 from provision.config.hosts import Host
-from provision.config.inventory import without_own_keys
 from provision.config.loading import Document, Part, load
 from provision.config.model import HostPath, Model, Name, OneOrMany, Tags, Text, one_or_many
 from provision.config.problems import ConfigError, Position, Problem, did_you_mean, found

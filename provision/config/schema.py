@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic.json_schema import models_json_schema
 
-from provision.config.inventory import InventoryFile
 from provision.config.model import Model
 from provision.config.playbook import PlayFields
+from provision.config.settings import InventoryFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEMPLATE = {"type": "string", "pattern": r"\{\{.*\}\}"}

@@ -16,6 +16,8 @@ from provision.config.problems import ConfigError, Position, Problem, failure, f
 from provision.config.templating import SURROGATE, TemplateError, compile_template, is_template
 
 COMMAND_LINE = "-e"
+ANSIBLE = "ansible_"
+"""How the names of Ansible's settings begin: understood in its inventories, and refused in ours."""
 RESERVED = frozenset({"host", "hosts", "groups"})
 """Names that templates always know: facts of the inventory, not settable."""
 
@@ -62,7 +64,12 @@ def read_variables(
         return {}
     variables = {}
     for name, value in data.items():
-        problem = name_problem(name, document.where((*loc, name), key=True))
+        place = document.where((*loc, name), key=True)
+        problem = name_problem(name, place)
+        if problem is None and name.startswith(ANSIBLE) and level != COMMAND_LINE:
+            from provision.config.ansible import own_key
+
+            problem = Problem(place, *own_key(name))
         if problem is not None:
             problems.append(problem)
         else:

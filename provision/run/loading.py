@@ -78,6 +78,7 @@ def load(selection: Selection) -> Project:
         playbooks={playbook.name: playbook.path for playbook in playbooks},
         hosts={name: host.reached() for name, host in inventory.hosts.items()},
         catalogs=catalogs,
+        notes=inventory.notes,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,11 +47,13 @@ class Project:
         playbooks: the files, by the names under which hosts remember who put what there.
         hosts: all of the inventory, without what only compiling needs.
         catalogs: one for each host that a play is for.
+        notes: what of the inventories could not be used, whatever the host.
     """
 
     playbooks: dict[str, Path]
     hosts: dict[str, Host]
     catalogs: list[Catalog]
+    notes: Sequence[str] = ()
 
     @property
     def playbook_names(self) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from provision.config.inventory import explain
+from provision.config.inventory import explain, explain_settings
+from provision.show.words import listing
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
@@ -15,6 +17,8 @@ SETTINGS = (
     "port",
     "user",
     "become",
+    "identity_file",
+    "ssh_options",
     "python",
     "prefix",
     "engine",
@@ -41,18 +45,30 @@ def overview_line(host: Host) -> str:
 def settings(host: Host) -> dict[str, Any]:
     """Return how a host is reached and where things go on it."""
     values = {key: getattr(host, key) for key in SETTINGS}
-    return {key: value for key, value in values.items() if value not in (None, False)}
+    return {key: value for key, value in values.items() if value not in (None, False, [])}
 
 
 def describe(host: Host) -> dict[str, Any]:
-    """Return everything about a host, each variable with its origin and with what it overrides."""
-    variables = [
-        {
-            "name": each.name,
-            "value": each.value,
-            "origin": each.origin,
-            "overrides": [{"value": value, "origin": origin} for value, origin in each.overridden],
-        }
-        for each in explain(host)
-    ]
-    return {**overview(host), "variables": variables}
+    """Return everything about a host, each setting and variable with its origin and what it overrides."""
+    rows = {
+        kind: [
+            {
+                "name": each.name,
+                "value": each.value,
+                "origin": each.origin,
+                "overrides": [{"value": value, "origin": origin} for value, origin in each.overridden],
+            }
+            for each in explained
+        ]
+        for kind, explained in (("settings", explain_settings(host)), ("variables", explain(host)))
+    }
+    return {**overview(host), **rows, "notes": list(host.notes)}
+
+
+def noted(hosts: Sequence[Host]) -> list[tuple[str, str]]:
+    """Return each note once, with the hosts that it is for."""
+    names: dict[str, list[str]] = {}
+    for host in hosts:
+        for note in host.notes:
+            names.setdefault(note, []).append(host.name)
+    return [(note, listing(who, 4)) for note, who in names.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 class PlanText:
     """Prints the plan in the order of the inventory; until then, on a terminal, who is still waited for."""
 
-    def __init__(self, report: Report, diffs: bool, notes: dict[str, list[str]]) -> None:
+    def __init__(
+        self, report: Report, diffs: bool, notes: dict[str, list[str]], general: Sequence[str] = ()
+    ) -> None:
         self._report = report
         self._diffs = diffs
         self._notes = notes
+        self._general = general
         self._waiting = dict.fromkeys(report.hosts)
         self._line = Passing()
 
@@ -41,6 +45,8 @@ class PlanText:
     def close(self) -> None:
         """Print the plan."""
         self._line.clear()
+        for note in self._general:
+            click.echo(f"note: {note}", err=True)
         for line in plan_lines(self._report, self._diffs):
             click.echo(line)
 
@@ -58,4 +64,5 @@ def plan_view(report: Report, output: str, diffs: bool, project: Project) -> Vie
     """Return the view that `--output` asks for."""
     if output == "json":
         return Tee(report, JsonLines())
-    return PlanText(report, diffs, {catalog.host.name: catalog.notes for catalog in project.catalogs})
+    notes = {catalog.host.name: catalog.notes for catalog in project.catalogs}
+    return PlanText(report, diffs, notes, project.notes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.config.inventory import Inventory, explain, load_inventories
+from provision.config.inventory import Inventory, explain, explain_settings, load_inventories
 from provision.config.problems import ConfigError, Position
 from tests.unit.config.conftest import Project
 
@@ -256,7 +256,7 @@ def test_two_files_that_disagree(project: Project) -> None:
         "vars: {x: 1}\nhosts: {a: {address: x}}", "vars: {x: 2}\nhosts: {a: {address: y}}"
     ) == [
         "inventories/b.yml:1:11: the variable `x` (inventory) has another value at inventories/a.yml:1:11; set it once",
-        "inventories/b.yml:2:9: the host `a` is declared otherwise at inventories/a.yml:2:9; declare it once",
+        "inventories/b.yml:2:22: `address` of host `a` has another value at inventories/a.yml:2:22; set it once",
     ]
 
 
@@ -268,3 +268,189 @@ def test_an_unknown_host(project: Project) -> None:
 def test_extra_variables_are_checked() -> None:
     with pytest.raises(ConfigError, match="'a-b' is not a variable name"):
         load_inventories([], Path(), {"a-b": 1})
+
+
+class TestSettingsOfGroups:
+    def test_a_host_over_a_child_over_its_parent_over_the_file(self, project: Project) -> None:
+        inventory = project.inventory(
+            """\
+            user: everyone
+            python: python3.12
+            hosts: {a: {user: own}, b: , c: , d: }
+            groups:
+              top: {groups: [low], hosts: [c], user: top, port: "{{ base + 1 }}", become: true, vars: {base: 2221}}
+              low: {hosts: [a, b], become: false, address: "{{ host.name }}.lan"}
+            """
+        )
+        a, b, c, d = inventory.hosts.values()
+        assert [host.user for host in (a, b, c, d)] == ["own", "top", "top", "everyone"]
+        assert [host.port for host in (a, b, c, d)] == [2222, 2222, 2222, None]
+        assert [host.become for host in (a, b, c, d)] == [False, False, True, False]
+        assert [host.address for host in (a, b, c, d)] == ["a.lan", "b.lan", None, None]
+        assert {host.python for host in (a, b, c, d)} == {"python3.12"}
+        assert [
+            (e.name, e.value, e.origin, e.overridden) for e in explain_settings(a) if e.name == "user"
+        ] == [
+            (
+                "user",
+                "own",
+                "host a (inventories/a.yml:3:19)",
+                [
+                    ("top", "group top (inventories/a.yml:5:42)"),
+                    ("everyone", "inventory (inventories/a.yml:1:7)"),
+                ],
+            )
+        ]
+
+    def test_groups_that_disagree(self, project: Project) -> None:
+        text = "hosts: {a: , b: {user: z}}\ngroups:\n  g: {hosts: [a, b], user: x}\n  h: {hosts: [a, b], user: y}\n"
+        assert project.inventory_errors(text) == [
+            "inventories/a.yml:4:28: `user` of host `a` has another value in group g (inventories/a.yml:3:28); "
+            "the groups are siblings, so neither wins: set it on the host, or in one of them"
+        ]
+
+    def test_what_has_no_meaning_for_a_host_is_for_the_others(self, project: Project) -> None:
+        inventory = project.inventory(
+            "hosts: {here: {connection: local}, box: {connection: container}, far: }\n"
+            "groups: {g: {hosts: ['*'], user: ops, port: 22, ssh_options: [-v], on: far}}"
+        )
+        here, box, far = inventory.hosts.values()
+        assert (here.user, here.port, here.ssh_options, here.on) == (None, None, [], None)
+        assert (box.user, box.port, box.on) == ("ops", None, "far")
+        assert (far.user, far.port, far.ssh_options, far.on) == ("ops", 22, ["-v"], None)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                "groups: {g: {hosts: [], port: 70000}}",
+                "1:31: `port`: expected a whole number from 1 to 65535",
+            ),
+            ("groups: {g: {usr: x}}", "1:14: unknown key `usr`; did you mean `user`?"),
+            ("hosts: {a: }\ngroups: {g: {hosts: [a], port: '{{ p }}'}}", "2:32: undefined variable `p`"),
+            (
+                "hosts: {a: }\ngroups: {g: {hosts: [a], on: b}}\nconnection: container",
+                "2:30: there is no host 'b'",
+            ),
+            ("becom: true", "1:1: unknown key `becom`; did you mean `become`?"),
+        ],
+    )
+    def test_wrong(self, project: Project, text: str, message: str) -> None:
+        (error,) = project.inventory_errors(text)
+        assert error.startswith(f"inventories/a.yml:{message}")
+
+
+class TestRanges:
+    def test_hosts_groups_and_both_together(self, project: Project) -> None:
+        inventory = project.inventory(
+            """\
+            hosts:
+              "gpu-[08:11]": {user: ops, address: "10.0.0.{{ host.name[4:] | int }}"}
+              gpu-09: {port: 2222}
+              r[a:c]n[0:4:2]:
+            groups:
+              gpu: {hosts: ["gpu-[08:10]"]}
+              racks: {hosts: ["r[a:b]n*"]}
+            """
+        )
+        assert list(inventory.hosts)[:5] == ["gpu-08", "gpu-09", "gpu-10", "gpu-11", "ran0"]
+        assert inventory.host("gpu-09").address == "10.0.0.9"
+        assert (inventory.host("gpu-09").user, inventory.host("gpu-09").port) == ("ops", 2222)
+        assert inventory.groups == {
+            "gpu": ["gpu-08", "gpu-09", "gpu-10"],
+            "racks": ["ran0", "ran2", "ran4", "rbn0", "rbn2", "rbn4"],
+        }
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                "hosts: {'g[3:1]': }",
+                "1:9: the range [3:1] ends before it begins; write the smaller end first",
+            ),
+            (
+                "hosts: {'g[1:]': }",
+                "1:9: [1:] is not a range; write [01:40], [a:f] or, with a step, [0:40:2]",
+            ),
+            (
+                "hosts: {'g[08:110]': }",
+                "1:9: the range [08:110] begins and ends with numbers of different width; write [008:110]",
+            ),
+            ("hosts: {'g[1:99999]': }", "1:9: the range [1:99999] stands for more than 10000 names"),
+            ("hosts: {'g[1:200]h[1:200]': }", "1:9: the range stands for 40000 names, and 10000 is the most"),
+            ("hosts: {'$[1:2]': }", "1:9: the name '$1' is not safe"),
+            (
+                "hosts: {g1: }\ngroups: {g: {hosts: ['g[1:2]']}}",
+                "2:22: there is no host 'g2'; hosts: g1",
+            ),
+            ("hosts: {'g[1:2]': {user: a}, g1: {user: b}}", "1:41: `user` of host `g1` has another value at"),
+        ],
+    )
+    def test_wrong(self, project: Project, text: str, message: str) -> None:
+        (error,) = project.inventory_errors(text)
+        assert error.startswith(f"inventories/a.yml:{message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "hosts: {a: {vars: {ansible_ssh_user: x}}}",
+            "1:20: `ansible_ssh_user` is a setting of Ansible and does nothing here; "
+            "write `user: …` on the host or on a group in the inventory",
+        ),
+        ("vars: {ansible_become: true}", "1:8: `ansible_become` is a setting of Ansible"),
+        (
+            "groups: {g: {vars: {ansible_ssh_common_args: -v}}}",
+            "1:21: `ansible_ssh_common_args` is a setting of Ansible and does nothing here; "
+            "write `ssh_options: [Name=value]` on the host or on a group in the inventory",
+        ),
+        (
+            "hosts: {a: {ansible_host: x}}",
+            "1:13: `ansible_host` is a setting of Ansible and does nothing here; write `address: …`",
+        ),
+        (
+            "vars: {ansible_password: secret1}",
+            "1:8: `ansible_password` is a setting of Ansible and does nothing here; use SSH keys",
+        ),
+        ("vars: {ansible_ssh_pipelining: true}", "1:8: `ansible_ssh_pipelining` is a setting of Ansible"),
+    ],
+)
+def test_settings_of_ansible_in_yaml_of_ours(project: Project, text: str, message: str) -> None:
+    (error,) = project.inventory_errors(text)
+    assert error.startswith(f"inventories/a.yml:{message}")
+    assert "secret1" not in error
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hosts.ini", "[gpu]\ngpu[01:20] ansible_user=ops\n"),
+        ("hosts", "gpu-1 ansible_host=192.0.2.1\n# more\ngpu-2\n"),
+        ("hosts.yml", "all:\n  children: {gpu: {hosts: {gpu-1: {}}}}\n"),
+        ("hosts.yml", "gpu:\n  hosts:\n    gpu-1:\n"),
+        ("hosts.yml", "all:\n  vars: {x: !vault abc}\n"),
+        ("aws_ec2.yml", "plugin: amazon.aws.aws_ec2\n"),
+    ],
+)
+def test_an_inventory_of_ansible_without_ansible(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setattr("provision.config.dynamic._reader", lambda: None)
+    with pytest.raises(ConfigError) as caught:
+        load_inventories([project.write(name, text)], Path())
+    assert str(caught.value).startswith(
+        f"{name}:1:1: this is an Ansible inventory, which ansible-inventory reads, and ansible-inventory is not "
+        f"installed; run `pip install ansible-core`; or run `ansible-inventory -i {name} --list > hosts.json`"
+    )
+
+
+def test_variables_beside_a_program_are_not_lost_without_a_word(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provision.config.dynamic._reader", lambda: None)
+    program = project.write("cloud", "#!/bin/sh\necho '{}'\n")
+    program.chmod(0o755)
+    project.write("group_vars/gpu.yml", "ansible_user: ops\n")
+    with pytest.raises(ConfigError, match="this is an Ansible inventory with group_vars/ beside it"):
+        load_inventories([program], Path())

@@ -31,6 +31,13 @@ GROUPS = {"gpu": ["gpu-1", "gpu-2"], "web": ["web-1"], "empty": []}
         ("localhost,db", ["db", "localhost"]),
         (" gpu , db ", ["gpu-1", "gpu-2", "db"]),
         ("gpu,gpu-1", ["gpu-1", "gpu-2"]),
+        ("gpu-[1:2]", ["gpu-1", "gpu-2"]),
+        ("gpu-[1:2]:!gpu-1", ["gpu-2"]),
+        ("db,gpu-[1:2:2],web-[1:1]", ["gpu-1", "web-1", "db"]),
+        ("gpu:&*-1", ["gpu-1"]),
+        ("all,&gpu,&*-2", ["gpu-2"]),
+        ("&gpu", ["gpu-1", "gpu-2"]),
+        (["gpu", "web", "&*-1", "!gpu-1"], ["web-1"]),
     ],
 )
 def test_select(pattern: str | list[str], expected: list[str]) -> None:
@@ -48,6 +55,13 @@ def test_select(pattern: str | list[str], expected: list[str]) -> None:
         ("empty", "the group 'empty' has no hosts"),
         ("emp*", "the group 'emp*' has no hosts"),
         ("gpu,!gpu", "the host pattern 'gpu, !gpu' leaves no host"),
+        ("gpu:&web", "the host pattern 'gpu, &web' leaves no host"),
+        ("gpu:&wob", "no host or group matches 'wob'; did you mean `web`?"),
+        (
+            "gpu-[1:4]",
+            "no host or group is called 'gpu-3', which 'gpu-[1:4]' stands for; did you mean `gpu-2`?",
+        ),
+        ("gpu-[4:1]", "the range [4:1] ends before it begins; write the smaller end first"),
         ("", "the host pattern is empty; name a host, a group, or all"),
         (" , ", "the host pattern is empty; name a host, a group, or all"),
         ("local*", "no host or group matches 'local*'; did you mean `localhost`?"),

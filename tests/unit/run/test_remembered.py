@@ -171,7 +171,9 @@ def test_the_same_words_in_another_directory_are_another_choice(
 
 def test_an_inventory_that_is_a_program_runs_every_time(project: Path, compiled: list[Project]) -> None:
     program = project / "inventories/list"
-    program.write_text('#!/bin/sh\necho called >> "$0.log"\necho \'{"g": {"hosts": ["h9"]}}\'\n')
+    program.write_text(
+        '#!/bin/sh\necho called >> "$0.log"\necho \'{"g": {"hosts": ["h9"]}, "_meta": {"hostvars": {}}}\'\n'
+    )
     program.chmod(0o755)
     chosen = Selection(ONE.playbooks, (program, Path("inventories/hosts.yml")), limit="h1")
     remembered.load(chosen)

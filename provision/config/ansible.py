@@ -1,0 +1,369 @@
+"""Ansible's words for how a host is reached, in ours; and what has no counterpart.
+
+Which of two levels wins is not decided here: these are variables to Ansible, and are merged like others.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from provision.config.problems import Position, Problem, did_you_mean, found, quoted
+from provision.config.settings import Setting
+from provision.config.variables import Variable, name_problem
+
+_SPELLINGS: dict[str, tuple[str, ...]] = {
+    "address": ("ansible_paramiko_host", "ansible_docker_host", "ansible_host", "ansible_ssh_host"),
+    "port": ("ansible_paramiko_port", "ansible_port", "ansible_ssh_port"),
+    "user": ("ansible_paramiko_user", "ansible_docker_user", "ansible_user", "ansible_ssh_user"),
+    "become": ("ansible_sudo", "ansible_become"),
+    "identity_file": (
+        "ansible_paramiko_private_key_file",
+        "ansible_private_key_file",
+        "ansible_ssh_private_key_file",
+    ),
+    "python": ("ansible_python_interpreter",),
+    "connection": ("ansible_connection",),
+    "ssh_args": ("ansible_ssh_args",),
+    "ssh_common_args": ("ansible_ssh_common_args",),
+    "ssh_extra_args": ("ansible_ssh_extra_args",),
+}  # fmt: skip
+"""Ansible's names for each of our keys; of two at one level the later wins, as with Ansible."""
+
+SSH_ARGUMENTS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+"""What together makes our `ssh_options`: to Ansible they are three settings, and each has its own level."""
+
+
+def sources_of(key: str) -> tuple[str, ...]:
+    """Return the keys of settings that one of a host's own can come from, the strongest first."""
+    return {
+        "ssh_options": ("ssh_options", *SSH_ARGUMENTS),
+        "container": ("container", "address"),
+        "engine": ("engine", "connection"),
+    }.get(key, (key,))
+
+
+_KEYS = {written: key for key, spellings in _SPELLINGS.items() for written in spellings}
+
+_CONNECTIONS = {
+    "ssh": ("ssh", None),
+    "smart": ("ssh", None),
+    "paramiko": ("ssh", None),
+    "paramiko_ssh": ("ssh", None),
+    "local": ("local", None),
+    "docker": ("container", "docker"),
+    "docker_api": ("container", "docker"),
+    "podman": ("container", "podman"),
+}
+_PASSWORD = re.compile(r"ansible_\w*(pass|password|passphrase|private_key)")
+_TRUE, _FALSE = ("true", "yes", "on", "y", "t", "1"), ("false", "no", "off", "n", "f", "0", "")
+_HOST_KEYS = re.compile(r"(stricthostkeychecking|userknownhostsfile|globalknownhostsfile)\b", re.IGNORECASE)
+PRIORITY = "ansible_group_priority"
+INVENTORY_HOSTNAME = "inventory_hostname"
+"""What Ansible calls the name of the host, for templates in its inventories."""
+_SILENT = frozenset({PRIORITY, "ansible_become_user", "ansible_become_method", "ansible_sudo_user"})
+"""Looked at, and named in a note of their own where they ask for something else than what happens."""
+
+
+@dataclass(frozen=True)
+class PrintedGroup:
+    """A group, as a program or `ansible-inventory` prints it."""
+
+    hosts: list[str] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+class Printed:
+    """An inventory in Ansible's JSON: what `--list` prints.
+
+    Args:
+        data: the object that was printed.
+        position: where messages point to; the output has no lines that a reader could look up.
+        problems: receives what is wrong.
+    """
+
+    def __init__(self, data: dict[str, Any], position: Position, problems: list[Problem]) -> None:
+        self.position = position
+        self._problems = problems
+        meta = self._mapping(data.get("_meta"), "_meta")
+        given = meta.get("hostvars")
+        self.complete = given is not None
+        """Whether the variables of all hosts were printed along; else each host is asked for."""
+        variables = self._mapping(given, "_meta.hostvars")
+        self.hosts = {name: self._mapping(own, name) for name, own in variables.items()}
+        """The variables of each host."""
+        self.groups: dict[str, PrintedGroup] = {}
+        self.variables: dict[str, Any] = {}
+        """The variables of all hosts."""
+        for name, group in data.items():
+            if name != "_meta":
+                self._add(name, group)
+        for group in list(self.groups.values()):
+            for child in group.children:
+                self.groups.setdefault(child, PrintedGroup())
+
+    def _add(self, name: str, group: Any) -> None:
+        fields = {"hosts": group} if isinstance(group, list) else self._mapping(group, name)
+        for key in fields:
+            if key not in ("hosts", "children", "vars"):
+                hint = did_you_mean(key, ("hosts", "children", "vars"))
+                self._problem(f"prints JSON in which the group `{name}` has the unknown key `{key}`", hint)
+        hosts = self._names(fields.get("hosts"), f"{name}.hosts")
+        for host in hosts:
+            self.hosts.setdefault(host, {})
+        children = self._names(fields.get("children"), f"{name}.children")
+        variables = self._mapping(fields.get("vars"), f"{name}.vars")
+        if name == "all":
+            self.variables = variables
+            children, hosts = [], []
+        if name not in ("all", "ungrouped"):
+            real = [child for child in children if child != "ungrouped"]
+            self.groups[name] = PrintedGroup(hosts, real, variables)
+
+    def _problem(self, message: str, hint: str | None = None) -> None:
+        self._problems.append(Problem(self.position, message, hint))
+
+    def _mapping(self, value: Any, what: str) -> dict[str, Any]:
+        if value is None or isinstance(value, dict):
+            return value or {}
+        self._problem(f"prints JSON in which `{what}` is not an object")
+        return {}
+
+    def _names(self, value: Any, what: str) -> list[str]:
+        if value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+            return value or []
+        self._problem(f"prints JSON in which `{what}` is not a list of names")
+        return []
+
+
+@dataclass
+class Level:
+    """The variables of one level, and what there is to note."""
+
+    variables: dict[str, Variable]
+    notes: list[str] = field(default_factory=list)
+
+
+def settings(variables: Mapping[str, Variable]) -> dict[str, Setting]:
+    """Return what variables of one level say of how a host is reached, by our key."""
+    found_: dict[str, Setting] = {}
+    for key, spellings in _SPELLINGS.items():
+        for written in spellings:
+            if written in variables and variables[written].value is not None:
+                found_[key] = Setting(key, written, variables[written])
+    return found_
+
+
+def read_level(data: Mapping[str, Any], level: str, position: Position, problems: list[Problem]) -> Level:
+    """Read the variables of one level of an inventory of Ansible.
+
+    Args:
+        data: as they were printed.
+        level: "inventory", "group gpu" or "host gpu-1".
+        position: of the inventory.
+        problems: receives passwords, and settings that are encrypted.
+    """
+    read = Level({})
+    for name, given in data.items():
+        value = _plain(given)
+        if _PASSWORD.fullmatch(name):
+            if value not in (None, ""):
+                problems.append(_password(name, level, position))
+        elif _encrypted(given):
+            if name in _KEYS:
+                message = f"`{name}` of {level} is encrypted by Ansible's vault"
+                problems.append(Problem(position, message, "write it in plain text: it is no secret"))
+            else:
+                read.notes.append(f"`{name}` is encrypted by Ansible's vault and is not read")
+        elif name_problem(name, None) is not None:
+            read.notes.append(f"`{name}` cannot be the name of a variable here and is not read")
+        else:
+            read.variables[name] = Variable(value, level, source=position)
+    return read
+
+
+def password_problems(variables: Mapping[str, Variable]) -> Iterator[Problem]:
+    """Find passwords among variables that came in another way."""
+    for name, variable in variables.items():
+        if _PASSWORD.fullmatch(name) and variable.value not in (None, ""):
+            yield _password(name, variable.level, variable.position)
+
+
+def _password(name: str, level: str, position: Position | None) -> Problem:
+    kind, _, of = level.partition(" ")
+    who = f"the {kind} `{of}` has" if of else ("`-e` sets" if kind == "-e" else "`all` has")
+    return Problem(position, f"{who} `{name}`", "use SSH keys, and --ask-become-pass for sudo")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without Ansible's mark of what came from elsewhere."""
+    if isinstance(value, dict):
+        if set(value) == {"__ansible_unsafe"}:
+            return value["__ansible_unsafe"]
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _encrypted(value: Any) -> bool:
+    return isinstance(value, dict) and "__ansible_vault" in value
+
+
+def priority(variables: Mapping[str, Variable]) -> int:
+    """Return the priority of a group among those of the same depth; 1 unless it says so."""
+    given = variables.get(PRIORITY)
+    try:
+        return int(given.value) if given is not None else 1
+    except (TypeError, ValueError):
+        return 1
+
+
+class Converted:
+    """The settings of one host, in our words, once their templates are rendered.
+
+    Args:
+        host: the host's name.
+        settings: the settings that win; those in our words are left as they are.
+        data: their values by the same keys.
+        problems: receives values that cannot be meant.
+    """
+
+    def __init__(
+        self, host: str, settings: Mapping[str, Setting], data: Mapping[str, Any], problems: list[Problem]
+    ) -> None:
+        self.host = host
+        self.notes: list[str] = []
+        self.unreachable: str | None = None
+        """The connection that is not known here, if that is how the host is reached."""
+        self.data: dict[str, Any] = {}
+        self._problems = problems
+        arguments: list[str] = []
+        for key, value in data.items():
+            setting = settings[key]
+            if not setting.of_ansible:
+                self.data[key] = value
+            elif key in SSH_ARGUMENTS:
+                continue
+            else:
+                self._add(setting, value)
+        for key in SSH_ARGUMENTS:
+            if key in data:
+                arguments += self._arguments(settings[key], data[key])
+        if arguments:
+            own = self.data.get("ssh_options")
+            self.data["ssh_options"] = [*(own if isinstance(own, list) else []), *arguments]
+        if self.data.get("connection") == "container" and settings.get("address", None) is not None:
+            address = self.data.pop("address", None)
+            if address is not None and settings["address"].of_ansible:
+                self.data.setdefault("container", address)
+
+    def _add(self, setting: Setting, value: Any) -> None:
+        key = setting.key
+        if key == "connection":
+            self._connection(value)
+        elif key == "become":
+            self.data[key] = self._truth(setting, value)
+        elif key == "port":
+            number = isinstance(value, str) and value.strip().isdecimal()
+            self.data[key] = int(value) if number else value
+        elif key == "python":
+            self.data[key] = _python(value)
+        elif value != "":
+            self.data[key] = str(value) if isinstance(value, (int, float)) else value
+
+    def _connection(self, value: Any) -> None:
+        # Names of collections stand before it: community.docker.docker.
+        known = _CONNECTIONS.get(str(value).rpartition(".")[2])
+        if known is None:
+            self.unreachable = str(value)
+            return
+        self.data["connection"], engine = known
+        if engine:
+            self.data.setdefault("engine", engine)
+
+    def _truth(self, setting: Setting, value: Any) -> Any:
+        word = str(value).strip().lower()
+        if word in _TRUE or word in _FALSE:
+            return word in _TRUE
+        self._problem(setting, f"expected true or false, found {found(value)}")
+        return False
+
+    def _arguments(self, setting: Setting, value: Any) -> list[str]:
+        try:
+            words = shlex.split(value)
+        except (ValueError, AttributeError):
+            self._problem(setting, f"expected arguments of ssh, found {found(value)}")
+            return []
+        kept: list[str] = []
+        for word in words:
+            option = word.removeprefix("-o").strip()
+            if _HOST_KEYS.match(option) and not re.search(r"=\s*(yes|accept-new)$", option):
+                if kept[-1:] == ["-o"]:
+                    kept.pop()
+                self.notes.append(
+                    f"`{option}` ({setting.written}) is not followed: host keys are always checked"
+                )
+            else:
+                kept.append(word)
+        return kept
+
+    def _problem(self, setting: Setting, message: str) -> None:
+        text = f"`{setting.written}` of host `{self.host}` ({setting.variable.level}): {message}"
+        self._problems.append(Problem(setting.position(), text))
+
+
+def _python(value: Any) -> Any:
+    """Ansible may be left to search for one, and may be told to ask `env`."""
+    if not isinstance(value, str) or value.startswith("auto") or not value:
+        return "python3"
+    words = value.split()
+    return words[-1] if words[:1] == ["/usr/bin/env"] and len(words) == 2 else value
+
+
+def notes(variables: Mapping[str, Variable]) -> list[str]:
+    """Return what Ansible's settings of a host ask for that nothing here follows."""
+    told: list[str] = []
+    for name in ("ansible_become_user", "ansible_sudo_user"):
+        user = variables.get(name)
+        if user is not None and user.value not in (None, "", "root"):
+            told.append(f"`{name}: {user.value}` is not followed: to become is to become root")
+    method = variables.get("ansible_become_method")
+    if method is not None and str(method.value).rpartition(".")[2] not in ("sudo", ""):
+        told.append(f"`ansible_become_method: {method.value}` is not followed: root is reached by sudo")
+    rest = [
+        name
+        for name in variables
+        if name.startswith("ansible_") and name not in _KEYS and name not in _SILENT
+    ]
+    if rest:
+        names = ", ".join(f"`{name}`" for name in sorted(rest))
+        told.append(f"{names}: settings of Ansible that have no counterpart here and are not followed")
+    return told
+
+
+def shown_as_setting(name: str) -> bool:
+    """Whether a variable says how a host is reached, and so needs no line among its variables."""
+    return name in _KEYS or name in (PRIORITY, INVENTORY_HOSTNAME)
+
+
+def own_key(name: str) -> tuple[str, str | None]:
+    """Return what is wrong with a variable of Ansible's in YAML of ours, and the key to use."""
+    message = f"`{name}` is a setting of Ansible and does nothing here"
+    key = _KEYS.get(name)
+    if key in SSH_ARGUMENTS:
+        return message, "write `ssh_options: [Name=value]` on the host or on a group in the inventory"
+    if key is not None:
+        return message, f"write `{key}: …` on the host or on a group in the inventory"
+    if _PASSWORD.fullmatch(name):
+        return message, "use SSH keys, and --ask-become-pass for sudo"
+    if name in ("ansible_become_user", "ansible_become_method"):
+        return message, "write `become: true` on the host or on a group in the inventory: it is root by sudo"
+    return message, "leave it out, or give a variable of your own another name"
+
+
+def unreachable_note(host: str, connection: str) -> str:
+    """Return the note for a host that is left out."""
+    return f"the host {host} is left out: its connection {quoted(connection)} is not known here"

@@ -1,0 +1,374 @@
+"""What inventory files declare, gathered from all of them: settings, variables, hosts and groups."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provision.config import foreign, inputs, patterns
+from provision.config.ansible import own_key, password_problems, priority, read_level
+from provision.config.ansible import settings as settings_of_ansible
+from provision.config.groups import Group
+from provision.config.loading import Document, Part, load, parse, read
+from provision.config.problems import ConfigError, Position, Problem
+from provision.config.ranges import RangeError, expand
+from provision.config.settings import NAMES, InventoryFile, Setting
+from provision.config.templating import is_template
+from provision.config.validation import validate
+from provision.config.variables import ANSIBLE, COMMAND_LINE, Variable, name_problem, read_variables
+
+if TYPE_CHECKING:
+    from provision.config.ansible import Printed
+
+SUFFIXES = (".yml", ".yaml")
+_MOST_READ = 1_000_000
+"""Bytes of a file that are looked at to see what it is."""
+
+
+@dataclass
+class DeclaredHost:
+    """A host as its files declare it.
+
+    Args:
+        position: where it is declared first.
+        settings: how it is reached, as far as it says so itself.
+        variables: its own.
+        notes: what it asks for and cannot have.
+    """
+
+    position: Position
+    settings: dict[str, Setting] = field(default_factory=dict)
+    variables: dict[str, Variable] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Declared:
+    """All that was read. What is wrong is in `problems`.
+
+    Args:
+        extra: variables of the command line, above every other level.
+    """
+
+    def __init__(self, extra: Mapping[str, Any]) -> None:
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+        self.settings: dict[str, Setting] = {}
+        """How all hosts are reached."""
+        self.variables: dict[str, Variable] = {}
+        """The variables of all hosts."""
+        self.hosts: dict[str, DeclaredHost] = {}
+        self.groups: dict[str, Group] = {}
+        self.extra: dict[str, Variable] = {}
+        self.of_ansible = False
+        """Whether any of it comes from an inventory of Ansible's."""
+        for name, value in extra.items():
+            problem = name_problem(name, None)
+            if problem is None:
+                self.extra[name] = Variable(value, COMMAND_LINE)
+            else:
+                self.problems.append(problem)
+        self.problems += password_problems(self.extra)
+
+    # -- files ---------------------------------------------------------------------------------------------
+
+    def read_all(self, paths: Sequence[Path] | None, project: Path) -> None:
+        """Read inventories; None means the project's `inventories/`, which need not exist."""
+        for_ansible: list[Path] = []
+        for path in self._files(paths, project):
+            try:
+                if not self._read(path):
+                    for_ansible.append(path)
+            except ConfigError as error:
+                self.problems += error.problems
+        if for_ansible:
+            from provision.config import dynamic
+
+            try:
+                self._add_printed(dynamic.read_by_ansible(for_ansible))
+            except ConfigError as error:
+                self.problems += error.problems
+
+    def _files(self, paths: Sequence[Path] | None, project: Path) -> list[Path]:
+        if paths is None:
+            return _in_folder(project / "inventories") or []
+        found: list[Path] = []
+        for path in paths:
+            inside = _in_folder(path)
+            if inside is None:
+                inside = [path]
+            if not inside:
+                self.problems.append(
+                    Problem(Position(str(path), 1, 1), "there is no inventory in this directory")
+                )
+            found += inside
+        return found
+
+    def _read(self, path: Path) -> bool:
+        """Add one file; False when it is for Ansible's own reader. Raises `ConfigError`."""
+        if path.suffix not in SUFFIXES and path.is_file():
+            text = _start_of(path)
+            if os.access(path, os.X_OK) and foreign.is_program(path, text):
+                return self._read_program(path)
+            if path.suffix == ".json":
+                from provision.config import dynamic
+
+                self._add_printed(dynamic.stored(path, read(path)))
+                return True
+            if foreign.is_ini(text.decode("utf-8", "replace")):
+                return False
+        try:
+            document = load(path)
+        except ConfigError:
+            if path.is_file() and foreign.looks_like_yaml_of_ansible(
+                _start_of(path).decode("utf-8", "replace")
+            ):
+                return False
+            raise
+        if foreign.is_yaml_of_ansible(document.data):
+            return False
+        self._add_document(document)
+        return True
+
+    def _read_program(self, path: Path) -> bool:
+        from provision.config import dynamic
+
+        if foreign.neighbours(path):
+            # Ansible gives the groups of a program the variables in these folders, too.
+            return False
+        self._add_printed(dynamic.run(path))
+        return True
+
+    # -- our own YAML --------------------------------------------------------------------------------------
+
+    def _add_document(self, document: Document) -> None:
+        if not isinstance(document.data, dict):
+            self.problems.append(
+                Problem(
+                    document.where(),
+                    "an inventory is a mapping with `hosts`, `groups` and `vars`",
+                    "a list of plays is a playbook" if isinstance(document.data, list) else None,
+                )
+            )
+            return
+        data = self._without_ansible(without_own_keys(document.data), document, ())
+        hosts, groups = data.get("hosts"), data.get("groups")
+        if isinstance(hosts, dict):
+            hosts = {
+                name: self._without_ansible(own, document, ("hosts", name)) for name, own in hosts.items()
+            }
+        if isinstance(groups, dict):
+            groups = {
+                name: self._without_ansible(own, document, ("groups", name)) for name, own in groups.items()
+            }
+        # Hosts, and settings with templates, are validated once they are rendered.
+        outline = {**_without_templates(data)}
+        if "hosts" in data:
+            outline["hosts"] = _outline_of_hosts(hosts)
+        if isinstance(groups, dict):
+            outline["groups"] = {name: _without_templates(own) for name, own in groups.items()}
+        self._validate(outline, document)
+        level = "inventory"
+        variables = read_variables(data.get("vars"), level, document, ("vars",), self.problems)
+        self._merge(self.variables, variables)
+        self._merge_settings(self.settings, _settings(data, level, document, ()), "all hosts")
+        for written, fields in (hosts if isinstance(hosts, dict) else {}).items():
+            self._add_host(written, fields, document)
+        for name, fields in (groups if isinstance(groups, dict) else {}).items():
+            self._add_group(name, fields, document)
+
+    def _without_ansible(self, data: Any, document: Document, loc: tuple[Part, ...]) -> Any:
+        """Report keys of Ansible's, which stand for keys of ours, and return the others."""
+        if not isinstance(data, dict):
+            return data
+        for key in data:
+            if key.startswith(ANSIBLE):
+                message, hint = own_key(key)
+                hint = hint and hint.replace(" on the host or on a group in the inventory", "")
+                self.problems.append(Problem(document.where((*loc, key), key=True), message, hint))
+        return {key: value for key, value in data.items() if not key.startswith(ANSIBLE)}
+
+    def _validate(self, data: Any, document: Document) -> None:
+        def locate(part: Sequence[Part], key: bool) -> Position:
+            return document.where(part, key=key)
+
+        validate(InventoryFile, data, locate, self.problems)
+
+    def _add_host(self, written: str, fields: Any, document: Document) -> None:
+        loc = ("hosts", written)
+        if fields is not None and not isinstance(fields, dict):
+            return
+        try:
+            names = expand(written)
+        except RangeError:
+            return
+        for name in names:
+            level = f"host {name}"
+            variables = read_variables(
+                (fields or {}).get("vars"), level, document, (*loc, "vars"), self.problems
+            )
+            host = self.hosts.setdefault(name, DeclaredHost(document.where(loc, key=True)))
+            self._merge(host.variables, variables)
+            own = _settings(fields or {}, level, document, loc, known=None, own=True)
+            self._merge_settings(host.settings, own, f"host `{name}`")
+
+    def _add_group(self, name: str, fields: Any, document: Document) -> None:
+        loc = ("groups", name)
+        if name == patterns.ALL:
+            self.problems.append(
+                Problem(
+                    document.where(loc, key=True),
+                    "`all` is the built-in group of all hosts",
+                    "give its variables in `vars:` at the top of the file",
+                )
+            )
+            return
+        if not isinstance(fields, dict):
+            fields = {}
+        group = self.groups.setdefault(name, Group(name, document.where(loc, key=True)))
+        level = f"group {name}"
+        self._merge(
+            group.variables,
+            read_variables(fields.get("vars"), level, document, (*loc, "vars"), self.problems),
+        )
+        self._merge_settings(group.settings, _settings(fields, level, document, loc), f"group `{name}`")
+        for key, references in (("hosts", group.hosts), ("groups", group.children)):
+            values = fields.get(key)
+            for index, value in enumerate(values if isinstance(values, list) else []):
+                if isinstance(value, str):
+                    references.append((value, document.where((*loc, key, index))))
+
+    # -- inventories of Ansible's --------------------------------------------------------------------------
+
+    def _add_printed(self, printed: Printed) -> None:
+        """Add what a program, or Ansible's own reader, has printed."""
+        position = printed.position
+        self.of_ansible = True
+        # Names have the same rules, whoever gives them.
+        outline = {
+            "hosts": dict.fromkeys(printed.hosts),
+            "groups": {
+                name: {"hosts": group.hosts, "groups": group.children}
+                for name, group in printed.groups.items()
+            },
+        }
+        self._validate(outline, parse("{}", position.path))
+        level = read_level(printed.variables, "inventory", position, self.problems)
+        self.notes += level.notes
+        self._merge(self.variables, level.variables)
+        self._merge_settings(self.settings, settings_of_ansible(level.variables), "all hosts")
+        for name, own in printed.hosts.items():
+            level = read_level(own, f"host {name}", position, self.problems)
+            host = self.hosts.setdefault(name, DeclaredHost(position))
+            host.notes += level.notes
+            self._merge(host.variables, level.variables)
+            self._merge_settings(host.settings, settings_of_ansible(level.variables), f"host `{name}`")
+        for name, printed_group in printed.groups.items():
+            level = read_level(printed_group.variables, f"group {name}", position, self.problems)
+            self.notes += [f"group {name}: {note}" for note in level.notes]
+            group = self.groups.setdefault(name, Group(name, position, of_ansible=True))
+            group.priority = priority(level.variables)
+            group.hosts += [(host_name, position) for host_name in printed_group.hosts]
+            group.children += [(child, position) for child in printed_group.children]
+            self._merge(group.variables, level.variables)
+            self._merge_settings(group.settings, settings_of_ansible(level.variables), f"group `{name}`")
+
+    # -- merging -------------------------------------------------------------------------------------------
+
+    def _merge(self, there: dict[str, Variable], more: dict[str, Variable]) -> None:
+        """Add variables of one level; two files that disagree on one are an error."""
+        for name, variable in more.items():
+            first = there.setdefault(name, variable)
+            if first.value != variable.value:
+                self.problems.append(
+                    Problem(
+                        variable.position,
+                        f"the variable `{name}` ({variable.level}) has another value at {first.position}",
+                        "set it once",
+                    )
+                )
+
+    def _merge_settings(self, there: dict[str, Setting], more: dict[str, Setting], of: str) -> None:
+        """Add settings of one level; two places that disagree on one are an error."""
+        for key, setting in more.items():
+            first = there.setdefault(key, setting)
+            if first.variable.value != setting.variable.value:
+                self.problems.append(
+                    Problem(
+                        setting.position(),
+                        f"`{setting.written}` of {of} has another value at {first.position()}",
+                        "set it once",
+                    )
+                )
+
+
+def _in_folder(folder: Path) -> list[Path] | None:
+    entries = inputs.entries(folder)
+    return entries and [path for path in entries if not path.name.startswith(".") and _is_inventory(path)]
+
+
+def _is_inventory(path: Path) -> bool:
+    """Whether a file in a directory of inventories is one; a note or a key beside them is not."""
+    if path.is_dir():
+        return False
+    if path.suffix in SUFFIXES or os.access(path, os.X_OK):
+        return True
+    return path.suffix in foreign.NO_SUFFIX and foreign.is_ini(_start_of(path).decode("utf-8", "replace"))
+
+
+def _start_of(path: Path) -> bytes:
+    try:
+        return inputs.content(path, _MOST_READ)
+    except OSError:
+        return b""
+
+
+def _settings(
+    data: Mapping[str, Any],
+    level: str,
+    document: Document,
+    loc: tuple[Part, ...],
+    known: tuple[str, ...] | None = NAMES,
+    own: bool = False,
+) -> dict[str, Setting]:
+    """The settings in a mapping of ours; without `known`, every key but `vars` is taken for one."""
+    return {
+        key: Setting(key, key, Variable(value, level, document, (*loc, key)), own)
+        for key, value in data.items()
+        if (key in known if known is not None else key != "vars")
+    }
+
+
+def _outline_of_hosts(hosts: Any) -> Any:
+    """What of hosts can be checked before they are rendered: their names, and that each is a mapping."""
+    if not isinstance(hosts, dict):
+        return hosts
+    return {name: None if isinstance(fields, dict) else fields for name, fields in hosts.items()}
+
+
+def _without_templates(data: Any) -> Any:
+    """A group, or a whole file, without settings that have yet to be rendered."""
+    if not isinstance(data, dict):
+        return data
+    return {key: value for key, value in data.items() if key not in NAMES or not _has_template(value)}
+
+
+def _has_template(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(_has_template(item) for item in value)
+    return isinstance(value, str) and is_template(value)
+
+
+def without_own_keys(data: Any, keep: frozenset[str] = frozenset({"vars"})) -> Any:
+    """The data without the keys that start with `x-`, which are the user's own; not inside `vars`."""
+    if isinstance(data, dict):
+        return {
+            key: value if key in keep else without_own_keys(value, keep)
+            for key, value in data.items()
+            if not key.startswith("x-")
+        }
+    if isinstance(data, list):
+        return [without_own_keys(item, keep) for item in data]
+    return data

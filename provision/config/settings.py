@@ -1,0 +1,166 @@
+"""What an inventory file may say: how hosts are reached, and which belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
+from pydantic import WithJsonSchema as JsonSchema
+
+from provision.config.hosts import Connection
+from provision.config.loading import Part
+from provision.config.model import PATTERN_NAME, HostPath, Model, Name, Port, Text, reject, shaped
+from provision.config.model import name as checked_name
+from provision.config.problems import Position
+from provision.config.ranges import RangeError, expand
+from provision.config.variables import Variable
+
+
+def _checks_host_keys(option: str) -> str:
+    words = option.lower().replace("=", " ").split()
+    if words[:1] in (["stricthostkeychecking"], ["-ostricthostkeychecking"]) and words[1:] not in (
+        ["yes"],
+        ["accept-new"],
+    ):
+        raise reject("host keys are always checked", "accept-new trusts a host at first sight")
+    return option
+
+
+def _names(value: str) -> str:
+    """Check a name, or each of those that a range stands for."""
+    try:
+        names = expand(value)
+    except RangeError as error:
+        raise reject(str(error), error.hint) from None
+    for each in names:
+        checked_name(each)
+    return value
+
+
+Address = Annotated[
+    str, shaped(r"[^\s-]\S*", "a name or an address", "write 10.0.0.12, gpu-1.lan or an alias of ssh_config")
+]
+Login = Annotated[str, shaped(r"[^\s-]\S*", "the name of a user", "write ops")]
+SshOption = Annotated[Text, AfterValidator(_checks_host_keys)]
+_RANGE = r"[A-Za-z0-9._-]*(\[[A-Za-z0-9]+:[A-Za-z0-9]+(:[0-9]+)?\][A-Za-z0-9._-]*)+"
+HostNames = Annotated[
+    str,
+    AfterValidator(_names),
+    JsonSchema({"type": "string", "pattern": f"^({PATTERN_NAME}|{_RANGE})$"}),
+]
+"""The name of a host, or a range of names."""
+
+
+class Settings(Model):
+    """How hosts are reached."""
+
+    connection: Connection | None = None
+    """How to reach it. Default: ssh; for `localhost`, local."""
+    address: Address | None = None
+    """Name, address or ssh_config alias to connect to. Default: the name of the host."""
+    port: Port | None = None
+    """SSH port; not set: what ssh_config says."""
+    user: Login | None = None
+    """User to log in as; not set: what ssh_config says."""
+    become: bool = False
+    """Become root by sudo."""
+    identity_file: Text | None = None
+    """SSH key; not set: what ssh_config and the agent say."""
+    ssh_options: list[SshOption] = []
+    """More for ssh: `Name=value` as in ssh_config, or ssh's own arguments, each item one argument."""
+    python: Annotated[str, shaped(r"[A-Za-z0-9_./+-]+", "a Python interpreter", "write python3.12")] = (
+        "python3"
+    )
+    """The Python to run on the host: a name or a path; 3.8 or later."""
+    prefix: HostPath | None = None
+    """Where everything goes.
+
+    Default: /opt/provision; on this machine without `become`, ~/.local/share/provision.
+    """
+    engine: Literal["docker", "podman"] | None = None
+    """For `connection: container`: the engine. Default: the one that is there."""
+    container: Name | None = None
+    """For `connection: container`: the container's name. Default: the name of the host."""
+    on: Name | None = None
+    """For `connection: container`: the host that runs the engine. Default: this machine."""
+
+
+class HostFields(Settings):
+    """How a host is reached."""
+
+    vars: dict[str, Any] | None = None
+    """Variables of this host."""
+
+
+class GroupFields(Settings):
+    """Hosts that belong together, and how they are reached unless they say so themselves."""
+
+    hosts: list[Text] | None = None
+    """Names of hosts, globs such as gpu-*, or ranges such as gpu-[01:40]."""
+    groups: list[Name] | None = None
+    """Groups whose hosts belong to this one, too."""
+    vars: dict[str, Any] | None = None
+    """Variables of all its hosts."""
+
+
+class InventoryFile(Settings):
+    """One inventory file. What it says of connections is for all hosts that say nothing else."""
+
+    vars: dict[str, Any] | None = None
+    """Variables of all hosts."""
+    hosts: dict[HostNames, HostFields | None] | None = None
+    """Hosts by name; a range such as gpu-[01:40] stands for many that are alike."""
+    groups: dict[Name, GroupFields | None] | None = None
+    """Groups by name."""
+
+
+NAMES = tuple(Settings.model_fields)
+"""The keys by which a host is reached."""
+
+ONLY_FOR: dict[str, Connection] = {
+    "address": "ssh",
+    "port": "ssh",
+    "identity_file": "ssh",
+    "ssh_options": "ssh",
+    "engine": "container",
+    "container": "container",
+    "on": "container",
+}
+"""Keys that have a meaning for one connection alone."""
+
+
+def fits(key: str, connection: str) -> bool:
+    """Whether a key has a meaning for a connection."""
+    if key == "user":
+        return connection != "local"
+    return ONLY_FOR.get(key, connection) == connection
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key by which a host is reached, as it is written.
+
+    Args:
+        key: ours, one of `NAMES`; for an unknown one, as it is written.
+        written: the key as it is written: ours, or Ansible's.
+        variable: its value, where that stands, and of which level it is.
+        own: whether the host itself says so, in our words; what it says must then have a meaning for it.
+    """
+
+    key: str
+    written: str
+    variable: Variable
+    own: bool = False
+
+    @property
+    def of_ansible(self) -> bool:
+        """Whether it is written in Ansible's words."""
+        return self.written != self.key
+
+    def position(self, loc: tuple[Part, ...] = (), key: bool = False) -> Position | None:
+        """Where the part `loc` of its value stands, or its key."""
+        variable = self.variable
+        if variable.document is None or not key:
+            return variable.at(loc)
+        return variable.document.where((*variable.loc, *loc), key=True)
