@@ -54,6 +54,7 @@ WORDS: list[tuple[Any, str]] = [
     (model.Count, "whole number, 1 or more"),
     (model.NotNegative, "whole number, 0 or more"),
     (model.Share, "number above 0, at most 1"),
+    (model.PositiveDuration, "duration above 0"),
     (model.Duration, "duration"),
     (model.ByteSize, "size"),
     (model.FileMode, "mode in octal"),
@@ -113,7 +114,7 @@ def default(field: Any, kind: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if kind == model.Duration:
+    if kind in (model.Duration, model.PositiveDuration):
         return f"{value / 60:g}m" if value >= 300 else f"{value:g}s"
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from .declared import LANGUAGES
 from .errors import Refusal
 from .schemas import RESPONSE_FORMATS
-from .settings import LANGUAGES, Settings
+from .settings import Settings
 from .transcript import TAG_MODES
 
 

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 
 from pydantic import BaseModel
 
-from .settings import LANGUAGES
+from .declared import LANGUAGES
 from .transcript import TAG_MODES
 from .upload import FILE_FIELD
 

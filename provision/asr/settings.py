@@ -7,13 +7,9 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-LANGUAGES = ("auto", "zh", "en", "yue", "ja", "ko", "nospeech")
-"""Language hints that SenseVoice knows (``SenseVoiceSmall.lid_dict``); FunASR takes any other silently for
-auto.
-"""
-
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+from .declared import OPTIONS, Option, default
 
 
 class SettingsError(Exception):
@@ -26,25 +22,25 @@ class Settings:
 
     model: Path
     vad_model: Path
-    language: str = "auto"
-    device: str = "cpu"
-    host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 1
-    queue: int = 64
-    max_upload_mb: int = 100
-    max_audio_seconds: float = 3600.0
-    timeout: float = 300.0
-    body_timeout: float = 20.0
-    recycle_after: int = 2000
-    use_itn: bool = True
-    batch_size_s: float = 60.0
-    merge_vad: bool = True
-    merge_length_s: float = 15.0
-    ban_emo_unk: bool = True
-    max_single_segment_time: int = 30000
-    keep_alive: int = 60
-    log_level: str = "info"
+    language: str = default("language")
+    device: str = default("device")
+    host: str = default("host")
+    port: int = default("port")
+    workers: int = default("workers")
+    queue: int = default("queue")
+    max_upload_mb: int = default("max_upload_mb")
+    max_audio_seconds: float = default("max_audio_seconds")
+    timeout: float = default("timeout")
+    body_timeout: float = default("body_timeout")
+    recycle_after: int = default("recycle_after")
+    use_itn: bool = default("use_itn")
+    batch_size_s: float = default("batch_size_s")
+    merge_vad: bool = default("merge_vad")
+    merge_length_s: float = default("merge_length_s")
+    ban_emo_unk: bool = default("ban_emo_unk")
+    max_single_segment_time: int = default("max_single_segment_time")
+    keep_alive: int = default("keep_alive")
+    log_level: str = default("log_level")
     api_key: str | None = dataclasses.field(default=None, repr=False)
 
     @property
@@ -74,32 +70,28 @@ def usable_cpus() -> int:
     return cores
 
 
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+class _Number:
+    """Reads a number within an option's limits, as argparse wants it."""
 
+    def __init__(self, option: Option) -> None:
+        self._kind = type(option.default)
+        self._option = option
 
-def _natural_int(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError("must be from 0 (any free port) to 65535")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be a number above 0")
-    return value
+    def __call__(self, text: str) -> float:
+        """The number. Raises ArgumentTypeError."""
+        try:
+            value: float = self._kind(text)
+        except ValueError:
+            noun = "a whole number" if self._kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"must be {noun}, not {text!r}") from None
+        option = self._option
+        if option.above is not None and not option.above < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be a number above {option.above}")
+        if option.least is not None and value < option.least:
+            raise argparse.ArgumentTypeError(f"must be at least {option.least}")
+        if option.most is not None and value > option.most:
+            raise argparse.ArgumentTypeError(f"must be at most {option.most}")
+        return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,67 +105,26 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    default = {field.name: field.default for field in dataclasses.fields(Settings)}
-    switch = argparse.BooleanOptionalAction
-    add = parser.add_argument
-    add("--model", metavar="DIR", help="directory of the recognition model (SenseVoiceSmall)")
-    add("--vad-model", metavar="DIR", help="directory of the voice activity model (fsmn-vad)")
-    add("--language", choices=LANGUAGES, help="language of requests that name none")
-    add(
-        "--device",
-        help="where inference runs: cpu, cuda, cuda:0, npu:0, ...; the start fails if it is not there",
+    parser.add_argument("--model", metavar="DIR", help="directory of the recognition model (SenseVoiceSmall)")
+    parser.add_argument("--vad-model", metavar="DIR", help="directory of the voice activity model (fsmn-vad)")
+    for name, option in OPTIONS.items():
+        parser.add_argument("--" + name.replace("_", "-"), help=option.help, **_reading(option))
+    parser.set_defaults(
+        **{name: option.default for name, option in OPTIONS.items() if name not in _NO_DEFAULT}
     )
-    add("--host", help="address to listen on")
-    add("--port", type=_port, help="port to listen on")
-    add(
-        "--workers",
-        type=_positive_int,
-        help="recognition processes, each with its own copy of the model in memory; "
-        "without it up to 4, one a core, on a CPU, and 1 elsewhere",
-    )
-    add(
-        "--queue",
-        type=_positive_int,
-        help="requests that may wait; a further one is answered 503 with Retry-After",
-    )
-    add(
-        "--max-upload-mb",
-        type=_positive_int,
-        metavar="MB",
-        help="largest file in millions of bytes, else 413",
-    )
-    add("--max-audio-seconds", type=_positive, metavar="S", help="longest audio, else 413")
-    add("--timeout", type=_positive, metavar="S", help="longest time from upload to answer, else 504")
-    add(
-        "--body-timeout",
-        type=_positive,
-        metavar="S",
-        help="longest silence of a client in mid-request, else 408",
-    )
-    add(
-        "--recycle-after",
-        type=_natural_int,
-        metavar="N",
-        help="replace a recognition process after N requests, against leaks; 0 = never",
-    )
-    add("--use-itn", action=switch, help="write numbers and punctuation (inverse text normalization)")
-    add("--batch-size-s", type=_positive, metavar="S", help="seconds of audio recognised together at most")
-    add("--merge-vad", action=switch, help="join short pieces of speech before recognition")
-    add("--merge-length-s", type=_positive, metavar="S", help="length up to which pieces are joined")
-    add("--ban-emo-unk", action=switch, help="always name an emotion, never 'unknown'")
-    add(
-        "--max-single-segment-time",
-        type=_positive_int,
-        metavar="MS",
-        help="longest piece of speech in milliseconds",
-    )
-    add("--keep-alive", type=_positive_int, metavar="S", help="how long an idle connection is kept")
-    add("--log-level", choices=LOG_LEVELS, help="least severe messages to log")
-    parser.set_defaults(**{name: value for name, value in default.items() if name not in _NO_DEFAULT})
     return parser
 
 
-_NO_DEFAULT = {"model", "vad_model", "workers", "api_key"}
+def _reading(option: Option) -> dict[str, Any]:
+    """How argparse reads an option."""
+    if isinstance(option.default, bool):
+        return {"action": argparse.BooleanOptionalAction}
+    if isinstance(option.default, str):
+        return {"choices": option.choices}
+    return {"type": _Number(option), "metavar": option.metavar}
+
+
+_NO_DEFAULT = {"workers"}
 
 
 def _arguments_from_environment(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> list[str]:

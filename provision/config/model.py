@@ -163,6 +163,12 @@ def _host_path(value: str) -> str:
     return value
 
 
+def _not_nothing(seconds: float) -> float:
+    if seconds == 0:
+        raise reject("expected a length of time above 0, found 0", "write such as 90s or 5m")
+    return seconds
+
+
 def _duration(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
@@ -327,6 +333,9 @@ Duration = Annotated[
     ),
 ]
 """A length of time: a number of seconds, or a text such as 500ms, 90s, 5m, 1h30m; in seconds."""
+
+PositiveDuration = Annotated[Duration, AfterValidator(_not_nothing)]
+"""A length of time above 0, in seconds."""
 
 ByteSize = Annotated[
     int,

@@ -7,6 +7,7 @@ from importlib.resources import files
 from posixpath import dirname, join
 from typing import TYPE_CHECKING, cast
 
+from provision.asr.declared import OPTIONS
 from provision.compile import checks, text
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
@@ -110,29 +111,23 @@ def _cards(service: AsrService) -> dict[str, str]:
 
 
 def _flags(service: AsrService) -> list[tuple[str, ...]]:
-    given = {
-        "--language": service.language,
-        "--device": "cuda:0" if is_uuid(service.device) else service.device,
-        "--host": service.host,
-        "--port": service.port,
-        "--workers": service.workers,
-        "--queue": service.queue,
-        "--max-upload-mb": service.max_upload_mb,
-        "--max-audio-seconds": service.max_audio_seconds,
-        "--timeout": f"{service.request_timeout:g}",
-        "--batch-size-s": service.batch_size_s,
-        "--merge-length-s": service.merge_length_s,
-        "--max-single-segment-time": service.max_single_segment_time,
-    }
-    switches = {
-        "use-itn": service.use_itn,
-        "merge-vad": service.merge_vad,
-        "ban-emo-unk": service.ban_emo_unk,
-    }
-    return [
-        *((name, str(value)) for name, value in given.items()),
-        *((f"--{name}" if on else f"--no-{name}",) for name, on in switches.items()),
-    ]
+    """Return a flag for each option that a playbook can set."""
+    found: list[tuple[str, ...]] = []
+    for name, option in OPTIONS.items():
+        if option.field is None:
+            continue
+        value, flag = getattr(service, option.field), name.replace("_", "-")
+        if name == "device" and is_uuid(value):
+            value = "cuda:0"  # the only card that it is shown
+        if isinstance(value, bool):
+            found.append((f"--{flag}" if value else f"--no-{flag}",))
+        else:
+            found.append((f"--{flag}", _written(value)))
+    return found
+
+
+def _written(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _app(context: Context, here: Place, app: str) -> str:

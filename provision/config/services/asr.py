@@ -7,10 +7,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from provision.config.model import Count, Duration, Name, NotNegative, Port, Range, Text, reject, shaped
+from provision.asr.declared import OPTIONS, default
+from provision.config.model import Name, Port, PositiveDuration, Range, Text, reject, shaped
 from provision.config.references import SecretReference
 from provision.config.services.base import Listener, Service
 from provision.config.services.gpus import PATTERN_UUID, is_uuid
+
+
+def _limits(name: str) -> Range:
+    """Return what the app takes as a number, so that nothing validates that it would refuse."""
+    option = OPTIONS[name]
+    return Range(option.least, option.most, option.above, whole=isinstance(option.default, int))
 
 
 class AsrService(Service):
@@ -24,40 +31,42 @@ class AsrService(Service):
     """The model (of `models:`) that recognizes speech."""
     vad_model: Name
     """The model (of `models:`) that finds speech in long recordings."""
-    language: Literal["auto", "zh", "en", "yue", "ja", "ko", "nospeech"] = "auto"
+    language: Literal["auto", "zh", "en", "yue", "ja", "ko", "nospeech"] = default("language")
     """The language spoken, where a request names none."""
     device: Annotated[
         str,
         shaped(rf"(cpu|mps|(cuda|npu)(:[0-9]+)?|{PATTERN_UUID})", "a device", "write cpu, cuda, or cuda:1"),
-    ] = "cpu"
+    ] = default("device")
     """Where to compute: cpu, cuda, cuda:1, or the UUID of a GPU. The start fails when it is not there."""
-    use_itn: bool = True
+    use_itn: bool = default("use_itn")
     """Write numbers and dates as figures, with punctuation."""
-    batch_size_s: Count = 60
+    batch_size_s: Annotated[float, _limits("batch_size_s")] = default("batch_size_s")
     """Seconds of audio in one batch."""
-    merge_vad: bool = True
+    merge_vad: bool = default("merge_vad")
     """Join short pieces of speech before recognition."""
-    merge_length_s: Count = 15
+    merge_length_s: Annotated[float, _limits("merge_length_s")] = default("merge_length_s")
     """Longest joined piece, in seconds."""
-    ban_emo_unk: bool = True
+    ban_emo_unk: bool = default("ban_emo_unk")
     """Always name an emotion, never "unknown"."""
-    max_single_segment_time: Count = 30000
+    max_single_segment_time: Annotated[int, _limits("max_single_segment_time")] = default(
+        "max_single_segment_time"
+    )
     """Longest piece that the VAD model gives, in milliseconds."""
     host: Text = "0.0.0.0"
     """The address to listen on."""
-    port: Port = 8000
+    port: Port = default("port")
     """The port to listen on."""
     api_key: SecretReference | None = None
     """The key that clients must send."""
-    workers: Annotated[int, Range(1, 256)] = 1
+    workers: Annotated[int, _limits("workers")] = default("workers")
     """Processes that recognize, each with a model of its own."""
-    max_upload_mb: Count = 100
+    max_upload_mb: Annotated[int, _limits("max_upload_mb")] = default("max_upload_mb")
     """Largest upload, in megabytes (10^6 bytes)."""
-    max_audio_seconds: Count = 3600
+    max_audio_seconds: Annotated[float, _limits("max_audio_seconds")] = default("max_audio_seconds")
     """Longest recording, in seconds."""
-    queue: NotNegative = 64
-    """Requests that may wait; more are answered 503."""
-    request_timeout: Duration = 300.0
+    queue: Annotated[int, _limits("queue")] = default("queue")
+    """Requests that may wait, 1 or more; further ones are answered 503."""
+    request_timeout: PositiveDuration = default("timeout")
     """How long one request may take."""
 
     @model_validator(mode="after")

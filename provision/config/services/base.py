@@ -12,11 +12,11 @@ from pydantic import WithJsonSchema as JsonSchema
 from provision.config.loading import Part
 from provision.config.model import (
     Count,
-    Duration,
     EnvName,
     Line,
     Lines,
     Model,
+    PositiveDuration,
     Range,
     Tags,
     Text,
@@ -130,7 +130,7 @@ class Check(Model):
     """Longest answer to `chat` and `completion`, in tokens."""
     status: Annotated[int, Range(100, 599)] = 200
     """The HTTP status that `http` expects."""
-    timeout: Duration = 120.0
+    timeout: PositiveDuration = 120.0
     """How long the answer may take."""
 
     @property
@@ -172,9 +172,9 @@ class Service(Model):
     """Requests that prove the service after a start, and on `provision verify`."""
     tags: Tags = []
     """Words to select this service by (`--tags`)."""
-    start_timeout: Duration = 1200.0
+    start_timeout: PositiveDuration = 1200.0
     """How long a start may take until the first answer."""
-    stop_timeout: Duration = 60.0
+    stop_timeout: PositiveDuration = 60.0
     """How long a stop may take until it is forced."""
 
     def listeners(self) -> Iterator[Listener]:
