@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 from provision.host.machine import Machine
 from provision.host.resource import Failure
 from provision.host.resources import make
-from provision.host.state import former, marks
+from provision.host.state import former, ground, marks
 from provision.host.state.ledger import Entry, Ledger, removal_order
 from provision.host.state.lock import RunLock
 
@@ -39,7 +38,7 @@ def remove(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
         counts = remove_entries(machine, ledger, entries, options.get("playbooks"))
         ledger.save()
         if not ledger.entries:
-            _leave(machine.state)
+            ground.leave(machine.state)
     return {"ok": not counts["failed"], "counts": counts}
 
 
@@ -112,12 +111,3 @@ def _kept(entry: Entry, playbooks: list[str] | None) -> str | None:
     if not entry["created"] and entry["type"] not in (*RUNNING, "probe"):
         return "was there before"
     return None
-
-
-def _leave(state: str) -> None:
-    """Take our own state away, and the directories above it that are empty now."""
-    shutil.rmtree(state, ignore_errors=True)
-    try:
-        os.rmdir(os.path.dirname(state))
-    except OSError:
-        pass

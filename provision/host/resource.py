@@ -48,6 +48,9 @@ class Resource:
     identity: ClassVar[tuple[str, ...]] = ()
     """The keys of `spec` that `remove` needs. They are kept in the host's ledger, so never a secret."""
 
+    beside: ClassVar[tuple[str, ...]] = ()
+    """The keys of its state that may be set although the thing itself is not there."""
+
     def __init__(self, id: str, spec: dict[str, Any]) -> None:
         self.id = id
         self.spec = spec
@@ -63,6 +66,10 @@ class Resource:
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring the keys in `changes` to their expected values, or raise `Failure`."""
         raise NotImplementedError
+
+    def there(self, actual: State) -> bool:
+        """Whether the thing itself is there, in whatever state."""
+        return any(value for key, value in actual.items() if key not in self.beside)
 
     def disturbs(self, changes: Changes) -> bool:
         """Whether a service that has read this resource must be restarted after these changes."""

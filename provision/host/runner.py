@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from provision.host import causes
+from provision.host import causes, turns
 from provision.host.light import plainjson
 from provision.host.light.later import Later
 from provision.host.light.sha256 import sha256
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
     from provision.host import removal, rollback
-    from provision.host.state import former
+    from provision.host.state import former, ground
 else:
     json = Later("json")
     removal = Later("provision.host.removal")
     rollback = Later("provision.host.rollback")
     former = Later("provision.host.state.former")
+    ground = Later("provision.host.state.ground")
 
 READERS = 8
 """Threads that look at resources."""
@@ -70,7 +71,6 @@ class Run:
 
     def __init__(self, machine: Machine, request: dict[str, Any]) -> None:
         self.machine = machine
-        self.fresh = missing_above(machine.state)
         self.options: dict[str, Any] = request["options"]
         self.items: dict[str, Item] = {entry["id"]: Item(entry) for entry in request["resources"]}
         self.ledger = Ledger(machine.state)
@@ -221,10 +221,13 @@ class Run:
             raise Failure(
                 "this host has changed since the plan was made", hint="make a new plan and look at it"
             )
-        os.makedirs(self.machine.state, mode=0o700, exist_ok=True)
-        ground, services = self._in_two()
-        self._fix_all(ground)
-        if self.options.get("prune") and orphans and not any(item.status == "failed" for item in ground):
+        if not os.path.isdir(self.machine.state):
+            ground.lay(self.machine.state)
+            self.machine.forget("made")
+        self._drop_what_never_came()
+        basis, services = self._in_two()
+        self._fix_all(basis)
+        if self.options.get("prune") and orphans and not any(item.status == "failed" for item in basis):
             # What left the playbook goes before what comes: the two may want the same port.
             removal.remove_entries(self.machine, self.ledger, orphans, self.options["playbooks"])
         self._fix_all(services)
@@ -249,7 +252,8 @@ class Run:
     def _fix_all(self, items: list[Item]) -> None:
         waiting = {item.id: item for item in items}
         settled = {item.id for item in self.items.values() if item.status}
-        work = self._advance(waiting, settled)
+        first = turns.before(items)
+        work = self._advance(waiting, settled, first)
         if not work:
             return
         # Here, as a converged host does not come to this, and it takes as long to import as all the rest.
@@ -264,16 +268,18 @@ class Run:
                 for future in done:
                     future.result()
                     settled.add(running.pop(future).id)
-                work = self._advance(waiting, settled)
+                work = self._advance(waiting, settled, first)
 
-    def _advance(self, waiting: dict[str, Item], settled: set[str]) -> list[Item]:
+    def _advance(
+        self, waiting: dict[str, Item], settled: set[str], first: dict[str, list[str]]
+    ) -> list[Item]:
         """Conclude what needs no work, for as long as that lets more follow; return what can be worked on."""
         work: list[Item] = []
         moved = True
         while moved:
             moved = False
             for id, item in list(waiting.items()):
-                if all(need in settled for need in item.needs):
+                if settled.issuperset(item.needs) and settled.issuperset(first.get(id, ())):
                     del waiting[id]
                     if self._quick(item):
                         settled.add(id)
@@ -316,7 +322,7 @@ class Run:
             return
         if not item.changes:
             # A directory on the way to our own state was made when that was.
-            made = foreseen if item.resource.spec.get("path") in self.fresh else {}
+            made = foreseen if item.resource.spec.get("path") in self._made() else {}
             self._conclude(item, "changed" if made else "ok", made, time.monotonic() - started)
             return
         before, changes = item.actual, item.changes
@@ -325,7 +331,7 @@ class Run:
         owed = {service: marks.pending(self.machine.state, service) for service in triggers}
         known = item.id in self.ledger.entries
         # What is begun is ours: an interrupted attempt must not look like something that was there before.
-        self._record(item, created=not any(before.values()))
+        self._record(item, created=not item.resource.there(before), begun=True)
         self.ledger.save()
         try:
             self._spare(item, triggers)
@@ -390,25 +396,39 @@ class Run:
         self._read(item)
         return item.error is None and item.actual == before
 
-    def _record(self, item: Item, created: bool) -> None:
-        self.ledger.record(
-            item.id,
-            {
-                "type": item.type,
-                "label": item.label,
-                "playbooks": item.playbooks,
-                "service": item.service,
-                "spec": {key: item.resource.spec.get(key) for key in item.resource.identity},
-                "created": created,
-            },
-        )
+    def _record(self, item: Item, created: bool, begun: bool = False) -> None:
+        entry: dict[str, Any] = {
+            "type": item.type,
+            "label": item.label,
+            "playbooks": item.playbooks,
+            "service": item.service,
+            "spec": {key: item.resource.spec.get(key) for key in item.resource.identity},
+            "created": created,
+        }
+        self.ledger.record(item.id, {**entry, "begun": True} if begun else entry)
+
+    def _made(self) -> list[str]:
+        """Return the directories that were made for our own state."""
+        return self.machine.once("made", lambda: ground.made(self.machine.state))
+
+    def _drop_what_never_came(self) -> None:
+        """Forget what a run that was killed had only begun, where nothing came of it.
+
+        Whoever makes it by hand from now on makes it his own.
+        """
+        for item in self.items.values():
+            # A service that never ran may have left a log.
+            if item.type not in SERVICES and not item.error and not item.resource.there(item.actual):
+                self.ledger.drop_begun(item.id)
 
     def _conclude(
         self, item: Item, status: str, changes: Changes, seconds: float, failure: Failure | None = None
     ) -> None:
         item.status = status
-        if status in ("ok", "changed") and not self.ledger.knows(item.id, item.playbooks):
-            self._record(item, created=item.resource.spec.get("path") in self.fresh)
+        if status in ("ok", "changed"):
+            self.ledger.confirm(item.id)
+            if not self.ledger.knows(item.id, item.playbooks):
+                self._record(item, created=item.resource.spec.get("path") in self._made())
         event: dict[str, Any] = {
             "event": "result",
             "id": item.id,
@@ -426,12 +446,3 @@ def _still(changes: Changes) -> str:
         f"{key} is {json.dumps(actual)} and should be {json.dumps(expected)}"
         for key, (actual, expected) in sorted(changes.items())
     )
-
-
-def missing_above(path: str) -> list[str]:
-    """Return the directories on the way to `path`, itself included, that are not there yet."""
-    missing = []
-    while path not in ("", "/") and not os.path.lexists(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    return missing

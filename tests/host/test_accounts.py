@@ -141,3 +141,41 @@ with ThreadPoolExecutor(8) as pool:
     print(json.dumps(list(pool.map(add, range(10)))))
 """
     assert json.loads(host.exec(["python3", "-c", code]).stdout) == [True] * 10
+
+
+def test_accounts_without_a_number_get_theirs_by_name_whatever_runs_at_once(host: LabHost) -> None:
+    names = ["zoe", "bob", "mia", "ann", "kim"]
+
+    def entry(type: str, name: str, needs: list[str], **spec: Any) -> dict[str, Any]:
+        return {"id": f"{type}:{name}", "type": type, "needs": needs, "spec": {"name": name, **spec}}
+
+    # The first by name has to wait for a command: the others must not overtake it.
+    slow = {"argv": ["sleep", "1"], "creates": None, "unless": None, "timeout": 60, "env": {}}
+    resources = [
+        {"id": "command:slow", "type": "command", "needs": [], "spec": {"name": "slow", **slow}},
+        *(
+            entry("user", name, ["command:slow"] if name == "ann" else [], uid=None, system=False)
+            for name in names
+        ),
+        *(entry("group", "g" + name, [], gid=None, system=False) for name in names),
+    ]
+    request = {
+        "version": 1,
+        "verb": "apply",
+        "host": host.name,
+        "state": "/var/tmp/state-order",
+        "options": {"playbooks": ["accounts"], "workers": 4},
+        "resources": resources,
+        "services": [],
+    }
+    program = (
+        "import sys, json; sys.path.insert(0, '/src'); from provision.host.machine import Machine; "
+        "from provision.host.runner import converge; request = json.load(sys.stdin); "
+        "print(json.dumps(converge(Machine(lambda event: None, request['state']), request)))"
+    )
+    done = host.exec(["python3", "-c", program], input=json.dumps(request))
+    assert json.loads(done.stdout)["ok"], done.stdout
+    by_number = sorted(names, key=lambda name: int(account(host, name)[2]))
+    assert by_number == sorted(names)
+    groups = host.exec(["getent", "group", *("g" + name for name in names)]).stdout.split()
+    assert sorted(groups, key=lambda line: int(line.split(":")[2])) == sorted(groups)

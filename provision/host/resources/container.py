@@ -48,6 +48,7 @@ class Container(Resource):
 
     type = "container"
     identity = ("service", "name", "engine", "unit", "stop_timeout")
+    beside = ("loaded", "current")
     waits = True
 
     def expected(self, machine: Machine) -> State:

@@ -58,6 +58,7 @@ class Process(Resource):
 
     type = "process"
     identity = ("service", "pid_file", "log", "stop_timeout", "port", "host")
+    beside = ("current",)
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""

@@ -36,6 +36,7 @@ class Unit(Resource):
 
     type = "unit"
     identity = ("unit", "service", "stop_timeout", "port", "host")
+    beside = ("loaded", "current")
     waits = True
 
     def expected(self, machine: Machine) -> State:

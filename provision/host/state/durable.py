@@ -33,7 +33,7 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
             # What fails on a full disk is a write, which knows of no name.
             error.filename = path
         raise
-    _sync(directory)
+    sync(directory)
 
 
 def read(path: str) -> str | None:
@@ -51,11 +51,11 @@ def remove(path: str) -> bool:
         os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    _sync(os.path.dirname(path))
+    sync(os.path.dirname(path))
     return True
 
 
-def _sync(directory: str) -> None:
+def sync(directory: str) -> None:
     """Make the directory's entries durable: a rename is only safe once these are on disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

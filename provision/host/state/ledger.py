@@ -28,7 +28,8 @@ REMOVAL_ORDER = (
 class Ledger:
     """One entry for each resource that was converged here.
 
-    It holds the type, what `remove` needs, the playbooks that want it, and whether we made it or found it.
+    It holds the type, what `remove` needs, the playbooks that want it, and whether we made it or found it. A
+    resource is noted before it is made, as `begun`, and confirmed when it is there.
     """
 
     def __init__(self, state: str) -> None:
@@ -47,6 +48,18 @@ class Ledger:
             playbooks = sorted({*entry["playbooks"], *before.get("playbooks", [])})
             created = bool(entry["created"] or before.get("created"))
             self.entries[id] = {**entry, "playbooks": playbooks, "created": created}
+
+    def confirm(self, id: str) -> None:
+        """Note that what was begun is there."""
+        with self._lock:
+            if "begun" in self.entries.get(id, ()):
+                self.entries[id] = {key: value for key, value in self.entries[id].items() if key != "begun"}
+
+    def drop_begun(self, id: str) -> None:
+        """Strike out what was begun, and never confirmed."""
+        with self._lock:
+            if "begun" in self.entries.get(id, ()):
+                del self.entries[id]
 
     def knows(self, id: str, playbooks: Iterable[str]) -> bool:
         """Whether the resource is recorded for all of `playbooks`."""

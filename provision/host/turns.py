@@ -1,0 +1,40 @@
+"""In which order accounts are made, whatever else runs at the same time.
+
+A user or group without a declared number gets the next free one, so its number depends on who is made
+first. The order is the same in every run: what needs no package, then the packages, which may bring accounts
+of their own, then the rest; in each part groups before users, those with a number before those without, by
+name.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
+
+    from provision.host.runner import Item
+
+    Rank = tuple[int, str, bool, str]
+
+NUMBER = {"group": "gid", "user": "uid"}
+"""The key of each account's number."""
+
+
+def before(items: Sequence[Item]) -> dict[str, list[str]]:
+    """Return for each account, and for the packages, the ids that come before it."""
+    by_id = {item.id: item for item in items}
+    ranks = {item.id: _rank(item, by_id) for item in items if item.type in NUMBER or item.type == "apt"}
+    return {id: [other for other in ranks if ranks[other] < ranks[id]] for id in ranks}
+
+
+def _rank(item: Item, by_id: Mapping[str, Item]) -> Rank:
+    if item.type == "apt":
+        return (1, "", False, "")
+    spec: dict[str, Any] = item.resource.spec
+    part = 2 if _needs_packages(item, by_id) else 0
+    return (part, item.type, spec.get(NUMBER[item.type]) is None, spec["name"])
+
+
+def _needs_packages(item: Item, by_id: Mapping[str, Item]) -> bool:
+    needed = [by_id[need] for need in item.needs if need in by_id]
+    return any(each.type == "apt" or _needs_packages(each, by_id) for each in needed)

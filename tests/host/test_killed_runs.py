@@ -1,0 +1,131 @@
+"""Runs whose host side is killed between making something and noting it: what is ours stays known as ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.host.state.ledger import Ledger
+from tests.host.test_runner import Box
+
+RUN = """
+import json, sys
+from provision.host.machine import Machine
+from provision.host.runner import converge
+order = json.load(sys.stdin)
+converge(Machine(lambda event: None, order["state"]), order["request"])
+"""
+
+
+@pytest.fixture
+def box_root(tmp_path: Path) -> Path:
+    root = tmp_path / "host"
+    root.mkdir()
+    return root
+
+
+def apply_in_a_process(box: Box) -> subprocess.Popen[str]:
+    """Begin an apply as the host side does, in a process of its own that may be killed."""
+    request = {
+        "verb": "apply",
+        "options": {"playbooks": ["box"]},
+        "resources": box.resources(),
+        "services": [],
+    }
+    process = subprocess.Popen([sys.executable, "-c", RUN], stdin=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"state": box.state, "request": request}))
+    process.stdin.close()
+    return process
+
+
+def kill_when(process: subprocess.Popen[str], path: Path, lines: int) -> None:
+    """Kill the process when a file has so many lines."""
+    deadline = time.monotonic() + 120
+    while not path.exists() or len(path.read_text().splitlines()) < lines:
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "it never came so far"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def let_go(fifo: Path) -> None:
+    """Let what reads the FIFO go on."""
+    os.close(os.open(fifo, os.O_WRONLY))
+
+
+def command(box: Box, **spec: Any) -> dict[str, Any]:
+    base = {"name": "held", "creates": None, "unless": None, "timeout": 300, "directory": None}
+    return box.entry("command", "held", {**base, "env": {}, "user": None, **spec})
+
+
+def test_a_prefix_made_by_a_run_that_was_killed_before_it_noted_anything_is_ours(
+    box_root: Path, tmp_path: Path
+) -> None:
+    box = Box(box_root / "opt" / "deep" / "prefix")
+    box.with_service = False
+    fifo, seen = tmp_path / "hold", tmp_path / "seen"
+    os.mkfifo(fifo)
+    # It is asked once to look and once more before it would run: then the state has just been made.
+    asked = f"echo asked >>{seen}; [ $(wc -l <{seen}) -lt 2 ] || cat {fifo}; exit 1"
+    box.extra = [command(box, argv=["true"], unless=["sh", "-c", asked])]
+    kill_when(apply_in_a_process(box), seen, 2)
+    let_go(fifo)
+    assert os.path.isdir(box.state)
+
+    prefix = {"path": str(box.root), "mode": "0755"}
+    box.extra = [box.entry("directory", str(box.root), prefix)]
+    box.apply()
+    assert Ledger(box.state).entries[f"directory:{box.root}"]["created"] is True
+    box.run("remove")
+    assert list(box_root.iterdir()) == []
+
+
+def test_what_was_begun_by_a_run_that_was_killed_is_ours_when_it_is_there(
+    box_root: Path, tmp_path: Path
+) -> None:
+    box = Box(box_root)
+    box.with_service = False
+    fifo, seen, made = tmp_path / "hold", tmp_path / "seen", tmp_path / "made"
+    os.mkfifo(fifo)
+    argv = ["sh", "-c", f"touch {made}; echo made >>{seen}; cat {fifo}"]
+    box.extra = [command(box, argv=argv, creates=str(made))]
+    kill_when(apply_in_a_process(box), seen, 1)
+    let_go(fifo)
+    assert Ledger(box.state).entries["command:held"]["begun"] is True
+    assert box.apply()["changed"] == 0
+    entry = Ledger(box.state).entries["command:held"]
+    assert entry["created"] is True
+    assert "begun" not in entry
+
+
+def test_what_was_begun_and_never_came_is_not_ours_when_somebody_else_makes_it(box_root: Path) -> None:
+    box = Box(box_root)
+    box.with_service = False
+    wanted = box.file("wanted.conf")
+    box.extra = [wanted]
+    ledger = Ledger(box.state)
+    spec = {"path": wanted["spec"]["path"]}
+    noted = {"type": "file", "label": "", "playbooks": ["box"], "service": None, "spec": spec}
+    ledger.record(wanted["id"], {**noted, "created": True, "begun": True})
+    ledger.save()
+    failing = command(box, argv=["false"])
+    box.extra = [failing, {**wanted, "needs": [failing["id"]]}]
+    box.run("apply")
+    assert wanted["id"] not in Ledger(box.state).entries
+
+    Path(spec["path"]).write_text("x\n")
+    os.chmod(spec["path"], 0o644)
+    box.extra = [wanted]
+    box.apply()
+    box.run("remove")
+    assert Path(spec["path"]).exists()
