@@ -18,7 +18,7 @@ from provision.config import model, playbook, resources, settings
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
-from provision.config.services import KINDS, arguments, base, gpus, program, vllm
+from provision.config.services import KINDS, arguments, base, checks, gpus, program, vllm
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("playbook.md", "inventory.md")
@@ -36,8 +36,9 @@ MODELS: dict[str, tuple[str, type[Model]]] = {
     "an environment": ("playbook", resources.Environment),
     "a model": ("playbook", resources.ModelSource),
     "every service": ("playbook", base.Service),
-    "a check": ("playbook", base.Check),
-    "transcribe": ("playbook", base.Transcribe),
+    "tls": ("playbook", base.Tls),
+    "a check": ("playbook", checks.Check),
+    "transcribe": ("playbook", checks.Transcribe),
     **{f"{kind} services": ("playbook", service) for kind, service in KINDS.items()},
 }
 """What a table is called in a page, and where it comes from."""
@@ -80,7 +81,9 @@ WORDS: list[tuple[Any, str]] = [
 """What the types of fields are called, the particular before the general."""
 
 SPECIAL = {
+    ("Check", "body"): "text, or a mapping",
     ("Check", "chat"): "text, or a mapping of `system` and `user`",
+    ("Check", "status"): "whole number from 100 to 599, or a list of them",
     ("PlayFields", "hosts"): "host pattern, or a list of them",
     ("Service", "kind"): ", ".join(KINDS),
 }

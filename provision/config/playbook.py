@@ -159,7 +159,9 @@ class RawPlay:
         self._document = document
         self._index = index
         # `vars` are rendered when they are used, each with its own position.
-        self._data = without_own_keys({k: v for k, v in document.data[index].items() if k != "vars"})
+        # An HTTP header may well begin with `x-`, and so may what a check sends.
+        kept = frozenset({"vars", "headers", "body"})
+        self._data = without_own_keys({k: v for k, v in document.data[index].items() if k != "vars"}, kept)
         self._static = static_parts(self._data)
         self._typed: dict[bytes, PlayFields | list[Problem]] = {}
 

@@ -84,7 +84,7 @@ def compile(context: Context, here: Place) -> None:
             paths=[environment.path, model.path, vad.path, app, environment.python or ""],
             env=env,
             key_name=KEY if KEY in env else None,
-            checks=checks.lower(here.play, here.name) or [dict(HEALTHY)],
+            checks=checks.lower(builder, here) or [dict(HEALTHY)],
             drain=service.request_timeout,
             before=[MODPROBE] if gpu else [],
             gpus=_gpus(service) if gpu else [],

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from provision.compile import checks, text
 from provision.compile.catalog import ServiceInfo
 from provision.compile.layout import unit_name, unit_path
-from provision.compile.services import files
+from provision.compile.services import certificates, files, spoken
 from provision.compile.services.context import Context
 from provision.compile.services.place import Place
+from provision.compile.services.supervised import address_url
 from provision.compile.text import SecretPart, SecretText
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def compile(context: Context, here: Place) -> None:
         with builder.blame(play, *here.where, "env", variable):
             text.check(value if isinstance(value, str) else "")
     sources = [volume.source for volume in service.mounts()]
-    read = files.below(builder, sources)
+    read = [*files.below(builder, sources), *files.named(builder, certificates.paths(service.tls))]
+    read = list(dict.fromkeys(read))
     for id in read:
         builder.resources[id].triggers.append(name)
     made = [_unit(context, here, service)] if here.systemd else []
@@ -65,14 +67,15 @@ def compile(context: Context, here: Place) -> None:
     runner, needs = f"container:{name}", [*here.after, *read, *_below(context, sources), *made]
     builder.add(play, here.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
     port = next((port for port in service.published() if port.protocol == "tcp"), None)
-    proofs = checks.lower(play, name) or [checks.undeclared(port is not None)]
+    proofs = checks.lower(builder, here) or [checks.undeclared(port is not None)]
     probe = {
         "service": name,
         "kind": "container",
-        "url": f"http://{_reachable(port, '127.0.0.1')}" if port else "",
-        "model": None,
+        "url": _url(service, port, "127.0.0.1") or "",
+        "ca": spoken.ca(service),
+        "model": spoken.model(service, service.command or []),
         "key_file": None,
-        "key_name": None,
+        "key_name": service.api_key_env,
         "checks": proofs,
         "timeout": service.start_timeout,
         "unit": spec["unit"],
@@ -131,9 +134,12 @@ def _unit(context: Context, here: Place, service: ContainerService) -> str:
     ).id
 
 
-def _reachable(port: Published, everywhere: str) -> str:
+def _url(service: ContainerService, port: Published | None, everywhere: str) -> str | None:
+    """Return where it answers; `everywhere` is the address to name when it is published on all of them."""
+    if port is None:
+        return None
     address = everywhere if port.address in (None, "0.0.0.0", "::") else str(port.address)
-    return f"[{address}]:{port.port}" if ":" in address else f"{address}:{port.port}"
+    return address_url(address, port.port, spoken.tls(service, service.command or []))
 
 
 def _info(
@@ -158,8 +164,8 @@ def _info(
         unit=unit,
         log=None,
         port=port.port if port else None,
-        url=f"http://{_reachable(port, outside)}" if port else None,
-        model=None,
+        url=_url(service, port, outside),
+        model=spoken.model(service, service.command or []),
         stop=f"{sudo}{f'systemctl stop {unit}' if unit else f'{engine} stop {shlex.quote(container)}'}",
         checks=proofs,
         resources=resources,

@@ -41,6 +41,9 @@ class Program:
         preflight: how to ask whether it would start: `program`, `arguments`, `cases`, `env`, `timeout`; None
             when there is no way.
         writable: directories that it may write to, beside its own.
+        tls: whether it speaks TLS.
+        ca: what checks verify its certificate by: a file on the host; None when they do not.
+        socket: the unix socket on which it listens instead of a port.
     """
 
     kind: str
@@ -59,6 +62,9 @@ class Program:
     gpus: list[int | str] | None = None
     preflight: dict[str, Any] | None = None
     writable: list[str] = field(default_factory=list)
+    tls: bool = False
+    ca: str | None = None
+    socket: str | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from posixpath import join
 from typing import TYPE_CHECKING, cast
 
 from provision.compile import checks, text
-from provision.compile.services import files
+from provision.compile.services import certificates, files, spoken
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
@@ -30,8 +30,10 @@ def compile(context: Context, here: Place) -> None:
     given = [*command, *(value for value in service.env.values() if isinstance(value, str))]
     directories = [service.working_directory] if service.working_directory is not None else []
     needs = [model.id for model in models if model is not None]
+    certificate = certificates.paths(service.tls)
+    needs += certificates.needed(builder, here, certificate)
     needs += [*files.named(builder, given), *files.below(builder, directories)]
-    paths = [*directories, *(word for word in command if word.startswith("/"))]
+    paths = [*directories, *certificate, *(word for word in command if word.startswith("/"))]
     defaults = {"PYTHONUNBUFFERED": "1"}
     if environment is not None:
         needs.append(environment.id)
@@ -60,15 +62,19 @@ def compile(context: Context, here: Place) -> None:
             cases=None,
             port=service.port,
             bind=service.host,
-            model=_model_asked_for(here, service),
+            model=spoken.model(service, command),
             needs=needs,
             paths=paths,
             env=dict(service.env),
             key_name=service.api_key_env,
-            checks=checks.lower(here.play, here.name) or [checks.undeclared(service.port is not None)],
+            checks=checks.lower(builder, here)
+            or [checks.undeclared(service.port is not None or service.socket is not None)],
             before=[] if service.gpus == [] else [MODPROBE],
             gpus=service.gpus,
             writable=directories,
+            tls=spoken.tls(service, command),
+            ca=spoken.ca(service),
+            socket=service.socket,
         ),
     )
 
@@ -80,12 +86,6 @@ def required(service: ProgramService) -> dict[str, list[str]]:
         if not isinstance(word, str) and word.file is not None:
             found[word.model].append(word.file)
     return found
-
-
-def _model_asked_for(here: Place, service: ProgramService) -> str | None:
-    """Return the model name of requests; None for what nobody asks as a model."""
-    spoken = any(check.type in ("chat", "completion") for check in service.checks)
-    return service.served_model_name or (here.name if spoken else None)
 
 
 def _models(service: ProgramService) -> Iterator[tuple[tuple[str | int, ...], str]]:

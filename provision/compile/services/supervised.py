@@ -157,6 +157,7 @@ def _probe(here: Place, program: Program) -> dict[str, Any]:
         "service": here.name,
         "kind": program.kind,
         "url": _url(program, "127.0.0.1") or "",
+        "ca": program.ca,
         "model": program.model,
         "key_file": here.env_file if program.key_name else None,
         "key_name": program.key_name,
@@ -169,16 +170,24 @@ def _probe(here: Place, program: Program) -> dict[str, Any]:
 
 
 def _url(program: Program, everywhere: str) -> str | None:
-    """Return where a program answers, None without a port.
+    """Return where a program answers, None without a port or a socket.
 
     Args:
         program: with the address it is bound to.
         everywhere: the address to name when it is bound to every one.
     """
+    if program.socket is not None:
+        return f"unix:{program.socket}"
     if program.port is None:
         return None
     address = everywhere if program.bind in (None, "", "0.0.0.0", "::", "*") else str(program.bind)
-    return f"http://[{address}]:{program.port}" if ":" in address else f"http://{address}:{program.port}"
+    return address_url(address, program.port, program.tls)
+
+
+def address_url(address: str, port: int, tls: bool) -> str:
+    """Return the URL of what listens on a port of an address."""
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
 
 
 def _info(builder: Builder, here: Place, program: Program, resources: list[str]) -> ServiceInfo:

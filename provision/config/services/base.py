@@ -6,26 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, PlainValidator, model_validator
+from pydantic import PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.loading import Part
 from provision.config.model import (
-    Count,
     EnvName,
-    Line,
-    Lines,
+    HostPath,
     Model,
     PositiveDuration,
-    Range,
     Tags,
     Text,
     UnixName,
     reject,
-    shaped,
 )
 from provision.config.problems import found
 from provision.config.references import SecretReference, parse_secret
+from provision.config.services.checks import Check
 
 
 @dataclass(frozen=True)
@@ -69,94 +66,6 @@ Env = dict[EnvName, EnvValue]
 """Environment variables."""
 
 
-class Chat(Model):
-    """The messages of a chat check."""
-
-    user: Lines
-    """What is asked."""
-    system: Lines | None = None
-    """The system message; none by default."""
-
-
-class Transcribe(Model):
-    """An audio file with known words."""
-
-    file: Text
-    """A sound file beside the playbook."""
-    expect: Line
-    """The words that are spoken in it."""
-    max_cer: Annotated[float, Range(0, 1, whole=False)] = 0.0
-    """The part of the characters that may be wrong, 0 to 1."""
-
-
-def _chat(value: Any) -> Any:
-    if isinstance(value, str):
-        return {"user": value}
-    if not isinstance(value, dict):
-        raise reject(f"expected text or a mapping with `user` and `system`, found {found(value)}")
-    return value
-
-
-class Check(Model):
-    """One request that proves a service: exactly one of `chat`, `completion`, `http`, `transcribe`."""
-
-    chat: Annotated[
-        Chat | None,
-        BeforeValidator(_chat),
-        JsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string"},
-                    {
-                        "type": "object",
-                        "properties": {"system": {"type": "string"}, "user": {"type": "string"}},
-                        "required": ["user"],
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        ),
-    ] = None
-    """A chat message that must be answered: a text, or `{system, user}`."""
-    completion: Lines | None = None
-    """A prompt that must be completed."""
-    http: Annotated[str, shaped(r"/\S*", "a path", "write /health")] | None = None
-    """A path that must answer a GET with `status`."""
-    transcribe: Transcribe | None = None
-    """An audio file that must be transcribed."""
-    expect: Lines | None = None
-    """A text that the answer must contain."""
-    max_tokens: Count = 64
-    """Longest answer to `chat` and `completion`, in tokens."""
-    status: Annotated[int, Range(100, 599)] = 200
-    """The HTTP status that `http` expects."""
-    timeout: PositiveDuration = 120.0
-    """How long the answer may take."""
-
-    @property
-    def type(self) -> Literal["chat", "completion", "http", "transcribe"]:
-        """Which request this is."""
-        return self._types()[0]
-
-    def _types(self) -> list[Literal["chat", "completion", "http", "transcribe"]]:
-        names: tuple[Literal["chat", "completion", "http", "transcribe"], ...]
-        names = ("chat", "completion", "http", "transcribe")
-        return [name for name in names if getattr(self, name) is not None]
-
-    @model_validator(mode="after")
-    def _one_request(self) -> Self:
-        types = self._types()
-        if len(types) != 1:
-            said = " and ".join(f"`{name}`" for name in types) or "none of them"
-            raise reject(f"a check has one of `chat`, `completion`, `http` or `transcribe`, found {said}")
-        applies = {"max_tokens": ("chat", "completion"), "status": ("http",)}
-        applies["expect"] = ("chat", "completion", "http")
-        for key, kinds in applies.items():
-            if key in self.model_fields_set and types[0] not in kinds:
-                raise reject(f"`{key}` has no meaning for a `{types[0]}` check", at=key)
-        return self
-
-
 class Service(Model):
     """The fields that every kind of service has."""
 
@@ -180,3 +89,46 @@ class Service(Model):
     def listeners(self) -> Iterator[Listener]:
         """The ports of the host that this service takes."""
         yield from ()
+
+
+class Tls(Model):
+    """The certificate by which a server of provision's own speaks TLS."""
+
+    cert: HostPath
+    """The certificate, with those of its issuers, in PEM: a file on the host."""
+    key: HostPath
+    """Its private key, in PEM: a file on the host that the user of the service can read."""
+    ca: HostPath | None = None
+    """The CA that checks verify the certificate by: a file on the host. Default: checks do not verify it."""
+
+
+class SpokenTls(Model):
+    """That a server which is started by its own command line speaks TLS."""
+
+    cert: HostPath | None = None
+    """The file with its certificate, when a change of it is to restart the service."""
+    key: HostPath | None = None
+    """The file with its key, likewise."""
+    ca: HostPath | None = None
+    """The CA that checks verify the certificate by: a file on the host. Default: checks do not verify it."""
+
+
+class Spoken(Service):
+    """How to speak to a server that is started by its own command line, or that is in a container."""
+
+    tls: SpokenTls | None = None
+    """Says that it speaks TLS, so that checks do: `{}`, or `{ca: PATH}` to verify its certificate."""
+    served_model_name: Text | None = None
+    """The model that checks ask for. Default: what `--served-model-name` in the command says, else the first
+    that the server names.
+    """
+    api_key_env: EnvName | None = None
+    """The variable (of `env:`) with the key that clients must send; checks send it."""
+
+    @model_validator(mode="after")
+    def _has_its_key(self) -> Self:
+        # A container may have the variable from a file of the host, too.
+        if self.api_key_env is None or self.api_key_env in self.env or getattr(self, "env_file", None):
+            return self
+        message = f"there is no variable `{self.api_key_env}` in `env`"
+        raise reject(message, f"add {self.api_key_env}: {{env: NAME}} to it", at="api_key_env")

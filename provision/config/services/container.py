@@ -20,7 +20,7 @@ from provision.config.model import (
     shaped,
 )
 from provision.config.problems import quoted
-from provision.config.services.base import Listener, Service
+from provision.config.services.base import Listener, Spoken
 from provision.config.services.gpus import GivenGpus
 
 _PORT = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?")
@@ -77,7 +77,7 @@ def _volume(value: str) -> str:
     return value
 
 
-class ContainerService(Service):
+class ContainerService(Spoken):
     """A container."""
 
     kind: Literal["container"]
@@ -138,15 +138,8 @@ class ContainerService(Service):
         for target in targets:
             if targets.count(target) > 1:
                 raise reject(f"two volumes are mounted at {quoted(target)}", at="volumes")
-        for index, check in enumerate(self.checks):
-            if not any(port.protocol == "tcp" for port in self.published()):
-                raise reject("a check needs a published tcp port", "add it to `ports`", at="checks")
-            if check.type in ("chat", "completion"):
-                raise reject(
-                    f"checks[{index}]: a container names no model to ask by `{check.type}`",
-                    "use `http: /health`, or a service of kind vllm inside the container",
-                    at="checks",
-                )
+        if self.checks and not any(port.protocol == "tcp" for port in self.published()):
+            raise reject("a check needs a published tcp port", "add it to `ports`", at="checks")
         return self
 
     def published(self) -> list[Published]:

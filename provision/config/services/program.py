@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator, model_vali
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.model import (
-    EnvName,
     HostPath,
     Model,
     Name,
@@ -19,7 +18,7 @@ from provision.config.model import (
     words,
 )
 from provision.config.problems import found
-from provision.config.services.base import Listener, Service
+from provision.config.services.base import Listener, Spoken
 from provision.config.services.gpus import VisibleGpus
 
 _FORMS = "write text, {model: NAME}, or {model: NAME, file: PATH}"
@@ -72,7 +71,7 @@ Command = Annotated[
 """An argument vector in which `{model: NAME}` stands for a model's path."""
 
 
-class ProgramService(Service):
+class ProgramService(Spoken):
     """Any other program that serves."""
 
     kind: Literal["program"]
@@ -90,21 +89,21 @@ class ProgramService(Service):
     host: Text | None = None
     """The address that it listens on; not set: every address."""
     port: Port | None = None
-    """The port that it listens on. Checks go there; without one it has no checks."""
+    """The port that it listens on. Checks go there."""
+    socket: HostPath | None = None
+    """The unix socket that it listens on, instead of a port. Checks go there."""
     gpus: VisibleGpus | None = None
     """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
-    served_model_name: Text | None = None
-    """The model that `chat` and `completion` checks ask for. Default: the name of the service."""
-    api_key_env: EnvName | None = None
-    """The variable (of `env:`) with the key that clients must send; checks send it."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.checks and self.port is None:
-            raise reject("a check needs a `port`", "name the port that the program listens on", at="checks")
-        if self.api_key_env is not None and self.api_key_env not in self.env:
-            message = f"there is no variable `{self.api_key_env}` in `env`"
-            raise reject(message, f"add {self.api_key_env}: {{env: NAME}} to it", at="api_key_env")
+        if self.port is not None and self.socket is not None:
+            raise reject("it listens on a `port` or on a `socket`", "leave one of the two out", at="socket")
+        if self.socket is not None and self.tls is not None:
+            raise reject("checks speak no TLS on a unix socket", "leave one of the two out", at="tls")
+        if self.checks and self.port is None and self.socket is None:
+            hint = "name the port, or the unix socket, that the program listens on"
+            raise reject("a check needs a `port` or a `socket`", hint, at="checks")
         if self.gpus is not None and "CUDA_VISIBLE_DEVICES" in self.env:
             message = "CUDA_VISIBLE_DEVICES is what the field gpus sets"
             raise reject(message, "leave out one of the two", at="gpus")

@@ -25,7 +25,7 @@ from provision.config.model import (
 from provision.config.problems import found, quoted
 from provision.config.references import SecretReference
 from provision.config.services.arguments import Arguments
-from provision.config.services.base import Listener, Service
+from provision.config.services.base import Listener, Service, Tls
 from provision.config.services.gpus import VisibleGpus
 
 _LENGTH = r"[0-9]+[kKmMgGtT]?|[0-9]+\.[0-9]+[kmgt]|auto"
@@ -75,6 +75,8 @@ class VllmService(Service):
     """The port to listen on; 8000 is vLLM's own default."""
     api_key: SecretReference | None = None
     """The key that clients must send."""
+    tls: Tls | None = None
+    """The certificate to speak TLS with: `{cert: PATH, key: PATH}`. Checks verify it by `ca: PATH`."""
     tensor_parallel_size: Count | None = None
     """GPUs that share each layer."""
     pipeline_parallel_size: Count | None = None
@@ -136,11 +138,19 @@ class VllmService(Service):
         if self.enable_auto_tool_choice and self.tool_call_parser is None:
             raise reject("`enable_auto_tool_choice` needs `tool_call_parser`", at="enable_auto_tool_choice")
         for argument in self.extra_args:
+            if (
+                self.tls is not None
+                and isinstance(argument, str)
+                and re.match(r"--(ssl[-_]|uds\b)", argument)
+            ):
+                message = f"{argument.partition('=')[0]} and the field tls are about the same"
+                raise reject(message, "leave one of the two out", at="tls")
             if isinstance(argument, str) and re.match(r"--api[-_]key(=|$)", argument):
                 message = "a key in `extra_args` would be seen by every user of the host"
                 raise reject(message, "use `api_key`", at="extra_args")
         return self
 
     def listeners(self) -> Iterator[Listener]:
-        """The port of the server."""
-        yield Listener(("port",), self.host, self.port)
+        """The port of the server, unless it listens on a unix socket instead."""
+        if not any(isinstance(word, str) and re.match(r"--uds(=|$)", word) for word in self.extra_args):
+            yield Listener(("port",), self.host, self.port)

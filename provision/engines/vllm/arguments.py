@@ -110,6 +110,7 @@ def render(fields: Mapping[str, object], model: str, version: Version) -> tuple[
 
     Args:
         fields: a vLLM service's fields; None and absent are left to vLLM. `api_key` never becomes a flag.
+            `tls` holds the paths `cert` and `key`.
         model: the directory of the model.
         version: the release; the nearest known one decides.
     """
@@ -131,8 +132,16 @@ def render(fields: Mapping[str, object], model: str, version: Version) -> tuple[
             flags.append((flag, *_values(field, value)))
     if fields.get("reasoning_parser") is not None and version < REASONING_ALONE_FROM:
         flags.append(("--enable-reasoning",))
+    flags += _certificate(fields.get("tls"))
     flags += _logging(fields, version)
     return [_safe(flag) for flag in flags], refusals
+
+
+def _certificate(tls: object) -> list[Flag]:
+    """Return the flags by which a server speaks TLS; all releases have them."""
+    if not isinstance(tls, Mapping):
+        return []
+    return [("--ssl-certfile", tls["cert"]), ("--ssl-keyfile", tls["key"])]
 
 
 def _logging(fields: Mapping[str, object], version: Version) -> list[Flag]:

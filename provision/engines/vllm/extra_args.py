@@ -65,7 +65,7 @@ def check(arguments: Sequence[str], version: Version, data: Collection[int] = ()
     for index, argument in enumerate(arguments):
         here = ("extra_args", index)
         if is_value(argument):
-            if previous is None or releases.takes_value(_canonical(previous)) is False:
+            if previous is None or releases.takes_value(canonical(previous)) is False:
                 after = f" after {previous}, which takes no value" if previous else ""
                 message = f"{argument!r} is no flag{after}"
                 found.append(Refusal(here, message, "write one flag, then its value"))
@@ -79,14 +79,14 @@ def check(arguments: Sequence[str], version: Version, data: Collection[int] = ()
         found += [Refusal(here, message, hint) for message, hint in problems]
         complete = bool(equals) or (name.startswith("-O") and len(name) > 2)
         previous = None if complete else _whole(name)
-        if not problems and _lacks_value(previous and _canonical(name), arguments[index + 1 :]):
+        if not problems and _lacks_value(previous and canonical(name), arguments[index + 1 :]):
             found.append(Refusal(here, f"{name} needs a value", None))
     return found
 
 
 def _whole(name: str) -> str:
     """Return the flag whose whole value follows: `--x.key` sets one key, whose value is any text."""
-    return name if "." in name else _canonical(name)
+    return name if "." in name else canonical(name)
 
 
 def _json_problem(flag: str, value: str, version: Version, data: bool) -> tuple[str, str | None] | None:
@@ -113,7 +113,7 @@ def deprecations(arguments: Sequence[str], version: Version) -> list[str]:
     """Return a sentence for each argument that the release still accepts, but warns about."""
     notes = []
     for argument in arguments:
-        flag = _canonical(argument.partition("=")[0]) if argument.startswith("-") else ""
+        flag = canonical(argument.partition("=")[0]) if argument.startswith("-") else ""
         if releases.deprecated(flag, version):
             gone = next((str(span.removed) for span in releases.history(flag) if span.has(version)), None)
             successor = SUCCESSORS.get(flag)
@@ -122,7 +122,7 @@ def deprecations(arguments: Sequence[str], version: Version) -> list[str]:
     return notes
 
 
-def _canonical(name: str) -> str:
+def canonical(name: str) -> str:
     """Return the long flag that vLLM reads: underscores as dashes, `.key` of a JSON flag cut off, short ones
     spelt out.
     """
@@ -133,7 +133,7 @@ def _canonical(name: str) -> str:
 
 
 def _check_flag(name: str, equals: str, value: str, version: Version) -> Iterator[tuple[str, str | None]]:
-    flag = _canonical(name)
+    flag = canonical(name)
     if flag in ("--help", "-h"):
         yield f"{name} prints a text and ends; it starts no server", None
     elif flag == "--config" and equals:

@@ -107,10 +107,28 @@ def test_what_proves_it_when_no_check_is_declared(
         ("volumes: ['/a:/x:rx']", "'rx' is no option of a volume known here"),
         ("checks: [{http: /}]", "a check needs a published tcp port"),
         ("ports: ['53:53/udp'], checks: [{http: /}]", "a check needs a published tcp port"),
-        ("ports: ['80:80'], checks: [{chat: hi}]", "a container names no model to ask by `chat`"),
+        ("ports: ['80:80'], api_key_env: KEY", "there is no variable `KEY` in `env`"),
     ],
 )
 def test_what_cannot_be_meant(tmp_path: Path, service: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         compiled(tmp_path, service)
     assert said in str(error.value.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("service", "url", "model"),
+    [
+        ("command: [--served-model-name, m]", "http://127.0.0.1:80", "m"),
+        ("command: serve --served-model-name=m --ssl-certfile /c", "https://127.0.0.1:80", "m"),
+        ("served_model_name: other, command: [--served-model-name, m]", "http://127.0.0.1:80", "other"),
+        ("tls: {ca: /etc/ca.pem}", "https://127.0.0.1:80", None),
+    ],
+)
+def test_it_is_asked_as_any_server(tmp_path: Path, service: str, url: str, model: str | None) -> None:
+    key = "env: {KEY: {env: CHAT_KEY}}, api_key_env: KEY"
+    catalog = compiled(tmp_path, f"ports: ['80:80'], checks: [{{chat: hi}}], {key}, {service}")
+    spec = resource(catalog, "probe:web").spec
+    assert (spec["url"], spec["model"], spec["key_name"]) == (url, model, "KEY")
+    assert spec["checks"][0]["type"] == "chat"
+    assert catalog.services[0].url == url.replace("127.0.0.1", "10.0.0.1")

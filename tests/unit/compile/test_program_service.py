@@ -112,7 +112,9 @@ def test_gpus_are_those_of_cuda_and_none_need_no_driver(project: Project) -> Non
         ("port: 81", "http://127.0.0.1:81", None, [{"type": "port"}]),
         ("port: 81, host: '::1'", "http://[::1]:81", None, [{"type": "port"}]),
         ("port: 81, checks: [{http: /ok}]", "http://127.0.0.1:81", None, [{"path": "/ok"}]),
-        ("port: 81, checks: [{chat: hi}]", "http://127.0.0.1:81", "web", [{"user": "hi"}]),
+        ("port: 81, checks: [{chat: hi}]", "http://127.0.0.1:81", None, [{"user": "hi"}]),
+        ("port: 81, tls: {}", "https://127.0.0.1:81", None, [{"type": "port"}]),
+        ("socket: /run/web.sock", "unix:/run/web.sock", None, [{"type": "port"}]),
         (
             "port: 81, checks: [{completion: hi}], served_model_name: q",
             "http://127.0.0.1:81",

@@ -404,12 +404,12 @@ class TestInformation:
         assert catalog.services[0].url == outside
         assert spec(catalog, "probe:r1")["url"] == inside
 
-    def test_one_token_is_asked_for_unless_checks_are_declared(self, project: Project) -> None:
+    def test_what_the_model_does_is_asked_for_unless_checks_are_declared(self, project: Project) -> None:
         default = spec(project.compile(playbook()), "probe:r1")["checks"]
-        assert default == [{"type": "completion", "prompt": "ping", "max_tokens": 1}]
+        assert default == [{"type": "fitting", "first": None}]
         declared = project.compile(playbook("checks: [{chat: 你好, expect: 好, timeout: 5s}]"))
         assert spec(declared, "probe:r1")["checks"] == [
-            {"type": "chat", "system": None, "user": "你好", "expect": "好", "max_tokens": 64, "timeout": 5.0}
+            {"type": "chat", "user": "你好", "system": None, "expect": "好", "max_tokens": 64, "timeout": 5.0}
         ]
 
 

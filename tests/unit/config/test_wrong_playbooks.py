@@ -116,12 +116,12 @@ ONE_KEY = "`api_key`: a reference to a secret has one key: `env`, `file` or `com
         ),
         (
             "checks: [{chat: hi, http: /}]",
-            "16: `checks[0]`: a check has one of `chat`, `completion`, `http` or `transcribe`, "
+            "16: `checks[0]`: a check has one of `chat`, `completion`, `embed`, `rerank`, `score`, `classify`, `http` or `transcribe`, "
             "found `chat` and `http`",
         ),
         (
             "checks: [{}]",
-            "16: `checks[0]`: a check has one of `chat`, `completion`, `http` or `transcribe`, "
+            "16: `checks[0]`: a check has one of `chat`, `completion`, `embed`, `rerank`, `score`, `classify`, `http` or `transcribe`, "
             "found none of them",
         ),
         ("checks: [{chat: hi, status: 200}]", "27: `status` has no meaning for a `chat` check"),

@@ -42,9 +42,14 @@ class Asking(NamedTuple):
     """Seconds for each request."""
 
     def model(self) -> str | None:
-        """Return the model to ask for: the check's, the service's, else the first that the server names."""
+        """Return the model to ask for: the check's, or the service's. Else the server is asked for its
+        models, and the one that is called as the service is taken, or the first.
+        """
         named = self.check.get("model") or self.spec.get("model")
-        return named or next(iter(models(self.client)), None)
+        if named:
+            return str(named)
+        served, called = models(self.client), str(self.spec.get("service"))
+        return called if called in served else next(iter(served), None)
 
     def first_known(self, *requests: tuple[str, Any]) -> tuple[str, Reply]:
         """Send the first of several requests that the server knows the path and the form of.

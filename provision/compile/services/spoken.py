@@ -1,0 +1,41 @@
+"""What the command line of a server says of how it is spoken to, so that nobody has to say it twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provision.config.services.base import Spoken
+
+NAMES = ("--served-model-name", "--served_model_name", "--model-name", "--alias")
+"""Flags of vLLM and SGLang, LMDeploy, and llama.cpp by which a model gets the name that requests use."""
+
+CERTIFICATES = ("--ssl-certfile", "--ssl-cert-file", "--certfile")
+"""Flags of vLLM, SGLang and uvicorn, of llama.cpp, and of gunicorn that make a server speak TLS."""
+
+
+def model(service: Spoken, command: Sequence[str]) -> str | None:
+    """Return the name that requests ask for; None when only the server knows it."""
+    return service.served_model_name or value(command, NAMES)
+
+
+def tls(service: Spoken, command: Sequence[str]) -> bool:
+    """Say whether the server speaks TLS."""
+    return service.tls is not None or value(command, CERTIFICATES) is not None
+
+
+def ca(service: Spoken) -> str | None:
+    """Return what its certificate is verified by; None when it is not."""
+    return service.tls.ca if service.tls is not None else None
+
+
+def value(command: Sequence[str], flags: Sequence[str]) -> str | None:
+    """Return the first value of the first of these flags that a command line has."""
+    for index, word in enumerate(command):
+        name, equals, given = word.partition("=")
+        if name in flags and equals:
+            return given
+        if name in flags and index + 1 < len(command):
+            return command[index + 1]
+    return None

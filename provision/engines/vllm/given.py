@@ -1,0 +1,96 @@
+"""What `extra_args` say that concerns checks: how one speaks to the server, and what its model does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from provision.engines.vllm.extra_args import canonical, is_value
+
+_BY_CONVERT = {"embed": "embed", "classify": "classify", "reward": "pooling"}
+_BY_TASK = {
+    "generate": "completion",
+    "embed": "embed",
+    "embedding": "embed",
+    "score": "score",
+    "classify": "classify",
+    "reward": "pooling",
+    "transcription": "transcribe",
+}
+# What the first check without a declaration asks for, by the values of --convert and --task.
+
+
+class Given(NamedTuple):
+    """The flags of an argument vector with their values, under vLLM's long names."""
+
+    flags: dict[str, list[str]]
+
+    def last(self, flag: str) -> str | None:
+        """Return the value of a flag; None when it is not given."""
+        values = self.flags.get(flag)
+        return values[-1] if values else None
+
+    @property
+    def certificate(self) -> list[str]:
+        """The files by which the server speaks TLS: its certificate and key."""
+        return [path for flag in ("--ssl-certfile", "--ssl-keyfile") if (path := self.last(flag))]
+
+    @property
+    def client_certificates(self) -> bool:
+        """Whether clients must show a certificate (`ssl.CERT_REQUIRED`)."""
+        return self.last("--ssl-cert-reqs") == "2"
+
+    @property
+    def socket(self) -> str | None:
+        """The unix socket that it listens on instead of a port."""
+        return self.last("--uds")
+
+    @property
+    def adapters(self) -> list[str]:
+        """The names of LoRA adapters: of `name=path`, or in JSON."""
+        return [name for value in self.flags.get("--lora-modules", []) if (name := _adapter(value))]
+
+    @property
+    def does(self) -> str | None:
+        """What is asked for to prove the model, as far as the flags tell; None when only the server knows."""
+        task = self.last("--task")
+        if task is not None:
+            return _BY_TASK.get(task)
+        convert = self.last("--convert")
+        if convert is not None:
+            return _BY_CONVERT.get(convert)
+        return "embed" if self.last("--runner") == "pooling" else None
+
+
+def given(arguments: Sequence[str]) -> Given:
+    """Return what arguments say."""
+    flags: dict[str, list[str]] = {}
+    for flag, values in _pairs(arguments):
+        flags.setdefault(flag, []).extend(values)
+    return Given(flags)
+
+
+def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    flag: str | None = None
+    values: list[str] = []
+    for argument in arguments:
+        if is_value(argument):
+            values.append(argument)
+            continue
+        if flag is not None:
+            yield flag, values
+        name, equals, value = argument.partition("=")
+        flag, values = canonical(name), [value] if equals else []
+    if flag is not None:
+        yield flag, values
+
+
+def _adapter(value: str) -> str | None:
+    if not value.startswith("{"):
+        name, equals, _ = value.partition("=")
+        return name if equals else None
+    try:
+        return str(json.loads(value)["name"])
+    except (ValueError, TypeError, LookupError):
+        return None
