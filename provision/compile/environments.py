@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from provision.compile import requirements
 from provision.compile.builder import Builder
 from provision.compile.layout import Layout, above
-from provision.compile.requirements import Wanted
+from provision.config import requirements
+from provision.config.requirements import Wanted
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
@@ -46,8 +46,15 @@ class Environment:
 
     def find(self, *names: str) -> Wanted | None:
         """Return what is asked for of the first distribution of these names, a pinned one first."""
-        found = [wanted for wanted in self.requirements if wanted.name in names]
+        found = [wanted for wanted in self.requirements if wanted.name is not None and wanted.name in names]
         return next((wanted for wanted in found if wanted.pin), found[0] if found else None)
+
+    @property
+    def open(self) -> bool:
+        """Whether it may have packages that nothing here names: others may have installed some, or only the
+        installation of a requirement tells which package it is.
+        """
+        return self.adopted or any(wanted.name is None for wanted in self.requirements)
 
 
 def lower(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
@@ -56,8 +63,9 @@ def lower(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment
     for name, declared in play.environments.items():
         where = ("environments", name)
         wanted = [requirements.parse(raw) for raw in declared.packages]
-        # A constraint that begins with / is a file on the host; pip reads it there.
-        constraints = [requirements.parse(raw) for raw in declared.constraints if not raw.startswith("/")]
+        # Of files and pages with constraints only pip on the host knows what they say.
+        read = map(requirements.constraint, declared.constraints)
+        constraints = [constraint for constraint in read if constraint is not None]
         _check_excluded(builder, play, name, wanted)
         path = declared.path or layout.environment(name)
         environment = Environment(
@@ -77,7 +85,8 @@ def lower(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment
         if declared.path is None:
             builder.imply_tree(play, where, layout.prefix, dirname(path))
         needs = builder.packages(play)
-        needs += _files_used(play, [*declared.constraints, *declared.find_links])
+        paths = [requirement.path for requirement in wanted if requirement.path]
+        needs += _files_used(play, [*declared.constraints, *declared.find_links, *paths])
         builder.add(play, where, environment.id, spec, f"environment {name}", needs=needs)
         found[name] = environment
     return found

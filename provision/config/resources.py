@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
+from provision.config import requirements
 from provision.config.model import (
     Command,
     Duration,
@@ -62,6 +63,11 @@ def _url(value: str) -> str:
 
 
 def _url_or_path(value: str) -> str:
+    if not value.startswith("/") and "://" not in value:
+        raise reject(
+            f"{quoted(value)} is a path that begins nowhere",
+            "write the whole path on the host, from / on, or a URL",
+        )
     return value if value.startswith("/") else _url(value)
 
 
@@ -83,7 +89,20 @@ def _python_number(value: Any) -> Any:
 
 
 AptPackage = Annotated[str, AfterValidator(_apt_package)]
-Requirement = Annotated[Text, AfterValidator(_no_password)]
+
+
+def _requirement(value: str) -> str:
+    requirements.parse(_no_password(value))
+    return value
+
+
+def _constraint(value: str) -> str:
+    requirements.constraint(_no_password(value))
+    return value
+
+
+Requirement = Annotated[Text, AfterValidator(_requirement)]
+Constraint = Annotated[Text, AfterValidator(_constraint)]
 Url = Annotated[Text, AfterValidator(_url)]
 
 
@@ -209,7 +228,9 @@ class Environment(Model):
     python: Annotated[Text, AfterValidator(_python), BeforeValidator(_python_number)] | None = None
     """The interpreter to make it with: python3.12, or an absolute path. Default: the host's python3."""
     packages: list[Requirement] = []
-    """What to install, as for pip: "vllm==0.33.0"."""
+    """What to install, as for pip: "vllm==0.33.0", "/wheels/NAME-….whl", "NAME @ URL", "git+https://…@v1",
+    "-e /src/app". What `-r`, `--pre` and other options of pip say has keys of its own.
+    """
     exclude: list[Name] = []
     """Packages that must not be there, though others ask for them."""
     index_url: Url | None = None
@@ -218,7 +239,7 @@ class Environment(Model):
     """More package indexes."""
     find_links: list[Annotated[Text, AfterValidator(_url_or_path)]] = []
     """Directories on the host, or pages, with packages."""
-    constraints: list[Requirement] = []
+    constraints: list[Constraint] = []
     """Versions to keep to when something asks for a package, or files on the host with them."""
     installer: Literal["auto", "pip", "uv"] = "auto"
     """What installs. uv is faster; auto takes it where it can do as the host's pip is told to, else pip."""

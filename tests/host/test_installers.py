@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from provision.config.requirements import parse
 from provision.host.resource import Failure, differences
 from tests.host.package_index import authority, serve, simple
+from tests.host.sources import git, source
 from tests.host.test_environment import Host, requirement
 from tests.host.wheels import index, wheel
 
@@ -425,3 +427,63 @@ def _is_uv_for(process: Path, environment: Path) -> bool:
     except OSError:
         return False
     return str(environment).encode() in command and b"state/uv/bin/uv" in command
+
+
+# -- from elsewhere than an index ----------------------------------------------------------------------------
+
+
+def move(host: Host, tool: str, first: str, second: str) -> list[dict[str, str]]:
+    """Install the one, find nothing to do, then the other, and find nothing to do; returns the versions."""
+    seen = []
+    for raw in (first, second):
+        requirements = [parse(raw).spec()]
+        assert host.environment(requirements=requirements).work(host.machine(), {})["install"] == [raw]
+        host.converge(installer=tool, requirements=requirements)
+        assert host.look(installer=tool, requirements=requirements) == {}
+        seen.append(host.installed())
+    return seen
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_git(host: Ready, tool: str, tmp_path: Path) -> None:
+    repository = source(tmp_path / "app", "1.0")
+    git(repository, "init")
+    for ref in ("v1", "v2"):  # the same version, but another commit
+        git(repository, "add", ".")
+        git(repository, "commit", "--allow-empty", "-m", ref)
+        git(repository, "tag", ref)
+    url = f"git+file://{repository}"
+    assert move(host, tool, f"{url}@v1", f"{url}@v2") == [{"demo-app": "1.0"}, {"demo-app": "1.0"}]
+    direct = (host.site / "demo_app-1.0.dist-info/direct_url.json").read_text()
+    assert '"v2"' in direct
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_wheel_by_path_and_url(host: Ready, tool: str, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    one = wheel(files, "demo-gamma", "1.0+cu129")
+    two = wheel(files, "demo-gamma", "1.0+cu130", extras={"more": ["demo-delta"]})
+    assert move(host, tool, str(one), f"{two}[more]") == [
+        {"demo-gamma": "1.0+cu129"},
+        {"demo-gamma": "1.0+cu130", "demo-delta": "1.0"},
+    ]
+    with serve(files) as served:
+        url = f"http://127.0.0.1:{served.port}/{one.name.replace('+', '%2B')}"
+        host.converge(installer=tool, requirements=[parse(url).spec()])
+        assert host.look(requirements=[parse(f"demo-gamma @ {url}").spec()]) == {}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_source_and_editable(host: Ready, tool: str, tmp_path: Path) -> None:
+    one = source(tmp_path / "one", "1.0")
+    move(host, tool, str(one), f"-e {one}")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_marker_of_two(host: Ready, tool: str) -> None:
+    wanted = ['demo-alpha==1.0; python_version < "3"', 'demo-alpha==2.0; python_version >= "3"']
+    requirements = [parse(raw).spec() for raw in wanted]
+    host.converge(installer=tool, requirements=requirements)
+    assert host.installed()["demo-alpha"] == "2.0"
+    assert host.look(requirements=requirements) == {}

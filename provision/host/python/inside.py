@@ -3,6 +3,7 @@
     <environment>/bin/python -I inside.py pip install ...
     <environment>/bin/python -I inside.py default-index
     <environment>/bin/python -I inside.py doubtful  < wheels.json
+    <environment>/bin/python -I inside.py idle      < requirements.json
     <environment>/bin/python -I inside.py uv        < request.json
     <environment>/bin/python -I inside.py download  < request.json
 
@@ -44,6 +45,8 @@ def main() -> None:
         print(PyPI.simple_url)
     elif what == "doubtful":
         print(json.dumps(doubtful(json.load(sys.stdin))))
+    elif what == "idle":
+        print(json.dumps(idle(json.load(sys.stdin))))
     elif what == "uv":
         become_uv(json.load(sys.stdin))
     elif what == "download":
@@ -79,6 +82,14 @@ def doubtful(packages: Dict[str, List[List[str]]]) -> List[str]:
         if len(chosen) != 1 or None in chosen:
             found.append(name)
     return found
+
+
+def idle(requirements: List[str]) -> List[str]:
+    """Return the requirements whose environment marker does not hold for this Python."""
+    from pip._vendor.packaging.requirements import Requirement
+
+    marked = [(raw, Requirement(raw).marker) for raw in requirements]
+    return [raw for raw, marker in marked if marker is not None and not marker.evaluate({"extra": ""})]
 
 
 def become_uv(request: Dict[str, Any]) -> None:

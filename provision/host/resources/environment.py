@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     import shutil
     from typing import Any
 
-    from provision.host.python import pip
+    from provision.host.python import inside, pip
 else:
     json = Later("json")
     re = Later("re")
     shutil = Later("shutil")
+    inside = Later("provision.host.python.inside")
     pip = Later("provision.host.python.pip")
 
 MANIFEST = ".provision-environment.json"
@@ -77,7 +78,7 @@ class Environment(Resource):
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Return what pip is going to install."""
         look = _Look(self, machine)
-        raw = {_name(entry): entry["raw"] for entry in self.spec["requirements"]}
+        raw = {_name(entry) or entry["raw"]: entry["raw"] for entry in self.spec["requirements"]}
         missing = [name for name, wanted in look.wrong.items() if wanted[1] is not None]
         install = [raw.get(name) or f"{name}{look.wrong[name][1]}" for name in missing]
         return {"install": install} if install else {}
@@ -107,7 +108,7 @@ class Environment(Resource):
             if not look.interrupted and not look.damaged and read(site) == before:
                 durable.remove(os.path.join(self.path, MARKER))
             raise
-        self._record(site)
+        self._record(machine, site)
         durable.remove(os.path.join(self.path, MARKER))
 
     def remove(self, machine: Machine) -> bool:
@@ -184,7 +185,7 @@ class Environment(Resource):
         if unwanted:
             tool.uninstall(unwanted)
 
-    def _record(self, site: str) -> None:
+    def _record(self, machine: Machine, site: str) -> None:
         here = read(site)
         names = {distribution.name for distribution in here}
         excluded = {versions.normalise(name) for name in self.spec.get("exclude") or ()}
@@ -193,11 +194,26 @@ class Environment(Resource):
             "version": 1,
             "requirements": [entry["raw"] for entry in self.spec["requirements"]],
             "skipped": sorted(declared - names - excluded),
+            "idle": self._idle(machine),
+            "unnamed": {
+                entry["raw"]: _name_by_url(entry, {d.name: d for d in here})
+                for entry in self.spec["requirements"]
+                if not _name(entry)
+            },
             "packages": {
                 d.name: {"version": d.version, "source": _source(d), "entries": top_level(d)} for d in here
             },
         }
         durable.write(os.path.join(self.path, MANIFEST), json.dumps(manifest, indent=1) + "\n")
+
+    def _idle(self, machine: Machine) -> list[str]:
+        """Return the requirements whose environment marker does not hold for this environment's Python."""
+        marked = [entry["raw"] for entry in self.spec["requirements"] if entry.get("marker")]
+        if not marked:
+            return []
+        argv = [os.path.join(self.path, "bin", "python"), "-I", inside.__file__, "idle"]
+        asked = machine.run(argv, input=json.dumps(marked))
+        return [raw for raw in json.loads(asked.out) if raw in marked]
 
 
 class _Look:
@@ -207,7 +223,14 @@ class _Look:
         self.environment = environment
         self.spec = environment.spec
         self.path = environment.path
-        self.requirements: list[dict[str, Any]] = self.spec["requirements"]
+        manifest = _manifest(self.path)
+        # Those whose environment marker does not hold here, as this environment's pip has found.
+        idle = manifest.get("idle", ())
+        self.requirements: list[dict[str, Any]] = [
+            entry
+            for entry in self.spec["requirements"]
+            if not entry.get("marker") or entry["raw"] not in idle
+        ]
         self.excluded = {versions.normalise(name) for name in self.spec.get("exclude") or ()}
         self.wrong: dict[str, tuple[Any, Any]] = {}
         """Package -> (actual, expected)."""
@@ -222,7 +245,7 @@ class _Look:
         there = _is_environment(self.path)
         python, version = self._python(machine) if there else (None, None)
         self.site = site_packages(self.path, version) if there else None
-        self._packages(machine)
+        self._packages(machine, manifest)
         self.expected: State = {"python": environment.python, "packages": _column(self.wrong, 1)}
         self.actual: State = {"python": python, "packages": _column(self.wrong, 0) if there else None}
         if self.interrupted:
@@ -252,8 +275,7 @@ class _Look:
 
     # -- the packages -------------------------------------------------------------------------------------
 
-    def _packages(self, machine: Machine) -> None:
-        manifest = _manifest(self.path)
+    def _packages(self, machine: Machine, manifest: dict[str, Any]) -> None:
         record: dict[str, dict[str, Any]] = manifest.get("packages", {})
         here: dict[str, Distribution] = {}
         for distribution in read(self.site) if self.site else []:
@@ -304,6 +326,7 @@ class _Look:
         if name is None:
             self.incomplete = True
             self.wrong[entry["raw"]] = (None, wanted)
+            self._former(here, manifest)
             return
         found = here.get(name)
         if found is None:
@@ -317,7 +340,7 @@ class _Look:
         elif not versions.matches(found.version, entry["specifiers"]):
             self.incomplete = True
             self.wrong[name] = (found.version, wanted)
-        elif entry.get("url") and not _came_from(found, entry["url"]):
+        elif entry.get("url") and not _came_from(found, entry):
             self.incomplete = True
             self.misplaced.append(name)
             self.wrong[name] = (f"{found.version} from elsewhere", wanted)
@@ -327,6 +350,15 @@ class _Look:
                 "{}, not known to have [{}]".format(found.version, ",".join(entry["extras"])),
                 wanted,
             )
+
+    def _former(self, here: dict[str, Distribution], manifest: dict[str, Any]) -> None:
+        """Have what came from a place that is no longer declared taken out: the same version from another
+        place would not replace it.
+        """
+        declared = {entry["raw"] for entry in self.spec["requirements"]}
+        for raw, name in manifest.get("unnamed", {}).items():
+            if raw not in declared and name in here and name not in self.misplaced:
+                self.misplaced.append(name)
 
     def _constraints(self, here: dict[str, Distribution]) -> None:
         """Hold what is installed against the constraints that are written out."""
@@ -372,31 +404,45 @@ def _wanted(entry: dict[str, Any]) -> str:
 def _name_by_url(entry: dict[str, Any], here: dict[str, Distribution]) -> str | None:
     """Return the package that came from the URL or path of a requirement that gives no name."""
     for name, distribution in here.items():
-        if _came_from(distribution, entry.get("url") or ""):
+        if _came_from(distribution, entry):
             return name
     return None
 
 
-def _came_from(distribution: Distribution, url: str) -> bool:
-    """Tell whether a package was installed from this URL ("git+https://host/x@v1", "/src/x", "file:///x.whl")."""
+def _came_from(distribution: Distribution, entry: dict[str, Any]) -> bool:
+    """Tell whether a package was installed from the URL or path of a requirement."""
     direct = distribution.direct_url
     if direct is None:
         return False
-    url = url.partition("#")[0]
+    if bool(direct.get("dir_info", {}).get("editable")) != bool(entry.get("editable")):
+        return False
+    url, _, fragment = str(entry.get("url") or "").partition("#")
+    part = [
+        value[len("subdirectory=") :] for value in fragment.split("&") if value.startswith("subdirectory=")
+    ]
+    if (direct.get("subdirectory") or "") != "".join(part[:1]):
+        return False
+    there = str(direct.get("url")).partition("#")[0]
     if url.startswith(("/", "file:")):
-        return _path(url) == _path(str(direct.get("url")))
+        return _path(url) == _path(there)
     source = direct.get("vcs_info")
     if not source:
-        return url == direct.get("url")
+        return _unquoted(url) == _unquoted(there)
     kind, _, rest = url.partition("+")
     place, at, revision = rest.rpartition("@")
-    if not at or "/" in revision:
+    if not at or "/" not in place.partition("://")[2]:  # what is before the @ is the user of the server
         place, revision = rest, ""
     return bool(
         kind == source.get("vcs")
-        and place == direct.get("url")
+        and _unquoted(place) == _unquoted(there)
         and revision in (source.get("requested_revision") or "", source.get("commit_id"))
     )
+
+
+def _unquoted(url: str) -> str:
+    from urllib.parse import unquote  # here, as most environments have nothing from a URL
+
+    return unquote(url).rstrip("/")
 
 
 def _path(url: str) -> str:

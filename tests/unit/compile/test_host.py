@@ -113,15 +113,16 @@ class TestSpecs:
         }
 
     def test_of_an_environment(self, project: Project) -> None:
+        nowhere = {"url": None, "editable": False, "marker": False}
         assert spec(project.compile(FULL), "environment:vllm")["requirements"] == [
             {
                 "raw": "vllm==0.33.0",
                 "name": "vllm",
                 "extras": [],
                 "specifiers": [["==", "0.33.0"]],
-                "url": None,
+                **nowhere,
             },
-            {"raw": "modelscope", "name": "modelscope", "extras": [], "specifiers": [], "url": None},
+            {"raw": "modelscope", "name": "modelscope", "extras": [], "specifiers": [], **nowhere},
         ]
 
     def test_models_go_below_model_root(self, project: Project) -> None:

@@ -1,0 +1,306 @@
+"""Requirements of Python environments: what people write after `pip install`.
+
+A form whose installed state can be compared with what is declared is taken as it is; every other one is
+refused with what to write in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from posixpath import basename, normpath
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as Pep508
+from packaging.specifiers import SpecifierSet
+from packaging.utils import (
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+from provision.config.model import reject
+from provision.config.problems import quoted
+
+_ARCHIVE = (".whl", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+_VCS = re.compile(r"(git|hg|svn|bzr)\+[a-z+]+:")
+_EXTRAS = re.compile(r"(?P<place>[^\[\]]+)\[(?P<extras>[A-Za-z0-9._, -]+)\]")
+_NOT_PLAIN = re.compile(r"[\s\\$`'\"<>|*?]")
+
+_OPTIONS = {
+    "-r": "write what the file lists as items of `packages`; what it only holds back goes into `constraints`",
+    "-c": "write the file into `constraints`",
+    "-i": "write the address into `index_url`",
+    "-f": "write the place into `find_links`",
+    "--extra-index-url": "write the address into `extra_index_urls`",
+    "--pre": 'name the release, such as "vllm==0.13.0rc1", or "vllm>=0.13.0rc0" for it and later ones',
+    "-U": "it is installed as the version here says, and changed when that changes: leave the option out",
+    "--hash": 'write "NAME @ URL#sha256=…": pip then checks that one file',
+    "--no-deps": "name what must not come along in `exclude`",
+    "--system-site-packages": "environments are made without",
+}
+_SYNONYMS = {
+    "--requirement": "-r",
+    "--constraint": "-c",
+    "--index-url": "-i",
+    "--find-links": "-f",
+    "--upgrade": "-U",
+    "--force-reinstall": "-U",
+}
+
+
+class Wanted(NamedTuple):
+    """One requirement.
+
+    Args:
+        raw: as written; what pip is given.
+        name: the normalised name of the distribution; None when only its installation tells.
+        extras: sorted.
+        specifier: the versions allowed; that of the wheel when there is a URL of one.
+        url: where to get it from, instead of an index: a URL, or a path on the host.
+        editable: the directory itself is used, as by `pip install -e`.
+        marker: it is asked for only on hosts for which its environment marker holds.
+    """
+
+    raw: str
+    name: str | None
+    extras: tuple[str, ...] = ()
+    specifier: SpecifierSet = SpecifierSet()
+    url: str | None = None
+    editable: bool = False
+    marker: bool = False
+
+    @property
+    def pin(self) -> Version | None:
+        """The one version that is allowed, without its local part; None when there may be several."""
+        for specifier in self.specifier:
+            if specifier.operator in ("==", "===") and not specifier.version.endswith(".*"):
+                try:
+                    return Version(Version(specifier.version).public)
+                except InvalidVersion:
+                    return None
+        return None
+
+    @property
+    def path(self) -> str | None:
+        """The path on the host that it is installed from, if any."""
+        if self.url is None:
+            return None
+        return unquote(urlsplit(self.url).path) if self.url.startswith(("/", "file:")) else None
+
+    def spec(self) -> dict[str, Any]:
+        """Return it as the host side wants it."""
+        return {
+            "raw": self.raw,
+            "name": self.name,
+            "extras": list(self.extras),
+            "specifiers": sorted([item.operator, item.version] for item in self.specifier),
+            "url": self.url,
+            "editable": self.editable,
+            "marker": self.marker,
+        }
+
+
+def parse(raw: str) -> Wanted:
+    """Return a requirement; one with a wheel's file name wants that wheel's version.
+
+    Raises:
+        PydanticCustomError: it is none, or its installed state could not be compared with it.
+    """
+    text = raw.strip()
+    if "${" in text:
+        raise reject(
+            f"{quoted(raw)}: pip would fill in a variable of its own", "write {{ name }} for one of `vars`"
+        )
+    if text.startswith("-"):
+        return _option(text)
+    if text.startswith(("pip ", "pip3 ", "uv ", "python ")):
+        raise reject(f"{quoted(raw)} is a command", "write the packages alone, each an item of the list")
+    if text.startswith(("/", "file:")) or _VCS.match(text) or "://" in text.split("@")[0].split(" ")[0]:
+        return _place(text)
+    scp = re.fullmatch(r"(?:git\+)?(git@[\w.-]+):(\S+)", text)
+    if scp:
+        raise reject(f"{quoted(raw)} is no URL", f'write "git+ssh://{scp[1]}/{scp[2]}"')
+    alone = "@" not in text and " " not in text
+    if text.startswith(("./", "../", "~")) or text in (".", "..") or (alone and _is_path(text)):
+        raise reject(
+            f"{quoted(raw)} is a path that begins nowhere", "write the whole path on the host, from / on"
+        )
+    if re.fullmatch(r"\S+\.(txt|in|toml|lock|cfg)", text):
+        raise reject(f"{quoted(raw)} is a file, no package", _OPTIONS["-r"])
+    return _named(text)
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or text.lower().endswith(_ARCHIVE)
+
+
+def constraint(raw: str) -> Wanted | None:
+    """Return a constraint; None for a file on the host, or a page, that lists some.
+
+    Raises:
+        PydanticCustomError: it is neither.
+    """
+    text = raw.strip()
+    if text.startswith(("-c ", "--constraint")):
+        raise reject(f"{quoted(raw)}: the option is not needed", "write the path alone")
+    if re.fullmatch(r"(/|file://|https?://)\S+", text):
+        return None
+    if re.fullmatch(r"\S+\.(txt|in|lock)", text) or text.startswith(("./", "../", "~")):
+        raise reject(
+            f"{quoted(raw)} is a path that begins nowhere", "write the whole path on the host, from / on"
+        )
+    wanted = parse(text)
+    if wanted.name is None or wanted.editable:
+        raise reject(f"{quoted(raw)} names no package", 'write "NAME==VERSION" or "NAME @ URL"')
+    if wanted.extras:
+        raise reject(
+            f"{quoted(raw)}: pip takes no extras in a constraint",
+            "leave out [" + ",".join(wanted.extras) + "]",
+        )
+    return wanted
+
+
+def _option(text: str) -> Wanted:
+    option, _, value = text.partition("=") if re.match(r"--[a-z-]+=", text) else text.partition(" ")
+    if option in ("-e", "--editable"):
+        return _editable(value.strip())
+    option = _SYNONYMS.get(option, option)
+    hint = _OPTIONS.get(
+        option, "let pip's own configuration on the host hold it: /etc/pip.conf, declared in `files`"
+    )
+    raise reject(f"{quoted(text)} is an option of pip, no package", hint)
+
+
+def _editable(place: str) -> Wanted:
+    if _VCS.match(place):
+        raise reject(
+            f"{quoted('-e ' + place)} would keep a working copy that nobody sees", f'write "{place}"'
+        )
+    path = place[len("file://") :] if place.startswith("file:///") else place
+    bare = _EXTRAS.fullmatch(path)
+    path, extras = (bare["place"], bare["extras"]) if bare else (path, "")
+    if not path.startswith("/") or _NOT_PLAIN.search(path):
+        raise reject(f"{quoted('-e ' + place)} is no directory on the host", 'write "-e /src/app"')
+    return Wanted(f"-e {place}", None, _sorted(extras), url=normpath(path), editable=True)
+
+
+def _place(text: str) -> Wanted:
+    """Return what is asked for by its place alone: a URL or a path."""
+    text, semicolon, marker = text.partition(" ;")
+    url, extras = text.strip(), ""
+    found = _EXTRAS.fullmatch(url) if url.startswith("/") else None
+    if found:
+        url, extras = found["place"], found["extras"]
+    if " --hash" in url:
+        raise reject(f"{quoted(text)}: --hash is an option of pip", _OPTIONS["--hash"])
+    if _NOT_PLAIN.search(url) or ".." in url.split("/"):
+        raise reject(
+            f"{quoted(text)} is no plain path or URL", "write one place for each item, without spaces or *"
+        )
+    egg = re.search(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)(?:\[([A-Za-z0-9._,-]+)\])?", url)
+    if egg:
+        fragment = re.sub(r"egg=[^&]*&?", "", url.partition("#")[2]).rstrip("&")
+        better = f"{egg[1]}{f'[{egg[2]}]' if egg[2] else ''} @ {url.partition('#')[0]}" + (
+            f"#{fragment}" if fragment else ""
+        )
+        raise reject(f"{quoted(text)}: newer pips read no `#egg=`", f'write "{better}"')
+    _no_login(url)
+    if url.startswith("http") and url.partition("#")[0].partition("@")[0].endswith(".git"):
+        raise reject(
+            f"{quoted(text)} is a git repository, which pip would take for an archive", f'write "git+{url}"'
+        )
+    name, version = _by_file_name(url)
+    if name is None and (semicolon or extras):
+        raise reject(f"{quoted(text)} does not say which package it is", 'write "NAME[EXTRA] @ URL ; MARKER"')
+    if semicolon:
+        url_of = "file://" + quote(url, safe="/+") if url.startswith("/") else url
+        return _named(f"{name}{f'[{extras}]' if extras else ''} @ {url_of} ;{marker}")
+    if url.startswith("/"):
+        url = url.rstrip("/")
+    return Wanted(text.strip(), name, _sorted(extras), version, url)
+
+
+def _named(text: str) -> Wanted:
+    if " --hash" in text:
+        raise reject(f"{quoted(text)}: --hash is an option of pip", _OPTIONS["--hash"])
+    name, at, place = (part.strip() for part in text.partition("@"))
+    if at and place.startswith("/"):  # pip wants a URL there
+        path, semicolon, marker = place.partition(" ;")
+        text = f"{name} @ file://{quote(path.strip(), safe='/+')}" + (f" ;{marker}" if semicolon else "")
+    try:
+        requirement = Pep508(text)
+    except InvalidRequirement:
+        raise _not_a_requirement(text) from None
+    specifier = requirement.specifier
+    if requirement.url is not None:
+        if not re.match(r"[a-z+]+:", requirement.url):
+            raise _not_a_requirement(text)
+        _no_login(requirement.url)
+        if re.match(r"[a-z]+\+file:", requirement.url):
+            raise reject(f"{quoted(text)}: pip takes no name before it", f'write "{requirement.url}"')
+        specifier = _by_file_name(requirement.url)[1]
+    canonical = canonicalize_name(requirement.name)
+    extras = tuple(sorted(requirement.extras))
+    return Wanted(text, canonical, extras, specifier, requirement.url, marker=requirement.marker is not None)
+
+
+def _not_a_requirement(text: str) -> Exception:
+    """Return the error for what pip would not take, with what was probably meant."""
+    single = re.fullmatch(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*=\s*([0-9][\w.+*!-]*)", text)
+    spaced = re.fullmatch(r"([A-Za-z0-9._-]+)\s+v?([0-9][\w.+*!-]*)", text)
+    words = text.split()
+    if single or spaced:
+        found = single or spaced
+        assert found is not None
+        return reject(f"{quoted(text)} is not a requirement", f'did you mean "{found[1]}=={found[2]}"?')
+    if len(words) > 1 and all(_is_requirement(word) for word in words):
+        return reject(
+            f"{quoted(text)} is more than one requirement",
+            "write each as an item: [" + ", ".join(words) + "]",
+        )
+    if re.fullmatch(r"[^\s@]+@v?[0-9][\w.]*", text):
+        name, _, version = text.partition("@")
+        return reject(
+            f"{quoted(text)} is not a requirement", f'did you mean "{name}=={version.lstrip("v")}"?'
+        )
+    hint = 'write it as for pip, such as "vllm==0.33.0", "vllm[audio]>=0.30", or "NAME @ URL"'
+    return reject(f"{quoted(text)} is not a requirement that pip would take", hint)
+
+
+def _is_requirement(word: str) -> bool:
+    try:
+        Pep508(word)
+    except InvalidRequirement:
+        return False
+    return True
+
+
+def _no_login(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme.rpartition("+")[2] in ("http", "https") and "@" in parts.netloc:
+        raise reject(
+            "a name or token for a server does not belong in the YAML",
+            "let ~/.netrc, git's or pip's own configuration on the host hold it",
+        )
+
+
+def _sorted(extras: str) -> tuple[str, ...]:
+    return tuple(sorted(extra.strip() for extra in extras.split(",") if extra.strip()))
+
+
+def _by_file_name(url: str) -> tuple[str | None, SpecifierSet]:
+    """Return the name and version that a wheel's file name says; of all else only its installation tells."""
+    file = unquote(basename(urlsplit(url).path))
+    if _VCS.match(url) or not file.endswith(".whl"):
+        return None, SpecifierSet()
+    try:
+        name, version, *_ = parse_wheel_filename(file)
+    except (InvalidWheelFilename, InvalidVersion):
+        raise reject(
+            f"{quoted(file)} is no name of a wheel, and pip would refuse it",
+            "keep the name that it was made with: NAME-VERSION-PYTHON-ABI-PLATFORM.whl",
+        ) from None
+    return str(name), SpecifierSet(f"=={version}")
