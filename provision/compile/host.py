@@ -48,8 +48,10 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
         known.update(environments.lower(builder, play, layout))
     used_with, required = _uses(plays, known)
     found: dict[str, Model] = {}
-    for play, layout in zip(plays, layouts, strict=True):
-        found.update(models.lower(builder, play, layout, known, used_with, required))
+    for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
+        earlier = [each for each in plays[: index + 1] if each.playbook == play.playbook]
+        commands = [f"command:{name}" for each in earlier for name in each.commands]
+        found.update(models.lower(builder, play, layout, known, used_with, required, commands))
     previous: dict[str, list[str]] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
         made = [f"environment:{name}" for name in play.environments]

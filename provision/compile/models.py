@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import dirname
 from typing import TYPE_CHECKING, Any
 
 from provision.compile.builder import Builder
 from provision.compile.environments import Environment
-from provision.compile.layout import Layout
+from provision.compile.layout import Layout, above
 from provision.compile.text import SecretPart, SecretText, check
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def lower(
     environments: Mapping[str, Environment],
     used_with: Mapping[str, Environment],
     required: Mapping[str, list[str]],
+    commands: Sequence[str],
 ) -> dict[str, Model]:
     """Add the play's models; returns them by name.
 
@@ -51,6 +52,7 @@ def lower(
         environments: those of all plays of the host.
         used_with: by model, the environment of the first service that uses it.
         required: by model, the files that the services using it cannot do without.
+        commands: ids of the commands that come before the play's services.
     """
     found = {}
     for name, declared in play.models.items():
@@ -63,8 +65,7 @@ def lower(
         needs = []
         python = None
         if source == "path":
-            # A command may mount or convert it.
-            needs += [f"command:{command}" for command in play.commands]
+            needs += _makers(builder, path, commands)
         else:
             if declared.directory is None and layout.ours(path):
                 builder.imply_tree(play, where, layout.prefix, dirname(path))
@@ -87,8 +88,22 @@ def lower(
             "workers": declared.workers,
             "required": sorted(required.get(name, [])),
         }
+        if source == "path":
+            spec["made_by"] = [id.replace(":", " ", 1) for id in needs]
         builder.add(play, where, f"model:{name}", spec, f"model {name}", needs=needs)
         found[name] = Model(name, path)
+    return found
+
+
+def _makers(builder: Builder, path: str, commands: Sequence[str]) -> list[str]:
+    """Return the ids of all that may bring a model which is named by its path."""
+    found = list(commands)  # one may mount or convert it
+    for id, resource in builder.resources.items():
+        place = resource.spec.get("path") or "/"
+        inside = resource.type in ("file", "tree", "directory") and path in (place, *above(place))
+        around = resource.type in ("environment", "model") and place in (path, *above(path))
+        if inside or around:
+            found.append(id)
     return found
 
 

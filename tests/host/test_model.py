@@ -520,3 +520,23 @@ def test_local_directory(tmp_path: Path) -> None:
     assert look(model) == {}
     assert model.remove(machine) is False
     assert (path / "config.json").exists()
+
+
+def test_a_local_directory_that_nothing_brings_cannot_be_planned(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    machine = Machine(lambda event: None, str(tmp_path / "state"))
+    nobody = local(path, required=["config.json"], made_by=[])
+    with pytest.raises(Failure, match="does not exist on this host"):
+        nobody.expected(machine)
+    somebody = local(path, required=["config.json"], made_by=["command convert"])
+    assert somebody.expected(machine) == {"directory": "there, with files"}
+    note = f"{path} does not exist on this host; command convert may bring it"
+    assert somebody.notes(machine) == [note]
+    path.mkdir()
+    (path / "weights").write_text("x")
+    with pytest.raises(Failure, match=r"has no config\.json"):
+        nobody.expected(machine)
+    (path / "config.json").write_text("{}")
+    assert nobody.expected(machine) == nobody.actual(machine)
+    assert somebody.expected(machine) == somebody.actual(machine)
+    assert somebody.notes(machine) == []

@@ -246,6 +246,24 @@ def test_a_failure_skips_what_needs_it_and_leaves_the_service_running(box: Box) 
     assert "hello" in box.script.read_text()
 
 
+def test_a_model_that_is_not_there_stops_what_needs_it_before_it_changes(box: Box) -> None:
+    box.apply()
+    pid, script = box.pid, box.script.read_text()
+    spec = {"path": str(box.root / "nowhere"), "source": "path", "repo": None, "made_by": []}
+    box.extra, box.script_needs = [box.entry("model", "m", spec)], ["model:m"]
+    box.greeting = "changed"
+
+    events = box.run("inspect")[1]
+    (planned,) = (event for event in events if event.get("id") == "model:m")
+    assert planned["error"] == f"{box.root}/nowhere does not exist on this host"
+    summary, _ = box.run("apply")
+
+    assert not summary["ok"]
+    assert box.script.read_text() == script
+    assert box.pid == pid
+    assert lives(pid)
+
+
 def test_a_failed_change_that_changed_nothing_owes_no_restart(box: Box) -> None:
     box.apply()
     box.extra = [

@@ -78,6 +78,8 @@ class Model(Resource):
             actual: State = {"directory": self._directory()}
             missing = self._missing_required() if actual == expected else []
             _put_files(expected, actual, dict.fromkeys(missing, ("missing", "required")))
+            if expected != actual and self.spec.get("made_by") == []:
+                raise self._amiss()  # nothing in the play can mend it
             return expected, actual
         wanted = _title(self.spec)
         manifest = manifests.load(self.path)
@@ -130,6 +132,8 @@ class Model(Resource):
         """Return what would make the download fail, as far as hub and disk tell beforehand."""
         if not self._differs:
             return []
+        if self.spec["source"] == "path":
+            return [f"{self._amiss().message}; {', '.join(self.spec['made_by'])} may bring it"]
         try:
             self._check_space(self._foresee(machine))
         except Failure as failure:
@@ -169,7 +173,7 @@ class Model(Resource):
             Failure: the hub, the disk or the download does not allow it.
         """
         if self.spec["source"] == "path":
-            self._explain_path()
+            raise self._amiss()
         kind = hub(self.spec["source"])
         listing = self._listing(machine, FIX_TIMEOUT)
         selected = self._select(listing)
@@ -228,13 +232,14 @@ class Model(Resource):
         _remove_empty(os.path.join(self.path, ".cache"))
         save(complete=True)
 
-    def _explain_path(self) -> None:
+    def _amiss(self) -> Failure:
+        """Return what is wrong with a directory that somebody else fills."""
         state = self._directory()
         if state == "there, with files":
             missing = ", ".join(self._missing_required())
-            raise Failure(f"{self.path} has no {missing}", hint="the model there is not whole")
+            return Failure(f"{self.path} has no {missing}", hint="the model there is not whole")
         what = {None: "does not exist", "empty": "is empty"}.get(state, f"is {state}")
-        raise Failure(
+        return Failure(
             f"{self.path} {what} on this host",
             hint="put the model there, or name it by modelscope: or huggingface: to have it downloaded",
         )

@@ -289,3 +289,33 @@ def _closure(resources: list[Resource], id: str) -> set[str]:
                 found.add(need)
                 queue.append(need)
     return found
+
+
+def test_what_may_bring_a_model_that_is_named_by_its_path(project: Project) -> None:
+    playbook = """
+    - hosts: all
+      environments:
+        e: {path: /data/env}
+      models:
+        alone: {path: /data/alone}
+        filled: {path: /data/filled}
+        inside: {path: /data/env/share/model}
+      files:
+        /data/filled/config.json: {content: "{}"}
+      directories: {/data/filled/shards: {}, /data/other: {}}
+    """
+    catalog = project.compile(playbook)
+    assert spec(catalog, "model:alone")["made_by"] == []
+    assert sorted(spec(catalog, "model:filled")["made_by"]) == [
+        "directory /data/filled/shards",
+        "file /data/filled/config.json",
+    ]
+    assert spec(catalog, "model:inside")["made_by"] == ["environment e"]
+    assert "environment:e" in resource(catalog, "model:inside").needs
+    first = """
+    - hosts: all
+      commands: {convert: {run: "true"}}
+    - hosts: all
+      models: {m: {path: /data/m}}
+    """
+    assert spec(project.compile(first), "model:m")["made_by"] == ["command convert"]
