@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from provision.compile.catalog import Catalog
 from provision.config.problems import ConfigError
@@ -58,6 +59,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("any", "checks"): [{"http": "/other"}],
     ("any", "supervisor"): "script",
     ("any", "stop_timeout"): "20m",
+    ("any", "tls"): {"ca": "/etc/tls/ca.pem"},
     ("any", "user"): "somebody",
     ("asr", "device"): "cuda:1",
     ("asr", "language"): "zh",
@@ -70,14 +72,18 @@ VALUES: dict[tuple[str, str], Any] = {
     ("container", "engine"): "podman",
     ("program", "command"): ["/usr/bin/other"],
     ("vllm", "extra_args"): ["--max-log-len", "9"],
+    ("program", "socket"): "/run/other.sock",
     ("vllm", "log_stats"): False,
+    ("vllm", "tls"): {"cert": "/etc/tls/cert.pem", "key": "/etc/tls/key.pem"},
     ("vllm", "uvicorn_log_level"): "debug",
 }
 """Another value for a field that no guess fits, or where a guess would be of no effect for good reason."""
 
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("vllm", "enable_auto_tool_choice"): {"tool_call_parser": "hermes"},
+    ("container", "api_key_env"): {"env": {"other": "key"}},
     ("program", "api_key_env"): {"env": {"other": "key"}},
+    ("program", "socket"): {"port": None},
     ("program", "served_model_name"): {"checks": [{"chat": "hello"}]},
 }
 """What a field needs beside it, or is of no effect without."""
@@ -104,11 +110,14 @@ def another(project: Project, kind: str, field: str, base: dict[str, Any]) -> Ca
     for value in GUESSES if given is None else [given]:
         if value == base.get(field, KINDS[kind].model_fields[field].default):
             continue
+        service = {**base, field: value}
         try:
-            return compiled(project, kind, {**base, field: value})
-        except ConfigError as error:
+            KINDS[kind].model_validate({"kind": kind, **service})  # the quicker way to most refusals
+            return compiled(project, kind, service)
+        except (ValidationError, ConfigError) as error:
             problems.append(f"{value}: {error}")
-    pytest.fail(f"no value fits `{field}` of {kind}; add one to VALUES\n" + "\n".join(problems))
+    hint = "add one to VALUES here, and to BESIDE what it needs beside it"
+    pytest.fail(f"no value fits `{field}` of {kind}; {hint}\n" + "\n".join(problems))
 
 
 @pytest.mark.parametrize(
