@@ -30,8 +30,12 @@ $(VENV)/ready-dev: $(VENV)/ready
 	$(PIP) install -e '.[dev,asr]'
 	@touch $@
 
+# Another port than the playbook's: make quickstart QUICKSTART_PORT=8012
+QUICKSTART := $(BIN)/provision apply playbooks/quickstart.yml --yes --verify$(if $(QUICKSTART_PORT), -e port=$(QUICKSTART_PORT))
+
 quickstart: $(VENV)/ready
-	$(BIN)/provision apply playbooks/quickstart.yml --yes --verify
+	@echo "$(QUICKSTART)"
+	@$(QUICKSTART) || { echo "if its port is held by another program: make quickstart QUICKSTART_PORT=8012"; exit 1; }
 
 quickstart-remove: $(VENV)/ready
 	$(BIN)/provision remove playbooks/quickstart.yml --yes

@@ -18,6 +18,9 @@ PREFIX = "/opt/provision"
 USER_PREFIX = "~/.local/share/provision"
 """Where things go on this machine without root."""
 
+SYSTEMD = "/run/systemd/system"
+"""A directory that is there where systemd manages the machine (the test that sd_booted(3) names)."""
+
 Connection = Literal["local", "ssh", "container"]
 
 
@@ -35,6 +38,10 @@ class Host:
     ssh_options: list[str] = field(default_factory=list)
     python: str = "python3"
     given_prefix: str | None = None
+    supervisor: Literal["systemd", "script"] | None = None
+    """What keeps its services running, unless they say so themselves."""
+    systemd: bool | None = None
+    """Whether systemd manages it; None where only the host can tell."""
     engine: Literal["docker", "podman"] | None = None
     container: str | None = None
     on: str | None = None
@@ -64,10 +71,15 @@ class Host:
         """Where everything goes; None when the inventory must say so first (ssh without root)."""
         if self.given_prefix is not None:
             return self.given_prefix
-        if self.connection == "local" and not self.become:
+        if self.connection == "local" and not self.privileged:
             return os.path.expanduser(USER_PREFIX)
         return PREFIX if self.privileged else None
 
     def reached(self) -> Host:
         """Return it as those see it who only reach it: without what it takes to compile for it."""
         return replace(self, variables={}, overridden={}, facts={}, settings={})
+
+
+def systemd_here() -> bool:
+    """Whether systemd manages this machine."""
+    return os.path.isdir(SYSTEMD)

@@ -111,7 +111,10 @@ class Inventory:
 
 
 def load_inventories(
-    paths: Sequence[Path] | None, project: Path, extra_vars: Mapping[str, Any] | None = None
+    paths: Sequence[Path] | None,
+    project: Path,
+    extra_vars: Mapping[str, Any] | None = None,
+    playbooks: Sequence[str] = (),
 ) -> Inventory:
     """Read and merge inventories.
 
@@ -120,10 +123,11 @@ def load_inventories(
             None: the project's `inventories/`, which need not exist.
         project: the project's directory.
         extra_vars: variables above every other level.
+        playbooks: names of the playbooks that are worked on.
 
     Raises:
         ConfigError: everything that is wrong in all of them.
     """
     declared = Declared(extra_vars or {})
     declared.read_all(paths, project)
-    return Inventory(*Maker(declared).made())
+    return Inventory(*Maker(declared, playbooks).made())

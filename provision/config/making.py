@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
-from provision.config import ansible, patterns
+from provision.config import ansible, inputs, patterns
 from provision.config.declared import Declared
 from provision.config.groups import Group, Order, members
-from provision.config.hosts import Connection, Host
+from provision.config.hosts import PREFIX, USER_PREFIX, Connection, Host, systemd_here
 from provision.config.loading import Part
 from provision.config.problems import ConfigError, Position, Problem, did_you_mean, quoted
 from provision.config.settings import ONLY_FOR, HostFields, Setting, fits
@@ -18,16 +21,25 @@ from provision.config.variables import Rendering, Scope, Variable
 
 LOCALHOST = "localhost"
 
+LEDGER = "state/ledger.json"
+"""Below a prefix: what was put there, by which playbooks."""
+
 T = TypeVar("T")
 
 Made = tuple[dict[str, Host], dict[str, list[str]], Host | None, list[str]]
 
 
 class Maker:
-    """Makes the hosts of what was declared."""
+    """Makes the hosts of what was declared.
 
-    def __init__(self, declared: Declared) -> None:
+    Args:
+        declared: what was read.
+        playbooks: the names of those that are worked on.
+    """
+
+    def __init__(self, declared: Declared, playbooks: Iterable[str] = ()) -> None:
         self.declared = declared
+        self._playbooks = frozenset(playbooks)
         self.problems = declared.problems
         self.notes = list(dict.fromkeys(declared.notes))
         self._conflicts: set[tuple[str, ...]] = set()
@@ -59,7 +71,16 @@ class Maker:
         implicit = None
         if LOCALHOST not in declared.hosts:
             variables = {**declared.variables, **declared.extra}
-            implicit = Host(LOCALHOST, "local", variables=variables, facts=facts.of(LOCALHOST))
+            prefix, notes = self._former_prefix("local", False)
+            implicit = Host(
+                LOCALHOST,
+                "local",
+                given_prefix=prefix,
+                systemd=systemd_here(),
+                variables=variables,
+                facts=facts.of(LOCALHOST),
+                notes=notes,
+            )
             facts.hosts[LOCALHOST] = implicit
         self._check_on(facts.hosts)
         if self.problems:
@@ -193,6 +214,7 @@ class Maker:
         if fields is None or rendering.problems or circles:
             return None
         self._check_fields(connection, fields, winning)
+        prefix, former = self._prefix(connection, fields, where)
         return Host(
             name=name,
             connection=connection,
@@ -203,18 +225,53 @@ class Maker:
             identity_file=fields.identity_file,
             ssh_options=fields.ssh_options,
             python=fields.python,
-            given_prefix=fields.prefix,
+            given_prefix=prefix,
+            supervisor=fields.supervisor,
+            systemd=systemd_here() if connection == "local" else None,
             engine=fields.engine,
             container=fields.container,
             on=fields.on,
             variables=variables,
             overridden=overridden,
             settings=said,
-            notes=(*declared.notes, *converted.notes, *ansible.notes(variables)),
+            notes=(*declared.notes, *converted.notes, *ansible.notes(variables), *former),
             groups=sorted(self._in_groups[name]),
             facts=known_facts,
             position=declared.position,
         )
+
+    def _prefix(
+        self, connection: Connection, fields: HostFields, where: Callable[[Sequence[Part]], Position]
+    ) -> tuple[str | None, Sequence[str]]:
+        """The prefix as it is given, or has been before, and what there is to note of it."""
+        if fields.prefix is None:
+            return self._former_prefix(connection, fields.become)
+        if fields.prefix.startswith("~") and (connection != "local" or fields.become):
+            message = "`~` is the home of who runs provision, which has no meaning for this host"
+            self.problems.append(Problem(where(("prefix",)), message, "write the whole path"))
+        return os.path.expanduser(fields.prefix), ()
+
+    def _former_prefix(self, connection: Connection, become: bool) -> tuple[str | None, Sequence[str]]:
+        """Where root on this machine has put what the playbooks declare before it went to /opt/provision.
+
+        Only what they themselves have put there counts: it would be left without an owner.
+        """
+        if connection != "local" or become or os.geteuid() != 0:
+            return None, ()
+        former = os.path.expanduser(USER_PREFIX)
+        try:
+            ledger = json.loads(inputs.content(Path(former, LEDGER)))
+            theirs = {name for entry in ledger["resources"].values() for name in entry["playbooks"]}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None, ()
+        mine = sorted(theirs & self._playbooks)
+        if not mine:
+            return None, ()
+        note = (
+            f"{former} is used on, as it holds what {', '.join(mine)} put there; new is {PREFIX}, after "
+            "`provision remove` with this playbook, or with `prefix:` on the host"
+        )
+        return former, (note,)
 
     def _check_fields(self, connection: str, fields: HostFields, winning: Mapping[str, Setting]) -> None:
         """Refuse keys on a host that its connection would ignore."""

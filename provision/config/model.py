@@ -150,7 +150,8 @@ def _unix_name(value: str) -> str:
     return value
 
 
-def _host_path(value: str) -> str:
+def host_path(value: str) -> str:
+    """Return an absolute path in its plain form; for use as a validator."""
     if not value.startswith("/"):
         raise reject(f"expected an absolute path, found {found(value)}")
     if CONTROL.search(value):
@@ -305,7 +306,7 @@ UnixName = Annotated[
 ]
 """The name of a user or group."""
 
-HostPath = Annotated[str, AfterValidator(_host_path), JsonSchema({"type": "string", "pattern": "^/"})]
+HostPath = Annotated[str, AfterValidator(host_path), JsonSchema({"type": "string", "pattern": "^/"})]
 """An absolute path on the host, in its plain form (no `..`, no double or trailing slash)."""
 
 Port = Annotated[int, Range(1, 65535)]

@@ -10,7 +10,7 @@ from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.hosts import Connection
 from provision.config.loading import Part
-from provision.config.model import PATTERN_NAME, HostPath, Model, Name, Port, Text, reject, shaped
+from provision.config.model import PATTERN_NAME, Model, Name, Port, Text, host_path, reject, shaped
 from provision.config.model import name as checked_name
 from provision.config.problems import Position
 from provision.config.ranges import RangeError, expand
@@ -38,6 +38,12 @@ def _names(value: str) -> str:
     return value
 
 
+def _home_path(value: str) -> str:
+    """Check a path that may begin at the user's home."""
+    host_path(value[1:] if value.startswith("~/") else value)
+    return value
+
+
 Address = Annotated[
     str, shaped(r"[^\s-]\S*", "a name or an address", "write 10.0.0.12, gpu-1.lan or an alias of ssh_config")
 ]
@@ -50,6 +56,10 @@ HostNames = Annotated[
     JsonSchema({"type": "string", "pattern": f"^({PATTERN_NAME}|{_RANGE})$"}),
 ]
 """The name of a host, or a range of names."""
+
+
+HomePath = Annotated[str, AfterValidator(_home_path), JsonSchema({"type": "string", "pattern": "^(/|~/)"})]
+"""An absolute path, or one below the user's home."""
 
 
 class Settings(Model):
@@ -73,11 +83,13 @@ class Settings(Model):
         "python3"
     )
     """The Python to run on the host: a name or a path; 3.8 or later."""
-    prefix: HostPath | None = None
-    """Where everything goes.
+    prefix: HomePath | None = None
+    """Where everything goes; on this machine it may begin with `~/`.
 
-    Default: /opt/provision; on this machine without `become`, ~/.local/share/provision.
+    Default: /opt/provision; on this machine without root, ~/.local/share/provision.
     """
+    supervisor: Literal["systemd", "script"] | None = None
+    """What keeps the services of the host running, unless they say so themselves."""
     engine: Literal["docker", "podman"] | None = None
     """For `connection: container`: the engine. Default: the one that is there."""
     container: Name | None = None

@@ -22,10 +22,14 @@ class Failure(Exception):
         message: one sentence saying what is wrong.
         hint: what to change, when that is known.
         log: the last lines of the output that explains it.
+        final: no other resource can mend it. Found while looking, it keeps an apply from changing anything.
     """
 
-    def __init__(self, message: str, hint: str | None = None, log: Iterable[str] = ()) -> None:
+    def __init__(
+        self, message: str, hint: str | None = None, log: Iterable[str] = (), *, final: bool = False
+    ) -> None:
         super().__init__(message)
+        self.final = final
         self.message = message
         self.hint = hint
         self.log: list[str] = list(log)

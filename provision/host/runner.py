@@ -221,6 +221,7 @@ class Run:
             raise Failure(
                 "this host has changed since the plan was made", hint="make a new plan and look at it"
             )
+        self._refuse()
         if not os.path.isdir(self.machine.state):
             ground.lay(self.machine.state)
             self.machine.forget("made")
@@ -240,6 +241,12 @@ class Run:
             counts[item.status] += 1
         ok = not counts["failed"] and not counts["skipped"] and not unproven
         return {"ok": ok, "counts": counts, "orphans": len(orphans)}
+
+    def _refuse(self) -> None:
+        """Raise what no resource of the run can mend, before anything has been changed."""
+        for item in self.items.values():
+            if item.error is not None and item.error.final:
+                raise Failure(f"{item.label}: {item.error.message}", hint=item.error.hint)
 
     def _in_two(self) -> tuple[list[Item], list[Item]]:
         """Split into what services stand on, and services with all that needs them."""

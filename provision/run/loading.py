@@ -55,7 +55,9 @@ def load(selection: Selection) -> Project:
     root = find_root(selection.playbooks)
     inventory = Inventory.empty()
     try:
-        inventory = load_inventories(list(selection.inventories) or None, root, selection.extra)
+        inventory = load_inventories(
+            list(selection.inventories) or None, root, selection.extra, [path.stem for path in paths]
+        )
     except ConfigError as error:
         problems += error.problems
     playbooks: list[Playbook] = []

@@ -20,6 +20,7 @@ from pathlib import Path
 import provision
 from provision.compile.text import NotKeptError
 from provision.config import inputs
+from provision.config.hosts import systemd_here
 from provision.config.inputs import Inputs
 from provision.run.caches import cache, make
 from provision.run.project import Project, Selection, find_root
@@ -69,6 +70,7 @@ class _Memory:
             str(find_root(selection.playbooks)),
             os.getcwd(),
             os.geteuid(),
+            systemd_here(),
             os.path.expanduser("~"),
             *_software(),
         ]

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from provision.config.services import Service
 
 
+WITHOUT_SYSTEMD = (
+    "systemd does not run here, so each service is supervised by a script: it runs as root unless it has "
+    "`user`, and after a reboot the next apply starts it"
+)
+"""The note for a host of which that is known before it is asked."""
+
+
 @dataclass
 class Program:
     """What a service kind says of its program; the rest is alike for all kinds.
@@ -121,8 +128,7 @@ def place(builder: Builder, play: Play, layout: Layout, name: str, after: Sequen
     """Decide who supervises a service and as which user it runs, or note why that is impossible."""
     service = play.services[name]
     host = builder.host
-    systemd_here = host.privileged and host.connection != "container"
-    supervisor = service.supervisor or ("systemd" if systemd_here else "script")
+    supervisor = service.supervisor or host.supervisor or _supervisor(builder)
     if supervisor == "systemd" and not host.privileged:
         builder.problem(
             play,
@@ -139,3 +145,15 @@ def place(builder: Builder, play: Play, layout: Layout, name: str, after: Sequen
         )
     user = service.user or (USER if supervisor == "systemd" else None)
     return Place(name, play, layout, supervisor == "systemd", user, tuple(after))
+
+
+def _supervisor(builder: Builder) -> str:
+    """Choose what supervises a service that does not say so: systemd where root may be used and it runs."""
+    host = builder.host
+    if not host.privileged or host.connection == "container":
+        return "script"
+    if host.systemd is False:
+        if WITHOUT_SYSTEMD not in builder.notes:
+            builder.notes.append(WITHOUT_SYSTEMD)
+        return "script"
+    return "systemd"

@@ -13,6 +13,7 @@ from provision.compile.services.generated import env_content, unit_content
 from provision.compile.services.place import Place, Program
 from provision.compile.templates import Templates
 from provision.compile.text import SecretText
+from provision.config.hosts import PREFIX
 
 GRACE = 15.0
 """Seconds that a stop is given beyond the draining of requests."""
@@ -90,7 +91,9 @@ def _check_readable(builder: Builder, here: Place, program: Program) -> None:
                 here.play,
                 here.where,
                 f"service {here.name} runs as {here.user}, who cannot read {path}",
-                "set become: true or another prefix on the host, or supervisor: script on the service",
+                f"set prefix: {PREFIX} on the host, or supervisor: script on the service"
+                if here.layout.ours(path)
+                else f"put it where {here.user} can read it, or set user: root on the service",
             )
             return
 

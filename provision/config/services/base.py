@@ -72,7 +72,11 @@ class Service(Model):
     kind: str
     """What runs: vllm, asr, container or program."""
     supervisor: Literal["systemd", "script"] | None = None
-    """What keeps it running. Default: systemd where root may be used, else, and in containers, a script."""
+    """What keeps it running.
+
+    Default: what the host says; else systemd where root may be used and it runs, and a script elsewhere and
+    in containers.
+    """
     user: UnixName | None = None
     """The user to run as. Default: the system user `provision` under systemd, else whoever applies."""
     env: Env = {}

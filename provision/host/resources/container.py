@@ -64,8 +64,11 @@ class Container(Resource):
         """Return the state found; a host without an engine has no container.
 
         Raises:
-            Failure: the engine does not answer, or the container is somebody else's.
+            Failure: the engine does not answer, the container is somebody else's, or it is to be supervised
+                by systemd, which does not run.
         """
+        if self.spec.get("unit"):
+            supervision.require_systemd(machine)
         found = self._found(machine)
         owed = marks.pending(machine.state, self.spec["service"])
         state: State = {"running": False}
@@ -87,8 +90,6 @@ class Container(Resource):
             Failure: there is no engine, the image cannot be had, or the container does not start.
         """
         engine = containers.require(self.spec.get("engine"))
-        if self.spec.get("unit"):
-            supervision.require_systemd(machine)
         try:
             self._provide_image(machine, engine)
             left = differences(self.expected(machine), self.actual(machine))

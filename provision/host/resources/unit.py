@@ -50,6 +50,7 @@ class Unit(Resource):
 
     def actual(self, machine: Machine) -> State:
         """Return the state found."""
+        supervision.require_systemd(machine)
         properties = systemd.unit(machine, self.spec["unit"])
         owed = marks.pending(machine.state, self.spec["service"])
         return {
@@ -61,7 +62,6 @@ class Unit(Resource):
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring about what differs."""
-        supervision.require_systemd(machine)
         name = self.spec["unit"]
         properties = self._load(machine)
         try:
@@ -83,8 +83,6 @@ class Unit(Resource):
 
     def notes(self, machine: Machine) -> list[str]:
         """Warn where a start could not succeed."""
-        if not systemd.running():
-            return ["systemd does not run here: set `supervisor: script` on the service"]
         if supervision.active(systemd.unit(machine, self.spec["unit"])):
             return []
         taken = self._taken()

@@ -205,10 +205,12 @@ def require_systemd(machine: Machine) -> None:
     if not systemd.running():
         raise Failure(
             "systemd does not run here, so nothing can supervise a unit",
-            hint="set `supervisor: script` on the service",
+            hint="set `supervisor: script` on the service, or on the host for all its services",
+            final=True,
         )
     if not machine.root:
         raise Failure(
             "system units can only be managed by root",
             hint="set `become: true` on the host, or `supervisor: script` on the service",
+            final=True,
         )

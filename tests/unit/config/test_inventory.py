@@ -47,7 +47,11 @@ def test_hosts_as_they_are_declared(project: Project) -> None:
         ("{user: ops, prefix: /home/ops/p}", False, "/home/ops/p"),
         ("{connection: container}", True, "/opt/provision"),
         ("{connection: local, become: true}", True, "/opt/provision"),
-        ("{connection: local}", os.geteuid() == 0, os.path.expanduser("~/.local/share/provision")),
+        (
+            "{connection: local}",
+            os.geteuid() == 0,
+            "/opt/provision" if os.geteuid() == 0 else os.path.expanduser("~/.local/share/provision"),
+        ),
     ],
 )
 def test_who_may_use_root_and_where_things_go(
