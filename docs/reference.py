@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic_core import PydanticUndefined
 
-from provision.config import model, playbook, resources, settings
+from provision.config import model, playbook, references, resources, settings
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
@@ -72,6 +72,7 @@ WORDS: list[tuple[Any, str]] = [
     (resources.Content, "text, or a secret"),
     (resources.Url, "URL"),
     (base.Env, "mapping of text or secrets"),
+    (references.ApiKeys, "secret, or a list of them"),
     (Secret, "secret"),
     (bool, "true or false"),
     (int, "whole number"),

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Optional, TypeVar, cast
 
 from fastapi import Depends, FastAPI, Request, Response, Security
@@ -57,7 +57,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(ClientGone, _answer_nobody)
     app.add_exception_handler(Exception, _answer_bug)
-    guarded = [] if settings.api_key is None else [Depends(_key_check(settings.api_key))]
+    guarded = [Depends(_key_check(settings.api_keys))] if settings.api_keys else []
 
     @app.get("/", response_class=HTMLResponse, summary="A page to try a file by hand")
     async def page() -> HTMLResponse:
@@ -182,15 +182,16 @@ def _render(found: Transcript, options: Options) -> Response:
     return JSONResponse({"text": found.text(options.tags), "usage": transcript.usage(found)})
 
 
-def _key_check(api_key: str) -> Callable[..., None]:
-    expected = api_key.encode()
+def _key_check(api_keys: Sequence[str]) -> Callable[..., None]:
+    expected = [key.encode() for key in api_keys]
 
     def authorize(
         token: Optional[HTTPAuthorizationCredentials] = Security(_bearer),  # noqa: B008
         key: Optional[str] = Security(_key_header),
     ) -> None:
         given = (token.credentials if token else "", key or "")
-        matches = [hmac.compare_digest(text.encode(), expected) for text in given]  # both, in constant time
+        # All of them, in constant time.
+        matches = [hmac.compare_digest(text.encode(), key) for text in given for key in expected]
         if True not in matches:
             raise Refusal(401, "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
 

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from .settings import is_key
+
 _MAX_LINE = 64 * 2**20
 _END_SECONDS = 5.0
 
@@ -98,5 +100,4 @@ def _environment(threads: int) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
         "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
     }
-    environment.pop("ASR_API_KEY", None)
-    return environment
+    return {name: value for name, value in environment.items() if not is_key(name)}

@@ -134,6 +134,8 @@ def run(settings: Settings) -> int:
     service = Service(settings, spool, give_up)
     config = uvicorn.Config(
         create_app(service),
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
         log_config=None,
         log_level=settings.log_level,
         ws="none",
@@ -146,8 +148,11 @@ def run(settings: Settings) -> int:
     )
     server = _Server(config, service, listener)
     host, port = listener.getsockname()[:2]
-    log.info("listening on http://%s:%d, loading %d recognition processes", host, port, settings.workers)
-    if settings.api_key is None and not host.startswith("127."):
+    scheme = "https" if settings.ssl_certfile else "http"
+    log.info(
+        "listening on %s://%s:%d, loading %d recognition processes", scheme, host, port, settings.workers
+    )
+    if not settings.api_keys and not host.startswith("127."):
         log.warning("no ASR_API_KEY is set: everyone who reaches %s:%d may use this service", host, port)
     with contextlib.closing(listener):
         server.run(sockets=[listener])

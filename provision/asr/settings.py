@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ class Settings:
     max_single_segment_time: int = default("max_single_segment_time")
     keep_alive: int = default("keep_alive")
     log_level: str = default("log_level")
-    api_key: str | None = dataclasses.field(default=None, repr=False)
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    api_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def max_upload_bytes(self) -> int:
@@ -99,14 +102,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m provision.asr",
         description="Serves speech recognition (FunASR SenseVoice) over HTTP.",
         epilog="Each option can be given in the environment as ASR_<OPTION>, as in ASR_MAX_UPLOAD_MB=50; "
-        "the command line wins. The API key is taken from ASR_API_KEY only, so that it shows in no list of "
-        "processes; with a key set, / (the page), /health, /metrics and /openapi.json stay open, everything "
-        "else needs it.",
+        "the command line wins. API keys are taken from ASR_API_KEY, ASR_API_KEY_2 and so on only, so that "
+        "they show in no list of processes; with a key set, / (the page), /health, /metrics and "
+        "/openapi.json stay open, everything else needs one.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--model", metavar="DIR", help="directory of the recognition model (SenseVoiceSmall)")
     parser.add_argument("--vad-model", metavar="DIR", help="directory of the voice activity model (fsmn-vad)")
+    parser.add_argument("--ssl-certfile", metavar="FILE", help="certificate in PEM to speak TLS with")
+    parser.add_argument("--ssl-keyfile", metavar="FILE", help="private key of the certificate, in PEM")
     for name, option in OPTIONS.items():
         parser.add_argument("--" + name.replace("_", "-"), help=option.help, **_reading(option))
     parser.set_defaults(
@@ -146,11 +151,34 @@ def _arguments_from_environment(parser: argparse.ArgumentParser, environ: Mappin
     return arguments
 
 
-def _check_api_key(key: str) -> None:
-    if not key or key != key.strip() or not key.isascii() or not key.isprintable():
-        raise SettingsError(
-            "ASR_API_KEY must be printable ASCII without spaces around it; unset it to serve without a key"
-        )
+_KEY = "ASR_API_KEY"
+
+
+def is_key(variable: str) -> bool:
+    """Whether an environment variable holds an API key: ASR_API_KEY, ASR_API_KEY_2, and so on."""
+    return variable == _KEY or variable.startswith(_KEY + "_")
+
+
+def _api_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    found = {name: key for name, key in sorted(environ.items()) if is_key(name)}
+    for name, key in found.items():
+        if not key or key != key.strip() or not key.isascii() or not key.isprintable():
+            raise SettingsError(
+                f"{name} must be printable ASCII without spaces around it; unset it to serve without a key"
+            )
+    return tuple(found.values())
+
+
+def _check_certificate(certificate: str | None, key: str | None) -> None:
+    if bool(certificate) != bool(key):
+        raise SettingsError("--ssl-certfile and --ssl-keyfile belong together")
+    if certificate and key:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        except OSError as error:
+            raise SettingsError(
+                f"cannot speak TLS with {certificate} and {key}: {error.strerror or error}"
+            ) from None
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -168,7 +196,5 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         given[name] = Path(given[name])
     if given["workers"] is None:
         given["workers"] = min(usable_cpus(), 4) if given["device"] == "cpu" else 1
-    api_key = environ.get("ASR_API_KEY")
-    if api_key is not None:
-        _check_api_key(api_key)
-    return Settings(api_key=api_key, **given)
+    _check_certificate(given["ssl_certfile"], given["ssl_keyfile"])
+    return Settings(api_keys=_api_keys(environ), **given)

@@ -90,3 +90,28 @@ SecretReference = Annotated[
     ),
 ]
 """A field that is a secret."""
+
+
+def _keys(value: Any) -> Any:
+    if not isinstance(value, list):
+        return parse_secret(value)
+    if not value:
+        raise reject("the list of keys is empty", "name one, or leave `api_key` out")
+    return [parse_secret(item) for item in value]
+
+
+_ONE = {"type": "object", "minProperties": 1, "maxProperties": 1}
+
+ApiKeys = Annotated[
+    Secret | list[Secret],
+    GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(_keys)),
+    JsonSchema({"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}]}),
+]
+"""The key that clients must send, or several of which each will do; checks send the first."""
+
+
+def each_key(keys: Secret | list[Secret] | None) -> list[Secret]:
+    """Return the keys of a service, the first first; none when everybody may use it."""
+    if keys is None:
+        return []
+    return keys if isinstance(keys, list) else [keys]

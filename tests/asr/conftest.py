@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -82,7 +83,7 @@ class Service:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.temp), **(environ or {})}
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=log)
-        self.port = 0
+        self.port, self.secure = 0, False
         if wait:
             self.wait_ready()
 
@@ -91,9 +92,9 @@ class Service:
         return self.log_path.read_text(errors="replace")
 
     def wait_listening(self):
-        self.port = int(
-            eventually(lambda: self._alive() and re.search(r"listening on http://\S+:(\d+)", self.log))[1]
-        )
+        listening = r"listening on (https?)://\S+:(\d+)"
+        found = eventually(lambda: self._alive() and re.search(listening, self.log))
+        self.secure, self.port = found[1] == "https", int(found[2])
 
     def wait_ready(self):
         self.wait_listening()
@@ -104,7 +105,13 @@ class Service:
         return True
 
     def request(self, method, path, body=None, headers=None, timeout=300):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        if self.secure:
+            unverified = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=timeout, context=unverified
+            )
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

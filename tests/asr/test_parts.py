@@ -73,7 +73,7 @@ def test_settings_order():
 
 def test_key_is_not_shown():
     settings = parse(NEEDED, {"ASR_API_KEY": "sk-secret"})
-    assert settings.api_key == "sk-secret"
+    assert settings.api_keys == ("sk-secret",)
     assert "sk-secret" not in repr(settings)
     for bad in ("", " ", "a b\n", "ключ"):
         with pytest.raises(SettingsError):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.asr import speech
 from tests.asr.conftest import at_once, eventually, form, has, python
+from tests.host.certificates import certificate
 
 
 def is_clear(answer, status, *words, path="/recognize/"):
@@ -280,8 +281,10 @@ def test_absurd_rate(service, tmp_path):
     assert is_clear(service.recognize(silence(tmp_path / "a.flac", 10, 655350)), 415, "655350 Hz")
 
 
-def test_key(start, waves):
-    service = start("--workers", "1", environ={"ASR_API_KEY": "sk-test-key"})
+def test_keys_over_tls(start, waves, tmp_path):
+    keys = {"ASR_API_KEY": "sk-test-key", "ASR_API_KEY_2": "sk-test-key-2"}
+    made = certificate(tmp_path)
+    service = start("--workers", "1", *made.flags.split(), environ=keys)
     hello = waves["hello_world"]
     for path in ("/recognize/", "/recognize", "/v1/audio/transcriptions"):
         for headers in (
@@ -293,7 +296,7 @@ def test_key(start, waves):
             answer = service.post(path, hello, headers)
             assert is_clear(answer, 401, "API key", path=path)
             assert answer.headers["WWW-Authenticate"] == "Bearer"
-        for headers in ({"Authorization": "Bearer sk-test-key"}, {"X-API-Key": "sk-test-key"}):
+        for headers in ({"Authorization": "Bearer sk-test-key-2"}, {"X-API-Key": "sk-test-key"}):
             assert service.post(path, hello, headers).status == 200
     assert service.get("/v1/models").status == 401
     for path in ("/", "/health", "/metrics", "/openapi.json"):

@@ -80,6 +80,13 @@ def test_port_in_use(start):
         (["--work", "1"], {}, "unrecognized"),
         ([], {"ASR_API_KEY": ""}, "ASR_API_KEY"),
         ([], {"ASR_API_KEY": "a\nb"}, "ASR_API_KEY"),
+        ([], {"ASR_API_KEY": "a", "ASR_API_KEY_2": " "}, "ASR_API_KEY_2"),
+        (["--ssl-certfile", "/nowhere"], {}, "--ssl-certfile and --ssl-keyfile belong together"),
+        (
+            ["--ssl-certfile", "/nowhere", "--ssl-keyfile", "/no"],
+            {},
+            "cannot speak TLS with /nowhere and /no",
+        ),
         ([], {"ASR_MERGE_VAD": "maybe"}, "ASR_MERGE_VAD"),
         ([], {"ASR_QUEUE": "none"}, "--queue"),
     ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from provision.asr.declared import OPTIONS
 from provision.compile import checks, text
+from provision.compile.services import certificates, more_keys
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
@@ -53,6 +54,9 @@ def compile(context: Context, here: Place) -> None:
         return
     app = join(here.layout.prefix, "app")
     flags = [("--model", model.path), ("--vad-model", vad.path), *_flags(service)]
+    certificate = certificates.paths(service.tls)
+    if service.tls is not None:
+        flags += [("--ssl-certfile", service.tls.cert), ("--ssl-keyfile", service.tls.key)]
     script = context.templates.render(
         "asr/start.sh.j2",
         {
@@ -66,8 +70,7 @@ def compile(context: Context, here: Place) -> None:
         },
     )
     env = dict(service.env)
-    if service.api_key is not None:
-        env[KEY] = service.api_key
+    env.update(more_keys.variables(service.api_key, KEY, f"{KEY}_"))
     gpu = service.device.startswith("cuda") or is_uuid(service.device)
     lower(
         builder,
@@ -80,14 +83,22 @@ def compile(context: Context, here: Place) -> None:
             port=service.port,
             bind=service.host,
             model=model.path.rpartition("/")[2],
-            needs=[environment.id, model.id, vad.id, _app(context, here, app)],
-            paths=[environment.path, model.path, vad.path, app, environment.python or ""],
+            needs=[
+                environment.id,
+                model.id,
+                vad.id,
+                _app(context, here, app),
+                *certificates.needed(builder, here, certificate),
+            ],
+            paths=[environment.path, model.path, vad.path, app, *certificate, environment.python or ""],
             env=env,
             key_name=KEY if KEY in env else None,
             checks=checks.lower(builder, here) or [dict(HEALTHY)],
             drain=service.request_timeout,
             before=[MODPROBE] if gpu else [],
             gpus=_gpus(service) if gpu else [],
+            tls=service.tls is not None,
+            ca=service.tls.ca if service.tls is not None else None,
         ),
     )
 

@@ -64,7 +64,11 @@ def compile(context: Context, here: Place) -> None:
         "unit": unit_name(name) if here.systemd else None,
         "stop_timeout": service.stop_timeout,
     }
-    runner, needs = f"container:{name}", [*here.after, *read, *_below(context, sources), *made]
+    below = _below(context, sources)
+    for id in below:
+        if builder.resources[id].type == "model":
+            builder.resources[id].triggers.append(name)
+    runner, needs = f"container:{name}", [*here.after, *read, *below, *made]
     builder.add(play, here.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
     port = next((port for port in service.published() if port.protocol == "tcp"), None)
     proofs = checks.lower(builder, here) or [checks.undeclared(port is not None)]

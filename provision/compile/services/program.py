@@ -7,7 +7,7 @@ from posixpath import join
 from typing import TYPE_CHECKING, cast
 
 from provision.compile import checks, text
-from provision.compile.services import certificates, files, spoken
+from provision.compile.services import certificates, files, modelpaths, spoken
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
@@ -32,6 +32,7 @@ def compile(context: Context, here: Place) -> None:
     needs = [model.id for model in models if model is not None]
     certificate = certificates.paths(service.tls)
     needs += certificates.needed(builder, here, certificate)
+    needs += modelpaths.named(builder, given)
     needs += [*files.named(builder, given), *files.below(builder, directories)]
     paths = [*directories, *certificate, *(word for word in command if word.startswith("/"))]
     defaults = {"PYTHONUNBUFFERED": "1"}

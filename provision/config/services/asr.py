@@ -9,8 +9,8 @@ from pydantic import model_validator
 
 from provision.asr.declared import OPTIONS, default
 from provision.config.model import Name, Port, PositiveDuration, Range, Text, reject, shaped
-from provision.config.references import SecretReference
-from provision.config.services.base import Listener, Service
+from provision.config.references import ApiKeys
+from provision.config.services.base import Listener, Service, Tls
 from provision.config.services.gpus import PATTERN_UUID, is_uuid
 
 
@@ -56,8 +56,10 @@ class AsrService(Service):
     """The address to listen on."""
     port: Port = default("port")
     """The port to listen on."""
-    api_key: SecretReference | None = None
-    """The key that clients must send."""
+    tls: Tls | None = None
+    """The certificate to speak TLS with: `{cert: PATH, key: PATH}`. Checks verify it by `ca: PATH`."""
+    api_key: ApiKeys | None = None
+    """The key that clients must send; or a list of keys, each of which will do. Checks send the first."""
     workers: Annotated[int, _limits("workers")] = default("workers")
     """Processes that recognize, each with a model of its own."""
     max_upload_mb: Annotated[int, _limits("max_upload_mb")] = default("max_upload_mb")

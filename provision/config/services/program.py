@@ -18,6 +18,7 @@ from provision.config.model import (
     words,
 )
 from provision.config.problems import found
+from provision.config.services.arguments import inside
 from provision.config.services.base import Listener, Spoken
 from provision.config.services.gpus import VisibleGpus
 
@@ -47,8 +48,7 @@ def _word(value: Any) -> str | ModelPath:
     texts = all(isinstance(part, str) and part for part in value.values())
     if not {"model"} <= set(value) <= {"model", "file"} or not texts:
         raise reject("an argument that is no text names a model", _FORMS)
-    if not {"", ".", ".."}.isdisjoint(value.get("file", "x").split("/")):
-        raise reject("`file` expects a path inside the model", "write it such as q4/model.gguf")
+    inside(value.get("file", "x"))
     return ModelPath.model_construct(**value)
 
 

@@ -23,10 +23,17 @@ from provision.config.model import (
     reject,
 )
 from provision.config.problems import found, quoted
-from provision.config.references import SecretReference
-from provision.config.services.arguments import Arguments
+from provision.config.references import ApiKeys
+from provision.config.services.arguments import Arguments, json_value
 from provision.config.services.base import Listener, Service, Tls
 from provision.config.services.gpus import VisibleGpus
+
+_ALSO = {
+    "tls": r"--(ssl[-_]|uds$)",
+    "lora": r"--lora[-_]modules$",
+    "speculative": r"--speculative[-_](config|model)|-sc$",
+}
+"""Flags that do what a field does; they may be given where the field is not."""
 
 _LENGTH = r"[0-9]+[kKmMgGtT]?|[0-9]+\.[0-9]+[kmgt]|auto"
 
@@ -53,6 +60,20 @@ ModelLength = Annotated[
         }
     ),
 ]
+
+
+def _speculative(value: Any) -> Any:
+    if not isinstance(value, dict) or not value:
+        hint = "write {model: NAME, num_speculative_tokens: 3}"
+        raise reject(f"expected the draft model and its settings, found {found(value)}", hint)
+    if "model" in value and not (isinstance(value["model"], str) and value["model"]):
+        raise reject(f"`model` expects the name of a model, found {found(value['model'])}", at="model")
+    return json_value(value)
+
+
+Speculative = Annotated[
+    dict[str, Any], PlainValidator(_speculative), JsonSchema({"type": "object", "minProperties": 1})
+]
 Names = Annotated[list[Text], OneOrMany()]
 
 
@@ -65,6 +86,10 @@ class VllmService(Service):
     """The environment (of `environments:`) that vLLM is installed in."""
     model: Name
     """The model (of `models:`) to serve."""
+    lora: dict[Name, Name] = {}
+    """LoRA adapters: the name that clients ask for, and the model (of `models:`) that is the adapter."""
+    speculative: Speculative | None = None
+    """Speculative decoding: the draft `model` (of `models:`), and whatever else vLLM's configuration has."""
     served_model_name: Names | None = None
     """The name, or names, that clients ask for. Default: the name of the service."""
     gpus: VisibleGpus | None = None
@@ -73,8 +98,8 @@ class VllmService(Service):
     """The address to listen on; not set: every address."""
     port: Port = 8000
     """The port to listen on; 8000 is vLLM's own default."""
-    api_key: SecretReference | None = None
-    """The key that clients must send."""
+    api_key: ApiKeys | None = None
+    """The key that clients must send; or a list of keys, each of which will do. Checks send the first."""
     tls: Tls | None = None
     """The certificate to speak TLS with: `{cert: PATH, key: PATH}`. Checks verify it by `ca: PATH`."""
     tensor_parallel_size: Count | None = None
@@ -121,7 +146,7 @@ class VllmService(Service):
     """What the web server logs."""
     extra_args: Arguments = []
     """More arguments for vLLM's command line, each item one argument; checked against the version. A mapping
-    or a list is written as JSON.
+    or a list is written as JSON, in which `{model: NAME}` is the path of a model.
     """
     shutdown_timeout: Duration | None = None
     """How long a stop waits for running requests (vLLM 0.18 and later)."""
@@ -138,17 +163,20 @@ class VllmService(Service):
         if self.enable_auto_tool_choice and self.tool_call_parser is None:
             raise reject("`enable_auto_tool_choice` needs `tool_call_parser`", at="enable_auto_tool_choice")
         for argument in self.extra_args:
-            if (
-                self.tls is not None
-                and isinstance(argument, str)
-                and re.match(r"--(ssl[-_]|uds\b)", argument)
-            ):
-                message = f"{argument.partition('=')[0]} and the field tls are about the same"
-                raise reject(message, "leave one of the two out", at="tls")
+            if isinstance(argument, str):
+                self._says_it_once(argument)
             if isinstance(argument, str) and re.match(r"--api[-_]key(=|$)", argument):
                 message = "a key in `extra_args` would be seen by every user of the host"
                 raise reject(message, "use `api_key`", at="extra_args")
         return self
+
+    def _says_it_once(self, argument: str) -> None:
+        """Refuse a flag that says what a field says, too."""
+        flag = argument.partition("=")[0]
+        for field, pattern in _ALSO.items():
+            if getattr(self, field) and re.match(pattern, flag):
+                message = f"{flag} and the field {field} are about the same"
+                raise reject(message, "leave one of the two out", at=field)
 
     def listeners(self) -> Iterator[Listener]:
         """The port of the server, unless it listens on a unix socket instead."""

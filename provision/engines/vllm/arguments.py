@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
-from provision.engines.vllm import releases
+from provision.engines.vllm import releases, speculative
 from provision.engines.vllm.successors import absence
 
 Flag = tuple[str, ...]
@@ -110,7 +110,8 @@ def render(fields: Mapping[str, object], model: str, version: Version) -> tuple[
 
     Args:
         fields: a vLLM service's fields; None and absent are left to vLLM. `api_key` never becomes a flag.
-            `tls` holds the paths `cert` and `key`.
+            `tls` holds the paths `cert` and `key`, `lora` the adapters' paths by name, `speculative` the path
+            of its `model` and settings.
         model: the directory of the model.
         version: the release; the nearest known one decides.
     """
@@ -133,6 +134,12 @@ def render(fields: Mapping[str, object], model: str, version: Version) -> tuple[
     if fields.get("reasoning_parser") is not None and version < REASONING_ALONE_FROM:
         flags.append(("--enable-reasoning",))
     flags += _certificate(fields.get("tls"))
+    flags += _adapters(fields.get("lora"))
+    drafting, refused = speculative.render(fields.get("speculative"), version)
+    flags += drafting
+    refusals += [Refusal(*each) for each in refused]
+    if fields.get("middleware") is not None:
+        flags.append(("--middleware", str(fields["middleware"])))
     flags += _logging(fields, version)
     return [_safe(flag) for flag in flags], refusals
 
@@ -142,6 +149,13 @@ def _certificate(tls: object) -> list[Flag]:
     if not isinstance(tls, Mapping):
         return []
     return [("--ssl-certfile", tls["cert"]), ("--ssl-keyfile", tls["key"])]
+
+
+def _adapters(lora: object) -> list[Flag]:
+    """Return the flags that load LoRA adapters; all releases have them."""
+    if not isinstance(lora, Mapping) or not lora:
+        return []
+    return [("--enable-lora",), ("--lora-modules", *(f"{name}={path}" for name, path in lora.items()))]
 
 
 def _logging(fields: Mapping[str, object], version: Version) -> list[Flag]:
