@@ -70,7 +70,7 @@ def compile(context: Context, here: Place) -> None:
         return
     service = cast("VllmService", here.service)
     wanted = environment.find(*PACKAGES)
-    if wanted is None and not environment.adopted:
+    if wanted is None and not environment.open and service.flags == "checked":
         builder.problem(
             here.play,
             (*here.where, "environment"),
@@ -244,28 +244,37 @@ def _script(
 
     def flags(version: Version) -> tuple[list[arguments.Flag], list[Refusal]]:
         found, refusals = arguments.render(fields, model.path, version)
-        return found, refusals + extra_args.check(extra, version, data)
+        return found, refusals + extra_args.check(extra, version, data, service.flags == "unchecked")
 
+    if service.flags == "unchecked":
+        builder.notes.append(
+            f"service {here.name}: flags: unchecked, so `extra_args` is not compared with vLLM's releases"
+        )
     if wanted is not None and wanted.pin is not None:
-        version = wanted.pin
+        allowed = [wanted.pin]
     else:
         allowed = [v for v in releases.versions() if wanted is None or v in wanted.specifier]
-        version = allowed[-1] if allowed else releases.newest()
-    found, refusals = flags(version)
-    for refusal in refusals:
-        builder.problem(here.play, (*here.where, *refusal.where), refusal.message, refusal.hint)
-    if len(builder.problems) > problems:
+        allowed = allowed or [releases.newest()]
+    refused = {version: flags(version)[1] for version in allowed}
+    version = next((v for v in reversed(allowed) if not refused[v]), None)
+    if version is None:  # there is none that would do
+        for refusal in refused[allowed[-1]]:
+            builder.problem(here.play, (*here.where, *refusal.where), refusal.message, refusal.hint)
         return None
+    found, _ = flags(version)
     script = _render(here, templates, environment, service, found)
     preflight = _preflight(environment, service, found)
     if wanted is not None and wanted.pin is not None:
         _note(builder, here, version, service)
         return script, None, preflight
     package = wanted.name if wanted is not None else "vllm"
+    hint = "" if environment.open or (wanted and wanted.url) else f"; pin it with {package}=={version}"
     builder.notes.append(
         f"service {here.name}: environment {environment.name} does not pin {package}, so its flags will be "
-        f"those of the version that is installed, {version} until then; pin it with {package}=={version}"
+        f"those of the version that is found on the host; until one is installed, those of {version} are "
+        f"shown{hint}"
     )
+    builder.notes += [f"service {here.name}: {note}" for note in _doubts(refused)]
 
     def case(version: Version) -> Any:
         found, refusals = flags(version)
@@ -280,9 +289,32 @@ def _script(
     def cases(part: int) -> dict[str, Any]:
         contents = (content if isinstance(content, dict) else content[part] for _, content in variants)
         versions = [[first, content] for first, content in zip(firsts, contents, strict=True)]
-        return {"environment": environment.path, "package": package, "versions": versions}
+        return {
+            "environment": environment.path,
+            "package": package,
+            "others": [name for name in PACKAGES if name != package],
+            "oldest": str(releases.oldest()),
+            "versions": versions,
+        }
 
     return script, cases(0), {**preflight, "cases": cases(1)}
+
+
+def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
+    """Return a sentence for each thing that only some of the releases accept that may be installed."""
+    messages: dict[tuple[str | int, ...], list[Version]] = {}
+    for version, refusals in refused.items():
+        for refusal in refusals:
+            messages.setdefault(refusal.where, []).append(version)
+    found = []
+    for where, without in messages.items():
+        accepting = [version for version in refused if version not in without]
+        message = next(refusal.message for refusal in refused[without[-1]] if refusal.where == where)
+        found.append(
+            f"{message}; releases from {accepting[0]} to {accepting[-1]} have it, and the host decides "
+            "by what is installed there"
+        )
+    return found
 
 
 def _note(builder: Builder, here: Place, version: Version, service: VllmService) -> None:

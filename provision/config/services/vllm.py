@@ -148,6 +148,8 @@ class VllmService(Service):
     """More arguments for vLLM's command line, each item one argument; checked against the version. A mapping
     or a list is written as JSON, in which `{model: NAME}` is the path of a model.
     """
+    flags: Literal["checked", "unchecked"] = "checked"
+    """Whether `extra_args` is compared with the flags of vLLM's releases; `unchecked` is for other builds."""
     shutdown_timeout: Duration | None = None
     """How long a stop waits for running requests (vLLM 0.18 and later)."""
 

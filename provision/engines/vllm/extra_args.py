@@ -52,13 +52,16 @@ def is_value(argument: str) -> bool:
     return not argument.startswith("-") or argument == "-" or _NUMBER.fullmatch(argument) is not None
 
 
-def check(arguments: Sequence[str], version: Version, data: Collection[int] = ()) -> list[Refusal]:
+def check(
+    arguments: Sequence[str], version: Version, data: Collection[int] = (), foreign: bool = False
+) -> list[Refusal]:
     """Return what is wrong with `extra_args` for a release; the index is that of the argument in the YAML.
 
     Args:
         arguments: as the command line has them.
         version: the release.
         data: the indices of arguments that were written as a mapping or a list.
+        foreign: flags that no release has may be those of another build.
     """
     found: list[Refusal] = []
     previous: str | None = None  # the flag whose value may come next
@@ -73,7 +76,7 @@ def check(arguments: Sequence[str], version: Version, data: Collection[int] = ()
                 found.append(Refusal(here, *wrong))
             continue
         name, equals, value = argument.partition("=")
-        problems = list(_check_flag(name, equals, value, version))
+        problems = list(_check_flag(name, equals, value, version, foreign))
         if not problems and equals and (wrong := _json_problem(_whole(name), value, version, False)):
             problems.append(wrong)
         found += [Refusal(here, message, hint) for message, hint in problems]
@@ -132,7 +135,9 @@ def canonical(name: str) -> str:
     return name.partition(".")[0].replace("_", "-")
 
 
-def _check_flag(name: str, equals: str, value: str, version: Version) -> Iterator[tuple[str, str | None]]:
+def _check_flag(
+    name: str, equals: str, value: str, version: Version, foreign: bool
+) -> Iterator[tuple[str, str | None]]:
     flag = canonical(name)
     if flag in ("--help", "-h"):
         yield f"{name} prints a text and ends; it starts no server", None
@@ -145,7 +150,7 @@ def _check_flag(name: str, equals: str, value: str, version: Version) -> Iterato
         yield "an API key in extra_args would stand in the process list", "use the field api_key"
     elif field := _field(flag):
         yield f"{name} is what the field {field} is for", f"use the field {field}"
-    elif flag in releases.known(version) or _negated(flag, version):
+    elif foreign or flag in releases.known(version) or _negated(flag, version):
         return
     elif not flag.startswith("--"):
         yield f"vLLM has no flag {name}", "write the long form, --name"
@@ -176,7 +181,7 @@ def _explain(name: str, flag: str, version: Version) -> tuple[str, str | None]:
     close = difflib.get_close_matches(flag, known, 1, 0.7)
     message = f"vLLM {version} has no flag {name}"
     if not close:
-        return message, None
+        return message, "if this build of vLLM has flags of its own, set `flags: unchecked` on the service"
     field = FIELD_OF.get(close[0])
     return message, f"did you mean {f'the field {field}' if field else close[0]}?"
 

@@ -132,13 +132,51 @@ class TestScript:
         assert "needs vLLM 0.18.0" in cases[0][1]["error"]
         assert "--shutdown-timeout 30" in cases[-1][1]
 
-    def test_without_a_pin_the_newest_allowed_release_decides_what_is_an_error(
-        self, project: Project
-    ) -> None:
+    def test_without_a_pin_only_what_no_allowed_release_has_is_an_error(self, project: Project) -> None:
         service = "extra_args: [--swap-space, '4']"
-        assert "removed in vLLM 0.18.0" in project.problems(playbook(service, "vllm, modelscope"))[0]
+        found = project.problems(playbook(service, '"vllm>=0.18", modelscope'))
+        assert "removed in vLLM 0.18.0" in found[0]
         catalog = project.compile(playbook(service, '"vllm<0.18", modelscope'))
         assert "--swap-space 4" in flags(catalog)
+        catalog = project.compile(playbook(service, "vllm, modelscope"))
+        assert "--swap-space 4" in flags(catalog)
+        assert any("the host decides" in note and "0.18.0" in note for note in catalog.notes)
+        versions = spec(catalog, f"file:{SCRIPT}")["cases"]["versions"]
+        assert "removed in vLLM 0.18.0" in versions[-1][1]["error"]
+        assert "no flag" in project.problems(playbook("extra_args: [--no-such]", "vllm, modelscope"))[0]
+
+    @pytest.mark.parametrize(
+        "environment",
+        [
+            "{path: /data/vllm}",
+            '{packages: ["git+https://git.example/vllm.git@main", modelscope]}',
+            '{packages: ["vllm @ git+https://git.example/vllm.git", modelscope]}',
+        ],
+    )
+    def test_a_version_that_nobody_knows_is_not_made_up(self, project: Project, environment: str) -> None:
+        text = playbook("extra_args: [--swap-space, '4']")
+        text = text.replace('{packages: ["vllm==0.33.0", modelscope]}', environment)
+        assert environment in text
+        text = text.replace("{modelscope: deepseek-ai/R1, revision: master}", "{path: /data/r1}")
+        catalog = project.compile(text)
+        assert spec(catalog, f"file:{SCRIPT}")["cases"]["package"] == "vllm"
+        (note,) = [note for note in catalog.notes if "does not pin vllm" in note]
+        assert "pin it with" not in note
+
+    def test_the_name_of_a_wheel_says_its_version(self, project: Project) -> None:
+        wheel = "/data/vllm-0.10.0+cu129-cp38-abi3-manylinux1_x86_64.whl"
+        catalog = project.compile(playbook("log_requests: false", f'"{wheel}", modelscope'))
+        assert spec(catalog, f"file:{SCRIPT}")["cases"] is None
+        assert "--disable-log-requests" in flags(catalog)
+
+    def test_flags_of_another_build(self, project: Project) -> None:
+        service = "extra_args: [--ascend-thing, '4', -x]"
+        assert len(project.problems(playbook(service))) == 2
+        catalog = project.compile(playbook(service + "\nflags: unchecked", "vllm-metax, modelscope"))
+        assert "--ascend-thing 4" in flags(catalog)
+        assert any("flags: unchecked" in note for note in catalog.notes)
+        found = project.problems(playbook("extra_args: [--port, '4']\nflags: unchecked"))
+        assert "use the field port" in found[0]
 
     def test_a_constraint_pins_as_well(self, project: Project) -> None:
         text = playbook("log_requests: false").replace(
