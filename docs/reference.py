@@ -18,7 +18,7 @@ from provision.config import model, playbook, references, resources, settings
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
-from provision.config.services import KINDS, arguments, base, checks, gpus, program, vllm
+from provision.config.services import KINDS, arguments, base, checks, container, gpus, program, vllm
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("playbook.md", "inventory.md")
@@ -60,7 +60,7 @@ WORDS: list[tuple[Any, str]] = [
     (model.Duration, "duration"),
     (model.ByteSize, "size"),
     (model.FileMode, "mode in octal"),
-    (model.Arguments, "text, or a list of arguments"),
+    (container.Arguments, "text, or a list of arguments"),
     (model.Command, "text for sh, or a list of arguments"),
     (model.Tags, "name, or a list of them"),
     (vllm.ModelLength, "number of tokens, or auto"),

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -219,18 +218,6 @@ def _argv_or_shell(value: Any) -> Any:
     )
 
 
-def words(value: Any) -> Any:
-    """Split a text into words by the quotes and backslashes of a shell, but without one."""
-    if not isinstance(value, str):
-        return value
-    import shlex
-
-    try:
-        return shlex.split(value)
-    except ValueError as error:
-        raise reject(f"the command has {str(error).lower()}", "write a list of arguments") from None
-
-
 def shaped(pattern: str, what: str, hint: str) -> AfterValidator:
     """Require the whole text to have a form; `what` names it, `hint` shows it."""
 
@@ -365,13 +352,6 @@ Command = Annotated[
     ),
 ]
 """Text for `sh`, or an argument vector."""
-
-Arguments = Annotated[
-    list[str],
-    BeforeValidator(words),
-    JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-"""An argument vector: a list, or a text that is split into words without any shell."""
 
 Tags = Annotated[list[Name], OneOrMany()]
 """Words to select plays and services by."""

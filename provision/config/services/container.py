@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import WithJsonSchema as JsonSchema
 
+from provision.config import shellline
 from provision.config.model import (
     PATTERN_NAME,
-    Arguments,
     ByteSize,
     HostPath,
     Name,
@@ -75,6 +76,14 @@ def _volume(value: str) -> str:
     if not parts[0].startswith("/") and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", parts[0]):
         raise reject(f"{quoted(parts[0])} is neither an absolute path nor the name of a volume")
     return value
+
+
+Arguments = Annotated[
+    list[str],
+    BeforeValidator(lambda value: shellline.words(value, "container")),
+    JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""An argument vector: a list, or a text that is split into words without any shell."""
 
 
 class ContainerService(Spoken):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
+from provision.config import shellline
 from provision.config.model import (
     HostPath,
     Model,
@@ -15,7 +16,6 @@ from provision.config.model import (
     Port,
     Text,
     reject,
-    words,
 )
 from provision.config.problems import found
 from provision.config.services.arguments import inside
@@ -64,7 +64,7 @@ _WORD = {"anyOf": [{"type": ["string", "integer"]}, {"$ref": "#/$defs/ModelPath"
 
 Command = Annotated[
     list[Annotated[str | ModelPath, PlainValidator(_word), JsonSchema(_WORD)]],
-    BeforeValidator(words),
+    BeforeValidator(lambda value: shellline.words(value, "program")),
     AfterValidator(_startable),
     JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _WORD, "minItems": 1}]}),
 ]

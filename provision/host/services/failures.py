@@ -174,7 +174,8 @@ KNOWN: Sequence[Known] = (
         ),
     ),
     _known(
-        r"(?m)(?:: \d+: |line \d+: |exec: )(\S+): (?:not found|No such file or directory)$",
+        r"(?m)(?:: \d+: |line \d+: |exec: )(?!source:|cd:|export:)([^\s=]+): "
+        r"(?:not found|No such file or directory)$",
         "{0} is missing on the host",
     ),
     _known(
