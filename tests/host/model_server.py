@@ -3,7 +3,7 @@
 model_server.py PORT [--load SECONDS] [--fail TEXT] [--key KEY] [--model NAME] [--reply TEXT] [--worker]
                      [--deaf COUNT] [--drain SECONDS] [--status CODE] [--hang] [--dies TEXT]
                      [--does TASK[,TASK]] [--form vllm|old|tei]
-                     [--ssl-certfile FILE --ssl-keyfile FILE] [--uds PATH]
+                     [--ssl-certfile FILE --ssl-keyfile FILE] [--uds PATH] [--host ADDRESS]
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--form", default="vllm", help="routes of new or old releases of vLLM (which have all), or of TEI"
     )
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--ssl-certfile")
     parser.add_argument("--ssl-keyfile")
     parser.add_argument("--uds", help="listen on this socket instead of the port")
@@ -152,7 +153,7 @@ def main() -> None:
             elif not self.allowed():
                 self.answer(401, {"error": "Unauthorized"})
             elif self.path == "/v1/models":
-                self.answer(200, {"data": [{"id": options.model}]})
+                self.answer(200, {"data": [{"id": name} for name in options.model.split(",")]})
             else:
                 self.answer(404, {"detail": "Not Found"})
 
@@ -178,7 +179,7 @@ def main() -> None:
                 self.answer(404, {"detail": "Not Found"})
             elif task not in does:
                 self.answer(400, {"error": {"message": "The model does not support this API"}})
-            elif asked["model"] != options.model:
+            elif asked["model"] not in options.model.split(","):
                 message = "The model `{}` does not exist.".format(asked["model"])
                 self.answer(404, {"error": {"message": message}})
             elif options.status != 200:
@@ -209,7 +210,7 @@ def main() -> None:
     if options.uds:
         server = OnSocket(options.uds, Handler)
     else:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
+        server = http.server.ThreadingHTTPServer((options.host, options.port), Handler)
     if options.ssl_certfile:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile)

@@ -18,9 +18,9 @@ from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, differences
 from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
-from provision.host.services import supervision
+from provision.host.services import checks, supervision
 from provision.host.state import marks
-from tests.host.services import free_port
+from tests.host.services import SERVER, free_port
 from tests.lab import Podman
 
 pytestmark = pytest.mark.lab
@@ -323,6 +323,20 @@ def test_without_checks_a_port_has_to_stay_open(box: Box) -> None:
         box.probe({"type": "port"}, timeout=2).fix(box.machine, {})
     box.converge(command=["python3", "-c", SERVE])
     box.probe({"type": "port"}).fix(box.machine, {})
+
+
+def test_it_is_asked_with_the_key_that_it_has_itself(box: Box) -> None:
+    shutil.copy(SERVER, box.data / "server.py")
+    key = 'sk "one" $x'
+    serve = ["python3", "/data/server.py", "8000", "--host", "0.0.0.0", "--model", "m"]
+    box.converge(command=serve, env={"VLLM_API_KEY": key}, secrets=["VLLM_API_KEY"])
+    chat = {"type": "chat", "user": "hi"}
+    box.probe(chat, key_name="VLLM_API_KEY").fix(box.machine, {})
+    assert key not in repr(box.events)
+    refused = checks.perform(box.machine, box.probe(chat, model="m").spec, chat)
+    assert "`api_key_env: NAME`" in str(refused.hint)
+    other = checks.perform(box.machine, box.probe(chat, key_name="OTHER").spec, chat)
+    assert other.error == f"the container {box.name} has no variable OTHER"
 
 
 def test_without_ports_it_has_to_stay_up(box: Box) -> None:

@@ -79,7 +79,7 @@ def compile(context: Context, here: Place) -> None:
         "ca": spoken.ca(service),
         "model": spoken.model(service, service.command or []),
         "key_file": None,
-        "key_name": service.api_key_env,
+        "key_name": spoken.key(service),
         "checks": proofs,
         "timeout": service.start_timeout,
         "unit": spec["unit"],

@@ -67,7 +67,7 @@ def compile(context: Context, here: Place) -> None:
             needs=needs,
             paths=paths,
             env=dict(service.env),
-            key_name=service.api_key_env,
+            key_name=spoken.key(service),
             checks=checks.lower(builder, here)
             or [checks.undeclared(service.port is not None or service.socket is not None)],
             before=[] if service.gpus == [] else [MODPROBE],

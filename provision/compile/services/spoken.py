@@ -15,6 +15,15 @@ CERTIFICATES = ("--ssl-certfile", "--ssl-cert-file", "--certfile")
 """Flags of vLLM, SGLang and uvicorn, of llama.cpp, and of gunicorn that make a server speak TLS."""
 
 
+KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY", "INFINITY_API_KEY")
+"""Variables from which vLLM, llama.cpp and Infinity take the key that clients must send."""
+
+
+def key(service: Spoken) -> str | None:
+    """Return the variable that holds the key; None when the server, as far as known, asks for none."""
+    return service.api_key_env or next((name for name in KEYS if name in service.env), None)
+
+
 def model(service: Spoken, command: Sequence[str]) -> str | None:
     """Return the name that requests ask for; None when only the server knows it."""
     return service.served_model_name or value(command, NAMES)

@@ -127,7 +127,9 @@ class Spoken(Service):
     that the server names.
     """
     api_key_env: EnvName | None = None
-    """The variable (of `env:`) with the key that clients must send; checks send it."""
+    """The variable (of `env:`) with the key that clients must send; checks send it. Default: VLLM_API_KEY,
+    LLAMA_API_KEY or INFINITY_API_KEY, if `env` has it.
+    """
 
     @model_validator(mode="after")
     def _has_its_key(self) -> Self:

@@ -132,3 +132,9 @@ def test_it_is_asked_as_any_server(tmp_path: Path, service: str, url: str, model
     assert (spec["url"], spec["model"], spec["key_name"]) == (url, model, "KEY")
     assert spec["checks"][0]["type"] == "chat"
     assert catalog.services[0].url == url.replace("127.0.0.1", "10.0.0.1")
+
+
+def test_the_key_of_a_known_server_needs_no_name(tmp_path: Path) -> None:
+    key = "env: {VLLM_API_KEY: {env: CHAT_KEY}}"
+    catalog = compiled(tmp_path, f"ports: ['80:80'], checks: [{{chat: hi}}], {key}")
+    assert resource(catalog, "probe:web").spec["key_name"] == "VLLM_API_KEY"
