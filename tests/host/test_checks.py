@@ -41,7 +41,7 @@ def ask(service: Service, check: dict[str, Any], **more: Any) -> checks.Proof:
     [
         ("generate", "completion", "Hello there"),
         ("embed", "embed", "3 numbers: 0.5, -0.25, 4"),
-        ("score", "score", "1 ping\n0 pong"),
+        ("score", "score", "1 ping; 0 pong"),
         ("classify", "classify", "good (0.75)"),
         ("transcribe", "transcribe silence.wav", "Hello, world."),
         ("pooling", "pooling", "4 numbers: 0.5, -0.25, 0.125, …"),

@@ -162,8 +162,22 @@ def _speakable(builder: Builder, here: Place, told: Given) -> bool:
         message = "checks speak no TLS on a unix socket"
         builder.problem(here.play, where, message, "leave out --uds, or the certificate")
     else:
-        return True
+        return _answerable(builder, here, told)
     return False
+
+
+def _answerable(builder: Builder, here: Place, told: Given) -> bool:
+    """Say whether the model can do what checks ask for, as far as flags tell, or note what it cannot."""
+    wrong = [
+        (index, check.type)
+        for index, check in enumerate(here.service.checks)
+        if told.pools and check.type in ("chat", "completion", "transcribe")
+    ]
+    for index, kind in wrong:
+        message = f"by its flags the model writes nothing, so that no `{kind}` can be answered"
+        hint = "use `embed`, `rerank`, `score` or `classify`, or leave `checks` out"
+        builder.problem(here.play, (*here.where, "checks", index), message, hint)
+    return not wrong
 
 
 def _words_of(service: VllmService) -> list[str]:

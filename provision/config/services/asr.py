@@ -78,6 +78,14 @@ class AsrService(Service):
             raise reject(message, "leave the variable out, or write `device: cuda`", at="device")
         return self
 
+    @model_validator(mode="after")
+    def _asked_for_speech(self) -> Self:
+        for index, check in enumerate(self.checks):
+            if check.type not in ("transcribe", "http"):
+                message = f"checks[{index}]: a speech server answers no `{check.type}`"
+                raise reject(message, "use `transcribe` or `http`", at="checks")
+        return self
+
     def listeners(self) -> Iterator[Listener]:
         """The port of the server."""
         yield Listener(("port",), self.host, self.port)

@@ -52,6 +52,11 @@ class Given(NamedTuple):
         return [name for value in self.flags.get("--lora-modules", []) if (name := _adapter(value))]
 
     @property
+    def pools(self) -> bool:
+        """Whether flags say that the model gives vectors or classes, and writes nothing."""
+        return self.does not in (None, "completion", "transcribe")
+
+    @property
     def does(self) -> str | None:
         """What is asked for to prove the model, as far as the flags tell; None when only the server knows."""
         task = self.last("--task")

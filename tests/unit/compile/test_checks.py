@@ -78,8 +78,24 @@ def test_what_a_check_cannot_mean(project: Project, check: str, said: str) -> No
     assert said in project.problems(playbook(f"checks: [{{{check}}}]"))[0]
 
 
+def test_flags_tell_what_can_never_be_answered(project: Project) -> None:
+    service = "extra_args: [--runner, pooling]\nchecks: [{embed: hi}, {chat: hi}]"
+    (problem,) = project.problems(playbook(service))
+    assert (
+        ":13:29: by its flags the model writes nothing, so that no `chat` can be answered; use `embed`"
+        in problem
+    )
+
+
 def test_an_adapter_of_the_arguments_may_be_asked_for(project: Project) -> None:
     adapters = '[--enable-lora, --lora-modules, sql=/data/sql, \'{"name": "py", "path": "/data/py"}\']'
     checks = "checks: [{chat: hi, model: sql}, {chat: hi, model: py}]"
     catalog = project.compile(playbook(f"extra_args: {adapters}\n{checks}"))
     assert [check["model"] for check in spec(catalog, "probe:r1")["checks"]] == ["sql", "py"]
+
+
+def test_a_speech_server_chats_with_nobody(project: Project) -> None:
+    service = "{kind: asr, environment: e, model: m, vad_model: m, checks: [{chat: hi}]}"
+    play = f"- hosts: all\n  environments: {{e: {{path: /e}}}}\n  services:\n    a: {service}\n"
+    (problem,) = project.problems(play)
+    assert "checks[0]: a speech server answers no `chat`; use `transcribe` or `http`" in problem

@@ -57,7 +57,7 @@ def _judged(asking: Asking, found: Any, reply: Reply) -> Verdict:
     if not all(math.isfinite(value) for value in scored.values()):
         return Verdict("the answer holds scores that are no numbers", received=reply.text())
     order = sorted(scored, key=lambda index: -scored[index])
-    received = "\n".join(f"{scored[index]:.4g} {documents[index]}" for index in order)
+    received = "; ".join(f"{scored[index]:.4g} {documents[index]}" for index in order)
     expect = asking.check.get("expect")
     if expect and expect not in documents[order[0]]:
         return Verdict(f'the document with "{expect}" does not come first', received=received)
