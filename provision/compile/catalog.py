@@ -24,6 +24,7 @@ class Resource:
         label: how a person calls it.
         needs: ids that must be right before this one.
         triggers: services to restart when this one changes.
+        followers: commands to run when this one changes, by id; of packages, which of them count.
         playbooks: the playbooks that declare it, in their order.
         service: the service it belongs to alone; None for what is shared.
         position: where it was declared.
@@ -40,6 +41,7 @@ class Resource:
     service: str | None = None
     position: Position | None = None
     tags: frozenset[str] = frozenset()
+    followers: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from posixpath import isabs, normpath
 from typing import TYPE_CHECKING, Any
 
 from provision.compile.builder import Builder
 from provision.compile.sources import content_of
-from provision.compile.text import check
+from provision.compile.text import SecretPart, SecretText, check
+from provision.config.problems import did_you_mean
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
+
+UNITS = (
+    "/etc/systemd/system/",
+    "/usr/local/lib/systemd/system/",
+    "/usr/lib/systemd/system/",
+    "/lib/systemd/system/",
+    "/run/systemd/system/",
+)
+"""Where systemd reads its units."""
 
 APT_SOURCES = "/etc/apt/"
 """Files below it say where packages come from, so they come before the packages; all others come after."""
@@ -47,6 +58,31 @@ def lower(builder: Builder, play: Play) -> list[str]:
     return ids
 
 
+def reload(builder: Builder, play: Play) -> list[str]:
+    """Have systemd read its files again when the play declares some: before whatever uses them."""
+    files = [f"file:{normpath(path)}" for path in play.files if normpath(path).startswith(UNITS)]
+    files = [id for id in files if id in builder.resources]
+    if not files:
+        return []
+    id = "command:systemctl daemon-reload"
+    spec: dict[str, Any] = {
+        "name": "systemctl daemon-reload",
+        "argv": ["/bin/sh", "-c", "[ ! -d /run/systemd/system ] || systemctl daemon-reload"],
+        "creates": None,
+        "unless": None,
+        "when_changed": True,
+        "timeout": 60.0,
+        "directory": None,
+        "env": {},
+        "secrets": [],
+        "user": None,
+    }
+    builder.add(play, ("files",), id, spec, "systemctl daemon-reload", needs=files)
+    for file in files:
+        builder.resources[file].followers[id] = []
+    return [id]
+
+
 def commands(builder: Builder, play: Play, after: list[str]) -> list[str]:
     """Add the play's commands: in order, after `after`; returns their ids."""
     needs = after
@@ -60,13 +96,47 @@ def commands(builder: Builder, play: Play, after: list[str]) -> list[str]:
                 "unless": None if command.unless is None else _argv(command.unless),
                 "timeout": command.timeout,
                 "directory": command.directory,
-                "env": {key: check(value) for key, value in command.env.items()},
+                "env": {
+                    key: check(value) if isinstance(value, str) else SecretText((SecretPart(value),))
+                    for key, value in command.env.items()
+                },
+                "secrets": sorted(key for key, value in command.env.items() if not isinstance(value, str)),
                 "user": command.user,
+                "when_changed": bool(command.when_changed),
             }
             id = f"command:{name}"
-            builder.add(play, where, id, spec, f"command {name}", needs=needs)
+            followed = _followed(builder, play, name)
+            builder.add(play, where, id, spec, f"command {name}", needs=[*needs, *followed])
+            for resource, packages in followed.items():
+                builder.resources[resource].followers[id] = packages
             needs = [*after, id]
     return [f"command:{name}" for name in play.commands]
+
+
+def _followed(builder: Builder, play: Play, name: str) -> dict[str, list[str]]:
+    """Return the resources that a command follows, by id; of the packages, which."""
+    found: dict[str, list[str]] = {}
+    declared: Sequence[str]
+    for index, changed in enumerate(play.commands[name].when_changed):
+        where = ("commands", name, "when_changed", index)
+        if changed.kind == "path":
+            ids = [f"{kind}:{normpath(changed.name)}" for kind in ("file", "directory")]
+            declared = [*play.files, *play.directories]
+        elif changed.kind == "package":
+            apt = builder.resources.get("apt")
+            declared = [each["name"] for each in apt.spec["packages"]] if apt else []
+            ids = ["apt"] if changed.name in declared else []
+        else:
+            ids = [f"{changed.kind}:{changed.name}"]
+            declared = [*(play.environments if changed.kind == "environment" else play.models)]
+        there = [id for id in ids if id in builder.resources]
+        if not there:
+            what = "file or directory" if changed.kind == "path" else changed.kind
+            hint = did_you_mean(changed.name, declared) or f"declare the {what}, or leave it out here"
+            builder.problem(play, where, f"no {what} {changed.name} is declared for this host", hint)
+        for id in there:
+            found.setdefault(id, []).extend([changed.name] if changed.kind == "package" else [])
+    return found
 
 
 def _argv(run: str | list[str]) -> list[str]:
@@ -150,6 +220,8 @@ def _files(builder: Builder, play: Play) -> list[str]:
                 "validate": file.validator,
                 "cases": None,
             }
+            if file.absent:
+                spec["absent"] = True
             id = f"file:{normpath(path)}"
             builder.add(play, where, id, spec, normpath(path), needs=_after_packages(builder, play, path))
             ids.append(id)

@@ -45,6 +45,7 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
     known: dict[str, Environment] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
         first[index] = generic.lower(builder, play)
+        first[index] += generic.reload(builder, play)
         known.update(environments.lower(builder, play, layout))
     used_with, required = _uses(plays, known)
     found: dict[str, Model] = {}

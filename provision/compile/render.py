@@ -21,7 +21,7 @@ def render_tree(catalog: Catalog) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for resource in catalog.resources:
         spec = resource.spec
-        if resource.type == "file":
+        if resource.type == "file" and not spec.get("absent"):
             found[spec["path"]] = (mask(spec["content"]), spec["mode"])
         elif resource.type == "tree":
             found.update(

@@ -26,6 +26,8 @@ def content_of(play: Play, path: str) -> str | SecretText:
         ConfigError: the source cannot be read, or the template cannot be rendered.
     """
     file = play.files[path]
+    if file.absent:
+        return ""
     if isinstance(file.content, Secret):
         return SecretText((SecretPart(file.content.as_file(), "file"),))
     text = _declared(play, path)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from provision.config import resources
+from provision.config import elsewhere, resources
 from provision.config.declared import without_own_keys
 from provision.config.hosts import Host
 from provision.config.loading import Document, Part, load
@@ -307,7 +307,7 @@ def _shape(document: Document) -> list[Problem]:
             continue
         for key in play:
             if key not in keys_of(PlayFields) and not key.startswith("x-"):
-                hint = did_you_mean(key, keys_of(PlayFields))
+                hint = elsewhere.hint(key, keys_of(PlayFields)) or did_you_mean(key, keys_of(PlayFields))
                 problems.append(Problem(document.where((index, key), key=True), f"unknown key `{key}`", hint))
         problems += _shape_of_hosts(document, index, play)
         read_variables(play.get("vars"), "play", document, (index, "vars"), problems)

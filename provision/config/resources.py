@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetPydanticSchema,
+    PlainValidator,
+    model_validator,
+)
 from pydantic import WithJsonSchema as JsonSchema
+from pydantic_core import core_schema
 
 from provision.config import requirements
 from provision.config.model import (
     Command,
     Duration,
-    EnvName,
     FileMode,
     HostPath,
-    Line,
     Model,
     Name,
     NotNegative,
@@ -28,6 +35,7 @@ from provision.config.model import (
 from provision.config.problems import found, quoted
 from provision.config.references import SecretReference, parse_secret
 from provision.config.secrets import Secret
+from provision.config.services.base import Env
 
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?")
 _URL = re.compile(r"(https?|file)://[^\s]+")
@@ -164,7 +172,7 @@ Content = Annotated[
 
 
 class File(Model):
-    """A file: from exactly one of `content`, `source` and `template`."""
+    """A file: from exactly one of `content`, `source` and `template`; or none, when it is `absent`."""
 
     content: Content | None = None
     """Its text, or a reference to a secret."""
@@ -183,6 +191,9 @@ class File(Model):
     validator: list[Text] | None = Field(default=None, alias="validate")
     """A command that must accept the new file before it is put in place; `{path}` stands for it."""
 
+    absent: bool = False
+    """Whether there must be no such file; one that is there is removed by an apply, and not brought back."""
+
     @model_validator(mode="before")
     @classmethod
     def _secret_content(cls, data: Any) -> Any:
@@ -193,6 +204,14 @@ class File(Model):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         given = [key for key in ("content", "source", "template") if getattr(self, key) is not None]
+        if self.absent:
+            useless = sorted(self.model_fields_set - {"absent"})
+            if useless:
+                key = "validate" if useless[0] == "validator" else useless[0]
+                raise reject(
+                    f"`{key}` has no meaning for a file that is `absent`", "leave one of the two out", at=key
+                )
+            return self
         if len(given) != 1:
             said = " and ".join(f"`{key}`" for key in given) or "none of them"
             raise reject(f"a file has one of `content`, `source` or `template`, found {said}")
@@ -203,8 +222,62 @@ class File(Model):
         return self
 
 
+_REBOOT = re.compile(
+    r"(/\S*/)?(sudo +)?(reboot|shutdown .*|poweroff|halt|init [06]|systemctl +(reboot|poweroff).*)( .*)?"
+)
+_FOLLOWED = ("package", "environment", "model")
+_REFERENCES = "write a path, {package: NAME}, {environment: NAME} or {model: NAME}"
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a command follows."""
+
+    kind: str
+    """path, package, environment or model."""
+    name: str
+
+
+def _followed(value: Any) -> Followed:
+    if isinstance(value, Followed):
+        return value
+    if isinstance(value, str) and value.startswith("/"):
+        return Followed("path", value)
+    if isinstance(value, dict) and len(value) == 1:
+        kind, name = next(iter(value.items()))
+        if kind in _FOLLOWED and isinstance(name, str) and name:
+            return Followed(kind, name)
+        if str(kind).removesuffix("s") in (*_FOLLOWED, "path", "file"):
+            singular = str(kind).removesuffix("s")
+            raise reject(
+                f"`{kind}` is not what a command follows",
+                f"write {{{singular}: NAME}}" if singular in _FOLLOWED else "write the path alone",
+            )
+    raise reject(f"expected what the command follows, found {found(value)}", _REFERENCES)
+
+
+Reference = Annotated[
+    Followed,
+    GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(_followed)),
+    JsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^/"},
+                {
+                    "type": "object",
+                    "properties": {kind: {"type": "string"} for kind in _FOLLOWED},
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+            ]
+        }
+    ),
+]
+
+
 class Task(Model):
-    """A command, run when its guard says so; without `creates` or `unless` on every apply."""
+    """A command, run when its guard says so, or after a change; with neither on every apply."""
 
     run: Command
     """What to run: text for sh, or a list of arguments."""
@@ -216,10 +289,24 @@ class Task(Model):
     """How long it may take."""
     directory: HostPath | None = None
     """Where to run it; not set: /."""
-    env: dict[EnvName, Line] = {}
-    """Environment variables."""
+    when_changed: list[Reference] = []
+    """What it follows: it runs after an apply has changed one of these. A path (of `files` or `directories`),
+    `{package: NAME}`, `{environment: NAME}` or `{model: NAME}`.
+    """
+    env: Env = {}
+    """Environment variables: text, or references to secrets."""
     user: UnixName | None = None
     """The user to run it as; not set: root, or the user of the connection."""
+
+    @model_validator(mode="after")
+    def _no_reboot(self) -> Self:
+        text = self.run if isinstance(self.run, str) else " ".join(self.run)
+        if _REBOOT.fullmatch(text.strip()):
+            message = (
+                "a command cannot reboot the host: the run would end with it, and each apply would repeat it"
+            )
+            raise reject(message, "reboot by hand between two applies; units start at boot", at="run")
+        return self
 
 
 class Environment(Model):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from provision.config import elsewhere
 from provision.config.loading import Part
 from provision.config.model import Model
 from provision.config.problems import Position, Problem, did_you_mean, found
@@ -93,9 +94,9 @@ def _problem(
     if details["type"] == "missing":
         return Problem(locate(loc[:-1], True), f"missing key `{loc[-1]}`")
     if details["type"] == "extra_forbidden":
-        return Problem(
-            locate(loc, True), f"unknown key `{loc[-1]}`", did_you_mean(str(loc[-1]), keys_of(owner))
-        )
+        known = keys_of(owner)
+        hint = elsewhere.hint(loc[-1], known) or did_you_mean(str(loc[-1]), known)
+        return Problem(locate(loc, True), f"unknown key `{loc[-1]}`", hint)
     if details["type"] == "union_tag_not_found":
         return Problem(locate(loc, True), "missing key `kind`", f"kinds: {_kinds(details)}")
     if details["type"] == "union_tag_invalid":

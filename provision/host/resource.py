@@ -58,6 +58,8 @@ class Resource:
     def __init__(self, id: str, spec: dict[str, Any]) -> None:
         self.id = id
         self.spec = spec
+        self.because: list[str] = []
+        """What of all that is declared will change, and has it done again; only a command follows changes."""
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""

@@ -13,6 +13,7 @@ from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State, differences
 from provision.host.resources import make
 from provision.host.state import marks
+from provision.host.state import owed as commands
 from provision.host.state.ledger import Ledger, removal_order
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
@@ -50,6 +51,7 @@ class Item:
         self.playbooks: list[str] = entry.get("playbooks", [])
         self.needs: list[str] = entry.get("needs", [])
         self.triggers: list[str] = entry.get("triggers", [])
+        self.followers: dict[str, list[str]] = entry.get("followers", {})
         self.resource: Resource = make(entry)
         self.actual: State = {}
         self.changes: Changes = {}
@@ -101,6 +103,7 @@ class Run:
         quick = [item for item in self.items.values() if not item.resource.waits]
         each(self._read_all, [*slow, quick], READERS)
         self._foresee_restarts()
+        self._foresee_commands()
 
     def _read_all(self, items: Sequence[Item]) -> None:
         for item in items:
@@ -127,6 +130,16 @@ class Run:
                     item.changes = {**item.changes, "proven": (False, True)}
             if self._runs(service):
                 self.machine.emit({"event": "restart", "service": service, "because": because})
+
+    def _foresee_commands(self) -> None:
+        """Count a command among what differs when something will change that it follows."""
+        for item in self.items.values():
+            if item.changes and not item.error:
+                for id, because in _followed(item, item.changes):
+                    follower = self.items.get(id)
+                    if follower is not None and not follower.error:
+                        follower.resource.because.append(because)
+                        follower.changes = {**follower.changes, "done": (None, True)}
 
     def _because(self) -> dict[str, list[str]]:
         because: dict[str, list[str]] = {}
@@ -336,6 +349,7 @@ class Run:
         self.machine.emit({"event": "started", "id": item.id, "changes": sorted(changes)})
         triggers = item.triggers if item.resource.disturbs(changes) else []
         owed = {service: marks.pending(self.machine.state, service) for service in triggers}
+        asked: list[tuple[str, str]] = []
         known = item.id in self.ledger.entries
         # What is begun is ours: an interrupted attempt must not look like something that was there before.
         self._record(item, created=not item.resource.there(before), begun=True)
@@ -346,6 +360,9 @@ class Run:
                 if item.type == "file" and triggers == [service]:  # what others have read is not taken back
                     former.keep(self.machine.state, service, item.resource.spec["path"])
                 marks.need(self.machine.state, service, [item.id])
+            for id, because in _followed(item, changes):
+                if commands.need(self.machine.state, id, because):
+                    asked.append((id, because))
             item.resource.fix(self.machine, changes)
             self._read(item)
             if item.error:
@@ -357,6 +374,8 @@ class Run:
             if self._left_as_it_was(item, before):
                 for service, mark in owed.items():
                     marks.withdraw(self.machine.state, service, item.id, mark)
+                for id, because in asked:
+                    commands.withdraw(self.machine.state, id, because)
                 if not known:
                     self.ledger.release(item.id, None)
             failure = causes.explain(error)
@@ -446,6 +465,17 @@ class Run:
         if failure:
             event.update(error=failure.message, hint=failure.hint, log=failure.log)
         self.machine.emit(event)
+
+
+def _followed(item: Item, changes: Changes) -> list[tuple[str, str]]:
+    """Return the commands that follow these changes of a resource, each with the reason in words."""
+    if not item.followers or not item.resource.disturbs(changes):
+        return []
+    found = []
+    for id, names in item.followers.items():
+        parts = [f"package {name}" for name in names if name in changes] if names else [item.label]
+        found += [(id, part) for part in parts]
+    return found
 
 
 def _still(changes: Changes) -> str:

@@ -47,6 +47,7 @@ def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]
                 "label": resource.label,
                 "needs": resource.needs,
                 "triggers": resource.triggers,
+                "followers": resource.followers,
                 "playbooks": resource.playbooks,
                 "service": resource.service,
                 "spec": _revealed(resource, keyring, problems),

@@ -61,6 +61,9 @@ def resource_lines(seen: events.Inspected, diffs: bool = True) -> Iterator[str]:
     if seen.type == "probe":
         yield f"  {paint('?', OLD)} then prove that {seen.service} answers"
         return
+    if seen.changes.keys() == {"there"}:
+        yield f"  {paint('-', BAD)} {seen.label}: remove it"
+        return
     new = is_new(seen)
     mark = paint("+", NEW) if new else paint("~", OLD)
     details = [] if new else [_difference(key, *values) for key, values in seen.changes.items()]
@@ -102,6 +105,8 @@ def work_words(work: dict[str, Any]) -> list[str]:
         words.append(f"load the image from {work['load']}")
     if work.get("recreate"):
         words.append("make it anew")
+    if work.get("because"):
+        words.append(f"runs because of {listing(work['because'], 4)}")
     if work.get("bytes"):
         words.append(f"download {human_bytes(work['bytes'])}")
     return words

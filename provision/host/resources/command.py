@@ -9,17 +9,20 @@ from provision.host.causes import BECOME
 from provision.host.files.paths import which
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.state import owed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping, Sequence
+    from typing import Any, Mapping, Sequence
 
 UNLESS_TIMEOUT = 60.0
 """Seconds that `unless` may take to answer."""
 
 
 class Command(Resource):
-    """A command that is run unless `creates` exists or `unless` succeeds; with neither, at every apply."""
+    """A command that is run unless `creates` exists or `unless` succeeds, and after a change of what it
+    follows; with none of them, at every apply.
+    """
 
     type = "command"
     identity = ("name",)
@@ -39,8 +42,10 @@ class Command(Resource):
         """
         if self._unconditional:
             done = self._ran
+        elif owed.pending(machine.state, self.id):
+            done = False
         else:
-            done = self._created() or self._satisfied(machine)
+            done = not self._guarded or self._created() or self._satisfied(machine)
         return {"done": True if done else None}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
@@ -55,32 +60,61 @@ class Command(Resource):
         directory = self.spec.get("directory")
         if directory and not os.path.isdir(directory):
             raise Failure(f"{directory} does not exist", hint="declare it under `directories:`")
-        machine.run(
-            self.spec["argv"],
-            timeout=self.spec.get("timeout"),
-            env=self.spec.get("env") or {},
-            cwd=directory,
-            user=self.spec.get("user"),
-            on_line=lambda line: machine.output(self.id, line),
-        )
+        try:
+            machine.run(
+                self.spec["argv"],
+                timeout=self.spec.get("timeout"),
+                env=self.spec.get("env") or {},
+                cwd=directory,
+                user=self.spec.get("user"),
+                on_line=lambda line: machine.output(self.id, self._masked(line)),
+            )
+        except Failure as failure:
+            hint = failure.hint and self._masked(failure.hint)
+            raise Failure(self._masked(failure.message), hint, map(self._masked, failure.log)) from None
         self._ran = True
-        if self.actual(machine) != self.expected(machine):
+        if self._guarded and not (self._created() or self._satisfied(machine)):
             missing = (
                 f"{self.spec['creates']} is still missing"
                 if self.spec.get("creates")
                 else "`unless` still fails"
             )
             raise Failure(f"the command succeeded, but {missing}")
+        owed.settle(machine.state, self.id)
 
     def notes(self, machine: Machine) -> list[str]:
         """Say when it will never be done."""
         if self._unconditional:
-            return ["runs at every apply, as neither `creates` nor `unless` says when it is done"]
+            return [
+                "runs at every apply, as none of `creates`, `unless` and `when_changed` says when it is done"
+            ]
         return []
+
+    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+        """Return what it follows."""
+        reasons = [*owed.pending(machine.state, self.id), *self.because]
+        return {"because": list(dict.fromkeys(reasons))} if reasons else {}
+
+    def remove(self, machine: Machine) -> bool:
+        """Forget what is owed; what a command did is not undone."""
+        owed.settle(machine.state, self.id)
+        return False
+
+    @property
+    def _guarded(self) -> bool:
+        return bool(self.spec.get("creates") or self.spec.get("unless"))
 
     @property
     def _unconditional(self) -> bool:
-        return not self.spec.get("creates") and not self.spec.get("unless")
+        return not self._guarded and not self.spec.get("when_changed")
+
+    def _masked(self, text: str) -> str:
+        """Return a text without the secrets that the command was given."""
+        for name in self.spec.get("secrets") or ():
+            for secret in self.spec["env"][name].splitlines():
+                if secret.strip():
+                    text = text.replace(secret, "***")
+        return text
 
     def _created(self) -> bool:
         creates = self.spec.get("creates")

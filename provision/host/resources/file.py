@@ -33,7 +33,7 @@ class File(Resource):
     """
 
     type = "file"
-    identity = ("path",)
+    identity = ("path", "absent")
 
     def expected(self, machine: Machine) -> State:
         """Return kind, content (as a digest), mode, and what is declared of owner and group.
@@ -41,6 +41,8 @@ class File(Resource):
         Raises:
             Failure: the content depends on a package version for which there is none.
         """
+        if self.spec.get("absent"):
+            return {"there": False}
         data = self._data(machine)
         state: State = {
             "kind": "file",
@@ -64,7 +66,14 @@ class File(Resource):
         try:
             found = self._look()
             if found is None:
-                return dict.fromkeys(wanted)
+                return {"there": False} if self.spec.get("absent") else dict.fromkeys(wanted)
+            if self.spec.get("absent"):
+                if stat.S_ISDIR(found.st_mode):
+                    raise Failure(
+                        f"{path} is a directory, and only files are removed",
+                        hint="remove it by hand, or take it out of the play",
+                    )
+                return {"there": True}
             if stat.S_ISDIR(found.st_mode):
                 raise Failure(
                     f"{path} is a directory, but should be a file",
@@ -97,6 +106,9 @@ class File(Resource):
             Failure: the validator refuses it, its owner or directory does not exist, or it cannot be written.
         """
         path: str = self.spec["path"]
+        if self.spec.get("absent"):
+            self._delete()
+            return
         data = self._data(machine)
         uid = names.uid_of(self._owner) if self._owner is not None else -1
         gid = names.gid_of(self.spec["group"]) if self.spec.get("group") is not None else -1
@@ -120,7 +132,7 @@ class File(Resource):
 
     def disturbs(self, changes: Changes) -> bool:
         """Only what a service has read out of the file: a mended mode or owner restarts nothing."""
-        return "content" in changes
+        return "content" in changes or "there" in changes
 
     def diff(self, machine: Machine, changes: Changes) -> str | None:
         """Return a unified diff of the content, bounded in length; None for a secret file."""
@@ -139,7 +151,10 @@ class File(Resource):
         return unified(old, data, self.spec["path"])
 
     def remove(self, machine: Machine) -> bool:
-        """Remove the file; True when there was one."""
+        """Remove the file; True when there was one. One whose absence was declared is none of ours."""
+        return False if self.spec.get("absent") else self._delete()
+
+    def _delete(self) -> bool:
         path: str = self.spec["path"]
         try:
             return atomic.remove(path)

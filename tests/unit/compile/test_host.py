@@ -6,6 +6,7 @@ import pytest
 
 from provision.compile.catalog import Resource
 from provision.compile.graph import ordered
+from provision.compile.render import render_tree
 from tests.unit.compile.conftest import LOCAL, Project, order, resource, spec
 
 FULL = """
@@ -319,3 +320,62 @@ def test_what_may_bring_a_model_that_is_named_by_its_path(project: Project) -> N
       models: {m: {path: /data/m}}
     """
     assert spec(project.compile(first), "model:m")["made_by"] == ["command convert"]
+
+
+class TestFollowing:
+    def test_commands_follow_what_is_declared(self, project: Project) -> None:
+        catalog = project.compile(
+            """
+            - hosts: all
+              packages: [docker.io]
+              directories: {/srv/x: }
+              files: {/etc/docker/daemon.json: {content: x}}
+              environments: {e: {packages: [modelscope]}}
+              models: {m: {modelscope: o/n, environment: e}}
+              commands:
+                first: {run: x, when_changed: [/etc/docker/daemon.json, /srv/x, {package: docker.io}]}
+                second: {run: y, when_changed: [{environment: e}, {model: m}], env: {T: {env: TOKEN}}}
+            """
+        )
+        followers = {each.id: each.followers for each in catalog.resources if each.followers}
+        assert followers == {
+            "apt": {"command:first": ["docker.io"]},
+            "directory:/srv/x": {"command:first": []},
+            "file:/etc/docker/daemon.json": {"command:first": []},
+            "environment:e": {"command:second": []},
+            "model:m": {"command:second": []},
+        }
+        assert "model:m" in resource(catalog, "command:second").needs
+        assert spec(catalog, "command:second")["secrets"] == ["T"]
+        assert "TOKEN" not in repr(spec(catalog, "command:second")["env"])
+
+    def test_what_is_declared_nowhere_is_an_error_at_its_place(self, project: Project) -> None:
+        found = project.problems(
+            "- {hosts: all, files: {/etc/a: {content: x}}, commands: {c: {run: x, "
+            "when_changed: [/etc/b, {package: git}, {environment: e}, {model: m}]}}}"
+        )
+        assert len(found) == 4
+        assert "no file or directory /etc/b is declared for this host; did you mean `/etc/a`?" in found[0]
+
+    def test_systemd_reads_unit_files_before_they_are_used(self, project: Project) -> None:
+        catalog = project.compile(
+            """
+            - hosts: all
+              files:
+                /etc/systemd/system/agent.service: {content: "[Service]\\n"}
+                /etc/systemd/system/docker.service.d/x.conf: {content: "[Service]\\n"}
+              commands:
+                agent: {run: systemctl restart agent, when_changed: [/etc/systemd/system/agent.service]}
+            """
+        )
+        reload = "command:systemctl daemon-reload"
+        assert set(resource(catalog, "file:/etc/systemd/system/agent.service").followers) == {
+            reload,
+            "command:agent",
+        }
+        assert reload in resource(catalog, "command:agent").needs
+
+    def test_a_file_that_must_not_be_there_is_not_rendered(self, project: Project) -> None:
+        catalog = project.compile("- {hosts: all, files: {/etc/old.conf: {absent: true}}}")
+        assert spec(catalog, "file:/etc/old.conf")["absent"] is True
+        assert "/etc/old.conf" not in render_tree(catalog)

@@ -187,9 +187,9 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
         ("- hosts: [gpu, '!gpu-box']", ["1:10: the host pattern 'gpu, !gpu-box' leaves no host"]),
         ("- hosts: gpu\n  packges: [git]", ["2:3: unknown key `packges`; did you mean `packages`?"]),
         (
-            "- hosts: gpu\n  roles: [a]",
+            "- hosts: gpu\n  rules: [a]",
             [
-                "2:3: unknown key `roles`; known: commands, directories, environments, files, groups, hosts, "
+                "2:3: unknown key `rules`; known: commands, directories, environments, files, groups, hosts, "
                 "models, name, packages, services, tags, users, vars"
             ],
         ),

@@ -1,0 +1,156 @@
+"""Commands that follow changes, and files that must not be there, in whole runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.host.machine import Machine
+from provision.host.removal import remove
+from provision.host.runner import converge
+from provision.host.state import owed
+
+ID = "command:reload"
+
+
+class Box:
+    """A host with a file and a command that follows it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.content = "one\n"
+        self.command: dict[str, Any] = {"argv": ["sh", "-c", f"echo ran >>{root}/log"]}
+        self.events: list[dict[str, Any]] = []
+
+    def run(self, verb: str) -> dict[str, Any]:
+        path = f"{self.root}/daemon.json"
+        spec = {"path": path, "content": self.content, "mode": "0644"}
+        file = {"id": f"file:{path}", "type": "file", "label": path, "spec": spec, "followers": {ID: []}}
+        command = {"name": "reload", "when_changed": True, **self.command}
+        entries = [file, {"id": ID, "type": "command", "spec": command, "needs": [file["id"]]}]
+        resources = [{"playbooks": ["box"], "label": entry["id"], **entry} for entry in entries]
+        request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": resources, "services": []}
+        self.events.clear()
+        machine = Machine(self.events.append, str(self.root / "state"))
+        return (remove if verb == "remove" else converge)(machine, request)
+
+    def seen(self) -> dict[str, Any]:
+        return next(event for event in self.events if event.get("event") == "inspected" and event["id"] == ID)
+
+    @property
+    def runs(self) -> int:
+        log = self.root / "log"
+        return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+def test_it_runs_after_each_change_and_only_then(box: Box) -> None:
+    box.run("inspect")
+    assert box.seen()["work"] == {"because": [f"{box.root}/daemon.json"]}
+    assert not (box.root / "state").exists()
+    assert box.run("apply")["counts"]["changed"] == 2
+    assert box.runs == 1
+    assert box.run("apply")["counts"] == {"ok": 2, "changed": 0, "failed": 0, "skipped": 0}
+    box.content = "two\n"
+    box.run("apply")
+    assert box.runs == 2
+    (box.root / "daemon.json").chmod(0o600)  # what it has read is the same
+    assert box.run("apply")["counts"]["changed"] == 1
+    assert box.runs == 2
+
+
+def test_it_is_owed_until_it_has_succeeded(box: Box) -> None:
+    box.command = {"argv": ["sh", "-c", f"echo ran >>{box.root}/log; test -e {box.root}/ready"]}
+    assert box.run("apply")["counts"]["failed"] == 1
+    box.run("inspect")
+    assert box.seen()["work"] == {"because": [f"{box.root}/daemon.json"]}
+    assert box.run("apply")["counts"]["failed"] == 1
+    (box.root / "ready").touch()
+    assert box.run("apply")["counts"]["changed"] == 1
+    assert box.runs == 3
+    assert box.run("apply")["counts"]["changed"] == 0
+
+
+def test_a_kill_between_change_and_command_loses_nothing(box: Box) -> None:
+    box.run("apply")
+    owed.need(str(box.root / "state"), ID, "something")  # what such a run leaves
+    assert box.run("apply")["counts"]["changed"] == 1
+    assert box.runs == 2
+
+
+def test_a_change_that_did_not_come_about_owes_nothing(box: Box) -> None:
+    box.run("apply")
+    box.content = "two\n"
+    log = box.root / "log"
+    runs = log.read_text()
+    (box.root / "daemon.json").unlink()
+    (box.root / "daemon.json").mkdir()
+    assert box.run("apply")["counts"]["failed"] == 1
+    assert log.read_text() == runs
+    assert owed.pending(str(box.root / "state"), ID) == []
+
+
+def test_with_creates_it_runs_when_that_is_missing_too(box: Box) -> None:
+    made = box.root / "made"
+    box.command = {"argv": ["sh", "-c", f"echo ran >>{box.root}/log; touch {made}"], "creates": str(made)}
+    box.run("apply")
+    assert box.run("apply")["counts"]["changed"] == 0
+    made.unlink()
+    box.run("apply")
+    box.content = "two\n"
+    box.run("apply")
+    assert box.runs == 3
+
+
+def test_what_it_is_given_as_a_secret_is_not_told(box: Box) -> None:
+    box.command = {
+        "argv": ["sh", "-c", 'echo "is $T"; false'],
+        "env": {"T": "sesame-81"},
+        "secrets": ["T"],
+    }
+    box.run("apply")
+    told = json.dumps(box.events)
+    assert "is ***" in told
+    assert "sesame-81" not in told
+    assert all(
+        "sesame-81" not in path.read_text() for path in (box.root / "state").rglob("*") if path.is_file()
+    )
+
+
+def test_removing_forgets_what_is_owed(box: Box) -> None:
+    box.run("apply")
+    owed.need(str(box.root / "state"), ID, "something")
+    box.run("remove")
+    assert owed.pending(str(box.root / "state"), ID) == []
+    assert box.runs == 1
+
+
+def test_a_file_that_must_not_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "old.conf"
+    path.write_text("old\n")
+
+    def run(verb: str) -> dict[str, Any]:
+        spec = {"path": str(path), "content": "", "mode": "0644", "absent": True}
+        entry = {"id": f"file:{path}", "type": "file", "label": str(path), "spec": spec, "playbooks": ["box"]}
+        request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": [entry], "services": []}
+        act = remove if verb == "remove" else converge
+        return act(Machine(lambda event: None, str(tmp_path / "state")), request)
+
+    assert run("apply")["counts"]["changed"] == 1
+    assert not path.exists()
+    assert run("apply")["counts"]["changed"] == 0
+    path.symlink_to("nowhere")
+    assert run("apply")["counts"]["changed"] == 1
+    path.write_text("of somebody else\n")
+    run("remove")
+    assert path.exists()
+    path.unlink()
+    path.mkdir()
+    assert run("inspect")["ok"] is False

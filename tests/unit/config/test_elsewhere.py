@@ -1,0 +1,91 @@
+"""Keys of Ansible's are errors that say how the same is said here, or that it is not had."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision.config.elsewhere import KEYS, hint
+from tests.unit.config.conftest import Project
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "files: {/a: {content: x, notify: docker}}",
+            "`notify`; a command follows changes: commands: {NAME: {run: …, when_changed: [PATH]}}",
+        ),
+        (
+            "files: {/a: {state: absent}}",
+            "`state`; what is declared is there; for a file that must not be, write {absent: true}",
+        ),
+        ("directories: {/a: {absent: true}}", "`absent`; only files can be declared absent"),
+        ("commands: {a: {run: x, on_change: [/a]}}", "`on_change`; write `when_changed`"),
+        (
+            "commands: {a: {run: x, args: {creates: /a}}}",
+            "`args`; write `creates` and `directory` beside `run`",
+        ),
+        ("commands: {a: {shell: x}}", "`shell`; write `run`"),
+        ("commands: {a: {run: x, when: y}}", "`when`; there are no conditions: put the hosts into a group"),
+        ("commands: {a: {run: x, register: y}}", "`register`; there are no results"),
+        ("services: {a: {kind: program, command: x, with_items: [1]}}", "`with_items`; there are no loops"),
+        ("serial: 1", "`serial`; hosts are worked on side by side; apply to some at a time with --limit"),
+        ("become: true", "`become`; set `become` on the host or its group in the inventory"),
+        ("handlers: []", "`handlers`; a command follows changes"),
+        ("tasks: []", "`tasks`; there are no tasks"),
+    ],
+)
+def test_a_key_of_ansible(project: Project, text: str, said: str) -> None:
+    assert any(f"unknown key {said}" in error for error in project.errors(f"- hosts: gpu\n  {text}\n"))
+
+
+def test_advice_fits_the_place() -> None:
+    assert hint("cmd", ["run"]) == "write `run`"
+    assert hint("cmd", ["image", "command"]) is None
+    assert hint("environment", ["environment"]) is None
+    assert all((text and text[0].islower()) or text[0] == "`" for text in KEYS.values())
+
+
+def test_what_a_command_follows_and_its_secrets(project: Project) -> None:
+    play = project.play(
+        """\
+        - hosts: gpu
+          commands:
+            a:
+              run: docker login --password-stdin registry.example
+              when_changed: [/etc/a.json, {package: docker.io}, {environment: e}, {model: m}]
+              env: {T: {env: TOKEN}, U: plain, V: 1}
+        """
+    )
+    assert [each.kind for each in play.commands["a"].when_changed] == [
+        "path",
+        "package",
+        "environment",
+        "model",
+    ]
+    assert play.commands["a"].env["V"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            "commands: {a: {run: x, when_changed: [{packages: x}]}}",
+            "`packages` is not what a command follows; write {package: NAME}",
+        ),
+        (
+            "commands: {a: {run: x, when_changed: [{path: /x}]}}",
+            "`path` is not what a command follows; write the path alone",
+        ),
+        (
+            "commands: {a: {run: x, when_changed: [docker]}}",
+            "write a path, {package: NAME}, {environment: NAME} or {model: NAME}",
+        ),
+        ("commands: {a: {run: reboot}}", "a command cannot reboot the host"),
+        ("commands: {a: {run: [systemctl, reboot]}}", "a command cannot reboot the host"),
+        ("files: {/a: {absent: true, content: x}}", "`content` has no meaning for a file that is `absent`"),
+        ("files: {/a: {absent: true, mode: '0644'}}", "`mode` has no meaning for a file that is `absent`"),
+    ],
+)
+def test_mistakes(project: Project, text: str, error: str) -> None:
+    assert error in "\n".join(project.errors(f"- hosts: gpu\n  {text}\n"))
