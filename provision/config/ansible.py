@@ -242,8 +242,9 @@ class Converted:
         self._problems = problems
         arguments: list[str] = []
         for key, value in data.items():
-            setting = settings[key]
-            if not setting.of_ansible:
+            # A key that is a template is known by another name once it is rendered.
+            setting = settings.get(key)
+            if setting is None or not setting.of_ansible:
                 self.data[key] = value
             elif key in SSH_ARGUMENTS:
                 continue

@@ -32,7 +32,7 @@ Part = str | int
 """One step into a document: a key or an index."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+_CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o[0-7]+")
@@ -179,7 +179,7 @@ def _compose(text: str, path: str) -> _Node:
             return _compose(text[: mark.index], path)
         raise ConfigError([_syntax_problem(error, text, path)]) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise failure(f"not valid YAML: {error}", Position(path, 1, 1)) from None
+        raise failure(f"not valid YAML: {str(error).splitlines()[0]}", Position(path, 1, 1)) from None
     if root is None:
         raise failure("the file is empty", Position(path, 1, 1))
     return root

@@ -30,7 +30,7 @@ class Problem:
     def __str__(self) -> str:
         where = f"{self.position}: " if self.position else ""
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{where}{self.message}{hint}"
+        return where + "".join(_visible(character) for character in f"{self.message}{hint}")
 
 
 class ConfigError(Exception):
@@ -89,7 +89,8 @@ def quoted(text: str, limit: int = 60) -> str:
 
 
 def _visible(character: str) -> str:
-    if unicodedata.category(character)[0] == "C" and character != "…":
+    category = unicodedata.category(character)
+    if category[0] == "C" or category in ("Zl", "Zp"):
         return character.encode("unicode_escape", "backslashreplace").decode()
     return character
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 """Half of a character of UTF-16: what no text in UTF-8 can hold."""
 
+MAX_NUMBER = 10**40
+"""Where numbers of templates end, as those of YAML do that are written out."""
+
 MAX_TEXT = 1_000_000
 """Longest text that a template may give, in characters."""
 
@@ -81,7 +84,12 @@ def _reason(error: BaseException) -> str:
 
 def _plain(value: Any, depth: int = 0) -> Any:
     """The value as plain data: what filters give lazily becomes a list; what is no data is an error."""
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        # The same numbers as in YAML.
+        if not abs(value) < MAX_NUMBER:
+            raise TemplateError("the template gives a number that is too large, or none")
         return value
     if isinstance(value, str):
         text = str(value)  # raises for an undefined variable, and drops subclasses of str
@@ -93,11 +101,19 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise TemplateError(f"the template gives a value nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
-        return {_plain(key, depth + 1): _plain(item, depth + 1) for key, item in value.items()}
+        return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, Iterator)):
         return [_plain(item, depth + 1) for item in value]
     str(value)  # raises for an undefined variable
     raise TemplateError(f"the template gives a {type(value).__name__}, which is not data")
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TemplateError(
+            "the template gives a mapping with a key that is not text", "put the key in quotes"
+        )
+    return str(_plain(key))
 
 
 def is_template(text: str) -> bool:

@@ -12,6 +12,7 @@ from provision.config import inputs
 from provision.config.inventory import Inventory, load_inventories
 from provision.config.playbook import Playbook, load_playbook
 from provision.config.problems import ConfigError, Position, Problem, did_you_mean, quoted
+from provision.config.templating import SURROGATE
 from provision.run.project import Project, Selection, find_root, is_saved
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ def load(selection: Selection) -> Project:
     Raises:
         ConfigError: anything that is wrong with the input.
     """
-    problems: list[Problem] = []
     paths = find_playbooks(selection)
+    problems = [*_unnamable([*paths, *selection.inventories])]
+    if problems:
+        raise ConfigError(problems)
     root = find_root(selection.playbooks)
     inventory = Inventory.empty()
     try:
@@ -82,6 +85,13 @@ def load(selection: Selection) -> Project:
         catalogs=catalogs,
         notes=inventory.notes,
     )
+
+
+def _unnamable(paths: list[Path]) -> Iterator[Problem]:
+    """Find paths that cannot be written down: hosts and saved plans name what they are of in UTF-8."""
+    for path in paths:
+        if SURROGATE.search(str(path)):
+            yield Problem(None, f"the path {quoted(str(path))} is not UTF-8 text", "rename it")
 
 
 def _same_names(playbooks: list[Playbook]) -> Iterator[Problem]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -189,7 +190,10 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A terminal: lasting lines above, below them one line for each host that is busy."""
+    """A terminal: lasting lines above, below them one line for each host that is busy.
+
+    The lines below are drawn by a thread of their own: what they show is read and changed under a lock.
+    """
 
     def __init__(self, report: Report) -> None:
         from rich.console import Console
@@ -197,18 +201,22 @@ class LiveProgress:
 
         self._report = report
         self._steps = Steps()
+        self._lock = threading.Lock()
         self._console = Console(highlight=False)
         self._live: Live = Live(
             console=self._console, get_renderable=self._draw, refresh_per_second=8, transient=True
         )
-        self._live.start()
 
     def take(self, event: events.Event) -> None:
         """Show one event."""
         from rich.text import Text
 
+        # Not before there is something to show: what fails before leaves the terminal as it was.
+        if not self._live.is_started:
+            self._live.start()
         host = self._report.take(event)
-        self._steps.take(host, event)
+        with self._lock:
+            self._steps.take(host, event)
         for line in lines(self._report, event):
             self._console.print(Text.from_ansi(line), soft_wrap=True)
 
@@ -223,7 +231,12 @@ class LiveProgress:
         from rich.table import Table
 
         table = Table.grid(padding=(0, 1))
-        busy = [(host, list(steps.values())) for host, steps in self._steps.running.items() if steps]
+        with self._lock:
+            busy = [
+                (host, [replace(step) for step in steps.values()])
+                for host, steps in self._steps.running.items()
+                if steps
+            ]
         room = max(1, self._console.height - 3)
         for host, steps in busy[:room]:
             for step in steps[: max(1, room // len(busy))]:

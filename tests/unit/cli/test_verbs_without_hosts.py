@@ -77,6 +77,28 @@ def test_render_without_a_target_prints_everything(here: Provision) -> None:
     assert stat.S_IMODE((here.cwd / "out/localhost/srv/a").stat().st_mode) == 0o600
 
 
+def test_validate_knows_what_cannot_work_and_needs_no_secret(here: Provision) -> None:
+    (here.cwd / "key").write_text("-----BEGIN\nsesame\n-----END\n")
+    (here.cwd / "p.yml").write_text(
+        "- hosts: localhost\n"
+        "  files:\n"
+        "    /srv/key: {content: {file: key}}\n"
+        "    /srv/other: {content: {env: NO_SUCH_SECRET}}\n"
+        "  services:\n"
+        "    a: {kind: program, supervisor: script, command: [sleep, 9], env: {KEY: {file: key}}}\n"
+        "    b: {kind: program, supervisor: script, command: [sleep, 9], env: {KEY: {env: BYTES}}}\n"
+    )
+    here.env["BYTES"] = os.fsdecode(b"\xff\xfe")
+    answer = here.run("validate", "p.yml")
+    assert answer.code == 1
+    assert [line.partition(";")[0] for line in answer.err.splitlines()] == [
+        "p.yml:6:76: the secret from the file key has several lines, and one line is needed here",
+        "p.yml:7:76: the secret from the environment variable BYTES is not UTF-8 text",
+    ]
+    planned = here.run("plan", "p.yml")
+    assert [line.partition(":")[0] for line in planned.err.splitlines()] == ["p.yml"] * 3
+
+
 def test_inventory_says_where_values_come_from(here: Provision) -> None:
     (here.cwd / "inventories").mkdir()
     (here.cwd / "inventories/a.yml").write_text(

@@ -224,6 +224,18 @@ def test_a_saved_plan_is_no_playbook_and_takes_no_selection(here: Provision) -> 
     assert "leave out -i, -e, --limit, --tags" in refused(here, "apply", "saved", "--yes", "--limit", "h")
 
 
+@pytest.mark.parametrize("name", [b"\xff.yml", b"\xff/p.yml"])
+def test_names_and_values_that_are_no_text(here: Provision, name: bytes) -> None:
+    path = here.cwd / os.fsdecode(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(play("  packages: [git]\n"))
+    said = refused(here, "validate", os.fsdecode(name))
+    assert said.endswith("is not UTF-8 text; rename it\n")
+    assert "\\udcff" in said
+    path.rename(here.cwd / "p.yml")
+    assert "the value is not UTF-8 text" in refused(here, "validate", "p.yml", "-e", os.fsdecode(b"a=\xff"))
+
+
 def test_an_unreadable_file_is_named(here: Provision) -> None:
     (here.cwd / "loop.yml").symlink_to("loop.yml")
     assert refused(here, "validate", "loop.yml").startswith("loop.yml:1:1: ")

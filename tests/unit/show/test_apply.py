@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import Any
 
 import pytest
@@ -137,6 +138,51 @@ def test_live_progress_of_hundreds_of_hosts_fits_the_screen(
     assert len(rows) <= 23
     assert all(columns(row) <= width for row in rows)
     assert rows[-1].strip().endswith("more hosts")
+
+
+def test_live_progress_is_drawn_while_events_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    monkeypatch.setattr("rich.console.Console", lambda **kwargs: screen)
+    view = LiveProgress(Report())
+    taken = threading.Event()
+
+    def take(number: int) -> None:
+        view.take(events.Started(host=f"h{number}", id="model:m"))
+        taken.set()
+
+    class Running(dict[str, Any]):
+        """Lets an event come in the middle of being looked through."""
+
+        def items(self) -> Any:
+            for number, item in enumerate(super().items()):
+                if number == 1 and other.ident is None:
+                    other.start()
+                    taken.wait(0.5)  # it only comes to that where nothing keeps it from it
+                yield item
+
+    try:
+        for number in range(4):
+            take(number)
+        taken.clear()
+        other = threading.Thread(target=take, args=(9,))
+        view._steps.running = Running(view._steps.running)
+        view._draw()
+        other.join()
+        assert "h9" in view._steps.running
+    finally:
+        view.close()
+
+
+def test_live_progress_that_has_shown_nothing_leaves_the_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr("rich.console.Console", lambda **kwargs: screen)
+    view = LiveProgress(Report())
+    assert isinstance(screen.file, io.StringIO)
+    assert screen.file.getvalue() == ""
+    view.close()
+    assert screen.file.getvalue() == ""
 
 
 def test_clip_counts_columns() -> None:
