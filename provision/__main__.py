@@ -8,6 +8,9 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    if sys.version_info < (3, 11):  # noqa: UP036 (an older one, called by hand, would fail at an import)
+        this = "{}.{}.{}, {}".format(*sys.version_info[:3], sys.executable)
+        sys.exit(f"provision needs Python 3.11 or newer, and this is {this}")
     if sys.argv[1:] in (["--help"], ["-h"]):
         from provision.overview import overview
 

@@ -54,8 +54,6 @@ def command(
     from provision.show.applyview import apply_view
     from provision.show.report import Report
 
-    if not yes:
-        require_terminal("apply", output)
     selection = chosen.selection()
     digests: dict[str, str] = {}
     if len(selection.playbooks) == 1 and is_saved(selection.playbooks[0]):
@@ -69,6 +67,9 @@ def command(
         selection, digests, project = restore(plan)
     else:
         project = load(selection)
+    if not yes:
+        # What is wrong with the input comes first: a newcomer would find it out at the second try only.
+        require_terminal("apply", output)
     requests = Requests(project, way)
     if not yes:
         shown = _show(requests, project, selection, diff, deep)

@@ -36,9 +36,9 @@ def command(
 
     if chosen.tags is not None:
         raise click.UsageError("remove does not take --tags; name services with --service")
+    project = load(chosen.selection())
     if not yes:
         require_terminal("remove", output)
-    project = load(chosen.selection())
     requests = Requests(project, way)
     asked = {
         "playbooks": project.playbook_names,

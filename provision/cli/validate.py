@@ -43,5 +43,7 @@ def command(
     for catalog in project.catalogs:
         for note in catalog.notes:
             click.echo(f"note: {catalog.host.name}: {note}", err=True)
+    if not resources:
+        click.echo("note: nothing is declared; a play has services, packages, files, and more", err=True)
     what = f"{count(len(project.playbooks), 'playbook')}, {count(hosts, 'host')}"
     click.echo(f"valid: {what}, {count(services, 'service')}, {count(resources, 'resource')}")

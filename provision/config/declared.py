@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from provision.config.ansible import own_key, password_problems, priority, read_
 from provision.config.ansible import settings as settings_of_ansible
 from provision.config.groups import Group
 from provision.config.loading import Document, Part, load, parse, read
-from provision.config.problems import ConfigError, Position, Problem
+from provision.config.problems import ConfigError, Position, Problem, closest, failure, found
 from provision.config.ranges import RangeError, expand
 from provision.config.settings import NAMES, InventoryFile, Setting
 from provision.config.templating import is_template
@@ -22,6 +23,9 @@ from provision.config.variables import ANSIBLE, COMMAND_LINE, Variable, name_pro
 
 if TYPE_CHECKING:
     from provision.config.ansible import Printed
+
+KEYS = tuple(InventoryFile.model_fields)
+"""The keys of an inventory file."""
 
 SUFFIXES = (".yml", ".yaml")
 _MOST_READ = 1_000_000
@@ -94,7 +98,7 @@ class Declared:
     def _files(self, paths: Sequence[Path] | None, project: Path) -> list[Path]:
         if paths is None:
             return _in_folder(project / "inventories") or []
-        found: list[Path] = []
+        files: list[Path] = []
         for path in paths:
             inside = _in_folder(path)
             if inside is None:
@@ -103,8 +107,8 @@ class Declared:
                 self.problems.append(
                     Problem(Position(str(path), 1, 1), "there is no inventory in this directory")
                 )
-            found += inside
-        return found
+            files += inside
+        return files
 
     def _read(self, path: Path) -> bool:
         """Add one file; False when it is for Ansible's own reader. Raises `ConfigError`."""
@@ -126,6 +130,9 @@ class Declared:
                 _start_of(path).decode("utf-8", "replace")
             ):
                 return False
+            if not path.exists():
+                hint = "-i names a file or a directory of inventories; --limit names hosts"
+                raise failure("there is no such file", Position(str(path), 1, 1), hint) from None
             raise
         if foreign.is_yaml_of_ansible(document.data):
             return False
@@ -166,7 +173,12 @@ class Declared:
         # Hosts, and settings with templates, are validated once they are rendered.
         outline = {**_without_templates(data)}
         if "hosts" in data:
-            outline["hosts"] = _outline_of_hosts(hosts)
+            outline["hosts"] = self._outline_of_hosts(hosts, document)
+        for key in [key for key, value in data.items() if key not in KEYS and isinstance(value, dict)]:
+            near = closest(key, KEYS)
+            hint = f"did you mean `{near}`?" if near else "hosts stand below `hosts:`, groups below `groups:`"
+            self.problems.append(Problem(document.where((key,), key=True), f"unknown key `{key}`", hint))
+            del outline[key]
         if isinstance(groups, dict):
             outline["groups"] = {name: _without_templates(own) for name, own in groups.items()}
         self._validate(outline, document)
@@ -189,6 +201,24 @@ class Declared:
                 hint = hint and hint.replace(" on the host or on a group in the inventory", "")
                 self.problems.append(Problem(document.where((*loc, key), key=True), message, hint))
         return {key: value for key, value in data.items() if not key.startswith(ANSIBLE)}
+
+    def _outline_of_hosts(self, hosts: Any, document: Document) -> Any:
+        """What of hosts can be checked before they are rendered: their names, and that each is a mapping."""
+        if isinstance(hosts, list) and all(isinstance(name, str) for name in hosts):
+            message = "`hosts`: expected a mapping of keys to values, found a list"
+            hint = f"write `{hosts[0]}:` on a line of its own, without `-`" if hosts else None
+            self.problems.append(Problem(document.where(("hosts",)), message, hint))
+            return None
+        if not isinstance(hosts, dict):
+            return hosts
+        outline = {name: None if isinstance(fields, dict) else fields for name, fields in hosts.items()}
+        for name, fields in outline.items():
+            if isinstance(fields, str):
+                message = f"`{name}`: expected a mapping of keys to values, found {found(fields)}"
+                hint = f"write {{address: {fields}}}" if re.fullmatch(r"[\w.:-]+", fields) else None
+                self.problems.append(Problem(document.where(("hosts", name)), message, hint))
+                outline[name] = None
+        return outline
 
     def _validate(self, data: Any, document: Document) -> None:
         def locate(part: Sequence[Part], key: bool) -> Position:
@@ -339,13 +369,6 @@ def _settings(
         for key, value in data.items()
         if (key in known if known is not None else key != "vars")
     }
-
-
-def _outline_of_hosts(hosts: Any) -> Any:
-    """What of hosts can be checked before they are rendered: their names, and that each is a mapping."""
-    if not isinstance(hosts, dict):
-        return hosts
-    return {name: None if isinstance(fields, dict) else fields for name, fields in hosts.items()}
 
 
 def _without_templates(data: Any) -> Any:

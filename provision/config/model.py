@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -37,6 +38,9 @@ class Model(BaseModel):
 
     Keys that start with `x-` are the user's own; they are gone before a model sees its data.
     """
+
+    also_called: ClassVar[Mapping[str, str]] = {}
+    """What others call a key, and ours for it."""
 
     model_config = ConfigDict(
         extra="forbid",

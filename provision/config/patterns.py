@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from provision.config.problems import Position, did_you_mean, failure, quoted
+from provision.config.problems import Position, closest, did_you_mean, failure, quoted
 from provision.config.ranges import RangeError, expand, is_range
 
 ALL = "all"
+NO_HOSTS = "name them in inventories/hosts.yml (`provision init` writes one), or name an inventory with -i"
+"""The way out where there are no hosts."""
 _GLOB = re.compile(r"[*?\[]")
 _BETWEEN = re.compile(r"[:,](?![^\[]*\])")
 """What stands between two parts: not the colon of a range."""
@@ -79,7 +81,7 @@ def _meant_by(
 ) -> list[str]:
     if part == ALL:
         if not names:
-            raise failure("`all` matches no host: the inventory has none", position)
+            raise failure("`all` matches no host: the inventory has none", position, NO_HOSTS)
         return names
     if part in groups:
         return list(groups[part])
@@ -94,9 +96,10 @@ def _meant_by(
         if matches or matching:
             return matches
     known = [*names, *groups, *hidden, ALL]
-    raise failure(
-        f"no host or group matches {quoted(part)}", position, did_you_mean(part, known, "hosts and groups")
-    )
+    hint = did_you_mean(part, known, "hosts and groups")
+    if not names and not closest(part, known):
+        hint = f"the inventory has no hosts: {NO_HOSTS}"
+    raise failure(f"no host or group matches {quoted(part)}", position, hint)
 
 
 def _in_range(

@@ -296,7 +296,10 @@ def _shape(document: Document) -> list[Problem]:
     """What is wrong with the outline: a list of mappings that name their hosts and have known keys."""
     if not isinstance(document.data, list):
         message = f"a playbook is a list of plays, found {found(document.data)}"
-        return [Problem(document.where(), message, "begin each play with `- hosts: …`")]
+        is_inventory = isinstance(document.data, dict) and isinstance(document.data.get("hosts"), dict)
+        begin = "begin each play with `- hosts: …`"
+        hint = "it looks like an inventory, which is named with -i" if is_inventory else begin
+        return [Problem(document.where(), message, hint)]
     if not document.data:
         return [Problem(document.where(), "the playbook has no plays")]
     problems: list[Problem] = []
@@ -307,8 +310,8 @@ def _shape(document: Document) -> list[Problem]:
             continue
         for key in play:
             if key not in keys_of(PlayFields) and not key.startswith("x-"):
-                hint = elsewhere.hint(key, keys_of(PlayFields)) or did_you_mean(key, keys_of(PlayFields))
-                problems.append(Problem(document.where((index, key), key=True), f"unknown key `{key}`", hint))
+                near = elsewhere.hint(key, keys_of(PlayFields)) or did_you_mean(key, keys_of(PlayFields))
+                problems.append(Problem(document.where((index, key), key=True), f"unknown key `{key}`", near))
         problems += _shape_of_hosts(document, index, play)
         read_variables(play.get("vars"), "play", document, (index, "vars"), problems)
     return problems

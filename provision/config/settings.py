@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator
 from pydantic import WithJsonSchema as JsonSchema
@@ -64,6 +65,20 @@ HomePath = Annotated[str, AfterValidator(_home_path), JsonSchema({"type": "strin
 
 class Settings(Model):
     """How hosts are reached."""
+
+    also_called: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ip", "host", "hostname", "addr", "ssh_host"), "address: …"),
+        **dict.fromkeys(
+            ("key", "key_file", "ssh_key", "private_key", "private_key_file"), "identity_file: …"
+        ),
+        **dict.fromkeys(("username", "login", "remote_user", "ssh_user"), "user: …"),
+        **dict.fromkeys(("sudo", "root"), "become: true"),
+        "ssh_port": "port: …",
+        "ssh_args": "ssh_options: [Name=value]",
+        "interpreter": "python: …",
+        "children": "groups: [name]",
+        "variables": "vars:",
+    }
 
     connection: Connection | None = None
     """How to reach it. Default: ssh; for `localhost`, local."""

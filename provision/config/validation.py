@@ -94,9 +94,7 @@ def _problem(
     if details["type"] == "missing":
         return Problem(locate(loc[:-1], True), f"missing key `{loc[-1]}`")
     if details["type"] == "extra_forbidden":
-        known = keys_of(owner)
-        hint = elsewhere.hint(loc[-1], known) or did_you_mean(str(loc[-1]), known)
-        return Problem(locate(loc, True), f"unknown key `{loc[-1]}`", hint)
+        return Problem(locate(loc, True), f"unknown key `{loc[-1]}`", _meant(str(loc[-1]), owner))
     if details["type"] == "union_tag_not_found":
         return Problem(locate(loc, True), "missing key `kind`", f"kinds: {_kinds(details)}")
     if details["type"] == "union_tag_invalid":
@@ -112,6 +110,15 @@ def _problem(
         return Problem(locate(loc, True), message, way_out)
     name = _display(loc)
     return Problem(locate(loc, False), f"`{name}`: {message}" if name else message, way_out)
+
+
+def _meant(key: str, owner: type[Model] | None) -> str | None:
+    """The key of ours for one that is unknown."""
+    ours = owner.also_called.get(key) if owner is not None else None
+    if ours:
+        return f"write `{ours}`"
+    known = keys_of(owner)
+    return elsewhere.hint(key, known) or did_you_mean(key, known)
 
 
 def keys_of(owner: type[Model] | None) -> list[str]:

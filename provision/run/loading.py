@@ -35,10 +35,13 @@ def find_playbooks(selection: Selection) -> list[Path]:
         if entries is not None:
             found = [each for each in entries if each.suffix in SUFFIXES and not each.is_dir()]
             if not found:
-                raise ConfigError([Problem(None, f"{path}: there is no playbook in this directory", None)])
+                hint = "write one that ends in .yml, or start with `provision init`"
+                raise ConfigError([Problem(None, f"{path}: there is no playbook in this directory", hint)])
             paths += found
         elif not selection.playbooks:
             hint = "name a playbook, or start with `provision init`"
+            if inputs.entries(Path("../playbooks")) is not None:
+                hint = f"go up to {Path.cwd().parent}, which has one"
             raise ConfigError([Problem(None, "there is no playbooks/ directory here", hint)])
         else:
             paths.append(path)

@@ -61,7 +61,9 @@ def test_no_pip_to_know_what_an_environment_holds(tmp_path: Path) -> None:
     playbook = tmp_path / "p.yml"
     environment = {"path": str(place), "packages": ["pip"]}
     playbook.write_text(json.dumps([{"hosts": "localhost", "environments": {"e": environment}}]))
-    provision = Provision(env={"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(json.dumps({"hosts": {"localhost": {"prefix": str(tmp_path / "prefix")}}}))
+    provision = Provision(["-i", str(inventory)], {"XDG_CACHE_HOME": str(tmp_path / "cache")})
     provision.apply(playbook)
     (package,) = place.glob("lib/python3*/site-packages/pip")
 

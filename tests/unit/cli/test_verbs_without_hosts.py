@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from tests.e2e.command import REPOSITORY, Provision
 
+VERSIONS = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
 LOCAL = "- hosts: localhost\n  commands: {c: {run: 'true', creates: /}}\n"
 
 
@@ -134,9 +137,58 @@ def test_inside_the_folder_of_playbooks_the_project_is_the_one_above(here: Provi
     assert inside.run("validate", "models.yml").code == 0
 
 
+def test_a_newcomer_is_told_the_next_step(here: Provision) -> None:
+    """Each thing that is tried before anything exists ends with what to do."""
+    init = "`provision init`"
+    for verb in ("validate", "plan", "apply", "status", "remove"):
+        answer = here.run(verb)
+        assert answer.code == 1
+        assert answer.err == f"there is no playbooks/ directory here; name a playbook, or start with {init}\n"
+    assert f"the inventory has none; name them in inventories/hosts.yml ({init}" in here.run("inventory").err
+    (here.cwd / "playbooks").mkdir()
+    assert f"there is no playbook in this directory; write one that ends in .yml, or start with {init}" in (
+        here.run("validate").err
+    )
+    (here.cwd / "playbooks/a.yml").write_text("- hosts: gpu\n  become: true\n")
+    assert "set `become` on the host or its group in the inventory" in here.run("validate").err
+    (here.cwd / "playbooks/a.yml").write_text("- hosts: gpu\n")
+    assert "no host or group matches 'gpu'; the inventory has no hosts: name them in" in here.run("plan").err
+    inside = Provision(cwd=here.cwd / "playbooks", env=here.env)
+    assert (
+        f"there is no playbooks/ directory here; go up to {here.cwd}, which has one" in inside.run("plan").err
+    )
+    (here.cwd / "inventories").mkdir()
+    (here.cwd / "inventories/hosts.yml").write_text("hosts: {gpu: }\n")
+    empty = here.run("validate")
+    assert (empty.code, empty.err) == (
+        1,
+        "playbooks/a.yml:1:10: host gpu is used without root and names no directory to work in; "
+        "give the host a prefix: /path that its user may write to, or become: true\n",
+    )
+    (here.cwd / "inventories/hosts.yml").write_text("hosts: {gpu: {user: root}}\n")
+    assert "nothing is declared" in here.run("validate").err
+    assert (
+        "it looks like an inventory, which is named with -i"
+        in here.run("validate", "inventories/hosts.yml").err
+    )
+
+
+def test_a_python_that_is_too_old_says_so(tmp_path: Path) -> None:
+    old = next(VERSIONS.glob("3.[89].*/bin/python3"), None)
+    if old is None:
+        pytest.skip("there is no old Python here")
+    said = subprocess.run(
+        [old, "-m", "provision", "validate"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 1
+    assert re.fullmatch(r"provision needs Python 3.11 or newer, and this is 3\.[89]\.\d+, .*\n", said.stderr)
+
+
 def test_a_home_that_cannot_be_written_to_is_no_obstacle(here: Provision) -> None:
     (here.cwd / "p.yml").write_text(LOCAL)
-    homeless = Provision(cwd=here.cwd, env={**here.env, "HOME": "/proc", "XDG_CACHE_HOME": "/proc/no"})
+    (here.cwd / "i.yml").write_text(f"hosts: {{localhost: {{prefix: {here.cwd}/prefix}}}}\n")
+    nowhere = {"HOME": "/proc", "XDG_CACHE_HOME": "/proc/no"}
+    homeless = Provision(["-i", "i.yml"], {**here.env, **nowhere}, here.cwd)
     planned = homeless.run("plan", "p.yml")
     assert planned.code == 0, planned
     assert "= nothing to change" in planned.out
@@ -174,7 +226,6 @@ def test_help_names_the_ways_to_give_variables(here: Provision) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_full_disk_under_the_output_is_one_line(here: Provision) -> None:
-    import subprocess
     import sys
 
     with open("/dev/full", "w") as full:

@@ -108,7 +108,7 @@ def test_paths_given(project: Project) -> None:
         load_inventories([Path("empty"), Path("missing.yml")], Path())
     assert str(caught.value).splitlines() == [
         "empty:1:1: there is no inventory in this directory",
-        "missing.yml:1:1: there is no such file",
+        "missing.yml:1:1: there is no such file; -i names a file or a directory of inventories; --limit names hosts",
     ]
 
 
@@ -203,7 +203,18 @@ class TestGroups:
                 "1:46: `user`: expected the name of a user, found text 'a b'; write ops",
             ],
         ),
-        ("hosts: [a]", ["1:8: `hosts`: expected a mapping of keys to values, found a list"]),
+        ("hosts: [a]", ["1:8: `hosts`: expected a mapping of keys to values, found a list; write `a:` on a line of its own, without `-`"]),
+        ("hosts: {a: 10.0.0.1}", ["1:12: `a`: expected a mapping of keys to values, found text '10.0.0.1'; write {address: 10.0.0.1}"]),
+        ("gpu-box: {address: x}", ["1:1: unknown key `gpu-box`; hosts stand below `hosts:`, groups below `groups:`"]),
+        (
+            "hosts: {a: {ip: x, key: y, sudo: true, username: z}}",
+            [
+                "1:13: unknown key `ip`; write `address: …`",
+                "1:20: unknown key `key`; write `identity_file: …`",
+                "1:28: unknown key `sudo`; write `become: true`",
+                "1:40: unknown key `username`; write `user: …`",
+            ],
+        ),
         ("hosts:\n  a: 5", ["2:6: `a`: expected a mapping of keys to values, found the number 5"]),
         ("host: {a: }", ["1:1: unknown key `host`; did you mean `hosts`?"]),
         ("- hosts: a", ["1:1: an inventory is a mapping with `hosts`, `groups` and `vars`; a list of plays is a playbook"]),
