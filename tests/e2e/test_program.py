@@ -157,6 +157,51 @@ def test_a_program_that_is_not_there(site: Site) -> None:
     site.provision.apply(site.playbook)
 
 
+FOLLOWING = """\
+- hosts: box
+  files:
+    /etc/systemd/system/agent.service: {content: "[Service]\\nExecStart=/bin/sleep 1001\\n"}
+    /etc/agent.conf: {content: one}
+    /etc/old.conf: {absent: true}
+  commands:
+    agent:
+      run: test -e /srv/ready && echo "with $TOKEN" && systemctl restart agent
+      when_changed: [/etc/systemd/system/agent.service, /etc/agent.conf]
+      env: {TOKEN: {env: SITE_KEY}}
+"""
+
+
+def test_what_follows_a_change(site: Site) -> None:
+    playbook = site.playbook.parent / "following.yml"
+    playbook.write_text(FOLLOWING.replace("hosts: box", f"hosts: {site.host.name}"))
+    site.sh("echo old > /etc/old.conf")
+    plan = site.run("plan", playbook).out
+    assert "- /etc/old.conf" in plan
+    assert "command agent: runs because of /etc/systemd/system/agent.service, /etc/agent.conf" in plan
+    assert site.run("apply", playbook, "--yes").code == 1  # it is owed from here on
+    site.sh("touch /srv/ready")
+    plan = site.provision.plan(playbook, code=2)
+    assert set(plan.changes()) == {"command:agent"}
+    answer = site.run("apply", playbook, "--yes")
+    assert "with ***" in answer.out or "with" not in answer.out
+    assert KEY not in answer.out
+    assert (
+        site.sh(
+            "systemctl show -p ExecStart agent | grep -c 'sleep 1001'; test -e /etc/old.conf || echo gone"
+        )
+        == "1\ngone"
+    )
+    site.provision.plan(playbook, code=0)
+    pid = site.sh("systemctl show -p MainPID --value agent")
+    playbook.write_text(playbook.read_text().replace("1001", "1002"))
+    site.provision.apply(playbook)  # systemd reads the unit before the command uses it
+    assert "1002" in site.sh("tr '\\0' ' ' < /proc/$(systemctl show -p MainPID --value agent)/cmdline")
+    assert site.sh("systemctl show -p MainPID --value agent") != pid
+    assert site.sh("grep -rlF 'sk \"one' /opt/provision/state || echo nowhere") == "nowhere"
+    site.sh("systemctl stop agent")
+    assert site.run("remove", playbook, "--yes").code == 0
+
+
 def test_nothing_is_left_after_removal(site: Site) -> None:
     assert site.run("remove", site.playbook, "--yes").code == 0
     assert site.sh("systemctl list-units --all --plain --no-legend 'provision-*'") == ""

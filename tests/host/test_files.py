@@ -292,7 +292,7 @@ def package(directory: Path, name: str, version: str) -> None:
 
 @pytest.mark.parametrize(
     ("installed", "content"),
-    [(None, "assumed"), ("0.10.0", "old"), ("0.10.1rc1", "old"), ("0.10.1+cpu", "new"), ("0.33.0", "new")],
+    [(None, "assumed"), ("0.10.0", "old"), ("0.10.1rc1", "new"), ("0.10.1+cpu", "new"), ("0.33.0", "new")],
 )
 def test_content_follows_the_installed_version(
     here: Drive, tmp_path: Path, installed: str, content: str
