@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from _thread import allocate_lock
 
-from provision.host.causes import BECOME
+from provision.host import causes
 from provision.host.files.paths import which
 from provision.host.machine import ADMIN_PATH, Machine
 from provision.host.resource import Failure
@@ -13,6 +15,9 @@ from provision.host.resource import Failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Sequence
+
+FOLDER = "/etc"
+"""Where the account files and their locks are."""
 
 _LOCK_PATIENCE = 60.0
 _one_at_a_time = allocate_lock()
@@ -25,7 +30,7 @@ def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
         Failure: not root, no such tool, or the tool refuses; the message is the tool's own.
     """
     if not machine.root:
-        raise Failure("users and groups can only be changed by root", hint=BECOME)
+        raise Failure("users and groups can only be changed by root", hint=causes.BECOME)
     tool = argv[0]
     if which(tool, ADMIN_PATH) is None:
         raise Failure(f"this host has no {tool}", hint="install the package `passwd` (Debian, Ubuntu)")
@@ -37,7 +42,18 @@ def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
                 return
             lines = (done.out + done.err).strip().splitlines() or [f"{tool} failed (exit {done.code})"]
             waited = time.monotonic() - started
+            if "cannot lock" in lines[-1]:
+                _require_writable()
             if "cannot lock" not in lines[-1] or waited > _LOCK_PATIENCE:
                 raise Failure(lines[-1], log=lines)
             machine.waiting(id, "the account files, which another tool edits", waited)
             machine.sleep(1)
+
+
+def _require_writable() -> None:
+    """Raise `Failure` when nothing can be made beside the account files: then waiting for them is no use."""
+    try:
+        os.close(os.open(FOLDER, os.O_TMPFILE | os.O_WRONLY, 0o600))
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):  # no such files here: not known
+            raise causes.failure(error, FOLDER) from None

@@ -77,6 +77,10 @@ class Resource:
         """Whether the thing itself is there, in whatever state."""
         return any(value for key, value in actual.items() if key not in self.beside)
 
+    def missed(self, machine: Machine, changes: Changes) -> Failure | None:
+        """Return why these keys still differ right after `fix`, where more is known than their values."""
+        return None
+
     def disturbs(self, changes: Changes) -> bool:
         """Whether a service that has read this resource must be restarted after these changes."""
         return True

@@ -9,27 +9,26 @@ from provision.host.resources import make
 from provision.host.state import former, marks
 
 
-def undo(machine: Machine, id: str, service: str, failure: Failure) -> Failure:
+def undo(machine: Machine, id: str, service: str) -> None:
     """Put back the files that a service has last answered with, restart it and ask it.
 
-    Only where nothing but files has changed since: what an environment or model was is not kept.
+    Only where nothing but files has changed since: what an environment or model was is not kept. How it went
+    is told in an event `restored`, after the failure that has led here.
 
     Args:
         machine: where it runs.
         id: the resource that has failed, in whose name output is passed on.
         service: name of the service.
-        failure: why it has failed.
-
-    Returns: the failure, with what has become of the service.
     """
     record = former.read(machine.state, service)
     owed = marks.pending(machine.state, service)
     if record is None or not record["files"] or owed is None or machine.cancelled.is_set():
-        return failure
+        return
     changed = set(owed["because"]) - {f"file:{path}" for path in record["files"]}
     if changed:
         what = ", ".join(sorted(changed)).replace(":", " ")
-        return _also(failure, f"it is left so, as {what} changed too")
+        _tell(machine, id, service, f"nothing is put back, as {what} changed too")
+        return
     machine.output(id, f"putting back what {service} last answered with")
     try:
         marks.need(machine.state, service, [])  # a crash from here on must not lose the restart
@@ -39,9 +38,15 @@ def undo(machine: Machine, id: str, service: str, failure: Failure) -> Failure:
         former.proved(machine.state, service, record["runner"], record["probe"])
     except Exception as error:
         why = causes.explain(error)
-        return _also(failure, f"what it last answered with is back, and fails, too: {why.message}", why)
-    return _also(failure, "what it last answered with is back, and answers")
+        _tell(machine, id, service, "what it last answered with is back, and fails, too", why)
+    else:
+        _tell(machine, id, service, "what it last answered with is back, and answers", ok=True)
 
 
-def _also(failure: Failure, text: str, other: Failure | None = None) -> Failure:
-    return Failure(f"{failure.message}; {text}", failure.hint, [*failure.log, *(other.log if other else ())])
+def _tell(
+    machine: Machine, id: str, service: str, text: str, why: Failure | None = None, ok: bool = False
+) -> None:
+    event = {"event": "restored", "id": id, "service": service, "ok": ok, "text": text}
+    if why:
+        event.update(error=why.message, hint=why.hint, log=why.log)
+    machine.emit(event)

@@ -247,13 +247,30 @@ class Run:
         self._fix_all(services)
         if not self.options.get("partial"):
             self.ledger.leave_to_others(self.options.get("playbooks", []), self.items)
-        unproven = self._prove_the_rest() if self.options.get("verify") else 0
+        unproven = self._prove_the_rest() if self.options.get("verify") else []
         self.ledger.save()
         counts = dict.fromkeys(("ok", "changed", "failed", "skipped"), 0)
         for item in self.items.values():
             counts[item.status] += 1
         ok = not counts["failed"] and not counts["skipped"] and not unproven
-        return {"ok": ok, "counts": counts, "orphans": len(orphans)}
+        summary = {"ok": ok, "counts": counts, "orphans": len(orphans)}
+        return summary if ok else {**summary, "services": self._aftermath(unproven)}
+
+    def _aftermath(self, unproven: list[str]) -> dict[str, str]:
+        """Return how each service is of which something did not go well; `unproven` does not answer."""
+        from provision.host.services import aftermath  # here, as a converged host does not come to this
+
+        troubled = {item.service for item in self.items.values() if item.status in ("failed", "skipped")}
+        states: dict[str, str] = {}
+        for item in self.items.values():
+            if item.type != "probe" or not item.service:
+                continue
+            if item.service in unproven:
+                states[item.service] = aftermath.FAILING
+            elif item.service in troubled and item.status not in ("ok", "changed"):
+                failed = item.status == "failed"
+                states[item.service] = aftermath.state(self.machine, item.resource.spec, failed)
+        return states
 
     def _refuse(self) -> None:
         """Raise what no resource of the run can mend, before anything has been changed."""
@@ -308,12 +325,12 @@ class Run:
                         work.append(item)
         return work
 
-    def _prove_the_rest(self) -> int:
-        """Run the checks of the services that nothing was done to; return how many do not answer."""
+    def _prove_the_rest(self) -> list[str]:
+        """Run the checks of the services that nothing was done to; return which do not answer."""
         from provision.host.resources.probe import run_checks
 
         probes = [item for item in self.items.values() if item.type == "probe" and item.status == "ok"]
-        return sum(1 for item in probes if not run_checks(self.machine, item.resource.spec))
+        return [item.service or "" for item in probes if not run_checks(self.machine, item.resource.spec)]
 
     def _quick(self, item: Item) -> bool:
         """Conclude what needs no work, without a thread."""
@@ -321,7 +338,8 @@ class Run:
             (need for need in item.needs if self.items[need].status in ("failed", "skipped")), None
         )
         if blocker is not None:
-            reason = f"needs {self.items[blocker].label}, which was not reached"
+            became = "failed" if self.items[blocker].status == "failed" else "was skipped"
+            reason = f"needs {self.items[blocker].label}, which {became}"
             self._conclude(item, "skipped", item.changes, 0.0, Failure(reason))
             return True
         moved = any(self.items[need].status == "changed" for need in item.needs)
@@ -368,7 +386,8 @@ class Run:
             if item.error:
                 raise item.error
             if item.changes:
-                raise Failure(f"did not converge: {_still(item.changes)}")
+                missed = item.resource.missed(self.machine, item.changes)
+                raise missed or Failure(f"did not converge: {_still(item.changes)}")
             self._remember(item)
         except Exception as error:
             if self._left_as_it_was(item, before):
@@ -376,12 +395,12 @@ class Run:
                     marks.withdraw(self.machine.state, service, item.id, mark)
                 for id, because in asked:
                     commands.withdraw(self.machine.state, id, because)
-                if not known:
+                # A service that did not come up may have left a log.
+                if not known and item.type not in SERVICES:
                     self.ledger.release(item.id, None)
-            failure = causes.explain(error)
+            self._conclude(item, "failed", changes, time.monotonic() - started, causes.explain(error))
             if item.service and item.type in (*SERVICES, "probe") and self.options.get("rollback", True):
-                failure = rollback.undo(self.machine, item.id, item.service, failure)
-            self._conclude(item, "failed", changes, time.monotonic() - started, failure)
+                rollback.undo(self.machine, item.id, item.service)
         else:
             self._conclude(item, "changed", changes, time.monotonic() - started)
 

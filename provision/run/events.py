@@ -155,6 +155,23 @@ class Proof(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class Restored(Event):
+    """What became of the attempt to give a service back what it last answered with.
+
+    `id`: the resource whose failure came before. `ok`: it answers again. `error`: why it does not.
+    """
+
+    name = "restored"
+    id: str
+    service: str
+    ok: bool
+    text: str
+    error: str | None = None
+    hint: str | None = None
+    log: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
 class ServiceStatus(Event):
     """How a service is; `status` is everything that its supervisor, port and GPU tell."""
 
@@ -228,7 +245,9 @@ class Done(Event):
     """The host side has come to its end.
 
     `executions` and `sent` are the controller's own: how many commands it executed on the host, and how many
-    bytes it sent there on their standard inputs.
+    bytes it sent there on their standard inputs. `services`: how each service is of which something did not
+    go well: `before` (it runs as before the change), `unproven` (not proven yet), `failing` (it does not
+    answer) or `stopped`.
     """
 
     name = "done"
@@ -237,6 +256,7 @@ class Done(Event):
     seconds: float = 0.0
     orphans: int = 0
     digest: str | None = None
+    services: dict[str, str] = field(default_factory=dict)
     executions: int = 0
     sent: int = 0
 
@@ -270,7 +290,7 @@ class Bootstrapped(Event):
 _TYPES: dict[str, type[Event]] = {
     kind.name: kind
     for kind in (
-        Hello, Waiting, Inspected, Started, Progress, Output, Result, Restart, Proof, Line, Orphan,
+        Hello, Waiting, Inspected, Started, Progress, Output, Result, Restart, Proof, Restored, Line, Orphan,
         Removed, Note, Heartbeat, Error, Done, Unreachable, Bootstrapped,
     )
 }  # fmt: skip

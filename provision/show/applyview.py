@@ -11,15 +11,27 @@ from provision.run import events
 from provision.show.grouping import grouped, names
 from provision.show.jsonl import JsonLines
 from provision.show.plan import cause, orphan_words
-from provision.show.progress import View, progress
+from provision.show.progress import View, failed, progress
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.tee import Tee
-from provision.show.words import count, human_seconds
+from provision.show.words import clip, count, human_seconds
 
 if TYPE_CHECKING:
     from provision.compile.catalog import ServiceInfo
     from provision.run.project import Project
+
+
+REASON = 160
+"""Columns of a failure in the summary: its step has told it whole."""
+
+TROUBLED = {
+    "before": ("runs as before the change", OLD),
+    "unproven": ("not proven yet", OLD),
+    "failing": ("does not answer", BAD),
+    "stopped": ("does not run", BAD),
+}
+"""What is said of a service of which something did not go well, by its state in the event `done`."""
 
 
 class ApplyText:
@@ -106,28 +118,31 @@ def verdict(host: HostReport) -> str:
 
 
 def failures(host: HostReport) -> str:
-    """Return the first failure of a host with its cause, and the number of the others."""
-    failed = [
-        f"{host.label(result.id)}: {result.error}"
+    """Return the first failure of a host in one line, and the number of the others."""
+    said = [
+        failed(host.label(result.id), result.error or "")
         for result in host.results.values()
         if result.status == "failed"
     ]
-    failed = failed or [f"{proof.service}: {proof.error}" for proof in host.proofs if not proof.ok]
-    more = f", and {count(len(failed) - 1, 'more failure')}" if len(failed) > 1 else ""
-    return f"; {failed[0]}{more}" if failed else ""
+    said = said or [f"{proof.service}: {proof.error}" for proof in host.proofs if not proof.ok]
+    more = f", and {count(len(said) - 1, 'more failure')}" if len(said) > 1 else ""
+    return f"; {clip(said[0].partition(chr(10))[0], REASON)}{more}" if said else ""
 
 
 def _service_state(host: HostReport, service: ServiceInfo) -> str | None:
     proofs = [proof for proof in host.proofs if proof.service == service.name]
     results = [host.results[id] for id in service.resources if id in host.results]
-    if any(proof.ok is False for proof in proofs) or any(result.status == "failed" for result in results):
-        if proofs and proofs[-1].ok:
-            return paint("answers as before the change", BAD)
-        return paint("does not answer" if proofs else "failed", BAD)
+    state = host.done.services.get(service.name) if host.done else None
+    if state == "before" and proofs and proofs[-1].ok:
+        return paint("answers as before the change", OLD)
+    if state in TROUBLED:
+        return paint(*TROUBLED[state])
     if proofs:
-        return paint("answers", GOOD)
+        return paint("answers", GOOD) if proofs[-1].ok else paint("does not answer", BAD)
     if results and all(result.status == "ok" for result in results):
         return paint("unchanged", GOOD)
+    if results and host.done is None:  # the host was lost, or nobody waited for its last word
+        return paint(*TROUBLED["unproven"])
     return None
 
 

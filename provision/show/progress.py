@@ -52,16 +52,24 @@ def lines(report: Report, event: events.Event) -> list[str]:
         case events.Result():
             mark, colour = MARKS[event.status]
             took = f" ({human_seconds(event.seconds)})" if event.seconds >= 0.1 else ""
-            words = [f"{where}  {paint(mark, colour)} {host.label(event.id)}{paint(took, QUIET)}"]
+            start = f"{where}  {paint(mark, colour)} "
             if event.status == "skipped":
-                return [f"{words[0]} skipped: {event.error}"]
+                return [f"{start}{host.label(event.id)}{paint(took, QUIET)} skipped: {event.error}"]
             if event.error:
-                words[0] += f": {event.error}"
-                words += [paint(f"    | {line}", QUIET) for line in event.log]
-                words += [f"    {event.hint}"] if event.hint else []
-            return words
+                told = host.told(event)
+                return [
+                    f"{start}{failed(host.label(event.id), event.error)}{paint(took, QUIET)}",
+                    *([] if told else explaining(event.log)),
+                    *explaining([], None if told and told.hint == event.hint else event.hint),
+                ]
+            return [f"{start}{host.label(event.id)}{paint(took, QUIET)}"]
         case events.Proof():
             return proof_lines(event)
+        case events.Restored():
+            mark = paint("✓", GOOD) if event.ok else paint("·", OLD)
+            why = f": {event.error}" if event.error else ""
+            said = f"{where}  {mark} {event.service}: {event.text}{why}"
+            return [said, *explaining(event.log, event.hint)]
         case events.Removed():
             return [f"{where}  {removed_words(event)}"]
         case events.Bootstrapped():
@@ -70,10 +78,26 @@ def lines(report: Report, event: events.Event) -> list[str]:
         case events.Unreachable() | events.Error():
             return [
                 f"{where}  {paint('✗', BAD)} {cause(host)}",
-                *(paint(f"    | {line}", QUIET) for line in event.log),
+                *explaining(event.log),
             ]
         case _:
             return []
+
+
+def failed(label: str, error: str) -> str:
+    """Return what has failed and why, without naming it twice: many an error begins with what it is about."""
+    kind, _, subject = label.rpartition(" ")
+    for name in (label, subject):
+        if error.startswith(f"{name}: "):
+            return f"{label}: {error[len(name) + 2 :]}"
+    if kind and " " not in kind and error.startswith(f"{subject} "):
+        return f"{kind} {error}"
+    return f"{label}: {error}"
+
+
+def explaining(log: list[str], hint: str | None = None) -> list[str]:
+    """Return the lines below an error: what was printed, and the way out."""
+    return [*(paint(f"    | {line}", QUIET) for line in log), *([f"    {hint}"] if hint else [])]
 
 
 def proof_lines(event: events.Proof) -> list[str]:
@@ -86,10 +110,7 @@ def proof_lines(event: events.Proof) -> list[str]:
         words.append(f"    {paint('>', QUIET)} {event.sent}")
     if event.received:
         words.append(f"    {paint('<', QUIET)} {event.received}")
-    if not event.ok:
-        words += [paint(f"    | {line}", QUIET) for line in event.log]
-        words += [f"    {event.hint}"] if event.hint else []
-    return words
+    return words if event.ok else [*words, *explaining(event.log, event.hint)]
 
 
 def removed_words(event: events.Removed) -> str:
@@ -148,9 +169,9 @@ class Steps:
             case events.Waiting():
                 label = host.label(event.id) if event.id else "waiting"
                 step = steps.setdefault(event.id or "", Step(label, time.monotonic()))
-                step.text = f"waits for {event.what} ({human_seconds(event.seconds)})"
+                step.text = f"waits for {event.what}"
                 return step
-            case events.Result():
+            case events.Result() | events.Restored():
                 steps.pop(event.id, None)
                 steps.pop("", None)
             case events.Done() | events.Unreachable() | events.Error():

@@ -87,6 +87,13 @@ class HostReport:
             return sum(1 for result in self.results.values() if result.status == "changed")
         return sum(1 for seen in self.inspected.values() if seen.changes and not seen.error)
 
+    def told(self, result: events.Result) -> events.Proof | None:
+        """Return the failed check that a result only repeats, with its log; None when it says more."""
+        for proof in reversed(self.proofs):
+            if not proof.ok and result.error == f"{proof.check}: {proof.error}":
+                return proof
+        return None
+
     def label(self, id: str) -> str:
         """Return what to call a resource."""
         seen = self.inspected.get(id)

@@ -110,6 +110,17 @@ def test_accounts_held_by_another_tool_are_awaited(there: Drive, host: LabHost) 
     assert [event for event in result["events"] if event["event"] == "waiting"]
 
 
+def test_nobody_waits_for_account_files_that_cannot_be_written(there: Drive, host: LabHost) -> None:
+    host.exec(["sh", "-c", "mount --bind /etc /etc && mount -o remount,bind,ro /etc"])
+    try:
+        result = there("group", {"name": "late"})
+    finally:
+        host.exec(["umount", "/etc"])
+    assert result["error"] == "/etc: its file system is mounted read-only"
+    assert result["hint"] == "remount /etc writable"
+    assert not [event for event in result["events"] if event["event"] == "waiting"]
+
+
 def test_without_root_or_tools_the_way_out_is_told(there: Drive, host: LabHost) -> None:
     unprivileged = there("user", {"name": "dora"}, user="ops")
     assert unprivileged["error"] == "users and groups can only be changed by root"

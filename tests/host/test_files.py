@@ -222,6 +222,21 @@ def test_full_and_read_only_disks_are_called_that(here: Drive, tmp_path: Path) -
         assert here("file", file(disk / "x"))["error"] == f"{disk}/x: its file system is mounted read-only"
         read_only = here("directory", {"path": str(disk / "d"), "mode": "0755"})
         assert read_only["error"] == f"{disk}/d: its file system is mounted read-only"
+        assert read_only["hint"] == f"remount {disk} writable"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@as_root
+def test_a_directory_mounted_on_itself_is_what_to_remount(here: Drive, tmp_path: Path) -> None:
+    disk = tmp_path / "my disk"
+    disk.mkdir()
+    subprocess.run(["mount", "--bind", str(disk), str(disk)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=True)
+        refused = here("file", file(disk / "x"))
+        assert refused["error"] == f"{disk}/x: its file system is mounted read-only"
+        assert refused["hint"] == f"remount {disk} writable"
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

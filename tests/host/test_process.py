@@ -234,7 +234,7 @@ def test_a_script_that_ends_at_once_fails_with_its_words(
 ) -> None:
     monkeypatch.setattr(module, "SETTLE", 60)  # however slow it is to end
     service.write("echo 'api_server.py: error: unrecognized arguments: --swap-space 4'; exit 2")
-    with pytest.raises(Failure, match="ended at once \\(exit 2\\)") as caught:
+    with pytest.raises(Failure, match=r"^tiny ended \(exit 2\)$") as caught:
         service.converge(service.process())
     assert caught.value.log == ["api_server.py: error: unrecognized arguments: --swap-space 4"]
     assert caught.value.hint is not None

@@ -27,6 +27,7 @@ class Site:
         self.options = ""
         self.secret = "one"
         self.seed = "a"
+        self.state = ""
         self.events: list[dict[str, Any]] = []
 
     def resources(self) -> list[dict[str, Any]]:
@@ -76,9 +77,20 @@ class Site:
 
     def fails(self, **options: Any) -> str:
         """Apply what does not work; return the one error."""
-        assert not self.run("apply", **options)["ok"]
+        summary = self.run("apply", **options)
+        assert not summary["ok"]
+        self.state = summary["services"]["tiny"]
         (failed,) = [event["error"] for event in self.events if event.get("status") == "failed"]
         return str(failed)
+
+    @property
+    def restored(self) -> str:
+        """What was told of the way back, which has to come after the failure."""
+        (event,) = [event for event in self.events if event["event"] == "restored"]
+        (failed,) = [event for event in self.events if event.get("status") == "failed"]
+        proofs = [event for event in self.events if event["event"] == "proof" and event["ok"]]
+        assert all(self.events.index(failed) < self.events.index(each) for each in (event, *proofs))
+        return ": ".join(str(event[key]) for key in ("text", "error") if event.get(key))
 
     def differing(self) -> list[str]:
         self.run("inspect")
@@ -108,8 +120,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_a_start_that_does_not_answer_is_taken_back(site: Site, broken: str) -> None:
     good = (site.root / "start.sh").read_text(), (site.root / "env").read_text()
     site.options, site.secret = broken, "two"
-    error = site.fails()
-    assert error.endswith("; what it last answered with is back, and answers")
+    site.fails()
+    assert site.restored == "what it last answered with is back, and answers"
+    assert site.state == "before"
     assert any(event.get("line") == "putting back what tiny last answered with" for event in site.events)
     assert ((site.root / "start.sh").read_text(), (site.root / "env").read_text()) == good
     assert (site.root / "env").stat().st_mode & 0o7777 == 0o600
@@ -127,24 +140,28 @@ def test_a_start_that_does_not_answer_is_taken_back(site: Site, broken: str) -> 
 def test_it_is_taken_back_as_often_as_it_is_tried(site: Site) -> None:
     for number in range(2):
         site.options, site.secret = "--fail broken", str(number)
-        assert "is back, and answers" in site.fails()
+        site.fails()
+        assert "is back, and answers" in site.restored
         assert "--reply before" in site.command
 
 
 def test_the_broken_one_is_left_for_whoever_wants_to_look_at_it(site: Site) -> None:
     site.options = "--status 400"
-    assert "last answered" not in site.fails(rollback=False)
+    site.fails(rollback=False)
+    assert not [event for event in site.events if event["event"] == "restored"]
     assert "--status 400" in site.command
     # A later run goes back all the way, not to the broken one.
     site.secret = "two"
-    assert "is back, and answers" in site.fails()
+    site.fails()
+    assert "is back, and answers" in site.restored
     assert "--reply before" in site.command
     assert (site.root / "env").read_text() == "X=one\n"
 
 
 def test_nothing_is_taken_back_when_more_than_files_changed(site: Site) -> None:
     site.options, site.seed = "--status 400", "b"
-    assert site.fails().endswith("; it is left so, as command seed changed too")
+    site.fails()
+    assert site.restored == "nothing is put back, as command seed changed too"
     assert "--status 400" in site.command
 
 
@@ -167,15 +184,16 @@ def test_what_was_there_before_may_have_broken_since(site: Site) -> None:
     record = json.loads(site.record.read_text())
     record["runner"]["spec"]["script"] = str(site.root / "gone.sh")
     site.record.write_text(json.dumps(record))
-    error = site.fails()
-    assert "; what it last answered with is back, and fails, too: " in error
-    assert "gone.sh" in error
+    site.fails()
+    assert site.restored.startswith("what it last answered with is back, and fails, too: ")
+    assert "gone.sh" in site.restored
 
 
 def test_a_first_start_has_nothing_to_go_back_to(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.options = "--fail broken"
-    assert "last answered" not in site.fails()
+    site.fails()
+    assert not [event for event in site.events if event["event"] == "restored"]
     site.run("remove")
 
 

@@ -413,6 +413,8 @@ def test_a_cancelled_run_stops_and_says_what_it_did_not_do(box: Box) -> None:
     assert time.monotonic() - began < 300
     assert not summary["ok"]
     assert statuses(events) == {"command:slow": "failed", f"file:{box.root}/after.conf": "skipped"}
+    (skipped,) = [event for event in events if event.get("status") == "skipped"]
+    assert skipped["error"] == "needs command slow, which failed"
 
 
 def test_independent_work_runs_at_the_same_time(box: Box) -> None:

@@ -239,7 +239,7 @@ def test_a_restart_loop_is_seen_and_explained(remote: Remote) -> None:
     remote.write_unit('--dies "api_server.py: error: unrecognized arguments: --swap-space 4"', pause=60)
     result = remote.apply(ok=False)["probe"]
     assert result["status"] == "failed"
-    assert result["error"] == f"{remote.name} ended before it answered (exit 1)"
+    assert result["error"] == f"{remote.name} ended (exit 1)"
     assert "--swap-space 4" in result["hint"]
     assert any("unrecognized arguments" in line for line in result["log"])
 

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import os
 
+from provision.host.light.later import Later
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+else:
+    re = Later("re")
+
 
 def which(program: str, path: str | None = None) -> str | None:
     """Return the file that the name of a program means, or None when there is none.
@@ -72,9 +80,20 @@ def free_bytes(path: str) -> int:
 def mount_point(path: str) -> str:
     """Return the mount point that a path lies on: what a person calls "the disk"."""
     path = os.path.realpath(existing(path))
-    while not os.path.ismount(path):
+    mounts = _mounts()
+    while path not in mounts and not os.path.ismount(path):
         path = os.path.dirname(path)
     return path
+
+
+def _mounts() -> set[str]:
+    """Return all mount points; a directory that is mounted from its own file system looks like none."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            found = [line.split(" ")[4] for line in file]
+    except OSError:
+        return set()
+    return {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), path) for path in found}
 
 
 def human(size: float) -> str:

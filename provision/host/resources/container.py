@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import tempfile
     from typing import Any
 
-    from provision.host.services import failures
+    from provision.host.services import endings
 else:
     re = Later("re")
     tempfile = Later("tempfile")
-    failures = Later("provision.host.services.failures")
+    endings = Later("provision.host.services.endings")
 
 START = 120.0
 """Seconds that the engine may take to start a container."""
@@ -50,6 +50,9 @@ class Container(Resource):
     identity = ("service", "name", "engine", "unit", "stop_timeout")
     beside = ("loaded", "current")
     waits = True
+
+    _begun: str | None = None
+    """The time before the container was last started here."""
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
@@ -105,6 +108,13 @@ class Container(Resource):
         finally:
             containers.forget(machine, engine, self.spec["name"])
             machine.forget("units")
+
+    def missed(self, machine: Machine, changes: Changes) -> Failure | None:
+        """Return how the service ended when it did so right after its start."""
+        life = supervision.life(machine, self._lifeline())
+        if not changes.keys() & {"running", "active"} or life.invocation is not None:
+            return None
+        return self._ended(machine, life)
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Say where the image comes from, when it is not here, and what becomes of the service."""
@@ -345,17 +355,20 @@ class Container(Resource):
         if taken:
             raise Failure(taken, hint="stop it, or publish another port")
         unit = self._unit()
+        self._begun = containers.now()
         if unit:
             try:
                 unit.fix(machine, {"active": (False, True)})
             except Failure as failure:
-                raise Failure(
-                    failure.message, failure.hint or containers.hint(failure.log), failure.log
-                ) from None
+                life = supervision.life(machine, self._lifeline())
+                if life.invocation is None and life.ended:
+                    raise self._ended(machine, life) from None
+                failure.hint = failure.hint or containers.hint(failure.log)
+                raise
         else:
             containers.call(machine, engine, ["start", self.spec["name"]], START)
-        life = self._up(machine, engine)
-        marks.started(machine.state, self.spec["service"], life)
+        up = self._up(machine, engine)
+        marks.started(machine.state, self.spec["service"], up, self._begun)
 
     def _up(self, machine: Machine, engine: str) -> str:
         """Wait until the container runs and has not ended at once; return which life of it that is."""
@@ -371,12 +384,20 @@ class Container(Resource):
             if now.ended or time.monotonic() > deadline:
                 break
             machine.sleep(0.1)
-        log = supervision.tail(machine, self._lifeline(), supervision.TAIL, now.since)
-        message = f"{self.spec['service']} ended at once ({now.ended or now.state})"
-        raise Failure(message, hint=failures.explain(log, machine) or containers.hint(log), log=log)
+        if now.invocation is None and now.ended is None:
+            state = f"{self.spec['service']} does not come up: after {START:.0f} s it is {now.state}"
+            raise endings.explained(machine, self._lifeline(), state, self._since(now))
+        raise self._ended(machine, now)
+
+    def _ended(self, machine: Machine, life: supervision.Life) -> Failure:
+        return endings.ended(machine, self._lifeline(), life, self._since(life))
+
+    def _since(self, life: supervision.Life) -> str | None:
+        """Return what tells the lines of this start: the journal has its own way, the engine the time."""
+        return life.since if self.spec.get("unit") else self._begun
 
     def _lifeline(self) -> dict[str, Any]:
-        keys = {"unit": "unit", "container": "name", "engine": "engine"}
+        keys = {"service": "service", "unit": "unit", "container": "name", "engine": "engine"}
         return {key: self.spec.get(name) for key, name in keys.items()}
 
     def _taken(self) -> str | None:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import re
     from typing import Any, Mapping
 
-    from provision.host.services import checks, failures
+    from provision.host.services import checks, endings
 else:
     re = Later("re")
     checks = Later("provision.host.services.checks")
-    failures = Later("provision.host.services.failures")
+    endings = Later("provision.host.services.endings")
 
 POLL = 0.5
 """Seconds between two looks at a service that is not ready."""
@@ -29,10 +29,6 @@ TELL = 2.0
 
 SEEN = 120
 """Characters of a log line that are shown while one waits."""
-
-EXPLAINED = 400
-"""Lines of log in which a known failure is looked for."""
-
 
 _LEVEL = r"\b(INFO|WARNING|ERROR|CRITICAL)\b"
 
@@ -121,9 +117,9 @@ class Watch:
         while True:
             self._require_alive()
             proof = checks.perform(self._machine, self._spec, check, max(1.0, self._left()))
-            if proof.ok or proof.final:
-                return proof
-            if self._left() <= 0:
+            if not proof.ok:
+                self._require_alive()  # a server that is gone is no wrong answer
+            if proof.ok or proof.final or self._left() <= 0:
                 return proof
             self._pause(proof.error or "")
 
@@ -137,16 +133,11 @@ class Watch:
 
     def failure(self, message: str, hint: str | None = None) -> Failure:
         """Return an error with the log and, when it is known, with what to change."""
-        supervision.settle(self._machine, self._spec)
-        if hint is None:
-            whole = supervision.tail(self._machine, self._spec, EXPLAINED, self._since)
-            hint = failures.explain(self._hide(whole), self._machine)
-        return Failure(message, hint=hint, log=self.log())
+        return endings.explained(self._machine, self._spec, message, self._since, hint, self._hide)
 
     def ended(self, life: supervision.Life) -> Failure:
         """Return the error for a process that is not there any more."""
-        how = life.ended or ("it was started again" if life.invocation else life.state)
-        return self.failure(f"{self._spec['service']} ended before it answered ({how})")
+        return endings.ended(self._machine, self._spec, life, self._since, self._hide)
 
     def _require_alive(self) -> None:
         life = self.look()
@@ -200,10 +191,12 @@ def run_checks(machine: Machine, spec: Mapping[str, Any]) -> bool:
         lines: list[str] = []
         if not proof.ok:
             good = False
-            lines = supervision.tail(machine, spec, supervision.TAIL, life.since)
-            if life.invocation is None:
-                ended = f"{spec['service']} does not run ({life.ended or life.state})"
-                proof = proof._replace(error=ended, hint=failures.explain(lines, machine) or proof.hint)
+            now = supervision.life(machine, spec)
+            if now.invocation is None or now.invocation != life.invocation:
+                gone = endings.ended(machine, spec, now, life.since)
+                proof, lines = proof._replace(error=gone.message, hint=gone.hint), gone.log
+            else:
+                lines = supervision.tail(machine, spec, supervision.TAIL, life.since)
         tell(machine, spec, proof, lines)
     return good
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from provision.host import children
-    from provision.host.services import failures, stopping
+    from provision.host.services import endings, exits, stopping
 else:
     children = Later("provision.host.children")
     subprocess = Later("subprocess")
-    failures = Later("provision.host.services.failures")
+    endings = Later("provision.host.services.endings")
+    exits = Later("provision.host.services.exits")
     stopping = Later("provision.host.services.stopping")
 
 ROTATE = 50 * 1024 * 1024
@@ -77,6 +78,10 @@ class Process(Resource):
         self._require_port()
         self._stop(machine)
         self._start(machine)
+
+    def missed(self, machine: Machine, changes: Changes) -> Failure | None:
+        """Return how the service ended when it did so right after its start."""
+        return self._ended(machine) if "running" in changes else None
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Say whether the service will be started or restarted."""
@@ -174,6 +179,7 @@ class Process(Resource):
             os.fchmod(out.fileno(), 0o640)
             out.write(supervision.heading().encode() + b"\n")
             out.flush()
+            kills = exits.oom_kills()
             try:
                 child = subprocess.Popen(
                     [script],
@@ -190,19 +196,18 @@ class Process(Resource):
                 raise Failure(f"{error.filename or script}: {error.strerror or error}", hint=reach) from None
             except subprocess.SubprocessError:
                 raise Failure(f"cannot become {user} to start {service}") from None
+        exits.keep(self.spec["pid_file"], child, kills)
         life = supervision.record(self.spec["pid_file"], child.pid)
         deadline = time.monotonic() + SETTLE
         while child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         if child.returncode is not None or life is None:
             child.wait()
-            lines = supervision.tail(machine, {"log": log})
-            raise Failure(
-                f"{service} ended at once ({_how(child.returncode)})",
-                hint=failures.explain(lines, machine),
-                log=lines,
-            )
+            raise self._ended(machine)
         marks.started(machine.state, service, life)
+
+    def _ended(self, machine: Machine) -> Failure:
+        return endings.ended(machine, self.spec, supervision.life(machine, self.spec), None)
 
     def _rotate(self, log: str) -> None:
         try:
@@ -220,10 +225,6 @@ def _same(known: processes.Process) -> bool:
 
 def _old(log: str) -> str:
     return log + ".1"
-
-
-def _how(code: int) -> str:
-    return f"exit {code}" if code >= 0 else f"signal {-code}"
 
 
 def _environment(user: str | None) -> dict[str, str]:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import re
     from typing import Any
 
-    from provision.host.services import failures, stopping
+    from provision.host.services import endings, failures, stopping
 else:
     re = Later("re")
+    endings = Later("provision.host.services.endings")
     failures = Later("provision.host.services.failures")
     stopping = Later("provision.host.services.stopping")
 
@@ -73,6 +74,13 @@ class Unit(Resource):
                 self._start(machine, properties)
         finally:
             machine.forget("units")
+
+    def missed(self, machine: Machine, changes: Changes) -> Failure | None:
+        """Return how the service ended when it did so right after its start."""
+        life = supervision.life(machine, self.spec)
+        if "active" not in changes or life.invocation is not None:
+            return None
+        return endings.ended(machine, self.spec, life, life.since)
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Say whether the service will be started or restarted."""
@@ -133,10 +141,10 @@ class Unit(Resource):
         try:
             machine.run(["systemctl", "start", name], timeout=START)
         except Failure as failure:
-            raise self._explained(machine, failure.message) from None
+            raise self._not_started(machine, failure) from None
         now = supervision.life(machine, self.spec)
         if now.invocation is None:
-            raise self._explained(machine, f"{name} ended at once ({now.ended or now.state})")
+            raise endings.ended(machine, self.spec, now, now.since)
         marks.started(machine.state, self.spec["service"], now.invocation)
 
     def _stop(self, machine: Machine, properties: systemd.Unit) -> None:
@@ -194,7 +202,13 @@ class Unit(Resource):
         """Whether it has begun to serve, as far as its port tells."""
         return stopping.listens(self.spec.get("port"), self.spec.get("host"), self._is_ours)
 
-    def _explained(self, machine: Machine, message: str) -> Failure:
+    def _not_started(self, machine: Machine, failure: Failure) -> Failure:
+        """Return why `systemctl start` failed: the program has ended, or was not even reached."""
+        life = supervision.life(machine, self.spec)
+        if life.ended:
+            return endings.ended(machine, self.spec, life, life.since)
+        why = failure.log[0] if failure.log else failure.message
+        message = f"{self.spec['service']} could not be started: {why}"
         log = systemd.journal(machine, self.spec["unit"], supervision.TAIL)
         return Failure(message, hint=failures.explain(log, machine), log=log)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from provision.host.capture import Completed
 from provision.host.files.paths import which
@@ -16,13 +17,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from typing import Any, Callable, Sequence, TypeAlias
+
+    from provision.host.services import exits
 else:
     re = Later("re")
+    exits = Later("provision.host.services.exits")
 
 ENGINES = ("docker", "podman")
 """In the order in which they are taken when a service names none."""
 
 DOCKER_SOCKET = "/var/run/docker.sock"
+
+REFUSED = "exit 125"
+"""How the engine's client ends when the engine itself has failed, and no program was started."""
 
 LOOK = 60.0
 """Seconds for a question to the engine: it may be busy with another container."""
@@ -210,19 +217,36 @@ def invocation(found: Inspected | None) -> str | None:
 def ended(found: Inspected) -> str | None:
     """Return how a container's program ended; None when it runs or never ran."""
     state = found["State"]
-    if state.get("Running") or state.get("Status") in ("created", "configured", "initialized"):
+    waits = state.get("Restarting")  # for its next try; docker says that it runs
+    if state.get("Running") and not waits:
+        return None
+    if state.get("Status") in ("created", "configured", "initialized"):
         return None
     if state.get("OOMKilled"):
-        return "out of memory"
-    return state.get("Error") or f"exit {state.get('ExitCode')}"
+        return exits.OUT_OF_MEMORY
+    return state.get("Error") or exits.how(int(state.get("ExitCode") or 0))
 
 
-def log(machine: Machine, engine: str, name: str, lines: int) -> list[str]:
+def now() -> str:
+    """Return the time as `log` takes it: before a start, what tells its lines from those of earlier ones.
+
+    Engines themselves note the time of a start after a quick program has printed its first line.
+    """
+    seconds, micros = divmod(int(time.time() * 1e6), 1_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{micros:06d}Z"
+
+
+def log(machine: Machine, engine: str, name: str, lines: int, since: str | None = None) -> list[str]:
     """Return the last lines that a container has printed; none when they cannot be had.
 
-    Not since its start: engines note that time after a quick program has printed its first line.
+    Args:
+        machine: where it runs.
+        engine: docker or podman.
+        name: of the container.
+        lines: how many at most.
+        since: nothing older; see `now`.
     """
-    argv = [engine, "logs", "--tail", str(lines), name]
+    argv = [engine, "logs", "--tail", str(lines), *(["--since", since] if since else []), name]
     kept: list[str] = []
     try:
         machine.run(argv, timeout=LOOK, check=False, on_line=kept.append)

@@ -15,6 +15,9 @@ from provision.host.services import failures
 REFUSED = 2
 """The exit code that refuses, as command lines do that are not understood. Any other but 0 says nothing."""
 
+SHORT = 120
+"""Characters of a reason that still goes into one line; a longer one is told only among what was printed."""
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -47,10 +50,12 @@ def refusal(machine: Machine, id: str, service: str, preflight: Mapping[str, Any
     said = lines[-1].partition("error: ") if lines else ("", "", f"exit {done.code}")
     why = said[2] or said[0]
     if done.code == REFUSED:
+        short = len(why) <= SHORT
+        message = f"{service} would not start with this, and was left running as it is"
         return Failure(
-            f"{service} would not start with this, and was left running as it is: {why}",
+            f"{message}: {why}" if short else message,
             hint=failures.explain(lines, machine),
-            log=lines[-TAIL:],
+            log=(lines[:-1] if short else lines)[-TAIL:],
         )
     if done.code != 0:
         machine.output(id, f"not tried out before the restart: {why}")

@@ -10,17 +10,16 @@ from provision.host.light.namedtuple import NamedTuple
 from provision.host.machine import Machine
 from provision.host.resource import Failure
 from provision.host.services import processes, systemd
-from provision.host.state import durable
+from provision.host.state import durable, marks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any, Mapping
 
-    from provision.host.services import containers
+    from provision.host.services import containers, exits
 else:
-    signal = Later("signal")
     containers = Later("provision.host.services.containers")
+    exits = Later("provision.host.services.exits")
 
 STARTED = "-- started by provision "
 """How the line begins that a start puts into a script-supervised service's log."""
@@ -44,7 +43,7 @@ class Life(NamedTuple):
     ended: str | None = None
     """How it ended: `exit 2`, `signal KILL`, `out of memory`; None when that is not known or it runs."""
     since: str | None = None
-    """When systemd has started it, in systemd's own writing."""
+    """What tells the lines of this start from others: systemd's id of it, or the time before it."""
 
 
 def life(machine: Machine, spec: Mapping[str, Any], shared: bool = False) -> Life:
@@ -52,7 +51,7 @@ def life(machine: Machine, spec: Mapping[str, Any], shared: bool = False) -> Lif
 
     Args:
         machine: where it runs.
-        spec: its `container` with `engine`, its `unit` (or both), or else its `pid_file`.
+        spec: the `service`, its `container` with `engine`, its `unit` (or both), or else its `pid_file`.
         shared: what has been read of units and containers before in this run will do.
     """
     if spec.get("container"):
@@ -64,7 +63,7 @@ def life(machine: Machine, spec: Mapping[str, Any], shared: bool = False) -> Lif
         return Life("unknown", None, None)
     pid = recorded(spec["pid_file"])
     if pid is None:
-        return Life("stopped", None, None)
+        return Life("stopped", None, None, 0, exits.of_child(spec["pid_file"]))
     return Life("running", pid, processes.invocation(pid))
 
 
@@ -84,12 +83,15 @@ def _of_container(machine: Machine, spec: Mapping[str, Any], shared: bool) -> Li
     if found is not None and running is not None:
         restarts = unit.restarts if unit else int(found.get("RestartCount") or 0)
         pid = found["State"].get("Pid") or None
-        return Life("running", pid, running, restarts, None, unit.since if unit else None)
+        since = unit.since if unit else _begun(machine, spec)
+        return Life("running", pid, running, restarts, None, since)
+    ended = containers.ended(found) if found else None
     if unit:
-        return unit._replace(pid=None, invocation=None)
+        # Its unit knows the code of the engine's client, which is not always the program's own.
+        refused = unit.ended == containers.REFUSED
+        return unit._replace(pid=None, invocation=None, ended=unit.ended if refused else ended or unit.ended)
     if found is None:
         return Life("stopped", None, None)
-    ended = containers.ended(found)
     state = (
         "restarting"
         if found["State"].get("Restarting")
@@ -97,7 +99,13 @@ def _of_container(machine: Machine, spec: Mapping[str, Any], shared: bool) -> Li
         if ended not in (None, "exit 0")
         else "stopped"
     )
-    return Life(state, None, None, 0, ended)
+    return Life(state, None, None, 0, ended, _begun(machine, spec))
+
+
+def _begun(machine: Machine, spec: Mapping[str, Any]) -> str | None:
+    """Return the time before a container was started, while its start is not settled yet."""
+    owed = marks.pending(machine.state, spec["service"]) if spec.get("service") else None
+    return owed.get("since") if owed else None
 
 
 def active(properties: systemd.Unit) -> bool:
@@ -118,22 +126,17 @@ def _of_unit(properties: systemd.Unit) -> Life:
         life,
         int(properties.get("NRestarts") or 0),
         None if life else _end(properties),
-        properties.get("ExecMainStartTimestamp") or None,
+        properties.get("InvocationID") or None,
     )
 
 
 def _end(properties: systemd.Unit) -> str | None:
     if properties.get("Result") == "oom-kill":
-        return "out of memory"
+        return exits.OUT_OF_MEMORY
     code, status = properties.get("ExecMainCode"), int(properties.get("ExecMainStatus") or 0)
     if code == "1":
-        return f"exit {status}"
-    if code in ("2", "3"):
-        try:
-            return f"signal {signal.Signals(status).name[3:]}"
-        except ValueError:
-            return f"signal {status}"
-    return None
+        return exits.how(status)
+    return exits.how(-status) if code in ("2", "3") else None
 
 
 # -- pid files --------------------------------------------------------------------------------------------
@@ -163,13 +166,13 @@ def tail(machine: Machine, spec: Mapping[str, Any], lines: int = TAIL, since: st
         machine: where it runs.
         spec: its `unit`, its `container` with `engine`, or else its `log`.
         lines: how many at most.
-        since: nothing older, for a unit. From a log file only what the last life has printed is taken.
+        since: `since` of the life whose lines are wanted. From a log file it is always the last one.
     """
     if spec.get("unit"):
         return systemd.journal(machine, spec["unit"], lines, since)
     if spec.get("container"):
         engine = containers.find(spec.get("engine"))
-        return containers.log(machine, engine, spec["container"], lines) if engine else []
+        return containers.log(machine, engine, spec["container"], lines, since) if engine else []
     kept = last_lines(spec.get("log") or "", lines)
     for index in range(len(kept) - 1, -1, -1):
         if kept[index].startswith(STARTED):

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 
+from provision.host.light import plainjson
+from provision.host.light.later import Later
 from provision.host.machine import Machine
 from provision.host.resource import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, TypeAlias
+    import re
+    from typing import Iterable, Sequence, TypeAlias
+
+    from provision.host.services import exits
+else:
+    exits = Later("provision.host.services.exits")
+    re = Later("re")
 
 PROPERTIES = (
     "Id",
@@ -25,8 +33,17 @@ PROPERTIES = (
     "Result",
     "ExecMainCode",
     "ExecMainStatus",
-    "ExecMainStartTimestamp",
+    "InvocationID",
 )
+
+SYSTEMD = "1"
+"""The pid of systemd itself."""
+
+ABOUT = 20
+"""Lines that systemd may add to those of a unit's one start."""
+
+READ = 400
+"""Lines of one start among which systemd's own are looked for."""
 
 UNITS = "/etc/systemd/system"
 """Where the unit files that provision writes lie."""
@@ -76,14 +93,56 @@ def main_pid(properties: Unit) -> int | None:
     return pid or None
 
 
-def journal(machine: Machine, name: str, lines: int, since: str | None = None) -> list[str]:
-    """Return the last lines that a unit has printed; none when the journal cannot be read."""
-    argv = ["journalctl", "--no-pager", "-q", "-o", "cat", "-u", name, "-n", str(lines)]
-    argv += ["--since", since] if since else []
+def journal(machine: Machine, name: str, lines: int, invocation: str | None = None) -> list[str]:
+    """Return the last lines that a unit has printed; none when the journal cannot be read.
+
+    Args:
+        machine: where it runs.
+        name: of the unit.
+        lines: how many at most.
+        invocation: systemd's id of one start: only its lines, and without what systemd says of it itself.
+    """
+    if invocation:
+        said = _entries(machine, invocation, lines + ABOUT)
+        return [text for pid, text in said if pid != SYSTEMD][-lines:]
+    return _journal(machine, ["-o", "cat", "-u", name, "-n", str(lines)])
+
+
+def ending(machine: Machine, invocation: str) -> str | None:
+    """Return how the main process of an earlier start ended; None when systemd has not noted it."""
+    said = [text for pid, text in _entries(machine, invocation, READ) if pid == SYSTEMD]
+    if any("Failed with result 'oom-kill'" in text for text in said):
+        return exits.OUT_OF_MEMORY
+    for text in said:
+        found = re.search(r"Main process exited, code=(\w+), status=(\d+)", text)
+        if found:
+            status = int(found.group(2))
+            return exits.how(status if found.group(1) == "exited" else -status)
+    # A clean end is not worth a line to systemd; but it brings nothing back that was stopped on purpose.
+    return exits.how(0) if any("Scheduled restart job" in text for text in said) else None
+
+
+def _entries(machine: Machine, invocation: str, lines: int) -> list[tuple[str, str]]:
+    """Return pid and text of what was printed in one start of a unit, or by systemd about it."""
+    matches = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
+    argv = ["-o", "json", "--all", "--output-fields=_PID,MESSAGE", "-n", str(lines), *matches]
+    entries: list[tuple[str, str]] = []
+    for line in _journal(machine, argv):
+        entry = plainjson.loads(line)
+        text = entry.get("MESSAGE") or ""
+        if isinstance(text, list):  # bytes that are no text, or a field that is there twice
+            whole = all(isinstance(each, int) for each in text)
+            text = bytes(text).decode("utf-8", "replace") if whole else str(text[0])
+        entries += [(str(entry.get("_PID")), each) for each in text.splitlines() or [""]]
+    return entries
+
+
+def _journal(machine: Machine, argv: Sequence[str]) -> list[str]:
     try:
-        return machine.run(argv, timeout=20, check=False).out.splitlines()
+        done = machine.run(["journalctl", "--no-pager", "-q", *argv], timeout=20, check=False)
     except Failure:
         return []
+    return done.out.splitlines()
 
 
 def sync_journal(machine: Machine) -> None:

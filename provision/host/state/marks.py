@@ -45,15 +45,19 @@ def need(state: str, service: str, because: list[str]) -> None:
         _write(state, service, {"state": "needed", "because": reasons})
 
 
-def started(state: str, service: str, invocation: str) -> None:
-    """Note that a service runs with what it needed a restart for, but has not answered yet."""
+def started(state: str, service: str, invocation: str, since: str | None = None) -> None:
+    """Note that a service runs with what it needed a restart for, but has not answered yet.
+
+    Args:
+        state: provision's directory on the host.
+        service: name of the service.
+        invocation: the life that was started.
+        since: the time before the start of a container, whose engine does not tell it exactly.
+    """
     with _writing:
         owed = _read(state, service) or {}
-        _write(
-            state,
-            service,
-            {"state": "started", "because": owed.get("because", []), "invocation": invocation},
-        )
+        mark = {"state": "started", "because": owed.get("because", []), "invocation": invocation}
+        _write(state, service, {**mark, "since": since} if since else mark)
 
 
 def pending(state: str, service: str) -> dict[str, Any] | None:

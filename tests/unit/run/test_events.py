@@ -29,6 +29,10 @@ SAMPLES = [
         "event": "proof", "service": "r1", "check": "chat", "ok": True, "sent": "hi", "received": "ho",
         "seconds": 0.2, "error": None, "hint": None, "log": [],
     },
+    {
+        "event": "restored", "id": "probe:r1", "service": "r1", "ok": False, "text": "back", "error": "no",
+        "hint": None, "log": ["boom"],
+    },
     {"event": "service", "service": "r1", "state": "running", "pid": 7},
     {"event": "line", "service": "r1", "text": "INFO"},
     {"event": "orphan", "service": "old", "playbooks": ["a"], "ids": ["unit:old"]},
@@ -37,7 +41,7 @@ SAMPLES = [
     {"event": "error", "message": "m", "hint": "h", "log": []},
     {
         "event": "done", "ok": True, "counts": {"ok": 3}, "seconds": 1.0, "orphans": 0, "digest": "d",
-        "executions": 1, "sent": 9,
+        "services": {"r1": "before"}, "executions": 1, "sent": 9,
     },
     {
         "event": "unreachable", "cause": "c", "hint": None, "begun": False, "log": [], "executions": 0,

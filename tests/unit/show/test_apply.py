@@ -189,3 +189,71 @@ def test_clip_counts_columns() -> None:
     assert clip("short", 10) == "short"
     assert clip("0123456789", 5) == "0123…"
     assert columns(clip("收到收到收到", 7)) <= 7
+
+
+def test_what_failed_is_named_once_and_its_time_told_once() -> None:
+    report = Report(["h"])
+    for id, label in (
+        ("file:/etc/a", "/etc/a"),
+        ("process:web", "service web"),
+        ("probe:web", "answer of web"),
+        ("apt", "packages"),
+    ):
+        report.take(events.Inspected(host="h", id=id, type="file", label=label))
+
+    def said(id: str, error: str) -> str:
+        return lines(report, events.Result(host="h", id=id, status="failed", error=error, seconds=5))[0]
+
+    assert said("file:/etc/a", "/etc/a: no space") == "h  ✗ /etc/a: no space (5.0 s)"
+    assert said("process:web", "web ended (exit 3)") == "h  ✗ service web ended (exit 3) (5.0 s)"
+    assert said("process:web", "web: no space") == "h  ✗ service web: no space (5.0 s)"
+    assert said("probe:web", "web ended (exit 3)") == "h  ✗ answer of web: web ended (exit 3) (5.0 s)"
+    assert said("apt", "apt-get failed") == "h  ✗ packages: apt-get failed (5.0 s)"
+    view = PlainProgress(report)
+    view.take(events.Waiting(host="h", id="apt", what="the lock", seconds=5))
+    (step,) = view._steps.running["h"].values()
+    assert step.words() == "waits for the lock"
+
+
+def test_a_long_reason_is_told_once_and_the_summary_is_one_line() -> None:
+    report = Report(["h"])
+    reason = "no room for the cache " * 40
+    proof = events.Proof(
+        host="h", service="web", check="chat", ok=False, error=reason, log=["boom"], hint="x"
+    )
+    failed = events.Result(
+        host="h", id="probe:web", status="failed", error=f"chat: {reason}", log=["boom"], hint="more"
+    )
+    applied(report, "h", failed)
+    report.take(proof)
+    step = lines(report, failed)
+    assert [line for line in step if "boom" in line] == []
+    assert step[-1] == "    more"
+    summary = next(iter(apply_summary(report, {})))
+    assert summary.endswith("…")
+    assert len(summary) < 260
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("before", "runs as before the change"),
+        ("unproven", "not proven yet"),
+        ("failing", "does not answer"),
+        ("stopped", "does not run"),
+    ],
+)
+def test_a_service_is_called_what_it_is_after_a_failure(state: str, words: str) -> None:
+    report = Report(["h"])
+    applied(report, "h", result("file:start", "failed", error="web would not start with this"))
+    done = report.hosts["h"].done
+    assert done is not None
+    done.services = {"web": state}
+    assert f"  {words}  " in list(apply_summary(report, {"h": [service("web", "file:start")]}))[1]
+
+
+def test_a_service_of_a_host_that_did_not_finish_is_not_proven_yet() -> None:
+    report = Report(["h"])
+    applied(report, "h", result("unit:web", "changed"))
+    report.hosts["h"].done = None
+    assert "  not proven yet  " in list(apply_summary(report, {"h": [service("web", "unit:web")]}))[1]

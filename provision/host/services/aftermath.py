@@ -1,0 +1,44 @@
+"""How a service is at the end of a run in which something of it did not go well."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from provision.host.machine import Machine
+from provision.host.resource import Failure
+from provision.host.services import supervision
+from provision.host.state import marks
+
+BEFORE = "before"
+"""It runs, and it is the very process that has last answered: untouched, or put back."""
+
+UNPROVEN = "unproven"
+"""It has been started, or was about to be, and nobody has seen it answer yet."""
+
+FAILING = "failing"
+"""It runs and does not answer as it should."""
+
+STOPPED = "stopped"
+"""It does not run."""
+
+
+def state(machine: Machine, spec: Mapping[str, Any], failed: bool) -> str:
+    """Return one of the words above.
+
+    Args:
+        machine: where it runs.
+        spec: of the service's probe.
+        failed: whether a check of it has failed in this run.
+    """
+    proven = marks.proven(machine.state, spec["service"])
+    try:
+        life = supervision.life(machine, spec)
+    except Failure:
+        # The run is cancelled, and commands are not started any more.
+        untouched = proven is not None and marks.pending(machine.state, spec["service"]) is None
+        return BEFORE if untouched else UNPROVEN
+    if life.invocation is None:
+        return STOPPED
+    if life.invocation == proven:
+        return BEFORE
+    return FAILING if failed and not machine.cancelled.is_set() else UNPROVEN

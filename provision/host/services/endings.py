@@ -1,0 +1,86 @@
+"""Telling that a service has ended: one wording, whoever finds it out and whenever.
+
+That it ended, how, the lines of the very start that ended, and the way out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, List, Mapping
+
+from provision.host.machine import Machine
+from provision.host.resource import Failure
+from provision.host.services import containers, exits, failures, supervision, systemd
+
+READ = 400
+"""Lines of log in which a known failure is looked for."""
+
+WAYS_OUT = {
+    exits.how(0): "a service must keep running in the foreground: leave out what sends it to the background "
+    "(`&`, nohup, --daemon, -d)",
+    exits.OUT_OF_MEMORY: "the kernel ended it as memory ran out: give it more memory, or a smaller model",
+    exits.how(
+        -9
+    ): "it was killed from outside; `dmesg` on the host tells whether the kernel did it as memory ran out",
+    exits.how(-4): "this build is for another kind of CPU: install one that fits this host",
+}
+"""What to do about an end that the log does not explain."""
+
+Hide = Callable[[List[str]], List[str]]
+"""Takes secrets out of lines."""
+
+
+def ended(
+    machine: Machine,
+    spec: Mapping[str, Any],
+    life: supervision.Life,
+    since: str | None,
+    hide: Hide | None = None,
+) -> Failure:
+    """Return the error for a service whose process is not there any more.
+
+    Args:
+        machine: where it ran.
+        spec: what `supervision.life` takes, and the name of the `service`.
+        life: how the service is doing now; it may have been started again already.
+        since: `since` of the life that ended; None takes the last one.
+        hide: takes secrets out of the lines that are shown.
+    """
+    supervision.settle(machine, spec)
+    service, how = spec["service"], _how(machine, spec, life, since)
+    if how is None:
+        said = "ended, and was started again" if life.invocation else "does not run"
+        return explained(machine, spec, f"{service} {said}", since, hide=hide)
+    failure = explained(machine, spec, f"{service} ended ({how})", since, hide=hide)
+    if failure.hint is None:
+        if how in WAYS_OUT:
+            failure.hint = WAYS_OUT[how]
+        elif failure.log:
+            failure.hint = f"these are the last lines of this start; `provision logs {service}` prints more"
+        else:
+            failure.hint = "it printed nothing: run its command by hand on the host to see more"
+    return failure
+
+
+def explained(
+    machine: Machine,
+    spec: Mapping[str, Any],
+    message: str,
+    since: str | None,
+    hint: str | None = None,
+    hide: Hide | None = None,
+) -> Failure:
+    """Return an error with the last lines of a start; without a `hint`, with what these are known for."""
+    supervision.settle(machine, spec)
+    lines = supervision.tail(machine, spec, READ, since)
+    lines = hide(lines) if hide else lines
+    hint = hint or failures.explain(lines, machine)
+    if hint is None and spec.get("container"):
+        hint = containers.hint(lines)
+    return Failure(message, hint=hint, log=lines[-supervision.TAIL :])
+
+
+def _how(machine: Machine, spec: Mapping[str, Any], life: supervision.Life, since: str | None) -> str | None:
+    """Return how a life ended, also when the next has begun by now; None when that is not known."""
+    if spec.get("unit") and since is not None and life.since != since:
+        return systemd.ending(machine, since)
+    return life.ended

@@ -1,0 +1,80 @@
+"""How processes end, in words; and the end of those that this very run has started by a script.
+
+Only the parent of a process learns how it ended, and the parent of a script-supervised service is the run
+that starts it.
+"""
+
+from __future__ import annotations
+
+from provision.host.capture import KILL
+from provision.host.light.later import Later
+from provision.host.light.namedtuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import subprocess
+else:
+    subprocess = Later("subprocess")
+    signal = Later("signal")
+
+SHELL = 128
+"""What shells and container engines add to the number of the signal that ended a process."""
+
+REAP = 2.0
+"""Seconds in which a process that looks dead is to be found so by its parent."""
+
+OUT_OF_MEMORY = "out of memory"
+
+_SIGNALS = 15
+"""The last signal that is recognised in an exit code by `SHELL`; above it are codes of programs' own."""
+
+
+class _Child(NamedTuple):
+    process: subprocess.Popen[bytes]
+    kills: int
+    """`oom_kills()` before it was started."""
+
+
+_children: dict[str, _Child] = {}
+
+
+def how(code: int) -> str:
+    """Return how a process ended, from its exit code or, below zero, its signal: `exit 3`, `signal KILL`."""
+    number = -code if code < 0 else code - SHELL if SHELL < code <= SHELL + _SIGNALS else 0
+    if not number:
+        return f"exit {code}"
+    try:
+        return f"signal {signal.Signals(number).name[3:]}"
+    except ValueError:
+        return f"signal {number}"
+
+
+def keep(pid_file: str, process: subprocess.Popen[bytes], kills: int) -> None:
+    """Remember the process of a service by its pid file; `kills`: `oom_kills()` before it was started."""
+    _children[pid_file] = _Child(process, kills)
+
+
+def of_child(pid_file: str) -> str | None:
+    """Return how the dead process of a pid file ended; None when it was not started by this run."""
+    child = _children.get(pid_file)
+    if child is None:
+        return None
+    try:
+        # A killed process looks dead before all its threads are, and only then its parent is told.
+        code = child.process.wait(REAP)
+    except subprocess.TimeoutExpired:
+        return None
+    if code in (-KILL, SHELL + KILL) and oom_kills() > child.kills:
+        return OUT_OF_MEMORY
+    return how(code)
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed since the boot because memory ran out."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as file:
+            counts = dict(line.split() for line in file)
+        return int(counts.get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0

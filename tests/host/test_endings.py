@@ -1,0 +1,149 @@
+"""A service that ends is told of in the same words, whenever that is and whoever finds it out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.host.machine import Machine
+from provision.host.removal import remove
+from provision.host.resources import process as process_module
+from provision.host.runner import converge
+from provision.host.services import exits
+
+RUNNING = {"type": "running", "seconds": 60}
+
+
+class Site:
+    """A directory with a script-supervised service that needs no port."""
+
+    def __init__(self, root: Path, command: str) -> None:
+        self.prefix = root / "prefix"
+        self.state = self.prefix / "state"
+        self.command = command
+        self.events: list[dict[str, Any]] = []
+
+    def resources(self) -> list[dict[str, Any]]:
+        script = str(self.prefix / "start.sh")
+        runs = {
+            "service": "tiny",
+            "pid_file": f"{self.prefix}/run/tiny.pid",
+            "log": f"{self.prefix}/logs/tiny.log",
+        }
+        needs = [f"directory:{self.prefix / name}" for name in (".", "run", "logs")]
+        return [
+            *(
+                entry(f"directory:{self.prefix / name}", {"path": str(self.prefix / name), "mode": "0755"})
+                for name in (".", "run", "logs")
+            ),
+            entry(
+                f"file:{script}",
+                {"path": script, "mode": "0755", "content": f"#!/bin/sh\n{self.command}\n"},
+                triggers=["tiny"],
+                service="tiny",
+                needs=needs,
+            ),
+            entry(
+                "process:tiny",
+                {**runs, "script": script, "stop_timeout": 20},
+                service="tiny",
+                needs=[f"file:{script}"],
+            ),
+            entry(
+                "probe:tiny",
+                {**runs, "kind": "program", "url": None, "checks": [RUNNING], "timeout": 60},
+                service="tiny",
+                needs=["process:tiny"],
+            ),
+        ]
+
+    def run(self, verb: str = "apply") -> dict[str, Any]:
+        self.events.clear()
+        request = {
+            "verb": verb,
+            "options": {"playbooks": ["site"]},
+            "resources": self.resources(),
+            "services": [],
+        }
+        machine = Machine(self.events.append, str(self.state))
+        return remove(machine, request) if verb == "remove" else converge(machine, request)
+
+    @property
+    def failure(self) -> dict[str, Any]:
+        (failed,) = [event for event in self.events if event.get("status") == "failed"]
+        return failed
+
+
+def entry(id: str, spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"id": id, "type": id.partition(":")[0], "spec": spec, "playbooks": ["site"], **more}
+
+
+MOMENTS = {
+    "at once": "",
+    "while it is proven": "until grep -qs started {state}/restart/tiny; do sleep 0.05; done; ",
+}
+
+ENDS = {
+    "echo no model; exit 3": ("exit 3", "last lines of this start"),
+    "exit 3": ("exit 3", "printed nothing"),
+    "exit 0": ("exit 0", "in the foreground"),
+    "kill -KILL $$": ("signal KILL", "dmesg"),
+    "sh -c 'kill -SEGV $$'; exit $?": ("signal SEGV", "printed nothing"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("command", ENDS)
+def test_one_end_has_one_wording(tmp_path: Path, command: str, moment: str) -> None:
+    site = Site(tmp_path, "")
+    site.command = "echo an earlier start; exit 1"
+    site.run()
+    site.command = MOMENTS[moment].format(state=site.state) + command
+    summary = site.run()
+    how, hint = ENDS[command]
+    assert site.failure["error"] == f"tiny ended ({how})"
+    said = ["no model"] if "no model" in command else []
+    assert [line for line in site.failure["log"] if "Segmentation" not in line] == said
+    assert hint in site.failure["hint"] or "Segmentation" in str(site.failure["log"])
+    assert summary["services"] == {"tiny": "stopped"}
+
+
+def test_it_may_end_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was up when its start was noted, and is not when the run looks again."""
+    monkeypatch.setattr(process_module, "SETTLE", 0)
+    site = Site(tmp_path, "until grep -qs started {state}/restart/tiny; do :; done; exit 3".format(
+        state=tmp_path / "prefix/state"
+    ))  # fmt: skip
+    site.run()
+    assert site.failure["error"] == "tiny ended (exit 3)"
+
+
+def test_what_the_kernel_kills_for_memory_is_called_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([4, 5])
+    monkeypatch.setattr(exits, "oom_kills", lambda: next(counts))
+    site = Site(tmp_path, "kill -KILL $$")
+    site.run()
+    assert site.failure["error"] == "tiny ended (out of memory)"
+    assert "memory" in site.failure["hint"]
+
+
+def test_codes_above_128_are_signals_only_where_shells_make_them() -> None:
+    assert [exits.how(code) for code in (0, 3, 127, 128, 137, 139, 200, 255, -9, -64)] == [
+        "exit 0", "exit 3", "exit 127", "exit 128", "signal KILL", "signal SEGV", "exit 200", "exit 255",
+        "signal KILL", "signal RTMAX",
+    ]  # fmt: skip
+    assert exits.oom_kills() >= 0
+
+
+def test_a_service_that_never_started_leaves_nothing_behind(tmp_path: Path) -> None:
+    site = Site(tmp_path, "exit 1")
+    site.run()
+    assert (site.prefix / "logs/tiny.log").exists()
+    assert site.run("remove")["ok"]
+    assert not [event for event in site.events if event.get("kept")]
+    assert os.listdir(tmp_path) == []
