@@ -244,6 +244,29 @@ def test_a_restart_loop_is_seen_and_explained(remote: Remote) -> None:
     assert any("unrecognized arguments" in line for line in result["log"])
 
 
+def failed_of(results: dict[str, Any]) -> dict[str, Any]:
+    return next(each for each in results.values() if each["status"] == "failed")
+
+
+@pytest.mark.parametrize(
+    ("command", "how", "said", "pause"),
+    [
+        ("echo no model; exit 3", "exit 3", ["no model"], "60"),
+        ("echo no model; sleep 0.3; exit 3", "exit 3", ["no model"], "100ms"),
+        ("echo bye", "exit 0", ["bye"], "100ms"),
+        ("kill -KILL $$$$", "signal KILL", [], "60"),
+    ],
+)
+def test_one_end_has_one_wording(remote: Remote, command: str, how: str, said: list[str], pause: str) -> None:
+    """Also when systemd has started it again by the time that one looks."""
+    text = UNIT.format(name=remote.name, server="", port="", options="", pause=pause)
+    lines = [line for line in text.splitlines() if not line.startswith("ExecStart=")]
+    lines.insert(lines.index("Type=exec"), f"ExecStart=/bin/sh -c '{command}'")
+    remote.put(f"/etc/systemd/system/{remote.unit}", "\n".join(lines))
+    failed = failed_of(remote.apply(ok=False))
+    assert (failed["error"], failed["log"]) == (f"{remote.name} ended ({how})", said)
+
+
 def test_a_foreign_port_holder_is_named(remote: Remote) -> None:
     squatter = "import socket, time; s = socket.create_server(('127.0.0.1', 8000)); time.sleep(600)"
     remote.host.exec(["systemd-run", "--unit=squatter", "-q", "/usr/bin/python3", "-c", squatter])
