@@ -46,7 +46,7 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(
         title="Speech recognition",
         version="1",
-        description='FunASR SenseVoice. Errors below /v1 have OpenAI\'s shape, others are {"error": reason}.',
+        description='FunASR. Errors below /v1 have OpenAI\'s shape, others are {"error": reason}.',
         lifespan=lifespan,
         docs_url=None,  # both would load scripts from the internet
         redoc_url=None,

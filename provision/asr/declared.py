@@ -110,3 +110,12 @@ OPTIONS: dict[str, Option] = {
 def default(name: str) -> Any:
     """The default of an option."""
     return OPTIONS[name].default
+
+
+HOTWORD_HINT = "a hotword is one word, without spaces and slashes"
+
+
+def is_hotword(word: str) -> bool:
+    """Whether FunASR takes it for one word: it splits at spaces, and reads addresses and files as lists."""
+    divided = any(mark.isspace() or mark == "/" for mark in word)
+    return bool(word) and not divided and not word.startswith("http") and not word.endswith(".txt")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from .errors import Unusable
+
 # What registers the parts of SenseVoiceSmall and fsmn-vad.
-_NEEDED = (
+SENSEVOICE = (
     "frontends.wav_frontend",
     "models.fsmn_vad_streaming.model",
     "models.fsmn_vad_streaming.encoder",
@@ -19,8 +22,28 @@ _NEEDED = (
 )
 
 
-def load_model(**options: Any) -> Any:
+# What the pipeline may need as well: Paraformers, ct-punc and CAM++.
+PIPELINE = (
+    *SENSEVOICE,
+    "models.bicif_paraformer.cif_predictor",
+    "models.bicif_paraformer.model",
+    "models.campplus.model",
+    "models.contextual_paraformer.decoder",
+    "models.contextual_paraformer.model",
+    "models.ct_transformer.model",
+    "models.paraformer.cif_predictor",
+    "models.paraformer.decoder",
+    "models.paraformer.model",
+    "models.sanm.encoder",
+    "models.seaco_paraformer.model",
+    "tokenizer.char_tokenizer",
+)
+
+
+def load_model(parts: Sequence[str] = SENSEVOICE, **options: Any) -> Any:
     """An AutoModel of these options. Raises what FunASR raises, and ImportError when it is not installed.
+
+    ``parts``: FunASR's modules that are enough for it, as far as that is known.
 
     ``import funasr`` imports every module below it, among them what needs transformers and scikit-learn:
     some six seconds in each process. Only what the usual models need is imported here at first, and all the
@@ -29,7 +52,7 @@ def load_model(**options: Any) -> Any:
     with _without_submodules():
         import funasr  # type: ignore[import-not-found,unused-ignore]
     try:
-        for name in _NEEDED:
+        for name in parts:
             importlib.import_module(f"funasr.{name}")
         return funasr.AutoModel(**options)
     except (ImportError, TypeError, RuntimeError) as error:
@@ -52,3 +75,41 @@ def _without_submodules() -> Iterator[None]:
         yield
     finally:
         pkgutil.walk_packages = walk
+
+
+def check_devices(asked: str, modules: Sequence[tuple[str, Any]]) -> str:
+    """The device that all models really use; FunASR falls back to the CPU without a word.
+
+    ``modules``: the device that FunASR names for each, and the module. Raises Unusable.
+    """
+    for said, module in modules:
+        real = next(module.parameters()).device
+        if (
+            said.split(":")[0] != asked.split(":")[0]
+            or real.type != asked.split(":")[0]
+            or (":" in asked and real.index is not None and real.index != int(asked.split(":")[1]))
+        ):
+            raise Unusable(
+                f"device {asked} was asked for but {said} would be used: it is not available to this torch; "
+                f"install a torch built for it, or start with --device {said}"
+            )
+    return asked.split(":")[0]
+
+
+def check_weights(module: Any, path: Path) -> None:
+    """Refuse a file without the model's weights, as FunASR leaves missing ones random. Raises Unusable."""
+    import torch  # type: ignore[import-not-found,unused-ignore]
+
+    try:
+        saved = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except Exception:  # a format that cannot be looked into cheaply; FunASR has loaded it just now
+        return
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        saved = saved.get(wrapper, saved)
+    shapes = {name[7:] if name.startswith("module.") else name: value.shape for name, value in saved.items()}
+    missing = [name for name, value in module.named_parameters() if shapes.get(name) != value.shape]
+    if missing:
+        raise Unusable(
+            f"{path} lacks {len(missing)} of the model's weights ({missing[0]}, ...): it "
+            "belongs to another model or is damaged; download the model again"
+        )

@@ -1,34 +1,39 @@
-"""The files that a FunASR model directory must hold before it may be served."""
+"""Whether the directories of the models hold what they are to be served as."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .settings import SettingsError
-
-COMMON_FILES = ("configuration.json", "config.yaml", "model.pt", "am.mvn")
-TOKENIZER_FILE = "chn_jpn_yue_eng_ko_spectok.bpe.model"
+from .classes import CLASSES, COMMON, class_of, fitting, misfit, weights_of
+from .settings import Settings, SettingsError
 
 
-def check_model_directories(model: Path, vad_model: Path) -> None:
+def check_models(settings: Settings) -> None:
     """Refuse directories that FunASR would load without complaint and then answer gibberish from.
 
-    FunASR takes a missing ``model.pt`` for random weights, a missing ``am.mvn`` for no normalization, and a
-    missing directory for the name of a model to download.
-    Raises SettingsError that names every missing file.
+    FunASR takes missing weights for random ones, a missing ``am.mvn`` for no normalization, a missing
+    directory for the name of a model to download, and any class for any purpose. Raises SettingsError.
     """
-    _check(model, "--model", (*COMMON_FILES, TOKENIZER_FILE))
-    _check(vad_model, "--vad-model", COMMON_FILES)
+    for option, directory in settings.models.items():
+        _check(settings, option, directory)
 
 
-def _check(directory: Path, flag: str, names: tuple[str, ...]) -> None:
+def _check(settings: Settings, option: str, directory: Path) -> None:
+    here = f"--{option.replace('_', '-')} {directory}"
     if not directory.is_dir():
-        raise SettingsError(f"{flag} {directory} is not a directory; download the model there first")
+        raise SettingsError(f"{here} is not a directory; download the model there first")
+    _require(here, directory, COMMON)
+    asked = {"punctuation": settings.punc_model is not None, "hotwords": bool(settings.hotwords)}
+    found, fit = class_of(directory), fitting(option, **asked)
+    if found not in fit:
+        raise SettingsError(f"{here} {misfit(option, found, fit, **asked)}")
+    _require(here, directory, (weights_of(directory), *CLASSES[found].files))
+
+
+def _require(here: str, directory: Path, names: tuple[str, ...]) -> None:
     bad = [name for name in names if not _is_filled(directory / name)]
     if bad:
-        raise SettingsError(
-            f"{flag} {directory} lacks {', '.join(bad)} (missing or empty); download the model again"
-        )
+        raise SettingsError(f"{here} lacks {', '.join(bad)} (missing or empty); download the model again")
 
 
 def _is_filled(path: Path) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np  # type: ignore[import-not-found,unused-ignore]
 
 from .audio import RATE
-from .errors import Unusable
-from .library import load_model
+from .classes import WEIGHTS
+from .library import check_devices, check_weights, load_model
 from .sensevoice import SenseVoice
 from .voice_activity import VoiceActivity
 
@@ -56,9 +56,12 @@ class Recognizer:
         )
 
         self._render = rich_transcription_postprocess
-        _check_weights(self._vad, options["vad_model"])
-        _check_weights(self._asr, options["model"])
-        self.device = _check_devices(options["device"], (self._vad, self._asr))
+        loaded = {"vad_model": self._vad, "model": self._asr}
+        for name, auto in loaded.items():
+            check_weights(auto.model, Path(options[name]) / WEIGHTS)
+        self.device = check_devices(
+            options["device"], [(str(auto.kwargs["device"]), auto.model) for auto in loaded.values()]
+        )
         self._batch_seconds = options["batch_size_s"]
         if self.device == "cpu":
             self._batch_seconds = min(self._batch_seconds, _CPU_BATCH_SECONDS)
@@ -196,38 +199,3 @@ class Recognizer:
 def _at_least_a_frame(samples: Any) -> Any:
     missing = _MIN_SAMPLES - len(samples)
     return samples if missing <= 0 else np.pad(samples, (0, missing))
-
-
-def _check_devices(asked: str, models: Sequence[Any]) -> str:
-    """The device that all models really use; FunASR falls back to the CPU without a word."""
-    for model in models:
-        said, real = str(model.kwargs["device"]), next(model.model.parameters()).device
-        if (
-            said.split(":")[0] != asked.split(":")[0]
-            or real.type != asked.split(":")[0]
-            or (":" in asked and real.index is not None and real.index != int(asked.split(":")[1]))
-        ):
-            raise Unusable(
-                f"device {asked} was asked for but {said} would be used: it is not available to this torch; "
-                f"install a torch built for it, or start with --device {said}"
-            )
-    return asked.split(":")[0]
-
-
-def _check_weights(model: Any, directory: str) -> None:
-    """Refuse a ``model.pt`` without the model's weights; FunASR leaves those that it misses random."""
-    import torch  # type: ignore[import-not-found,unused-ignore]
-
-    try:
-        saved = torch.load(Path(directory) / "model.pt", map_location="cpu", mmap=True, weights_only=True)
-    except Exception:  # a format that cannot be looked into cheaply; FunASR has loaded it just now
-        return
-    for wrapper in ("state_dict", "model_state_dict", "model"):
-        saved = saved.get(wrapper, saved)
-    shapes = {name[7:] if name.startswith("module.") else name: value.shape for name, value in saved.items()}
-    missing = [name for name, value in model.model.named_parameters() if shapes.get(name) != value.shape]
-    if missing:
-        raise Unusable(
-            f"{directory}/model.pt lacks {len(missing)} of the model's weights ({missing[0]}, ...): it "
-            "belongs to another model or is damaged; download the model again"
-        )

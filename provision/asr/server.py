@@ -17,7 +17,7 @@ import uvicorn
 from .app import create_app
 from .connections import sweep_idle, unread
 from .listener import BACKLOG, has_waiting, listen, turn_away
-from .modelfiles import check_model_directories
+from .modelfiles import check_models
 from .service import Service
 from .settings import Settings, SettingsError
 from .spool import Spool
@@ -118,7 +118,7 @@ def run(settings: Settings) -> int:
     """
     logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
     logging.getLogger("uvicorn.access").addFilter(_QuietProbes())
-    check_model_directories(settings.model, settings.vad_model)
+    check_models(settings)
     connections = _raise_descriptor_limit() - _RESERVED_DESCRIPTORS
     listener = listen(settings.host, settings.port)
     try:

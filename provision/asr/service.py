@@ -48,8 +48,10 @@ class Service:
                     **common,
                     "role": "recognize",
                     "threads": settings.threads,
-                    "model": str(settings.model.resolve()),
-                    "vad_model": str(settings.vad_model.resolve()),
+                    "punc_model": None,
+                    "spk_model": None,
+                    **{name: str(path.resolve()) for name, path in settings.models.items()},
+                    "hotwords": list(settings.hotwords),
                     **{
                         name: getattr(settings, name)
                         for name in ("device", "use_itn", "batch_size_s", "merge_vad", "merge_length_s",
@@ -131,7 +133,8 @@ class Service:
         if "error" in answer:
             raise Refusal(500, "recognition failed")
         self.metrics.audio_seconds += seconds
-        return Transcript(seconds, [Segment(**segment) for segment in answer["segments"]], answer["emoji"])
+        segments = [Segment(**segment) for segment in answer["segments"]]
+        return Transcript(seconds, segments, answer["emoji"], answer.get("plain", False))
 
     def _count_batch(self, jobs: int, seconds: float) -> None:
         self.metrics.batch_size.observe(jobs)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .declared import OPTIONS, Option, default
+from .classes import ROLES
+from .declared import HOTWORD_HINT, OPTIONS, Option, default, is_hotword
 
 
 class SettingsError(Exception):
@@ -44,7 +45,16 @@ class Settings:
     log_level: str = default("log_level")
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
+    punc_model: Path | None = None
+    spk_model: Path | None = None
+    hotwords: tuple[str, ...] = ()
     api_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """The directories of all models that are used, by the option that names each."""
+        named = {name: getattr(self, name) for name in ROLES}
+        return {name: path for name, path in named.items() if path is not None}
 
     @property
     def max_upload_bytes(self) -> int:
@@ -100,7 +110,7 @@ class _Number:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m provision.asr",
-        description="Serves speech recognition (FunASR SenseVoice) over HTTP.",
+        description="Serves speech recognition (FunASR: SenseVoice, Paraformer) over HTTP.",
         epilog="Each option can be given in the environment as ASR_<OPTION>, as in ASR_MAX_UPLOAD_MB=50; "
         "the command line wins. API keys are taken from ASR_API_KEY, ASR_API_KEY_2 and so on only, so that "
         "they show in no list of processes; with a key set, / (the page), /health, /metrics and "
@@ -108,10 +118,20 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--model", metavar="DIR", help="directory of the recognition model (SenseVoiceSmall)")
+    parser.add_argument("--model", metavar="DIR", help="directory of the model that recognizes speech")
     parser.add_argument("--vad-model", metavar="DIR", help="directory of the voice activity model (fsmn-vad)")
     parser.add_argument("--ssl-certfile", metavar="FILE", help="certificate in PEM to speak TLS with")
     parser.add_argument("--ssl-keyfile", metavar="FILE", help="private key of the certificate, in PEM")
+    parser.add_argument("--punc-model", metavar="DIR", help="directory of the punctuation model (ct-punc)")
+    parser.add_argument("--spk-model", metavar="DIR", help="directory of the speaker model (CAM++)")
+    parser.add_argument(
+        "--hotword",
+        metavar="WORD",
+        dest="hotwords",
+        action="append",
+        default=[],
+        help="a word to expect; may be given several times",
+    )
     for name, option in OPTIONS.items():
         parser.add_argument("--" + name.replace("_", "-"), help=option.help, **_reading(option))
     parser.set_defaults(
@@ -193,7 +213,11 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             raise SettingsError(
                 f"--{name.replace('_', '-')} DIR is needed: the directory that holds the model's files"
             )
-        given[name] = Path(given[name])
+    for name in ROLES:
+        given[name] = Path(given[name]) if given[name] else None
+    given["hotwords"] = tuple(given["hotwords"])
+    if bad := [word for word in given["hotwords"] if not is_hotword(word)]:
+        raise SettingsError(f"--hotword {bad[0]!r}: {HOTWORD_HINT}")
     if given["workers"] is None:
         given["workers"] = min(usable_cpus(), 4) if given["device"] == "cpu" else 1
     _check_certificate(given["ssl_certfile"], given["ssl_keyfile"])

@@ -22,12 +22,15 @@ _NO_SPACES = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A stretch of speech: its time in the audio (seconds), the raw text with tags, that text with emoji."""
+    """A stretch of speech: its time in the audio (seconds), the raw text with tags, that text with emoji, and
+    the number of its speaker where speakers are told apart.
+    """
 
     start: float
     end: float
     raw: str
     emoji: str
+    speaker: int | None = None
 
     def text(self, tags: str) -> str:
         """The segment's words with its tags treated as ``tags`` says (one of TAG_MODES)."""
@@ -39,16 +42,17 @@ class Segment:
 @dataclasses.dataclass(frozen=True)
 class Transcript:
     """What was recognised in one file of ``seconds`` seconds. ``emoji`` is FunASR's own rendering of the
-    whole.
+    whole, which is the text itself where the model writes no tags (``plain``).
     """
 
     seconds: float
     segments: Sequence[Segment]
     emoji: str
+    plain: bool = False
 
     def text(self, tags: str) -> str:
         """The whole text (one of TAG_MODES)."""
-        if tags == "emoji":
+        if tags == "emoji" or self.plain:
             return self.emoji
         if tags == "keep":
             return " ".join(segment.raw.strip() for segment in self.segments)
@@ -56,7 +60,11 @@ class Transcript:
 
     @property
     def language(self) -> str:
-        """The language that the model found in most of the speech; "nospeech" when there was none."""
+        """The language that the model found in most of the speech; "nospeech" when there was none, "unknown"
+        where the model tells no language.
+        """
+        if self.plain and self.emoji:
+            return "unknown"
         found = [match.group(1) for segment in self.segments for match in _LANGUAGE_TAG.finditer(segment.raw)]
         return max(found, key=found.count) if found else "nospeech"
 
@@ -100,6 +108,7 @@ def verbose_json(transcript: Transcript, tags: str) -> dict[str, Any]:
             "avg_logprob": 0.0,
             "compression_ratio": round(len(text.encode()) / len(zlib.compress(text.encode())), 3),
             "no_speech_prob": 0.0,
+            **({} if segment.speaker is None else {"speaker": segment.speaker}),
         }
         for number, (segment, text) in enumerate(_spoken(transcript, tags))
     ]

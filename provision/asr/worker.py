@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .classes import class_of
 from .errors import Unusable
 
 Handler = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -55,11 +56,18 @@ def _decoder(options: dict[str, Any]) -> Handler:
 
 
 def _recognizer(options: dict[str, Any]) -> Handler:
-    from .recognizer import Recognizer
+    # SenseVoice alone goes a shorter way than FunASR's pipeline; no other class is known so well.
+    if class_of(Path(options["model"])) == "SenseVoiceSmall" and not options["spk_model"]:
+        from .recognizer import Recognizer
 
-    recognizer = Recognizer(options, options["threads"])
-    recognizer.warm_up()
-    return recognizer.recognize
+        recognizer = Recognizer(options, options["threads"])
+        recognizer.warm_up()
+        return recognizer.recognize
+    from .pipeline import Pipeline
+
+    pipeline = Pipeline(options, options["threads"])
+    pipeline.warm_up()
+    return pipeline.recognize
 
 
 def main() -> int:

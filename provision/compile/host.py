@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision.compile import environments, generic, models
 from provision.compile.builder import Builder
@@ -48,11 +48,12 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
         first[index] += generic.reload(builder, play)
         known.update(environments.lower(builder, play, layout))
     used_with, required = _uses(plays, known)
+    expected = _expected(plays)
     found: dict[str, Model] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
         earlier = [each for each in plays[: index + 1] if each.playbook == play.playbook]
         commands = [f"command:{name}" for each in earlier for name in each.commands]
-        found.update(models.lower(builder, play, layout, known, used_with, required, commands))
+        found.update(models.lower(builder, play, layout, known, used_with, required, expected, commands))
     previous: dict[str, list[str]] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
         made = [f"environment:{name}" for name in play.environments]
@@ -103,6 +104,17 @@ def _uses(
                 if environment is not None:
                     used_with.setdefault(model, environment)
     return used_with, required
+
+
+def _expected(plays: Sequence[Play]) -> dict[str, list[dict[str, Any]]]:
+    """Return by model what the services that use it take it for."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for play in plays:
+        for name, service in play.services.items():
+            if service.kind in KINDS:
+                for model, wanted in KINDS[service.kind].expects(service, name).items():
+                    found.setdefault(model, []).extend(wanted)
+    return found
 
 
 def _services(

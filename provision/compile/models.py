@@ -41,6 +41,7 @@ def lower(
     environments: Mapping[str, Environment],
     used_with: Mapping[str, Environment],
     required: Mapping[str, list[str]],
+    expected: Mapping[str, list[dict[str, Any]]],
     commands: Sequence[str],
 ) -> dict[str, Model]:
     """Add the play's models; returns them by name.
@@ -52,6 +53,7 @@ def lower(
         environments: those of all plays of the host.
         used_with: by model, the environment of the first service that uses it.
         required: by model, the files that the services using it cannot do without.
+        expected: by model, what the services using it take it for.
         commands: ids of the commands that come before the play's services.
     """
     found = {}
@@ -86,7 +88,8 @@ def lower(
             "token": SecretText((SecretPart(declared.token),)) if declared.token else None,
             "python": python,
             "workers": declared.workers,
-            "required": sorted(required.get(name, [])),
+            "required": sorted(set(required.get(name, []))),
+            "expects": expected.get(name, []),
         }
         if source == "path":
             spec["made_by"] = [id.replace(":", " ", 1) for id in needs]

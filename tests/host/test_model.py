@@ -540,3 +540,30 @@ def test_a_local_directory_that_nothing_brings_cannot_be_planned(tmp_path: Path)
     assert nobody.expected(machine) == nobody.actual(machine)
     assert somebody.expected(machine) == somebody.actual(machine)
     assert somebody.notes(machine) == []
+
+
+def test_a_model_that_is_not_what_its_service_takes_it_for_cannot_be_planned(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    machine = Machine(lambda event: None, str(tmp_path / "state"))
+    wanted = {
+        "service": "asr",
+        "files": {"Paraformer": ["tokens.json"]},
+        "misfits": {"": "names no class", "CTTransformer": "is a CTTransformer, which sets punctuation"},
+        "otherwise": "is a {class}, which cannot be served",
+    }
+    model = local(path, made_by=[], expects=[wanted])
+    for config, says in (
+        ("model: CTTransformer\n", "is a CTTransformer, which sets punctuation"),
+        ("encoder: x\n", "names no class"),
+        ("x: y\nmodel: 'WhisperWarp' # v3\n", "is a WhisperWarp, which cannot be served"),
+    ):
+        (path / "config.yaml").write_text(config)
+        with pytest.raises(Failure) as refused:
+            model.expected(machine)
+        assert refused.value.message == f"{path} {says}"
+    (path / "config.yaml").write_text("model: Paraformer\n")
+    with pytest.raises(Failure, match=r"has no tokens\.json"):
+        model.expected(machine)
+    (path / "tokens.json").write_text("[]")
+    assert model.expected(machine) == model.actual(machine)

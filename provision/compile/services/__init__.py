@@ -18,15 +18,18 @@ class Kind(NamedTuple):
     Args:
         compile: adds a service's resources, or notes what is wrong with it.
         required: returns, for each model that a service uses, the files that it cannot do without.
+        expects: returns, for each model that a service (with its name) uses, what it must be by its own
+            configuration.
     """
 
     compile: Callable[[Context, Place], None]
     required: Callable[[Any], dict[str, list[str]]]
+    expects: Callable[[Any, str], dict[str, list[dict[str, Any]]]] = lambda service, name: {}
 
 
 KINDS: dict[str, Kind] = {
     "vllm": Kind(vllm.compile, vllm.required),
-    "asr": Kind(asr.compile, asr.required),
+    "asr": Kind(asr.compile, asr.required, asr.expects),
     "container": Kind(container.compile, container.required),
     "program": Kind(program.compile, program.required),
 }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from posixpath import dirname, join
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from provision.asr.classes import CLASSES, COMMON, ROLES, WEIGHTS, fitting, misfit
 from provision.asr.declared import OPTIONS
 from provision.compile import checks, text
 from provision.compile.services import certificates, more_keys
@@ -25,9 +26,8 @@ NEEDED = ("funasr", "fastapi", "uvicorn", "python-multipart")
 KEY = "ASR_API_KEY"
 """The variable from which the app takes its API key."""
 
-COMMON_FILES = ["am.mvn", "config.yaml", "configuration.json", "model.pt"]
-TOKENIZER_FILE = "chn_jpn_yue_eng_ko_spectok.bpe.model"
-# FunASR answers gibberish, without any error, when one of these is missing.
+UNKNOWN = "{class}"
+"""What stands for the class in a sentence about one that is not known here."""
 
 DEFAULTS = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -40,9 +40,11 @@ def compile(context: Context, here: Place) -> None:
     builder = context.builder
     service = cast("AsrService", here.service)
     environment, model = context.environment(here), context.model(here)
-    vad = context.model(here, "vad_model")
-    if environment is None or model is None or vad is None:
+    models = {option: context.model(here, option) for option in _options(service)}
+    if environment is None or model is None or None in models.values():
         return
+    paths = {option: found.path for option, found in models.items() if found is not None}
+    ids = [found.id for found in models.values() if found is not None]
     missing = [name for name in NEEDED if environment.find(name) is None]
     if missing and not environment.adopted:
         builder.problem(
@@ -53,8 +55,9 @@ def compile(context: Context, here: Place) -> None:
         )
         return
     app = join(here.layout.prefix, "app")
-    flags = [("--model", model.path), ("--vad-model", vad.path), *_flags(service)]
     certificate = certificates.paths(service.tls)
+    flags: list[tuple[str, ...]] = [(f"--{option.replace('_', '-')}", path) for option, path in paths.items()]
+    flags += [*_flags(service), *((f"--hotword={word}",) for word in service.hotwords)]
     if service.tls is not None:
         flags += [("--ssl-certfile", service.tls.cert), ("--ssl-keyfile", service.tls.key)]
     script = context.templates.render(
@@ -85,12 +88,11 @@ def compile(context: Context, here: Place) -> None:
             model=model.path.rpartition("/")[2],
             needs=[
                 environment.id,
-                model.id,
-                vad.id,
+                *ids,
                 _app(context, here, app),
                 *certificates.needed(builder, here, certificate),
             ],
-            paths=[environment.path, model.path, vad.path, app, *certificate, environment.python or ""],
+            paths=[environment.path, *paths.values(), app, *certificate, environment.python or ""],
             env=env,
             key_name=KEY if KEY in env else None,
             checks=checks.lower(builder, here) or [dict(HEALTHY)],
@@ -104,8 +106,42 @@ def compile(context: Context, here: Place) -> None:
 
 
 def required(service: AsrService) -> dict[str, list[str]]:
-    """Return the files without which FunASR would answer gibberish, by model."""
-    return {service.vad_model: list(COMMON_FILES), service.model: [*COMMON_FILES, TOKENIZER_FILE]}
+    """Return the files of its models that do not depend on their classes, by model."""
+    found = {}
+    for option, name in _options(service).items():
+        fit = _fitting(service, option)
+        shared = set.intersection(*(set(CLASSES[each].files) for each in fit))
+        # The weights of a speaker model have a name of their own.
+        weights = [] if option == "spk_model" else [WEIGHTS]
+        found[name] = [*COMMON, *weights, *sorted(shared)]
+    return found
+
+
+def expects(service: AsrService, name: str) -> dict[str, list[dict[str, Any]]]:
+    """Return what each of its models must be, by the class that its own `config.yaml` names."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    asked = {"punctuation": service.punc_model is not None, "hotwords": bool(service.hotwords)}
+    for option, model in _options(service).items():
+        fit = _fitting(service, option)
+        others = [None, *(each for each in CLASSES if each not in fit)]
+        wanted = {
+            "service": name,
+            "files": {each: list(CLASSES[each].files) for each in fit},
+            "misfits": {each or "": misfit(option, each, fit, **asked) for each in others},
+            "otherwise": misfit(option, UNKNOWN, fit, **asked),
+        }
+        found.setdefault(model, []).append(wanted)
+    return found
+
+
+def _options(service: AsrService) -> dict[str, str]:
+    """Return the models that it names, by the field that names each."""
+    named = {option: getattr(service, option) for option in ROLES}
+    return {option: name for option, name in named.items() if name is not None}
+
+
+def _fitting(service: AsrService, option: str) -> list[str]:
+    return fitting(option, punctuation=service.punc_model is not None, hotwords=bool(service.hotwords))
 
 
 def _gpus(service: AsrService) -> list[int | str] | None:

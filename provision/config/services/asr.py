@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
-from provision.asr.declared import OPTIONS, default
+from provision.asr.declared import HOTWORD_HINT, OPTIONS, default, is_hotword
 from provision.config.model import Name, Port, PositiveDuration, Range, Text, reject, shaped
+from provision.config.problems import found
 from provision.config.references import ApiKeys
 from provision.config.services.base import Listener, Service, Tls
 from provision.config.services.gpus import PATTERN_UUID, is_uuid
@@ -20,6 +21,12 @@ def _limits(name: str) -> Range:
     return Range(option.least, option.most, option.above, whole=isinstance(option.default, int))
 
 
+def _hotword(word: str) -> str:
+    if not is_hotword(word):
+        raise reject(f"{found(word)} is not one word", HOTWORD_HINT)
+    return word
+
+
 class AsrService(Service):
     """A speech recognition server."""
 
@@ -28,9 +35,15 @@ class AsrService(Service):
     environment: Name
     """The environment (of `environments:`) that FunASR is installed in."""
     model: Name
-    """The model (of `models:`) that recognizes speech."""
+    """The model (of `models:`) that recognizes speech: SenseVoiceSmall, or one of the Paraformers."""
     vad_model: Name
-    """The model (of `models:`) that finds speech in long recordings."""
+    """The model (of `models:`) that finds speech in long recordings: fsmn-vad."""
+    punc_model: Name | None = None
+    """A model (of `models:`) that sets punctuation: ct-punc. For Paraformers; SenseVoice sets it itself."""
+    spk_model: Name | None = None
+    """A model (of `models:`) that tells speakers apart: CAM++. The segments of `verbose_json` name them."""
+    hotwords: list[Annotated[Text, AfterValidator(_hotword)]] = []
+    """Words to expect, such as names. For models that take them: SeacoParaformer, ContextualParaformer."""
     language: Literal["auto", "zh", "en", "yue", "ja", "ko", "nospeech"] = default("language")
     """The language spoken, where a request names none."""
     device: Annotated[

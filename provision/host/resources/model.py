@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     import threading
     from typing import Any, Iterable, Sequence
 
-    from provision.host.models import fetch
+    from provision.host.models import classes, fetch
 else:
     fnmatch = Later("fnmatch")
     re = Later("re")
     threading = Later("threading")
+    classes = Later("provision.host.models.classes")
     fetch = Later("provision.host.models.fetch")
 
 PLAN_TIMEOUT = 5.0
@@ -73,6 +74,8 @@ class Model(Resource):
         return actual
 
     def _look(self, machine: Machine) -> tuple[State, State]:
+        if self.spec.get("expects"):
+            classes.check(self.path, self.spec["expects"])
         if self.spec["source"] == "path":
             expected: State = {"directory": "there, with files"}
             actual: State = {"directory": self._directory()}
@@ -117,8 +120,14 @@ class Model(Resource):
         return found
 
     def _missing_required(self) -> list[str]:
-        required = self.spec.get("required") or []
+        required = self._required()
         return _without(required, self._present()) if required else []
+
+    def _required(self) -> list[str]:
+        """Return the files that its services need; more are known when it says what it is."""
+        required: list[str] = self.spec.get("required") or []
+        more = classes.files(self.path, self.spec["expects"]) if self.spec.get("expects") else []
+        return sorted({*required, *more})
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Return the bytes to download, when the hub tells them in time."""
@@ -268,7 +277,7 @@ class Model(Resource):
         if not selected:
             why = "every file is left out by allow and ignore" if listing.files else "it has no files"
             raise Failure(f"nothing to download of {spec['repo']}@{spec['revision']}: {why}")
-        missing = _without(spec.get("required") or [], [file.path for file in selected])
+        missing = _without(self._required(), [file.path for file in selected])
         if missing:
             elsewhere = not _without(missing, [file.path for file in listing.files])
             raise Failure(

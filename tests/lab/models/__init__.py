@@ -38,6 +38,7 @@ _SPEECH_PACKAGES = (
 )
 """What makes the models, what the speech service runs on, and the clients that try it."""
 _GENERATOR = Path(__file__).with_name("sensevoice.py")
+_PARAFORMERS = Path(__file__).with_name("paraformer.py")
 
 
 def hub_root(*, speech: bool = False) -> Path:
@@ -66,15 +67,25 @@ def speech_models() -> Path:
     Made on first use: seconds, plus some minutes for an environment with torch and funasr, which the lab
     keeps (or the interpreter that PROVISION_LAB_FUNASR_PYTHON names, which has them already).
     """
-    key = hashlib.sha256(_GENERATOR.read_bytes()).hexdigest()[:12]
-    made = _models() / f"speech-{key}"
+    return _generated("speech", _GENERATOR)
+
+
+def paraformer_models() -> Path:
+    """A folder with paraformer, seaco-paraformer, ct-punc and campplus, all of random weights."""
+    return _generated("paraformer", _PARAFORMERS, _GENERATOR)
+
+
+def _generated(name: str, *sources: Path) -> Path:
+    """A folder that the first of these programs has made; the others are what it imports."""
+    key = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    made = _models() / f"{name}-{key}"
     if made.is_dir():
         return made
     python = speech_python()
     with locked(_models() / "lock"):
         if not made.is_dir():
             fresh = _fresh_directory()
-            run([str(python), str(_GENERATOR), str(fresh)])
+            run([str(python), str(sources[0]), str(fresh)])
             fresh.rename(made)
     return made
 

@@ -79,9 +79,33 @@ def test_its_flags_are_those_of_the_app(project: Project, tmp_path: Path) -> Non
 def test_model_files_that_funasr_would_silently_miss_are_required(project: Project) -> None:
     catalog = project.compile(PLAYBOOK)
     assert "model.pt" in spec(catalog, "model:vad")["required"]
-    assert set(spec(catalog, "model:sense")["required"]) - set(spec(catalog, "model:vad")["required"]) == {
-        "chn_jpn_yue_eng_ko_spectok.bpe.model"
-    }
+    (wanted,) = spec(catalog, "model:sense")["expects"]
+    assert "chn_jpn_yue_eng_ko_spectok.bpe.model" in wanted["files"]["SenseVoiceSmall"]
+    assert "tokens.json" in wanted["files"]["Paraformer"]
+
+
+def test_models_for_punctuation_and_speakers_and_hotwords_reach_the_app(project: Project) -> None:
+    playbook = PLAYBOOK.replace("use_itn: false", "punc_model: punc, spk_model: spk, hotwords: [魔搭, abc]")
+    playbook = playbook.replace(
+        "  services:", "    punc: {path: /data/punc}\n    spk: {path: /data/spk}\n  services:"
+    )
+    catalog = project.compile(playbook)
+    script = render_tree(catalog)["/opt/provision/services/asr/start.sh"][0]
+    for flag in ("--punc-model /data/punc", "--spk-model /data/spk", "--hotword=魔搭", "--hotword=abc"):
+        assert flag.split()[0].split("=")[0] in script
+        assert flag in script.replace("'", "")
+    assert {"model:punc", "model:spk"} <= set(resource(catalog, "unit:asr").needs)
+    assert spec(catalog, "model:spk")["required"] == ["config.yaml", "configuration.json"]
+    (wanted,) = spec(catalog, "model:sense")["expects"]
+    assert sorted(wanted["files"]) == ["ContextualParaformer", "SeacoParaformer"]
+    says = "is a SenseVoiceSmall, which sets punctuation itself; leave punc_model out"
+    assert wanted["misfits"]["SenseVoiceSmall"] == says
+
+
+def test_a_hotword_is_one_word(project: Project) -> None:
+    for word in ("two words", "http://x/words.txt", "words.txt"):
+        playbook = PLAYBOOK.replace("use_itn: false", f'hotwords: ["{word}"]')
+        assert "is not one word" in project.problems(playbook)[0]
 
 
 def test_a_new_app_restarts_it(project: Project) -> None:
