@@ -94,7 +94,7 @@ def test_a_check_may_ask_for_another_model(service: Service) -> None:
     assert ask(service, {"type": "chat", "user": "hi", "model": "sql"}).ok
     wrong = ask(service, {"type": "chat", "user": "hi", "model": "other"})
     assert wrong.error == 'the server knows no model "other"; it serves sql'
-    assert wrong.check == "chat of other"
+    assert (wrong.check, str(wrong.hint)[:28]) == ("chat of other", "correct `model` of the check")
 
 
 def test_without_a_name_the_server_is_asked_for_its_model(service: Service) -> None:

@@ -83,9 +83,12 @@ class Asking(NamedTuple):
             return Verdict(error, self.unauthorised(reply), True, text)
         if reply.status == 404 and self._knows_no_model(reply):
             served = ", ".join(models(self.client))
+            hint = "something else answers on this port, or it runs with an older script"
+            if self.check.get("model"):
+                hint = "correct `model` of the check, or let the server load what it names"
             return Verdict(
                 f'the server knows no model "{self.model()}"; it serves {served}',
-                "something else answers on this port, or it runs with an older script",
+                hint,
                 True,
                 text,
             )
@@ -93,8 +96,8 @@ class Asking(NamedTuple):
             return Verdict(f"the server has no {path} ({reply.status}): {text}", _OTHER, True, text, False)
         if "does not support" in text and reply.status in (400, 500, 501):
             return Verdict(f"status {reply.status}: {text}", _OTHER, True, text, False)
-        hint = failures.explain([text])
-        return Verdict(f"status {reply.status}: {text}", hint, reply.status not in RETRIED, text)
+        known = failures.explain([text])
+        return Verdict(f"status {reply.status}: {text}", known, reply.status not in RETRIED, text)
 
     def unauthorised(self, reply: Reply) -> str | None:
         """Return what to do about a key that is not taken; None when the reply does not say that."""
