@@ -51,6 +51,7 @@ WORDS: list[tuple[Any, str]] = [
     (model.EnvName, "name of a variable"),
     (model.UnixName, "Unix name"),
     (model.HostPath, "absolute path"),
+    (settings.GroupName, "name"),
     (settings.HomePath, "absolute path"),
     (model.Port, "port"),
     (model.Count, "whole number, 1 or more"),

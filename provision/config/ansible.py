@@ -64,7 +64,12 @@ _HOST_KEYS = re.compile(r"(stricthostkeychecking|userknownhostsfile|globalknownh
 PRIORITY = "ansible_group_priority"
 INVENTORY_HOSTNAME = "inventory_hostname"
 """What Ansible calls the name of the host, for templates in its inventories."""
-_SILENT = frozenset({PRIORITY, "ansible_become_user", "ansible_become_method", "ansible_sudo_user"})
+PLAYBOOK_PYTHON = "ansible_playbook_python"
+MAGIC = (INVENTORY_HOSTNAME, PLAYBOOK_PYTHON)
+"""Names that Ansible itself gives a value, and that its inventories use in templates."""
+_SILENT = frozenset(
+    {PRIORITY, PLAYBOOK_PYTHON, "ansible_become_user", "ansible_become_method", "ansible_sudo_user"}
+)
 """Looked at, and named in a note of their own where they ask for something else than what happens."""
 
 
@@ -347,7 +352,7 @@ def notes(variables: Mapping[str, Variable]) -> list[str]:
 
 def shown_as_setting(name: str) -> bool:
     """Whether a variable says how a host is reached, and so needs no line among its variables."""
-    return name in _KEYS or name in (PRIORITY, INVENTORY_HOSTNAME)
+    return name in _KEYS or name in (PRIORITY, *MAGIC)
 
 
 def own_key(name: str) -> tuple[str, str | None]:

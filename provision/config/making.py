@@ -129,6 +129,7 @@ class Maker:
         overridden: dict[str, list[Variable]] = {}
         if declared.of_ansible:
             variables[ansible.INVENTORY_HOSTNAME] = Variable(name, "Ansible")
+            variables[ansible.PLAYBOOK_PYTHON] = Variable("python3", "Ansible")
         for level in (declared.variables, *groups, own, declared.extra):
             for key, variable in level.items():
                 if key in variables:

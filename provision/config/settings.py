@@ -39,6 +39,11 @@ def _names(value: str) -> str:
     return value
 
 
+def _group_name(value: str) -> str:
+    checked_name(value.lstrip("_"))
+    return value
+
+
 def _home_path(value: str) -> str:
     """Check a path that may begin at the user's home."""
     host_path(value[1:] if value.startswith("~/") else value)
@@ -59,6 +64,10 @@ HostNames = Annotated[
 """The name of a host, or a range of names."""
 
 
+GroupName = Annotated[
+    str, AfterValidator(_group_name), JsonSchema({"type": "string", "pattern": f"^_*{PATTERN_NAME}$"})
+]
+"""The name of a group: no part of a path, so it may begin with _, as those of cloud inventories do."""
 HomePath = Annotated[str, AfterValidator(_home_path), JsonSchema({"type": "string", "pattern": "^(/|~/)"})]
 """An absolute path, or one below the user's home."""
 
@@ -125,7 +134,7 @@ class GroupFields(Settings):
 
     hosts: list[Text] | None = None
     """Names of hosts, globs such as gpu-*, or ranges such as gpu-[01:40]."""
-    groups: list[Name] | None = None
+    groups: list[GroupName] | None = None
     """Groups whose hosts belong to this one, too."""
     vars: dict[str, Any] | None = None
     """Variables of all its hosts."""
@@ -138,7 +147,7 @@ class InventoryFile(Settings):
     """Variables of all hosts."""
     hosts: dict[HostNames, HostFields | None] | None = None
     """Hosts by name; a range such as gpu-[01:40] stands for many that are alike."""
-    groups: dict[Name, GroupFields | None] | None = None
+    groups: dict[GroupName, GroupFields | None] | None = None
     """Groups by name."""
 
 

@@ -316,3 +316,19 @@ def test_variables_of_the_command_line_are_the_strongest(tmp_path: Path) -> None
     assert load_inventories([path], Path("/nonexistent"), {"ansible_user": "me"}).host("a").user == "me"
     with pytest.raises(ConfigError, match="`-e` sets `ansible_password`; use SSH keys"):
         load_inventories([path], Path("/nonexistent"), {"ansible_password": "x"})
+
+
+def test_what_cloud_inventories_print(tmp_path: Path) -> None:
+    """Groups that begin with an underscore, templates, and the names that Ansible itself gives a value."""
+    host = {
+        "public": "192.0.2.7",
+        "ansible_host": "{{ public }}",
+        "ansible_become": "{{ true }}",
+        "ansible_ssh_common_args": '-o ProxyCommand="ssh -W %h:%p bastion"',
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
+    printed = {"_meta": {"hostvars": {"n1": host}}, "all": {"children": ["_eu"]}, "_eu": {"hosts": ["n1"]}}
+    n1 = load(printing(tmp_path / "cloud", printed)).host("n1")
+    assert (n1.address, n1.become, n1.python, n1.groups) == ("192.0.2.7", True, "python3", ["_eu"])
+    assert n1.ssh_options == ["-o", "ProxyCommand=ssh -W %h:%p bastion"]
+    assert list(n1.notes) == []
