@@ -87,7 +87,7 @@ MOMENTS = {
 }
 
 ENDS = {
-    "echo no model; exit 3": ("exit 3", "last lines of this start"),
+    "echo no model; exit 3": ("exit 3", "what its log says of this start"),
     "exit 3": ("exit 3", "printed nothing"),
     "exit 0": ("exit 0", "in the foreground"),
     "kill -KILL $$": ("signal KILL", "dmesg"),

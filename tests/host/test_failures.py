@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from provision.host.machine import Machine
 from provision.host.services import gpus
 from provision.host.services.failures import explain
+from provision.host.services.root_cause import first_failure
 
 
 @pytest.mark.parametrize(
@@ -118,3 +120,107 @@ def test_reading_the_driver_s_table() -> None:
     assert gpus.parse(with_header) == [gpus.Holder(1, "x", "GPU-a", 10 * gpus.MIB)]
     assert [holder.bytes for holder in gpus.parse(BUSY)] == [129884 * gpus.MIB, 0]
     assert gpus.parse("No running processes found\n") == []
+
+
+STARTS = Path(__file__).parent / "failed_starts"
+"""Whole logs of starts that failed: vLLM 0.25.1 on an H100, and vLLM 0.32.0 on a CPU."""
+
+CAUSES = {
+    "cpu-architecture": (
+        "'FooForCausalLM'] are not supported",
+        "does not know the architecture 'FooForCausalLM'",
+    ),
+    "cpu-cut-weights": ("incomplete metadata, file not fully covered", "a weight file is damaged"),
+    "cpu-damaged-weights": ("MemoryError", "a weight file is damaged"),
+    "cpu-engine-killed": ("EngineDeadError", "something killed it"),
+    "cpu-heads": (
+        "heads (2) must be divisible by tensor parallel size (3)",
+        "2 attention heads, and 3 does not",
+    ),
+    "cpu-lora-missing": ("No adapter found for /nope/lora", "no LoRA adapter at /nope/lora"),
+    "cpu-no-model": ("'/nope/model'", "there is no model at /nope/model"),
+    "cpu-no-weights": ("Cannot find any model weights", "/data/model/noweights holds no weights"),
+    "cpu-other-shape": ("(128) must match the size of tensor b (64)", "do not fit the model's config.json"),
+    "cpu-port-taken": ("Address already in use", "the port is taken"),
+    "cpu-quantization": ("Cannot find the config file for awq", "the model is not quantized by awq"),
+    "cpu-template": ("/nope.jinja", "there is no chat template at /nope.jinja"),
+    "cpu-too-long": ("max_model_len (99999) is greater", "set max_model_len to 32768 or less"),
+    "cpu-unknown-flag": ("unrecognized arguments", "does not know --disable-log-request:"),
+    "h100-architecture": ("'FooForCausalLM'] are not supported", "pin a newer vllm"),
+    "h100-card-in-use": ("(18.15/79.18 GiB)", "only 18.15 of 79.18 GiB of the GPU are free"),
+    "h100-chat-template": ("/nope.jinja", "there is no chat template at /nope.jinja"),
+    "h100-custom-code": ("contains custom code", "set trust_remote_code: true"),
+    "h100-damaged-weights": ("header too large", "a weight file is damaged"),
+    "h100-engine-killed": ("EngineDeadError", "something killed it"),
+    "h100-kv-too-small-for-length": ("max seq len (131072)", "set max_model_len to 62656 or less"),
+    "h100-left-over-engine": ("(37.32/79.18 GiB)", "asks for 39.59: end what holds it"),
+    "h100-neighbour-grew": ("No available memory", "taken by another process while vLLM measured it"),
+    "h100-no-gpu": ("NVMLError_InvalidArgument", "name a GPU that this host does not have"),
+    "h100-no-memory-for-kv": (
+        "No available memory",
+        "once the weights are loaded: raise gpu_memory_utilization",
+    ),
+    "h100-no-weights": ("Cannot find any model weights", "/data/model/qwen3-0.6b holds no weights"),
+    "h100-port-taken": ("Address already in use", "the port is taken"),
+    "h100-quantization": ("Cannot find the config file for awq", "leave `quantization` out"),
+    "h100-too-few-gpus": ("World size (2) is larger", "is 2 and the service sees 1 GPUs"),
+    "h100-too-long-for-the-model": ("max_model_len (99999) is greater", "set max_model_len to 40960 or less"),
+    "h100-unknown-flag": ("unrecognized arguments", "does not know --disable-log-requests:"),
+    "h100-weights-too-large": ("Tried to allocate 924.00 MiB", "vLLM alone filled 78.49 of 79.18 GiB"),
+}
+"""By log, what its cause must show and what the advice must say."""
+
+
+def test_each_log_has_its_cause() -> None:
+    assert {path.stem for path in STARTS.glob("*.log")} == set(CAUSES)
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_the_cause_of_a_real_start(name: str) -> None:
+    log = (STARTS / f"{name}.log").read_text().splitlines()
+    shown, advice = CAUSES[name]
+    lines = first_failure(log)
+    assert shown in "\n".join(lines)
+    assert 1 <= len(lines) <= 8
+    assert not any(
+        re.search(r"site-packages|/lib/python|^\s*\^|See root cause above", line) for line in lines
+    )
+    assert advice in (explain(log) or "")
+
+
+@pytest.fixture(autouse=True)
+def _an_h100(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logs do not always tell how much memory the GPU has; the driver of the machine does."""
+    monkeypatch.setattr(gpus, "_smallest", lambda: 79.65)
+
+
+def test_memory_that_a_neighbour_took_is_not_blamed_on_the_settings() -> None:
+    log = (STARTS / "h100-neighbour-grew.log").read_text().splitlines()
+    sentence = explain(log) or ""
+    assert "23.0 GiB of the GPU were taken by another process" in sentence
+    assert "raise" not in sentence
+
+
+def test_a_short_log_is_shown_whole_and_a_long_one_without_errors_by_its_end() -> None:
+    assert first_failure(["loading", "bad port 70000"]) == ["loading", "bad port 70000"]
+    assert first_failure([f"line {number}" for number in range(50)]) == [
+        f"line {number}" for number in range(42, 50)
+    ]
+    assert first_failure([]) == []
+
+
+def test_frames_of_the_users_own_code_stay() -> None:
+    log = [
+        *["starting"] * 20,
+        "Traceback (most recent call last):",
+        '  File "/srv/app/main.py", line 3, in <module>',
+        "    import yaml",
+        '  File "/usr/lib/python3/dist-packages/yaml/__init__.py", line 1, in <module>',
+        "    raise RuntimeError('x')",
+        "RuntimeError: x",
+    ]
+    assert first_failure(log) == [
+        'File "/srv/app/main.py", line 3, in <module>',
+        "  import yaml",
+        "RuntimeError: x",
+    ]

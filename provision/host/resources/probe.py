@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import re
     from typing import Any, Mapping
 
-    from provision.host.services import checks, endings
+    from provision.host.services import checks, compiling, endings
 else:
     re = Later("re")
     checks = Later("provision.host.services.checks")
+    compiling = Later("provision.host.services.compiling")
     endings = Later("provision.host.services.endings")
 
 POLL = 0.5
@@ -153,10 +154,14 @@ class Watch:
         now = time.monotonic()
         if now - self._told >= TELL:
             self._told = now
-            line = _telling(supervision.tail(self._machine, self._spec, supervision.TAIL, self._since))
-            text = _bare(self._hide([line])[0]) if line else f"{self._spec['url']}: {why}"
+            text = compiling.compiles(self.look().pid) or self._said() or f"{self._spec['url']}: {why}"
             self._machine.progress(self._id, round(now - self._began, 1), self._limit, "seconds", text)
         self._machine.sleep(POLL)
+
+    def _said(self) -> str | None:
+        """Return what the server last said of its start."""
+        line = _telling(supervision.tail(self._machine, self._spec, supervision.TAIL, self._since))
+        return _bare(self._hide([line])[0]) if line else None
 
     def _hide(self, lines: list[str]) -> list[str]:
         try:

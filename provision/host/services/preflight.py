@@ -7,10 +7,11 @@ import pwd
 import subprocess
 from typing import Any, Mapping
 
-from provision.host.machine import TAIL, Machine
+from provision.host.machine import Machine
 from provision.host.python.cases import choose
 from provision.host.resource import Failure
 from provision.host.services import failures
+from provision.host.services.root_cause import first_failure
 
 REFUSED = 2
 """The exit code that refuses, as command lines do that are not understood. Any other but 0 says nothing."""
@@ -55,7 +56,7 @@ def refusal(machine: Machine, id: str, service: str, preflight: Mapping[str, Any
         return Failure(
             f"{message}: {why}" if short else message,
             hint=failures.explain(lines, machine),
-            log=(lines[:-1] if short else lines)[-TAIL:],
+            log=first_failure(lines[:-1] if short else lines),
         )
     if done.code != 0:
         machine.output(id, f"not tried out before the restart: {why}")
