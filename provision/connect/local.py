@@ -30,7 +30,3 @@ class Local:
 
     def forget(self) -> None:
         """Nothing is open."""
-
-    def telling(self, stderr: str) -> Local | None:
-        """Nothing is hidden."""
-        return None

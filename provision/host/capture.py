@@ -88,6 +88,17 @@ def end_group(group: int, signal: int) -> None:
         pass
 
 
+def group_lives(group: int) -> bool:
+    """Whether a process of a group is left; its leader may have gone before the others."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _follow(pid: int, pipes: Sequence[int], timeout: float | None) -> Completed:
     """Read until both pipes end; or the command has, as a daemon that it started may hold them for ever."""
     said: dict[int, list[bytes]] = {pipe: [] for pipe in pipes}
@@ -109,8 +120,11 @@ def _follow(pid: int, pipes: Sequence[int], timeout: float | None) -> Completed:
         if not ready or not left:
             code = _code(pid)
             if code is not None:
+                late = len(signals) < 2
+                if late:
+                    end_group(pid, KILL)  # those that it leaves behind
                 out, err = (_text(b"".join(said[pipe])) for pipe in pipes)
-                return Completed(code, out, err, late=len(signals) < 2)
+                return Completed(code, out, err, late)
             pause = min(2 * pause, _LOOK)
         if deadline is not None and signals and time.monotonic() > deadline:
             end_group(pid, signals.pop(0))

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
-from provision.host.capture import KILL, TERM, Completed, end_group
+from provision.host.capture import KILL, TERM, Completed, end_group, group_lives
 
 
 def run(
@@ -131,18 +131,7 @@ def _expire(child: subprocess.Popen[str], late: threading.Event) -> None:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         child.poll()
-        if not _group_lives(child.pid):
+        if not group_lives(child.pid):
             return
         time.sleep(0.1)
     end_group(child.pid, KILL)
-
-
-def _group_lives(pid: int) -> bool:
-    """Whether a process of the group is left; the leader may have gone before the others."""
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
-from _thread import allocate_lock
+import time
+from _thread import allocate_lock, start_new_thread
 
-from provision.host.capture import TERM, Completed, capture, end_group
+from provision.host.capture import KILL, TERM, Completed, capture, end_group, group_lives
 from provision.host.light.flag import Flag
 from provision.host.resource import Failure
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 ADMIN_PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 """A search path that has the tools of administration too, which the login of an ordinary user leaves out."""
+
+CANCELLED = "cancelled"
+"""What is said of work that was cut off. Nobody but those can read it who have cut it off."""
+
+UNCUT = "a step that must not be cut off, such as the work of dpkg, runs to its end on the host"
+"""What is said when such a step runs."""
+
+CUT = 4.0
+"""Seconds that a cancelled command has to end after SIGTERM, before its whole process group gets SIGKILL."""
 
 TAIL = 40
 """Lines of a failed command's output that are kept for the error."""
@@ -47,6 +57,7 @@ class Machine:
         self._locks: dict[Hashable, Any] = {}
         self._guard = allocate_lock()
         self._children: dict[int, bool] = {}
+        self._ending = 0
 
     # -- shared reads -------------------------------------------------------------------------------------
 
@@ -100,7 +111,7 @@ class Machine:
             Failure: it cannot be started, ran out of time, was cancelled, or (with `check`) failed.
         """
         if self.cancelled.is_set():
-            raise Failure("cancelled: the controller went away")
+            raise Failure(CANCELLED)
         environ = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
         if user is not None and user == pwd.getpwuid(os.geteuid()).pw_name:
             user = None
@@ -114,7 +125,7 @@ class Machine:
             with self._guard:
                 self._children[pid] = interruptible
             if interruptible and self.cancelled.is_set():
-                end_group(pid, TERM)
+                self._end([pid])
 
         try:
             if cwd is None and user is None and input is None and on_line is None:
@@ -138,7 +149,7 @@ class Machine:
         if ended.late:
             raise Failure(f"{name} did not end within {timeout or 0:.0f} s", log=tail)
         if self.cancelled.is_set() and interruptible:
-            raise Failure("cancelled: the controller went away")
+            raise Failure(CANCELLED)
         if check and ended.code != 0:
             last = next((line.strip() for line in reversed(tail) if line.strip()), "")
             how = f"signal {-ended.code}" if ended.code < 0 else f"exit {ended.code}"
@@ -146,12 +157,37 @@ class Machine:
         return ended
 
     def cancel(self) -> None:
-        """Stop what can be stopped: the controller is gone, and nobody would see the rest."""
+        """Stop what can be stopped: nobody waits for the rest any more."""
         self.cancelled.set()
         with self._guard:
-            children = [pid for pid, interruptible in self._children.items() if interruptible]
-        for pid in children:
-            end_group(pid, TERM)
+            children = dict(self._children)
+        self._end([pid for pid, interruptible in children.items() if interruptible])
+        if not all(children.values()):
+            self.emit({"event": "note", "text": UNCUT})
+
+    def settle(self) -> None:
+        """Wait until nothing is left of the commands that were cut off; it takes `CUT` seconds at most."""
+        while self._ending:
+            time.sleep(0.05)
+
+    def _end(self, groups: Sequence[int]) -> None:
+        with self._guard:
+            self._ending += 1
+        start_new_thread(self._end_groups, (groups,))
+
+    def _end_groups(self, groups: Sequence[int]) -> None:
+        """Ask process groups to end, and end what is left of them after a while, whoever leads them."""
+        try:
+            for group in groups:
+                end_group(group, TERM)
+            deadline = time.monotonic() + CUT
+            while any(map(group_lives, groups)) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            for group in groups:
+                end_group(group, KILL)
+        finally:
+            with self._guard:
+                self._ending -= 1
 
     def sleep(self, seconds: float) -> None:
         """Wait, but no longer than until the run is cancelled.
@@ -160,7 +196,7 @@ class Machine:
             Failure: the run was cancelled.
         """
         if self.cancelled.wait(seconds):
-            raise Failure("cancelled: the controller went away")
+            raise Failure(CANCELLED)
 
     # -- telling ------------------------------------------------------------------------------------------
 

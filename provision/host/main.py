@@ -6,8 +6,10 @@ import os
 import pwd
 import sys
 import time
+from _thread import start_new_thread
 
 from provision.host import causes
+from provision.host.capture import TERM
 from provision.host.channel import Channel
 from provision.host.light import plainjson
 from provision.host.machine import Machine
@@ -15,9 +17,12 @@ from provision.host.resource import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from signal import signal
     from typing import Any, Callable, Dict
 
     Request = Dict[str, Any]
+else:
+    from _signal import signal  # without the enumerations of `signal`
 
 
 def _verb(name: str) -> Callable[[Machine, Request], dict[str, Any]]:
@@ -85,6 +90,8 @@ def main(request: bytes, place: str | None = None) -> int:
     channel = Channel(out, on_lost=lambda: machine.cancel())
     machine = Machine(channel.emit, order["state"], deep=bool(options.get("deep")), place=place)
     channel.attend(0)
+    # In a thread, as the main one may hold what `cancel` wants. What is cut off is ended as after ^C.
+    signal(TERM, lambda *_: start_new_thread(machine.cancel, ()))
     channel.emit(
         {
             "event": "hello",
@@ -101,6 +108,7 @@ def main(request: bytes, place: str | None = None) -> int:
         failure = causes.explain(error)
         channel.emit({"event": "error", "message": failure.message, "hint": failure.hint, "log": failure.log})
         summary = {"ok": False}
+    machine.settle()
     channel.emit({"event": "done", "seconds": round(time.monotonic() - started, 3), **summary})
     out.flush()
     # Threads may still wait in a cancelled command; what matters has been written and said.

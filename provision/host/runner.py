@@ -297,9 +297,12 @@ class Run:
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
         running: dict[Future[None], Item] = {}
-        with ThreadPoolExecutor(int(self.options.get("workers") or 4)) as pool:
+        workers = int(self.options.get("workers") or 4)
+        patient = sum(map(_waits_for_others, items))
+        with ThreadPoolExecutor(workers) as busy, ThreadPoolExecutor(patient or 1) as waiters:
             while work or running:
                 for item in work:
+                    pool = waiters if _waits_for_others(item) else busy
                     running[pool.submit(self._settle, item)] = item
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -351,7 +354,7 @@ class Run:
     def _settle(self, item: Item) -> None:
         started = time.monotonic()
         if self.machine.cancelled.is_set():
-            self._conclude(item, "skipped", item.changes, 0.0, Failure("cancelled: the controller went away"))
+            self._conclude(item, "skipped", item.changes, 0.0, Failure("cancelled before it began"))
             return
         foreseen = item.changes
         self._read(item)
@@ -495,6 +498,11 @@ def _followed(item: Item, changes: Changes) -> list[tuple[str, str]]:
         parts = [f"package {name}" for name in names if name in changes] if names else [item.label]
         found += [(id, part) for part in parts]
     return found
+
+
+def _waits_for_others(item: Item) -> bool:
+    """Whether it mostly waits, for an answer or its turn on a GPU: other work must not wait behind it."""
+    return item.type == "probe" or bool(item.resource.spec.get("cards"))
 
 
 def _still(changes: Changes) -> str:

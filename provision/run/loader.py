@@ -29,6 +29,16 @@ READY = b'{"event":"ready"}'
 NO_PYTHON = b'{"event":"no-python"}'
 """The interpreter is not there."""
 
+KILLED = b'{"event":"killed","code":%d}'
+"""The host side was killed on the host; the code is 128 and the number of the signal."""
+
+# The shell stays, to say so. Whether the kernel has run out of memory, only its own log tells.
+_WATCH = (
+    "; C=$?; [ $C -gt 128 ] || exit $C; "
+    "dmesg 2>/dev/null | grep -i 'killed process' | tail -n 1 >&2; "
+    "printf '" + KILLED.decode() + "\\n' $C; exit $C"
+)
+
 _PATH = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C.UTF-8; export PATH LC_ALL; "
 
 _INSTALL = (
@@ -57,7 +67,8 @@ def script(connection: Connection, install_python: bool = False) -> str:
         + (_INSTALL if install_python else "")
         # podman loses all that a command in a container prints when it ends within some milliseconds.
         + f"command -v {python} >/dev/null 2>&1 || {{ echo '{NO_PYTHON.decode()}'; sleep 1; exit 1; }}; "
-        + f"exec {python} -I -S -c '{START}'"
+        + f"trap : TERM; {python} -I -S -c '{START}'"
+        + _WATCH
     )
     if connection.become:
         body = "export LC_ALL=C.UTF-8; " + as_root(body, connection.asks_password)

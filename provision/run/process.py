@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 
 _CHUNK = 1 << 16
 _REST = 1024
-_KILL_AFTER = 3.0
+_KILL_AFTER = 6.0
+"""Seconds; the host side needs some to end its commands (`host.machine.CUT`)."""
+
 _POLL = 0.1
 
 
@@ -95,7 +97,7 @@ class Process:
         self.close_input()
 
     def end(self) -> None:
-        """Ask the process to end, and make it when it does not within a few seconds."""
+        """Ask the process and its children to end, and make them when they do not within a few seconds."""
         self.abandon_input()
         if self._exited or self._kill:
             return
@@ -104,7 +106,10 @@ class Process:
 
     def _signal(self, signum: int) -> None:
         if not self._exited:
-            self._child.send_signal(signum)
+            try:
+                os.killpg(self._child.pid, signum)
+            except (ProcessLookupError, PermissionError):
+                pass  # it has ended, or all of it is another user's: its input has ended, which it sees
 
     def _flush(self) -> None:
         if self._stdin is None:

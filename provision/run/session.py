@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +42,19 @@ _NOISE_LINES = 20
 _STDERR_BYTES = 16_384
 _LINE_BYTES = 16 << 20
 _LOG_LINES = 20
+
+_SIGNALLED = 128
+"""What a shell adds to the number of the signal that has killed a program."""
+
+_SSH_FAILED = 255
+"""How ssh ends when the fault is its own."""
+
+_KILLED = re.compile(re.escape(loader.KILLED).replace(rb"%d", rb"(\d+)"))
+
+_UNATTENDED = (
+    "the host was not waited for: it ends its commands within a few seconds by itself, "
+    "except those that must not be cut off, such as dpkg"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +162,7 @@ class Session:
         self.done: Done | None = None
         self.failed = False
         self.cancelled = False
+        self.abandoned = False
         self._execution: _Execution | None = None
 
     async def run(self) -> Outcome:
@@ -157,10 +174,6 @@ class Session:
             if kept and not execution.reached and not self.cancelled:
                 connection.forget()
                 execution = await self._execute(self.limits.connect)
-            if not execution.reached and not self.cancelled:
-                telling = connection.telling(execution.stderr.decode("utf-8", "replace"))
-                if telling is not None:
-                    execution = await self._execute(self.limits.connect, connection=telling)
             if execution.no_python and self.target.install_python and not self.cancelled:
                 execution = await self._execute(self.limits.connect, install_python=True)
         except OSError as error:
@@ -179,20 +192,18 @@ class Session:
 
     def end(self) -> None:
         """Wait for the host no longer."""
-        self.cancelled = True
+        self.cancelled = self.abandoned = True
         if self._execution:
             self._execution.process.end()
 
-    async def _execute(
-        self, limit: float, install_python: bool = False, connection: Connection | None = None
-    ) -> _Execution:
-        connection = connection or self.target.connection
+    async def _execute(self, limit: float, install_python: bool = False) -> _Execution:
+        connection = self.target.connection
         permit = None
         if not connection.kept():
             await self.handshakes.acquire()
             permit = _Permit(self.handshakes, self.limits.handshake)
         try:
-            self._execution = _Execution(self, connection, permit, limit, install_python)
+            self._execution = _Execution(self, permit, limit, install_python)
             if self.cancelled:
                 self._execution.cancel()
             await self._execution.wait()
@@ -208,7 +219,9 @@ class Session:
             return self._outcome("cancelled" if self.cancelled else "failed")
         if self.cancelled:
             if not self.failed:
-                self.on_event(Error(host=self.target.host, message="cancelled", log=execution.log()))
+                hint = _UNATTENDED if execution.begun and self.abandoned else None
+                log = execution.log()
+                self.on_event(Error(host=self.target.host, message="cancelled", hint=hint, log=log))
             return self._outcome("cancelled")
         if self.failed:
             return self._outcome("failed")
@@ -248,6 +261,13 @@ class Session:
         return Outcome(self.target.host, status, self.executions, self.sent)
 
 
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 class _Permit:
     """Leave to load this machine with a handshake, given back once, and by itself after a while."""
 
@@ -265,16 +285,9 @@ class _Permit:
 class _Execution:
     """One command on the host, and how far it has come."""
 
-    def __init__(
-        self,
-        session: Session,
-        connection: Connection,
-        permit: _Permit | None,
-        limit: float,
-        install_python: bool,
-    ) -> None:
+    def __init__(self, session: Session, permit: _Permit | None, limit: float, install_python: bool) -> None:
         self.session = session
-        self.connection = connection
+        self.connection = session.target.connection
         self.limits = session.limits
         self.permit = permit
         self.limit = limit
@@ -282,6 +295,8 @@ class _Execution:
         self.reached = False
         self.begun = False
         self.no_python = False
+        self.pid = 0
+        self.killed = 0
         self.verdict: _Verdict | None = None
         self.code = 0
         self.noise: deque[str] = deque(maxlen=_NOISE_LINES)
@@ -291,7 +306,9 @@ class _Execution:
         self._loop = asyncio.get_running_loop()
         self._started = self._heard = self._loop.time()
         script = loader.script(self.connection, install_python)
-        self.process = Process(self.connection.argv(script, limit), self._output, self._error)
+        argv = self.connection.argv(script, limit)
+        self.program = os.path.basename(argv[0])
+        self.process = Process(argv, self._output, self._error)
         self._watch = self._loop.call_later(limit, self._check)
         # A sudo that may ask for a password would take the request for it.
         if not self.connection.asks_password:
@@ -341,6 +358,8 @@ class _Execution:
             self._send_request()
         elif line == loader.NO_PYTHON:
             self.no_python = True
+        elif killed := _KILLED.fullmatch(line):
+            self.killed = int(killed.group(1)) - _SIGNALLED
         else:
             self._event(line)
 
@@ -367,6 +386,7 @@ class _Execution:
             return
         if isinstance(event, Hello):
             self.begun = True
+            self.pid = event.pid
             if self.installing:
                 seconds = round(self._loop.time() - self._started, 3)
                 self.session.on_event(Bootstrapped(host=host, python=event.python, seconds=seconds))
@@ -441,13 +461,37 @@ class _Execution:
                     "the address takes connections but does not answer, or the host is overloaded",
                 )
             return self.connection.explain(self.code, said if said.strip() else "\n".join(self.noise))
-        if self.begun:
-            ending = last_line(said) or f"exit code {self.code}"
-            return Explanation(
-                f"the connection was lost: {ending}",
-                "what was done until then stays done; run again to go on",
+        return self._cut_off(said) or refusal(said) or self._not_started(said)
+
+    def _cut_off(self, said: str) -> Explanation | None:
+        """Say what has cut off a run that had reached the host; None when nothing has."""
+        again = "what was done until then stays done; run again to go on"
+        if self.killed:
+            name = _signal_name(self.killed)
+            if re.search(rf"killed process {self.pid}\b", said, re.IGNORECASE):
+                cause = f"the host ran out of memory, and its kernel killed provision's process ({name})"
+                return Explanation(cause, f"free some memory there; {again}")
+            cause = f"somebody or something on the host killed provision's process there ({name})"
+            known = (
+                "; when it was for want of memory, `dmesg` on the host says so" if name == "SIGKILL" else ""
             )
-        return refusal(said) or self._not_started(said)
+            return Explanation(cause, again + known)
+        if self.code < 0:
+            return Explanation(
+                f"{self.program} on this machine was killed ({_signal_name(-self.code)})", again
+            )
+        if self.code == _SSH_FAILED:
+            reason = last_line(said)
+            if reason:
+                return Explanation(f"the connection was lost: {reason}", again)
+            cause = (
+                f"{self.program} ended without a word: the connection was lost, or all was killed on the host"
+            )
+            return Explanation(cause, again)
+        if self.begun:
+            reason = last_line(said) or f"exit code {self.code}"
+            return Explanation(f"provision's process on the host ended before it was done: {reason}", again)
+        return None
 
     def _not_started(self, said: str) -> Explanation:
         if "Unknown option: -I" in said:

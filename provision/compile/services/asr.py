@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from provision.asr.classes import CLASSES, COMMON, ROLES, WEIGHTS, fitting, misfit
 from provision.asr.declared import OPTIONS
 from provision.compile import checks, text
-from provision.compile.services import certificates, more_keys
+from provision.compile.services import certificates, more_keys, turn
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
@@ -60,6 +60,7 @@ def compile(context: Context, here: Place) -> None:
     flags += [*_flags(service), *((f"--hotword={word}",) for word in service.hotwords)]
     if service.tls is not None:
         flags += [("--ssl-certfile", service.tls.cert), ("--ssl-keyfile", service.tls.key)]
+    taken = _turn(service)
     script = context.templates.render(
         "asr/start.sh.j2",
         {
@@ -68,6 +69,7 @@ def compile(context: Context, here: Place) -> None:
             "env_file": None if here.systemd else text.sh(here.env_file),
             "exports": exports({"PYTHONPATH": app, **_cards(service), **DEFAULTS}, service.env),
             "bin": text.sh(f"{environment.path}/bin"),
+            "turn": taken and taken.command(builder, here, service.port, service.host),
             "python": text.sh(environment.program("python")),
             "flags": [text.sh_words(flag) for flag in flags],
         },
@@ -101,6 +103,7 @@ def compile(context: Context, here: Place) -> None:
             gpus=_gpus(service) if gpu else [],
             tls=service.tls is not None,
             ca=service.tls.ca if service.tls is not None else None,
+            turn=taken,
         ),
     )
 
@@ -150,6 +153,17 @@ def _gpus(service: AsrService) -> list[int | str] | None:
         return [service.device]
     index = service.device.partition(":")[2]
     return None if "CUDA_VISIBLE_DEVICES" in service.env else [int(index or 0)]
+
+
+def _turn(service: AsrService) -> turn.Turn | None:
+    """Return its turn on the one card that it computes on; None on a CPU."""
+    if is_uuid(service.device):
+        return turn.of([service.device], {})
+    kind, _, index = service.device.partition(":")
+    if kind not in ("cuda", "npu"):
+        return None
+    shown = turn.visible(service.env)
+    return turn.of([int(index or 0)] if shown is None else shown[int(index or 0) :][:1], {})
 
 
 def _cards(service: AsrService) -> dict[str, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from provision.compile import checks, text
 from provision.compile.catalog import ServiceInfo
 from provision.compile.layout import unit_name, unit_path
-from provision.compile.services import certificates, files, spoken
+from provision.compile.services import certificates, files, spoken, turn
 from provision.compile.services.context import Context
 from provision.compile.services.place import Place
 from provision.compile.services.supervised import address_url
@@ -38,7 +38,13 @@ def compile(context: Context, here: Place) -> None:
     read = list(dict.fromkeys(read))
     for id in read:
         builder.resources[id].triggers.append(name)
-    made = [_unit(context, here, service)] if here.systemd else []
+    port = next((port for port in service.published() if port.protocol == "tcp"), None)
+    taken = turn.of(["all"] if service.gpus == "all" else service.gpus or [], {}, turn.SETTLED)
+    if taken and port is None:
+        taken = replace(taken, still=turn.STILL)
+    made = [_unit(context, here, service, taken, port)] if here.systemd else []
+    if taken and here.systemd:
+        made.append(turn.add(builder, here))
     spec: dict[str, Any] = {
         "service": name,
         "name": service.name or name,
@@ -54,6 +60,7 @@ def compile(context: Context, here: Place) -> None:
         "ports": [asdict(port) for port in service.published()],
         "volumes": [asdict(volume) for volume in service.mounts()],
         "gpus": service.gpus,
+        "cards": list(taken.cards) if taken and here.systemd else None,
         # Two that start it again would be in each other's way.
         "restart": "no" if here.systemd else service.restart,
         "network": service.network,
@@ -70,7 +77,6 @@ def compile(context: Context, here: Place) -> None:
             builder.resources[id].triggers.append(name)
     runner, needs = f"container:{name}", [*here.after, *read, *below, *made]
     builder.add(play, here.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
-    port = next((port for port in service.published() if port.protocol == "tcp"), None)
     proofs = checks.lower(builder, here) or [checks.undeclared(port is not None)]
     probe = {
         "service": name,
@@ -85,6 +91,7 @@ def compile(context: Context, here: Place) -> None:
         "unit": spec["unit"],
         "container": spec["name"],
         "engine": service.engine,
+        "cards": spec["cards"],
     }
     proof = f"probe:{name}"
     builder.add(play, here.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags)
@@ -105,8 +112,14 @@ def _below(context: Context, sources: list[str]) -> list[str]:
     ]
 
 
-def _unit(context: Context, here: Place, service: ContainerService) -> str:
+def _unit(
+    context: Context, here: Place, service: ContainerService, taken: turn.Turn | None, port: Published | None
+) -> str:
     """Add the unit that runs the container; returns its id."""
+    waits: list[str] = []
+    if taken:
+        number, address = (port.port, port.address) if port else (None, None)
+        waits = taken.words(context.builder, here, number, address)
     content = context.templates.render(
         "container.unit.j2",
         {
@@ -116,6 +129,7 @@ def _unit(context: Context, here: Place, service: ContainerService) -> str:
             "find": f"e={service.engine}" if service.engine else FIND,
             "container": text.unit_word(service.name or here.name, command=True),
             "unit_name": text.unit(unit_name(here.name).removesuffix(".service")),
+            "turn": " ".join(text.unit_word(word, command=True) for word in waits),
             "stop_timeout": f"{service.stop_timeout:.0f}",
             "stop_limit": f"{service.stop_timeout + 30:.0f}",
             "restart": "always" if service.restart == "unless-stopped" else service.restart,
@@ -132,6 +146,8 @@ def _unit(context: Context, here: Place, service: ContainerService) -> str:
         "validate": "systemd",
         "cases": None,
     }
+    if taken:
+        spec["quiet"] = turn.QUIET
     tags = frozenset(service.tags)
     return context.builder.add(
         here.play, here.where, f"file:{path}", spec, path, triggers=[here.name], service=here.name, tags=tags

@@ -13,6 +13,7 @@ from provision.compile.builder import Builder
 from provision.compile.layout import USER, Layout
 
 if TYPE_CHECKING:
+    from provision.compile.services.turn import Turn
     from provision.config.playbook import Play
     from provision.config.secrets import Secret
     from provision.config.services import Service
@@ -51,6 +52,7 @@ class Program:
         tls: whether it speaks TLS.
         ca: what checks verify its certificate by: a file on the host; None when they do not.
         socket: the unix socket on which it listens instead of a port.
+        turn: on which GPUs it starts in its turn; None for one that uses none.
     """
 
     kind: str
@@ -72,6 +74,7 @@ class Program:
     tls: bool = False
     ca: str | None = None
     socket: str | None = None
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True)

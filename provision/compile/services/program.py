@@ -7,7 +7,7 @@ from posixpath import join
 from typing import TYPE_CHECKING, cast
 
 from provision.compile import checks, text
-from provision.compile.services import certificates, files, modelpaths, spoken
+from provision.compile.services import certificates, files, modelpaths, spoken, turn
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
@@ -41,6 +41,7 @@ def compile(context: Context, here: Place) -> None:
         paths += [environment.path, environment.python or ""]
     if service.gpus is not None:
         defaults["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in service.gpus)
+    taken = turn.of(service.gpus, service.env, turn.STILL if service.port is None else turn.SETTLED)
     script = context.templates.render(
         "program/start.sh.j2",
         {
@@ -49,6 +50,7 @@ def compile(context: Context, here: Place) -> None:
             "env_file": None if here.systemd else text.sh(here.env_file),
             "exports": exports(defaults, service.env),
             "bin": None if environment is None else text.sh(f"{environment.path}/bin"),
+            "turn": taken and taken.command(builder, here, service.port, service.host),
             "directory": None if service.working_directory is None else text.sh(service.working_directory),
             "command": [text.sh_words(line) for line in _lines(command)],
         },
@@ -76,6 +78,7 @@ def compile(context: Context, here: Place) -> None:
             tls=spoken.tls(service, command),
             ca=spoken.ca(service),
             socket=service.socket,
+            turn=taken,
         ),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from provision.compile.builder import Builder
 from provision.compile.catalog import ServiceInfo
 from provision.compile.layout import HOME, USER, unit_name, unit_path
+from provision.compile.services import turn
 from provision.compile.services.generated import env_content, unit_content
 from provision.compile.services.place import Place, Program
 from provision.compile.templates import Templates
@@ -43,6 +44,13 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
         if id in builder.resources and name not in builder.resources[id].triggers:
             builder.resources[id].triggers.append(name)
     needs = [*here.after, *program.needs, *files]
+    if program.turn:
+        needs.append(turn.add(builder, here))
+        if turn.FILE not in program.script:
+            builder.notes.append(
+                f"service {name}: its own template of the start script leaves out `turn`, so it does not "
+                "wait for others that start on its GPUs"
+            )
     if here.user is not None and f"user:{here.user}" in builder.resources:
         needs.append(f"user:{here.user}")
     spec: dict[str, Any]
@@ -71,6 +79,8 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
             "port": program.port,
             "host": program.bind,
         }
+    if program.turn:
+        spec["cards"] = list(program.turn.cards)
     if program.preflight:
         spec["preflight"] = {**program.preflight, "user": here.user}
     builder.add(play, here.where, runner, spec, f"service {name}", needs=needs, service=name, tags=tags)
@@ -139,6 +149,8 @@ def _file(
         "validate": validate,
         "cases": cases,
     }
+    if program.turn:
+        spec["quiet"] = turn.QUIET
     # After what it is about: a script for another vLLM must not lie there while that cannot be installed, and
     # what is tried out before the change is the program as it will be.
     return builder.add(
@@ -169,6 +181,7 @@ def _probe(here: Place, program: Program) -> dict[str, Any]:
         "unit": unit_name(here.name) if here.systemd else None,
         "log": None if here.systemd else here.layout.log(here.name),
         "pid_file": None if here.systemd else here.layout.pid_file(here.name),
+        "cards": list(program.turn.cards) if program.turn else None,
     }
 
 

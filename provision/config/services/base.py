@@ -86,7 +86,7 @@ class Service(Model):
     tags: Tags = []
     """Words to select this service by (`--tags`)."""
     start_timeout: PositiveDuration = 1200.0
-    """How long a start may take until the first answer."""
+    """How long a start may take until the first answer. The wait for its turn on a GPU does not count."""
     stop_timeout: PositiveDuration = 60.0
     """How long a stop may take until it is forced."""
 

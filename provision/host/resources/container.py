@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import tempfile
     from typing import Any
 
-    from provision.host.services import endings
+    from provision.host.services import endings, turns
 else:
     re = Later("re")
     tempfile = Later("tempfile")
     endings = Later("provision.host.services.endings")
+    turns = Later("provision.host.services.turns")
 
 START = 120.0
 """Seconds that the engine may take to start a container."""
@@ -103,7 +104,7 @@ class Container(Resource):
             if replace:
                 self._replace(machine, engine)
             elif left.keys() & {"running", "active", "current"}:
-                self._stop(machine, engine)
+                self._stop_in_turn(machine, engine)
                 self._start(machine, engine)
         finally:
             containers.forget(machine, engine, self.spec["name"])
@@ -290,7 +291,7 @@ class Container(Resource):
         self._require_sources()
         self._create(machine, engine, fresh)
         if self._found(machine) is not None:
-            self._stop(machine, engine)
+            self._stop_in_turn(machine, engine)
             containers.call(machine, engine, ["rm", "--force", name], START)
         containers.call(machine, engine, ["rename", fresh, name])
         self._start(machine, engine)
@@ -319,6 +320,14 @@ class Container(Resource):
             )
         finally:
             os.unlink(path)
+
+    def _stop_in_turn(self, machine: Machine, engine: str) -> None:
+        """Stop it while nobody starts on its GPUs."""
+        if containers.invocation(self._found(machine)) is None:
+            self._stop(machine, engine)
+            return
+        with turns.kept(machine, self.id, self.spec["service"], self.spec.get("cards") or []):
+            self._stop(machine, engine)
 
     def _stop(self, machine: Machine, engine: str) -> None:
         limit = float(60 if self.spec.get("stop_timeout") is None else self.spec["stop_timeout"])
@@ -367,6 +376,15 @@ class Container(Resource):
                 raise
         else:
             containers.call(machine, engine, ["start", self.spec["name"]], START)
+        if self.spec.get("cards") and unit:
+            service, lifeline = self.spec["service"], {"unit": self.spec["unit"]}
+            turns.pass_by(
+                machine,
+                self.id,
+                service,
+                self.spec["cards"],
+                lambda: supervision.life(machine, lifeline).pid,
+            )
         up = self._up(machine, engine)
         marks.started(machine.state, self.spec["service"], up, self._begun)
 

@@ -17,10 +17,12 @@ from provision.host.resource import Changes, Failure, Resource, State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from typing import Any
 
     from provision.host.files import validation
 else:
+    re = Later("re")
     validation = Later("provision.host.files.validation")
 
 
@@ -132,7 +134,7 @@ class File(Resource):
 
     def disturbs(self, changes: Changes) -> bool:
         """Only what a service has read out of the file: a mended mode or owner restarts nothing."""
-        return "content" in changes or "there" in changes
+        return "there" in changes or ("content" in changes and not self._only_quiet())
 
     def diff(self, machine: Machine, changes: Changes) -> str | None:
         """Return a unified diff of the content, bounded in length; None for a secret file."""
@@ -181,9 +183,22 @@ class File(Resource):
     def _data(self, machine: Machine) -> bytes:
         cases: dict[str, Any] | None = self.spec.get("cases")
         content: str = choose(machine, cases, self.spec["content"]) if cases else self.spec["content"]
+        self._chosen = content
         return content.encode("utf-8")
 
     # -- what is found ------------------------------------------------------------------------------------
+
+    def _only_quiet(self) -> bool:
+        """Whether the content differs in nothing but what `quiet`, a regular expression, matches."""
+        quiet = self.spec.get("quiet")
+        if not quiet:
+            return False
+        try:
+            with self._open() as file:
+                found = file.read().decode("utf-8", "replace")
+        except OSError:
+            return False
+        return bool(re.sub(quiet, "", found) == re.sub(quiet, "", self._chosen))
 
     def _look(self) -> os.stat_result | None:
         """Return what has the file's name, without following a link; None when nothing has."""

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     import re
     from typing import Any, Mapping
 
-    from provision.host.services import checks, compiling, endings
+    from provision.host.services import checks, compiling, endings, turns
 else:
     re = Later("re")
     checks = Later("provision.host.services.checks")
     compiling = Later("provision.host.services.compiling")
     endings = Later("provision.host.services.endings")
+    turns = Later("provision.host.services.turns")
 
 POLL = 0.5
 """Seconds between two looks at a service that is not ready."""
@@ -59,6 +60,7 @@ class Probe(Resource):
         """Wait until the service really answers, and note which process has."""
         machine.forget("units")
         watch = Watch(machine, self.id, self.spec)
+        watch.await_turn()
         if self.spec["kind"] in checks.HEALTH_PAGE:
             watch.until_ready()
         for check in self.spec.get("checks") or [checks.default(self.spec)]:
@@ -98,6 +100,14 @@ class Watch:
         self.first = life.invocation
         if life.invocation is None:
             raise self.ended(life)
+
+    def await_turn(self) -> None:
+        """Wait while the start script waits for its turn on a GPU: that is no time of the server's."""
+        cards = self._spec.get("cards")
+        if cards and not self._spec.get("container"):
+            service = self._spec["service"]
+            turns.pass_by(self._machine, self._id, service, cards, lambda: self.look().pid)
+            self._began = time.monotonic()
 
     def until_ready(self) -> None:
         """Wait until the port is open and the server calls itself healthy."""

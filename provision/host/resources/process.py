@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from provision.host import children
-    from provision.host.services import endings, exits, stopping
+    from provision.host.services import endings, exits, stopping, turns
 else:
     children = Later("provision.host.children")
     subprocess = Later("subprocess")
     endings = Later("provision.host.services.endings")
     exits = Later("provision.host.services.exits")
+    turns = Later("provision.host.services.turns")
     stopping = Later("provision.host.services.stopping")
 
 ROTATE = 50 * 1024 * 1024
@@ -54,7 +55,7 @@ class Process(Resource):
     """A script-supervised service.
 
     Spec: `service`, `script`, `directory`, `log`, `pid_file`, `user` (or None), `stop_timeout` in seconds,
-    `port` (or None), `host`.
+    `port` (or None), `host`, `cards`: the GPUs on which it starts in its turn.
     """
 
     type = "process"
@@ -76,7 +77,11 @@ class Process(Resource):
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring about what differs."""
         self._require_port()
-        self._stop(machine)
+        if supervision.recorded(self.spec["pid_file"]) is None:
+            self._stop(machine)  # what is left of it
+        else:
+            with turns.kept(machine, self.id, self.spec["service"], self.spec.get("cards") or []):
+                self._stop(machine)
         self._start(machine)
 
     def missed(self, machine: Machine, changes: Changes) -> Failure | None:

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     import re
     from typing import Any
 
-    from provision.host.services import endings, failures, stopping
+    from provision.host.services import endings, failures, stopping, turns
 else:
     re = Later("re")
     endings = Later("provision.host.services.endings")
     failures = Later("provision.host.services.failures")
+    turns = Later("provision.host.services.turns")
     stopping = Later("provision.host.services.stopping")
 
 START = 120.0
@@ -32,7 +33,8 @@ _reloading = allocate_lock()
 class Unit(Resource):
     """A unit whose file another resource writes.
 
-    Spec: `unit`, `service`, `enabled`, `port` (or None), `host`, `stop_timeout` in seconds.
+    Spec: `unit`, `service`, `enabled`, `port` (or None), `host`, `stop_timeout` in seconds,
+    `cards`: the GPUs on which it starts in its turn.
     """
 
     type = "unit"
@@ -135,7 +137,8 @@ class Unit(Resource):
         name = self.spec["unit"]
         self._require_port()
         if properties.get("ActiveState") != "inactive":
-            self._stop(machine, properties)
+            with turns.kept(machine, self.id, self.spec["service"], self.spec.get("cards") or []):
+                self._stop(machine, properties)
         # A unit that has failed too often in a row would not be started again.
         machine.run(["systemctl", "reset-failed", name], timeout=60, check=False)
         try:

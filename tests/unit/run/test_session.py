@@ -141,7 +141,10 @@ def test_a_host_side_that_dies_was_lost(tmp_path: Path) -> None:
     summary, events = go([here()], host_side(tmp_path, body))
     assert summary.outcomes["here"].status == "unreachable"
     assert lost(events).begun
-    assert lost(events).cause == "the connection was lost: Killed by somebody"
+    assert (
+        lost(events).cause == "somebody or something on the host killed provision's process there (SIGKILL)"
+    )
+    assert "`dmesg` on the host says so" in (lost(events).hint or "")
     assert lost(events).executions == 1
 
 
@@ -214,7 +217,7 @@ def test_a_flood_on_standard_error_is_bounded_and_blocks_nobody(tmp_path: Path) 
     return 3
     """
     _, events = go([here()], host_side(tmp_path, body))
-    assert lost(events).cause == "the connection was lost: the end"
+    assert lost(events).cause == "provision's process on the host ended before it was done: the end"
     assert sum(map(len, lost(events).log)) < 100_000
 
 

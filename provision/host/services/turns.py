@@ -1,0 +1,127 @@
+"""What an apply has to do with the turns on GPUs that start scripts take (see `gpu_turn`)."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+
+from provision.host.machine import Machine
+from provision.host.services import gpu_turn, processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Callable, Iterator, Sequence
+
+TELL = 5.0
+"""Seconds between two words about the same wait."""
+
+_PROGRAM = b"gpu_turn.py"
+
+_SHELLS = (b"sh", b"dash", b"bash")
+
+_YOUNG = 2.0
+"""Seconds within which a start script surely has come to its turn."""
+
+
+def waits(main: int | None) -> bool:
+    """Whether a service's main process, still its start script, waits for its turn."""
+    if main is None:
+        return False
+    words = _words(main)
+    if not words or os.path.basename(words[0]) not in _SHELLS:
+        return False
+    if any(each.parent == main and _waiting(each.pid) for each in processes.table().values()):
+        return True
+    age = processes.uptime(main)
+    return age is not None and age < _YOUNG
+
+
+def what(service: str, cards: Sequence[str]) -> str:
+    """Return what a service waits for, in words."""
+    for card in gpu_turn.identified(cards):
+        who = gpu_turn.starting(card)
+        if who is not None and who != service:
+            return gpu_turn.said(card, who)
+    return "its turn on the GPU"
+
+
+class Wait:
+    """Tells of a wait now and then.
+
+    Args:
+        machine: to tell by.
+        id: the resource that waits.
+        service: its service.
+        cards: its GPUs.
+    """
+
+    def __init__(self, machine: Machine, id: str, service: str, cards: Sequence[str]) -> None:
+        self._machine = machine
+        self._id = id
+        self._service = service
+        self._cards = cards
+        self._begun = time.monotonic()
+        self._told = self._begun - TELL + 1  # a moment is not worth a word
+
+    def tell(self) -> float:
+        """Tell what is waited for, unless that was told just now; return for how many seconds."""
+        now = time.monotonic()
+        if now - self._told >= TELL:
+            self._told = now
+            self._machine.waiting(self._id, what(self._service, self._cards), now - self._begun)
+        return now - self._begun
+
+
+@contextmanager
+def kept(machine: Machine, id: str, service: str, cards: Sequence[str]) -> Iterator[None]:
+    """Let nobody start on these GPUs meanwhile, once all that start there now have done so.
+
+    For the stop of a server: a neighbour that measures the GPU just then would count the memory that it gives
+    back. A start of the service itself that is still under way is not waited for.
+    """
+    turns: list[socket.socket] = []
+    wait = Wait(machine, id, service, cards)
+    try:
+        for card in gpu_turn.identified(cards):
+            turn = gpu_turn.claim(card)
+            while turn is None and gpu_turn.starting(card) != service and wait.tell() < gpu_turn.WAIT:
+                machine.sleep(gpu_turn.LOOK)
+                turn = gpu_turn.claim(card)
+            if turn is not None:
+                turns.append(turn)
+        yield
+    finally:
+        for turn in turns:
+            turn.close()
+
+
+def pass_by(
+    machine: Machine, id: str, service: str, cards: Sequence[str], main: Callable[[], int | None]
+) -> None:
+    """Wait until the start script of a service has its turn, or has ended.
+
+    Args:
+        machine: where it runs.
+        id: the resource that waits, in whose name this is told.
+        service: name of the service.
+        cards: its GPUs.
+        main: returns the pid of its main process.
+    """
+    wait = Wait(machine, id, service, cards)
+    while waits(main()):
+        wait.tell()
+        machine.sleep(gpu_turn.LOOK)
+
+
+def _waiting(pid: int) -> bool:
+    return any(word.endswith(_PROGRAM) for word in _words(pid))
+
+
+def _words(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
