@@ -18,7 +18,18 @@ from provision.config import model, playbook, references, resources, settings
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
-from provision.config.services import KINDS, arguments, base, checks, container, gpus, program, vllm
+from provision.config.services import (
+    KINDS,
+    arguments,
+    base,
+    checks,
+    container,
+    engine_options,
+    gpus,
+    program,
+    sandbox,
+    vllm,
+)
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("playbook.md", "inventory.md")
@@ -38,6 +49,7 @@ MODELS: dict[str, tuple[str, type[Model]]] = {
     "every service": ("playbook", base.Service),
     "tls": ("playbook", base.Tls),
     "a check": ("playbook", checks.Check),
+    "sandbox": ("playbook", sandbox.Sandbox),
     "transcribe": ("playbook", checks.Transcribe),
     **{f"{kind} services": ("playbook", service) for kind, service in KINDS.items()},
 }
@@ -69,6 +81,20 @@ WORDS: list[tuple[Any, str]] = [
     (program.Command, "text, or a list of arguments and models"),
     (gpus.VisibleGpus, "list of indices or UUIDs"),
     (gpus.GivenGpus, "all, or a list of indices or UUIDs"),
+    (engine_options.User, "user, as a number or a name"),
+    (engine_options.Group, "name or number"),
+    (engine_options.Device, "device"),
+    (engine_options.Capability, "capability"),
+    (engine_options.Ulimits, "mapping"),
+    (engine_options.Labels, "mapping, or a list of `name=value`"),
+    (engine_options.Sysctls, "mapping, or a list of `name=value`"),
+    (engine_options.ExtraHosts, "mapping, or a list of `name:address`"),
+    (engine_options.Addresses, "address, or a list of them"),
+    (engine_options.TmpfsMounts, "path, or a list of them"),
+    (engine_options.Signal, "signal"),
+    (sandbox.Lifted, "no"),
+    (sandbox.LiftedHome, "no, read-only"),
+    (sandbox.LiftedSystem, "no, yes, full"),
     (arguments.Arguments, "list of text, numbers, mappings or lists"),
     (resources.Content, "text, or a secret"),
     (resources.Url, "URL"),
@@ -84,6 +110,8 @@ WORDS: list[tuple[Any, str]] = [
 """What the types of fields are called, the particular before the general."""
 
 SPECIAL = {
+    ("Sandbox", "AmbientCapabilities"): "list of capabilities",
+    ("Sandbox", "RestrictAddressFamilies"): "no, or a list of address families",
     ("Check", "body"): "text, or a mapping",
     ("Check", "chat"): "text, or a mapping of `system` and `user`",
     ("Check", "status"): "whole number from 100 to 599, or a list of them",
@@ -131,6 +159,7 @@ def table(name: str) -> str:
     told = schema(document)["$defs"][kind.__name__]["properties"] if kind is not base.Service else None
     told = told or schema(document)["$defs"]["VllmService"]["properties"]
     common = set(base.Service.model_fields) if kind in KINDS.values() else set()
+    common -= set(kind.__annotations__) - {"kind"}  # said otherwise by the kind
     if kind is settings.GroupFields:
         common = set(settings.Settings.model_fields)
     hints = get_type_hints(kind, include_extras=True)

@@ -51,6 +51,9 @@ class Model(BaseModel):
         defer_build=True,
     )
 
+    counterparts: ClassVar[dict[str, str]] = {}
+    """What to do instead of writing a key that other tools have and this model has not, by key."""
+
 
 def reject(message: str, hint: str | None = None, at: str | None = None) -> PydanticCustomError:
     """The error for a validator to raise: a sentence about the value, and the way out.

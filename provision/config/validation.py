@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -36,7 +38,45 @@ def validate_except(
         for details in error.errors(include_url=False):
             loc, owner = _follow(kind, details["loc"])
             if not any(loc[: len(cause)] == cause for cause in known):
-                problems.append(_problem(details, loc, owner, locate))
+                problems.append(_problem(details, loc, owner, locate, _Trial(kind, data)))
+        return None
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Tries an advice before it is given: `data` as it would be with another value at one place."""
+
+    kind: type[Model]
+    data: Any
+
+    def hint(self, loc: tuple[Part, ...], advice: Advice | None) -> str | None:
+        """Return the advice when it helps; else that of the error which it would lead into, if any."""
+        if advice is None:
+            return None
+        if advice.value is None:
+            return advice.hint
+        error = self._error(loc, advice.value)
+        if error is None:
+            return advice.hint
+        return (error.get("ctx") or {}).get("hint") or None if error["type"] == "provision" else None
+
+    def _error(self, loc: tuple[Part, ...], value: Any) -> ErrorDetails | None:
+        """Return what would still be wrong at this place."""
+        data = copy.deepcopy(self.data)
+        place = data
+        try:
+            for part in loc[:-1]:
+                place = place[part]
+            place[loc[-1]] = value
+        except (KeyError, IndexError, TypeError):
+            return None
+        try:
+            self.kind.model_validate(data)
+        except ValidationError as error:
+            for details in error.errors(include_url=False):
+                where, _ = _follow(self.kind, details["loc"])
+                if where[: len(loc)] == loc:
+                    return details
         return None
 
 
@@ -88,7 +128,11 @@ def _step(members: list[Any], part: Part) -> tuple[type[Model] | None, Any]:
 
 
 def _problem(
-    details: ErrorDetails, loc: tuple[Part, ...], owner: type[Model] | None, locate: Locate
+    details: ErrorDetails,
+    loc: tuple[Part, ...],
+    owner: type[Model] | None,
+    locate: Locate,
+    trial: _Trial,
 ) -> Problem:
     at_key = details["type"] == "extra_forbidden" or details["loc"][-1:] == ("[key]",)
     if details["type"] == "missing":
@@ -102,7 +146,8 @@ def _problem(
         near = did_you_mean(wrong, re.findall(r"'([^']+)'", details["ctx"]["expected_tags"]), "kinds")
         hint = near if near and near.startswith("kinds") else f"{near} (kinds: {_kinds(details)})"
         return Problem(locate((*loc, "kind"), False), f"unknown kind `{wrong}`", hint)
-    message, way_out = _explained(details)
+    message, advice = _explained(details)
+    way_out = trial.hint(loc, advice)
     culprit = details.get("ctx", {}).get("at")
     if culprit:
         return Problem(locate((*loc, culprit), True), message, way_out)
@@ -114,6 +159,8 @@ def _problem(
 
 def _meant(key: str, owner: type[Model] | None) -> str | None:
     """The key of ours for one that is unknown."""
+    if owner is not None and key in owner.counterparts:
+        return owner.counterparts[key]
     ours = owner.also_called.get(key) if owner is not None else None
     if ours:
         return f"write `{ours}`"
@@ -160,11 +207,20 @@ _EXPECTED = {
 }
 
 
-def _explained(details: ErrorDetails) -> tuple[str, str | None]:
+@dataclass(frozen=True)
+class Advice:
+    """A way out; with the value that it tells to write, where it tells one."""
+
+    hint: str
+    value: Any = None
+
+
+def _explained(details: ErrorDetails) -> tuple[str, Advice | None]:
     """One sentence about a value, and the way out."""
     kind, value = details["type"], details["input"]
     if kind == "provision":
-        return details["ctx"]["message"], details["ctx"]["hint"] or None
+        hint = details["ctx"]["hint"]
+        return details["ctx"]["message"], Advice(hint) if hint else None
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}, found {found(value)}", _type_hint(kind, value)
     if kind == "literal_error":
@@ -172,7 +228,7 @@ def _explained(details: ErrorDetails) -> tuple[str, str | None]:
         hint = did_you_mean(value, choices) if isinstance(value, str) else None
         ticked = [f"`{choice}`" for choice in choices]
         shown = " or ".join(filter(None, [", ".join(ticked[:-1]), ticked[-1]]))
-        near = hint if hint and hint.startswith("did") else None
+        near = Advice(hint) if hint and hint.startswith("did") else None
         return f"expected {shown}, found {found(value)}", near
     if kind == "too_short":
         return f"expected at least {details['ctx']['min_length']} values, found {len(value)}", None
@@ -180,23 +236,24 @@ def _explained(details: ErrorDetails) -> tuple[str, str | None]:
     return message[:1].lower() + message[1:], None
 
 
-def _type_hint(kind: str, value: Any) -> str | None:
+def _type_hint(kind: str, value: Any) -> Advice | None:
     if value is None:
-        return "give a value, or leave the key out"
+        return Advice("give a value, or leave the key out")
     if kind == "string_type" and isinstance(value, (bool, int, float)):
-        return "put it in quotes"
+        return Advice("put it in quotes", str(value).lower() if isinstance(value, bool) else str(value))
     if (
         kind in ("int_type", "float_type")
         and isinstance(value, str)
         and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value)
     ):
         number = str(int(value)) if re.fullmatch(r"-?[0-9]+", value) else value
-        return f"write {number} without quotes"
+        return Advice(f"write {number} without quotes", float(number) if "." in number else int(number))
     if kind == "bool_type" and isinstance(value, str):
         meant = {"yes": "true", "on": "true", "y": "true", "true": "true"}
         meant |= {"no": "false", "off": "false", "n": "false", "false": "false"}
         if value.lower() in meant:
-            return f"write {meant[value.lower()]}"
+            return Advice(f"write {meant[value.lower()]}", meant[value.lower()] == "true")
     if kind == "list_type" and isinstance(value, (str, int)) and not isinstance(value, bool):
-        return f"write [{value}]" if len(str(value)) <= 40 and "\n" not in str(value) else None
+        short = len(str(value)) <= 40 and "\n" not in str(value)
+        return Advice(f"write [{value}]", [value]) if short else None
     return None

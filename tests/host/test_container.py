@@ -170,6 +170,7 @@ def test_a_difference_in_a_secret_shows_no_value(box: Box) -> None:
         ("shm_size", {"shm_size": 32 << 20}),
         ("user", {"user": "nobody"}),
         ("restart", {"restart": "always"}),
+        ("entrypoint", {"entrypoint": []}),
     ],
 )
 def test_what_is_declared_otherwise_is_found_and_so_is_what_is_not_declared_any_more(
@@ -181,6 +182,71 @@ def test_what_is_declared_otherwise_is_found_and_so_is_what_is_not_declared_any_
     box.converge()
     assert box.converge(**more) == {key}
     assert box.converge(**before) == {key}
+
+
+OPTIONS: dict[str, Any] = {
+    "devices": ["/dev/null:/dev/davinci0:rw"],
+    "cap_add": ["SYS_PTRACE"],
+    "cap_drop": ["NET_RAW"],
+    "group_add": ["44"],
+    "security_opt": ["seccomp=unconfined"],
+    "ulimits": ["memlock=65536:65536", "nofile=4096:4096", "nproc=4096:4096"],
+    "labels": ["com.example.owner=ops team"],
+    "working_dir": "/data",
+    "hostname": "node-1",
+    "extra_hosts": ["hub.internal:10.0.0.5"],
+    "dns": ["10.0.0.2"],
+    "pids_limit": 500,
+    "tmpfs": ["/scratch:size=1m"],
+    "read_only": True,
+    "sysctls": ["net.core.somaxconn=512"],
+    "stop_signal": "SIGKILL",
+    "health_cmd": "true",
+    "health_interval": "30s",
+    "health_retries": 2,
+}
+
+
+def test_what_compose_can_say_is_given_to_it_and_is_no_difference_afterwards(box: Box) -> None:
+    bare = {"ports": [], "user": "1000:1000"}
+    options = dict(OPTIONS)
+    if box.spec["engine"] == "docker":
+        del options["devices"]  # docker's client asks podman's socket for a system that it does not tell
+    assert set(options) <= box.converge(options=options, **bare)
+    inside = box.podman.run(
+        "exec", box.name, "sh", "-c",
+        "pwd; hostname; id -u; id -G; test -c /dev/davinci0 && echo device; ulimit -l; "
+        "grep -c hub /etc/hosts; touch /x 2>/dev/null || echo read-only; "
+        "cat /proc/sys/net/core/somaxconn; stat -f -c %T /scratch",
+    )  # fmt: skip
+    told = inside.split()
+    assert told[:3] == ["/data", "node-1", "1000"]
+    assert "44" in told
+    assert told[-5:] == ["64", "1", "read-only", "512", "tmpfs"]
+    assert ("device" in told) == ("devices" in options)
+    before = box.id
+    assert box.converge() == set()
+    assert box.id == before
+    changed = {**options, "ulimits": ["nofile=4096:4096", "nproc=4096:4096"]}
+    del changed["tmpfs"]
+    assert box.converge(options=changed) == {"ulimits", "tmpfs"}
+    assert box.converge(options={"privileged": True}) == {*changed, "privileged"}
+    assert box.converge(options={}) == {"privileged"}
+
+
+def test_an_env_file_counts_by_what_stands_in_it(box: Box, tmp_path: Path) -> None:
+    file = tmp_path / "web.env"
+    assert "env" in box.converge(env_files=[], ports=[])
+    with pytest.raises(Failure, match="is not there"):
+        box.converge(env_files=[str(file)], env={**box.spec["env"], "NEW": "1"})
+    file.write_text("# comment\nTOKEN=s3cr3t value\nPLAIN=loses\n")
+    assert box.converge() == {"env"}
+    env = dict(line.partition("=")[::2] for line in box.inspect()["Config"]["Env"])
+    assert (env["TOKEN"], env["PLAIN"]) == ("s3cr3t value", 'a "b" $c')
+    file.write_text("TOKEN=other\n")
+    assert "s3cr3t" not in json.dumps(box.look())
+    assert box.converge() == {"env"}
+    assert box.converge(env_files=[]) == {"env"}
 
 
 def test_no_default_of_image_or_engine_counts_as_a_difference(box: Box) -> None:

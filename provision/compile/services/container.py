@@ -34,7 +34,11 @@ def compile(context: Context, here: Place) -> None:
         with builder.blame(play, *here.where, "env", variable):
             text.check(value if isinstance(value, str) else "")
     sources = [volume.source for volume in service.mounts()]
-    read = [*files.below(builder, sources), *files.named(builder, certificates.paths(service.tls))]
+    read = [
+        *files.below(builder, sources),
+        *files.named(builder, service.env_file),
+        *files.named(builder, certificates.paths(service.tls)),
+    ]
     read = list(dict.fromkeys(read))
     for id in read:
         builder.resources[id].triggers.append(name)
@@ -65,6 +69,9 @@ def compile(context: Context, here: Place) -> None:
         "restart": "no" if here.systemd else service.restart,
         "network": service.network,
         "user": service.user,
+        "env_files": service.env_file,
+        "entrypoint": service.entrypoint,
+        "options": engine_options(service),
         "ipc": service.ipc,
         "shm_size": service.shm_size,
         "init": service.init,
@@ -96,6 +103,45 @@ def compile(context: Context, here: Place) -> None:
     proof = f"probe:{name}"
     builder.add(play, here.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags)
     builder.services.append(_info(context, here, service, port, proofs, [*made, runner, proof]))
+
+
+SIMPLE = (
+    "devices",
+    "privileged",
+    "cap_add",
+    "cap_drop",
+    "group_add",
+    "security_opt",
+    "ulimits",
+    "labels",
+    "working_dir",
+    "hostname",
+    "extra_hosts",
+    "dns",
+    "mem_limit",
+    "cpus",
+    "cpuset",
+    "pids_limit",
+    "runtime",
+    "tmpfs",
+    "read_only",
+    "pid",
+    "sysctls",
+    "stop_signal",
+)
+"""Fields that the engine is given as they are."""
+
+
+def engine_options(service: ContainerService) -> dict[str, Any]:
+    """Return what the engine is told beside image, command, variables, ports and volumes."""
+    given = {name: getattr(service, name) for name in SIMPLE}
+    health = service.healthcheck
+    if health is not None:
+        seconds = {name: getattr(health, name) for name in ("interval", "timeout", "start_period")}
+        given |= {f"health_{name}": f"{value:g}s" for name, value in seconds.items() if value is not None}
+        given |= {"health_cmd": health.test, "health_retries": health.retries}
+        given["no_healthcheck"] = health.disable or ("test" in health.model_fields_set and not health.test)
+    return {name: value for name, value in given.items() if value not in (None, False, [])}
 
 
 def required(service: ContainerService) -> dict[str, list[str]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from provision.compile.builder import Builder
+from provision.compile.services.paths import paths_in
 
 
 def named(builder: Builder, words: Iterable[str]) -> list[str]:
-    """Return the ids of the files that are named by words such as `/etc/a.conf` or `--config=/etc/a.conf`."""
-    parts = [part for word in words for part in (word, *word.split("=", 1)[1:])]
-    return [id for part in parts if (id := f"file:{part}") in builder.resources]
+    """Return the ids of the files that words name: `/etc/a.conf`, `--config=/etc/a.conf`, `a:b`, JSON."""
+    found = [f"file:{path}" for word in words for path in paths_in(word)]
+    return list(dict.fromkeys(id for id in found if id in builder.resources))
 
 
 def below(builder: Builder, directories: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from provision.compile import text
 from provision.compile.layout import unit_name
 from provision.compile.services.place import Place, Program
+from provision.compile.services.reach import Reach, hardening
 from provision.compile.templates import Templates
 from provision.compile.text import SecretPart, SecretText
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 MODPROBE = "-+/usr/bin/nvidia-modprobe -c 0 -u"
 """For `ExecStartPre=`: after a reboot /dev/nvidia-uvm is made by a setuid helper, which a hardened service
 may not start itself. A host without it goes on."""
-
-HOMES = ("/home", "/root", "/run/user")
-"""What `ProtectHome=` hides."""
 
 
 def exports(defaults: Mapping[str, str], env: Mapping[str, object]) -> list[str]:
@@ -47,10 +45,12 @@ def env_content(here: Place, templates: Templates, env: Mapping[str, str | Secre
     return SecretText(tuple(hidden[int(piece)] if odd % 2 else piece for odd, piece in enumerate(pieces)))
 
 
-def unit_content(here: Place, templates: Templates, program: Program, stop_timeout: float) -> str:
-    """Return the unit: hardened, but with the home of the programs it runs left readable."""
-    paths = [*program.paths, here.script]
-    at_home = any(path == home or path.startswith(home + "/") for path in paths for home in HOMES)
+def unit_content(
+    here: Place, templates: Templates, program: Program, reach: Reach, stop_timeout: float
+) -> str:
+    """Return the unit: hardened, but for what the service is told to read and write, and what it lifts."""
+    low_port = program.port is not None and program.port < 1024
+    values = hardening(here, reach, low_port)
     return templates.render(
         "service.unit.j2",
         {
@@ -63,8 +63,10 @@ def unit_content(here: Place, templates: Templates, program: Program, stop_timeo
             "before": program.before,
             "script": text.unit_word(here.script, command=True),
             "stop_timeout": f"{stop_timeout:.0f}",
-            "protect_home": "read-only" if at_home else "yes",
-            "writable": [text.unit_word(path) for path in program.writable],
-            "low_port": program.port is not None and program.port < 1024,
+            "protect_home": values["ProtectHome"],
+            "writable": [text.unit_word(path) for path in reach.writable],
+            "runtime": [text.unit_word(path) for path in reach.runtime],
+            "low_port": low_port,
+            "sandbox": values,
         },
     )

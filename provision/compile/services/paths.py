@@ -51,6 +51,9 @@ _WRITING = re.compile(rf"(?:^|.*[-_.])(?:{_WRITES})(?:[-_]?(?:{_ENDS}))?", re.IG
 _FILE = re.compile(r".*(?:uds|socket|sock|file|pid|access[-_]?log|error[-_]?log|out)$", re.IGNORECASE)
 """Names of options and variables that say what is written to, and those of single files."""
 
+SURE = frozenset({"download-dir", "log-dir", "cache-dir", "log-file", "uds", "socket"})
+"""Options and fields, with dashes, of which it is known that they are written to."""
+
 _LISTS = re.compile(r"(?:.*_)?PATH$|LD_PRELOAD$|CLASSPATH$")
 """Variables that list places to look in; one that cannot be read is passed over."""
 
@@ -139,8 +142,9 @@ def _of_text(loc: Loc, text: str, name: str) -> Iterator[Told]:
         name, text = flag, rest
     named = name.lstrip("-")
     writes = _WRITING.fullmatch(named) is not None
+    sure = named.replace("_", "-") in SURE
     for path in paths_in(text):
-        yield Told(loc, path, _place(named, path) if writes else None)
+        yield Told(loc, path, _place(named, path) if writes else None, sure)
 
 
 def _place(name: str, path: str) -> str | None:

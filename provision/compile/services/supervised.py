@@ -12,6 +12,7 @@ from provision.compile.layout import HOME, USER, unit_name, unit_path
 from provision.compile.services import turn
 from provision.compile.services.generated import env_content, unit_content
 from provision.compile.services.place import Place, Program
+from provision.compile.services.reach import reach
 from provision.compile.templates import Templates
 from provision.compile.text import SecretText
 from provision.config.hosts import PREFIX
@@ -26,6 +27,7 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
     service = play.services[name]
     tags = frozenset(service.tags)
     _check_readable(builder, here, program)
+    reached = reach(builder, here, program)
     _own_user(builder, here)
     builder.imply_tree(play, here.where, layout.prefix, layout.service(name))
     stop_timeout = max(service.stop_timeout, program.drain + GRACE if program.drain else 0)
@@ -37,7 +39,7 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
         _file(builder, here, here.env_file, env, "0600", program, owner=root or here.user),
     ]
     if here.systemd:
-        content = unit_content(here, templates, program, stop_timeout)
+        content = unit_content(here, templates, program, reached, stop_timeout)
         unit = _file(builder, here, unit_path(name), content, "0644", program, owner=root, validate="systemd")
         files.append(unit)
     for id in program.needs:
@@ -81,6 +83,8 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
         }
     if program.turn:
         spec["cards"] = list(program.turn.cards)
+    if reached.looked_at is not None:
+        spec["reach"] = reached.looked_at
     if program.preflight:
         spec["preflight"] = {**program.preflight, "user": here.user}
     builder.add(play, here.where, runner, spec, f"service {name}", needs=needs, service=name, tags=tags)

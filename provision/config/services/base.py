@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import PlainValidator, model_validator
+from pydantic import AfterValidator, PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.loading import Part
@@ -19,10 +19,12 @@ from provision.config.model import (
     Text,
     UnixName,
     reject,
+    unique,
 )
 from provision.config.problems import found
 from provision.config.references import SecretReference, parse_secret
 from provision.config.services.checks import Check
+from provision.config.services.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ class Service(Model):
     """How long a start may take until the first answer. The wait for its turn on a GPU does not count."""
     stop_timeout: PositiveDuration = 60.0
     """How long a stop may take until it is forced."""
+    writable: Annotated[list[HostPath], AfterValidator(unique)] = []
+    """Directories that it writes to, beside those that are known by a variable or an argument."""
+    sandbox: Sandbox | None = None
+    """What of its unit's hardening is lifted, in systemd's words: `{PrivateTmp: no}`."""
 
     def listeners(self) -> Iterator[Listener]:
         """The ports of the host that this service takes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
@@ -14,13 +14,17 @@ from provision.config import shellline
 from provision.config.model import (
     PATTERN_NAME,
     ByteSize,
+    Count,
     HostPath,
     Name,
+    OneOrMany,
     Text,
     reject,
     shaped,
+    unique,
 )
 from provision.config.problems import quoted
+from provision.config.services import engine_options as options
 from provision.config.services.base import Listener, Spoken
 from provision.config.services.gpus import GivenGpus
 
@@ -124,6 +128,72 @@ class ContainerService(Spoken):
     """
     engine: Literal["docker", "podman"] | None = None
     """The engine to use. Default: the one that the host has."""
+    user: options.User | None = None
+    """The user in the container: 1000, "1000:1000", or a name of the image. Default: what the image says."""
+    entrypoint: Arguments | None = None
+    """The program instead of the image's own; `command` is what it is given. An empty list: none."""
+    devices: Annotated[list[options.Device], AfterValidator(unique)] = []
+    """Devices of the host: /dev/davinci0, "/dev/dri:/dev/dri:rw", or CDI names such as amd.com/gpu=0."""
+    privileged: bool = False
+    """Every right and every device of the host."""
+    cap_add: Annotated[list[options.Capability], AfterValidator(unique)] = []
+    """Capabilities beside the engine's own, such as SYS_PTRACE."""
+    cap_drop: Annotated[list[options.Capability], AfterValidator(unique)] = []
+    """Capabilities to take away, or ALL."""
+    group_add: Annotated[list[options.Group], AfterValidator(unique)] = []
+    """More groups of its user, by number or by name in the image, such as video and render."""
+    security_opt: list[options.SecurityOption] = []
+    """Options of security, such as seccomp=unconfined or label=disable."""
+    ulimits: options.Ulimits = []
+    """Limits: `{memlock: -1, nofile: {soft: 1024, hard: 65535}}`."""
+    env_file: Annotated[list[HostPath], OneOrMany()] = []
+    """Files on the host with `NAME=value` lines, secrets among them; `env` wins. A change makes it anew."""
+    labels: options.Labels = []
+    """Labels."""
+    healthcheck: options.Healthcheck | None = None
+    """How the engine looks after it: `test`, `interval`, `timeout`, `retries`, `start_period`, `disable`."""
+    working_dir: HostPath | None = None
+    """The directory in the container to start in."""
+    hostname: Annotated[str, shaped(r"[A-Za-z0-9.-]+", "a host name", "write it such as node-1")] | None = (
+        None
+    )
+    """Its host name."""
+    extra_hosts: options.ExtraHosts = []
+    """More names: `{hub.internal: 10.0.0.5}`."""
+    dns: options.Addresses = []
+    """Addresses of name servers."""
+    mem_limit: ByteSize | None = None
+    """The most memory that it may use, such as 64g."""
+    cpus: options.Cpus | None = None
+    """The most processors that it may use, such as 8 or 1.5."""
+    cpuset: options.Processor | None = None
+    """The processors that it may use: 0-15."""
+    pids_limit: Count | None = None
+    """The most processes that it may have."""
+    runtime: Name | None = None
+    """The OCI runtime, such as nvidia or ascend, which the engine has to know."""
+    tmpfs: options.TmpfsMounts = []
+    """Places for a file system in memory: /run, or /run:size=64m."""
+    read_only: bool = False
+    """Whether its own file system is read-only; `volumes` and `tmpfs` are not."""
+    pid: Annotated[str, shaped(r"host|private|container:\S+", "a PID namespace", "write host")] | None = None
+    """Whose processes it sees."""
+    sysctls: options.Sysctls = []
+    """Parameters of the kernel: `{net.core.somaxconn: 1024}`."""
+    stop_signal: options.Signal | None = None
+    """The signal that asks it to stop; not set: what the image says, else SIGTERM."""
+
+    counterparts: ClassVar[dict[str, str]] = options.COUNTERPARTS
+
+    @model_validator(mode="after")
+    def _no_unit_of_its_own(self) -> Self:
+        if self.writable:
+            hint = f"mount it: `volumes: [{self.writable[0]}:{self.writable[0]}]`, and leave `writable` out"
+            raise reject("a container writes to what is mounted", hint, at="writable")
+        if self.sandbox is not None:
+            message = "a container is confined by its engine, not by a unit"
+            raise reject(message, "leave it out; the engine's words are keys of their own", at="sandbox")
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -143,10 +213,15 @@ class ContainerService(Spoken):
             raise reject(
                 "with `ipc: host` it has no /dev/shm of its own", "leave out one of the two", at="shm_size"
             )
+        if self.pid == "private":
+            raise reject("every container has processes of its own", "leave `pid` out", at="pid")
         targets = [volume.target for volume in self.mounts()]
+        targets += [place.partition(":")[0] for place in self.tmpfs]
         for target in targets:
             if targets.count(target) > 1:
-                raise reject(f"two volumes are mounted at {quoted(target)}", at="volumes")
+                raise reject(
+                    f"two volumes are mounted at {quoted(target)}", "leave out one of the two", at="volumes"
+                )
         if self.checks and not any(port.protocol == "tcp" for port in self.published()):
             raise reject("a check needs a published tcp port", "add it to `ports`", at="checks")
         return self

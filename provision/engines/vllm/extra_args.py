@@ -152,6 +152,9 @@ def _check_flag(
         yield f"{name} is what the field {field} is for", f"use the field {field}"
     elif foreign or flag in releases.known(version) or _negated(flag, version):
         return
+    elif len(parts := name.split()) > 1 and not equals:
+        shown = ", ".join(parts)
+        yield f"{name} is a flag and its value in one", f"write them as items of their own: {shown}"
     elif not flag.startswith("--"):
         yield f"vLLM has no flag {name}", "write the long form, --name"
     else:

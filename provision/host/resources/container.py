@@ -41,7 +41,8 @@ class Container(Resource):
     Spec: `service`, `name`, `engine` (None: the one that is here), `image`, `archive`, `command`, `env`,
     `secrets` (names in `env`), `ports` (`address`, `port`, `target`, `protocol`), `volumes` (`source`,
     `target`, `read_only`, `label`), `gpus`, `restart`, `network`, `user`, `ipc`, `shm_size`, `init`, `unit`
-    (None: the engine brings it back) and `stop_timeout` in seconds.
+    (None: the engine brings it back), `stop_timeout` in seconds, `env_files` (paths), `entrypoint`, and
+    `options` (see `container_state.FLAGS`).
 
     What differs is what `inspect` says. A container is only made anew for what no engine can change, and the
     old one runs until the new one has been made.
@@ -58,7 +59,7 @@ class Container(Resource):
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
         state = {"image": self._image(machine), **container_state.declared(self.spec)}
-        state["env"] = container_state.declared_env(self.spec, self._env(machine))
+        state["env"] = container_state.declared_env(self._with_env_files(), self._env(machine))
         unit = self._unit()
         if unit:
             state.update(unit.expected(machine))
@@ -224,7 +225,27 @@ class Container(Resource):
         found = self._found(machine)
         if found is None or not self._ours(found):
             return {}
-        return container_state.observed_env(self.spec, found)
+        return container_state.observed_env(self._with_env_files(), found)
+
+    def _with_env_files(self, strict: bool = False) -> dict[str, Any]:
+        """Return the spec with the variables of its `env_files`, which with `strict` must be there.
+
+        Raises:
+            Failure: a file cannot be read.
+        """
+        lines: list[str] = []
+        for path in self.spec.get("env_files") or []:
+            try:
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    lines += file.read().splitlines()
+            except FileNotFoundError:
+                if strict:
+                    raise Failure(
+                        f"{path} is not there (env_file)", hint="declare it under `files:`"
+                    ) from None
+            except OSError as error:
+                raise Failure(f"{path}: {error.strerror or error} (env_file)") from None
+        return container_state.with_variables(self.spec, lines)
 
     # -- the image ----------------------------------------------------------------------------------------
 
@@ -304,20 +325,17 @@ class Container(Resource):
                 raise Failure(f"{source} is not there to be mounted", hint="declare it under `directories:`")
 
     def _create(self, machine: Machine, engine: str, name: str) -> None:
-        lines = container_state.env_lines(self.spec)
+        spec = self._with_env_files(strict=True)
+        lines = container_state.env_lines(spec)
         if not lines:
-            containers.call(
-                machine, engine, container_state.create_argv(self.spec, name, None, engine), START
-            )
+            containers.call(machine, engine, container_state.create_argv(spec, name, None, engine), START)
             return
         os.makedirs(machine.state, exist_ok=True)
         descriptor, path = tempfile.mkstemp(prefix=".env-", dir=machine.state)  # nobody else may read it
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(lines)
-            containers.call(
-                machine, engine, container_state.create_argv(self.spec, name, path, engine), START
-            )
+            containers.call(machine, engine, container_state.create_argv(spec, name, path, engine), START)
         finally:
             os.unlink(path)
 

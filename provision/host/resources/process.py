@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from provision.host import children
-    from provision.host.services import endings, exits, stopping, turns
+    from provision.host.services import access, endings, exits, stopping, turns
 else:
     children = Later("provision.host.children")
     subprocess = Later("subprocess")
+    access = Later("provision.host.services.access")
     endings = Later("provision.host.services.endings")
     exits = Later("provision.host.services.exits")
     turns = Later("provision.host.services.turns")
@@ -55,7 +56,8 @@ class Process(Resource):
     """A script-supervised service.
 
     Spec: `service`, `script`, `directory`, `log`, `pid_file`, `user` (or None), `stop_timeout` in seconds,
-    `port` (or None), `host`, `cards`: the GPUs on which it starts in its turn.
+    `port` (or None), `host`, `cards`: the GPUs on which it starts in its turn,
+    and maybe `reach` (see `services.access`).
     """
 
     type = "process"
@@ -77,6 +79,7 @@ class Process(Resource):
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring about what differs."""
         self._require_port()
+        access.require(machine, self.spec)
         if supervision.recorded(self.spec["pid_file"]) is None:
             self._stop(machine)  # what is left of it
         else:
@@ -98,7 +101,7 @@ class Process(Resource):
         if supervision.recorded(self.spec["pid_file"]) is not None:
             return []
         taken = self._taken()
-        return [taken] if taken else []
+        return [*([taken] if taken else []), *access.notes(machine, self.spec)]
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""

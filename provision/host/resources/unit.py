@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import re
     from typing import Any
 
-    from provision.host.services import endings, failures, stopping, turns
+    from provision.host.services import access, endings, failures, stopping, turns
 else:
     re = Later("re")
+    access = Later("provision.host.services.access")
     endings = Later("provision.host.services.endings")
     failures = Later("provision.host.services.failures")
     turns = Later("provision.host.services.turns")
@@ -34,7 +35,7 @@ class Unit(Resource):
     """A unit whose file another resource writes.
 
     Spec: `unit`, `service`, `enabled`, `port` (or None), `host`, `stop_timeout` in seconds,
-    `cards`: the GPUs on which it starts in its turn.
+    `cards`: the GPUs on which it starts in its turn, and maybe `reach` (see `services.access`).
     """
 
     type = "unit"
@@ -96,7 +97,7 @@ class Unit(Resource):
         if supervision.active(systemd.unit(machine, self.spec["unit"])):
             return []
         taken = self._taken()
-        return [taken] if taken else []
+        return [*([taken] if taken else []), *access.notes(machine, self.spec)]
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""
@@ -136,6 +137,7 @@ class Unit(Resource):
     def _start(self, machine: Machine, properties: systemd.Unit) -> None:
         name = self.spec["unit"]
         self._require_port()
+        access.require(machine, self.spec)
         if properties.get("ActiveState") != "inactive":
             with turns.kept(machine, self.id, self.spec["service"], self.spec.get("cards") or []):
                 self._stop(machine, properties)

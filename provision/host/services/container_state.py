@@ -10,17 +10,51 @@ Keys whose value is None are the engine's or the image's default. They are:
     ports     ["127.0.0.1:8000:80/tcp"], host first
     mounts    ["/data/model:/models:ro"]
     network, user, ipc, shm_size (bytes), init, gpus ("all" or "0,1"), restart
+    entrypoint and the keys of FLAGS, as declared
 """
 
 from __future__ import annotations
 
 import posixpath
 
+from provision.host.light import plainjson
 from provision.host.resource import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable, Mapping
+
+FLAGS = {
+    "devices": "--device",
+    "privileged": "--privileged",
+    "cap_add": "--cap-add",
+    "cap_drop": "--cap-drop",
+    "group_add": "--group-add",
+    "security_opt": "--security-opt",
+    "ulimits": "--ulimit",
+    "labels": "--label",
+    "working_dir": "--workdir",
+    "hostname": "--hostname",
+    "extra_hosts": "--add-host",
+    "dns": "--dns",
+    "mem_limit": "--memory",
+    "cpus": "--cpus",
+    "cpuset": "--cpuset-cpus",
+    "pids_limit": "--pids-limit",
+    "runtime": "--runtime",
+    "tmpfs": "--tmpfs",
+    "read_only": "--read-only",
+    "pid": "--pid",
+    "sysctls": "--sysctl",
+    "stop_signal": "--stop-signal",
+    "health_cmd": "--health-cmd",
+    "health_interval": "--health-interval",
+    "health_timeout": "--health-timeout",
+    "health_retries": "--health-retries",
+    "health_start_period": "--health-start-period",
+    "no_healthcheck": "--no-healthcheck",
+}
+"""The flag of both engines for each key of `options`: a list is a flag each, and true a flag alone."""
 
 CREATION = (
     "image",
@@ -34,6 +68,8 @@ CREATION = (
     "shm_size",
     "init",
     "gpus",
+    "entrypoint",
+    *FLAGS,
 )
 """Keys that no engine can change without making the container anew."""
 
@@ -48,6 +84,11 @@ IPC_LABEL = "provision.ipc"
 # With what the container was made where podman does not tell: CDI devices are not listed, and 4.3 says
 # "shareable" whatever was asked for.
 
+MADE_WITH = "provision.made-with"
+"""The entrypoint and the `options` that it was made with, as JSON. Engines tell them in many forms, mixed
+with what the image, the engine's configuration and its drivers bring along.
+"""
+
 OPTIONS = ("network", "user", "ipc", "shm_size", "init")
 
 ENV_LABEL = "provision.env"
@@ -61,7 +102,7 @@ SECRET = "as declared"
 def declared(spec: Mapping[str, Any]) -> State:
     """Return the declared state of all keys but `image` and `env`."""
     return {
-        "command": spec.get("command"),
+        "command": _command(spec),
         "ports": sorted(_port(**port) for port in _published(spec)) or None,
         "mounts": sorted(_mount(each["source"], each["target"], each["read_only"]) for each in _volumes(spec))
         or None,
@@ -72,6 +113,7 @@ def declared(spec: Mapping[str, Any]) -> State:
         "init": True if spec.get("init") else None,
         "gpus": _gpus(spec.get("gpus")),
         "restart": spec.get("restart") or "no",
+        **_made_with(spec),
     }
 
 
@@ -102,8 +144,14 @@ def observed(spec: Mapping[str, Any], container: Mapping[str, Any], image: Mappi
         "init": _has_init(container) or None,
     }
     chosen = labels.get(OPTIONS_LABEL, "").split()
+    made = {**dict.fromkeys(_keys()), **plainjson.loads(labels.get(MADE_WITH) or "{}")}
+    if made["entrypoint"] is not None:
+        default = []  # an engine drops the image's command together with its entrypoint
+    if made["mem_limit"] is not None and host.get("Memory"):
+        made["mem_limit"] = host["Memory"]  # the engine may have been told to change it since
     return {
-        "command": None if spec.get("command") is None and command == default else command,
+        **made,
+        "command": None if _command(spec) is None and command == default else command,
         "ports": sorted(_bindings(host.get("PortBindings") or {})) or None,
         "mounts": sorted(_mounts(container, image)) or None,
         "gpus": _found_gpus(container, labels),
@@ -139,7 +187,10 @@ def create_argv(spec: Mapping[str, Any], name: str, env_file: str | None, engine
         env_file: a file of `NAME=value` lines; None without variables.
         engine: `docker` or `podman`.
     """
-    argv = ["create", "--name", name, "--pull", "never"]
+    options = spec.get("options") or {}
+    # podman has the runtime as an option of its own, before the verb.
+    runtime = ["--runtime", options["runtime"]] if options.get("runtime") and engine == "podman" else []
+    argv = [*runtime, "create", "--name", name, "--pull", "never"]
     argv += ["--label", f"{SERVICE_LABEL}={spec['service']}", "--restart", spec.get("restart") or "no"]
     if env_file:
         argv += ["--env-file", env_file, "--label", f"{ENV_LABEL}={' '.join(_env(spec))}"]
@@ -158,7 +209,34 @@ def create_argv(spec: Mapping[str, Any], name: str, env_file: str | None, engine
     gpus = _gpus(spec.get("gpus"))
     if gpus is not None:
         argv += [*_gpu_argv(gpus, engine), "--label", f"{GPUS_LABEL}={gpus}"]
-    return [*argv, spec["image"], *(spec.get("command") or [])]
+    for key, value in options.items():
+        if key != "runtime" or not runtime:
+            argv += _flag(FLAGS[key], value)
+    made = {key: value for key, value in _made_with(spec).items() if value is not None}
+    if made:
+        argv += ["--label", f"{MADE_WITH}={plainjson.dumps(made)}"]
+    if spec.get("entrypoint") is not None:
+        argv += ["--entrypoint", spec["entrypoint"][0] if spec["entrypoint"] else ""]
+    return [*argv, spec["image"], *(_command(spec) or [])]
+
+
+def _flag(flag: str, value: Any) -> list[str]:
+    if value is True:
+        return [flag]
+    values = value if isinstance(value, list) else [value]
+    # In one word: a value such as `-1` is no flag.
+    return [f"{flag}={each}" for each in values]
+
+
+def with_variables(spec: Mapping[str, Any], lines: Iterable[str]) -> dict[str, Any]:
+    """Return a spec with the variables of env files, which may be secrets; those of its own win."""
+    own = _env(spec)
+    found = {}
+    for line in lines:
+        name, equals, value = line.lstrip().partition("=")
+        if equals and name and not name.startswith("#") and name not in own:
+            found[name] = value
+    return {**spec, "env": {**found, **own}, "secrets": [*_secrets(spec), *found]}
 
 
 def env_lines(spec: Mapping[str, Any]) -> str:
@@ -167,6 +245,22 @@ def env_lines(spec: Mapping[str, Any]) -> str:
 
 
 # -- the declaration --------------------------------------------------------------------------------------
+
+
+def _keys() -> tuple[str, ...]:
+    return ("entrypoint", *FLAGS)
+
+
+def _made_with(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return entrypoint and options under the keys of a state."""
+    return {**dict.fromkeys(_keys()), **(spec.get("options") or {}), "entrypoint": spec.get("entrypoint")}
+
+
+def _command(spec: Mapping[str, Any]) -> list[str] | None:
+    """Return the command as the engine keeps it: its entrypoint is one word, and the others come before."""
+    command: list[str] | None = spec.get("command")
+    entrypoint = spec.get("entrypoint")
+    return command if entrypoint is None else [*entrypoint[1:], *(command or [])] or None
 
 
 def _env(spec: Mapping[str, Any]) -> dict[str, str]:

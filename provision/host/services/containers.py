@@ -102,6 +102,16 @@ _KNOWN: Sequence[_Known] = (
         "install catatonit on the host, or leave `init` out",
     ),
     _Known(
+        r"(?:unknown|invalid) runtime|could not find runtime|default OCI runtime .* not found",
+        None,
+        "install that runtime on the host and make it known to the engine, or correct `runtime`",
+    ),
+    _Known(
+        r"error gathering device information|stat /dev/\S+: no such file|no such device",
+        None,
+        "the host has no such device: install its driver, or correct `devices`",
+    ),
+    _Known(
         r"no space left on device",
         None,
         "make room on the host: the engine keeps images and containers there",

@@ -10,6 +10,7 @@ import pytest
 from provision.compile.catalog import Catalog, Resource
 from provision.compile.text import SecretText
 from provision.config.problems import ConfigError
+from provision.host.services import container_state
 from tests.unit.compile.conftest import Project
 
 ROOT = "{gpu-box: {connection: ssh, address: 10.0.0.1, become: true}}"
@@ -138,3 +139,105 @@ def test_the_key_of_a_known_server_needs_no_name(tmp_path: Path) -> None:
     key = "env: {VLLM_API_KEY: {env: CHAT_KEY}}"
     catalog = compiled(tmp_path, f"ports: ['80:80'], checks: [{{chat: hi}}], {key}")
     assert resource(catalog, "probe:web").spec["key_name"] == "VLLM_API_KEY"
+
+
+FULL = """
+- hosts: all
+  services:
+    ascend:
+      kind: container
+      image: quay.io/ascend/vllm-ascend:v0.11.0
+      devices: [/dev/davinci0, /dev/davinci_manager, /dev/devmm_svm, /dev/hisi_hdc]
+      volumes: [/usr/local/dcmi:/usr/local/dcmi]
+      shm_size: 16g
+      ports: ["8000:8000"]
+      entrypoint: [vllm, serve]
+      command: [/models/m, --port, "8000"]
+      ulimits: {memlock: -1, nofile: {soft: 1024, hard: 65535}}
+      user: 1000
+      runtime: ascend
+      healthcheck: {test: [CMD, curl, -f, "http://localhost:8000/health"], interval: 30s, retries: 3}
+    rocm:
+      kind: container
+      image: rocm/vllm:latest
+      devices: [/dev/kfd, /dev/dri]
+      group_add: [video, 110]
+      cap_add: [SYS_PTRACE, CAP_IPC_LOCK]
+      security_opt: ["seccomp:unconfined"]
+      network: host
+      ipc: host
+      ports: ["8001:8001"]
+      labels: {team: ops, gpu: true}
+      extra_hosts: ["hub.internal:10.0.0.5"]
+      mem_limit: 64g
+      cpus: 8
+"""
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_the_start_scripts_of_ascend_and_amd(project: Project, engine: str) -> None:
+    catalog = project.compile(FULL)
+    argv = container_state.create_argv(resource(catalog, "container:ascend").spec, "ascend", None, engine)
+    words = " ".join(argv)
+    runtime = "--runtime=ascend" if engine == "docker" else "--runtime ascend create"
+    for part in (
+        "--device=/dev/davinci0 --device=/dev/davinci_manager --device=/dev/devmm_svm --device=/dev/hisi_hdc",
+        "--ulimit=memlock=-1:-1 --ulimit=nofile=1024:65535",
+        "--user 1000",
+        f"--shm-size {16 << 30}",
+        "--health-cmd=curl -f http://localhost:8000/health",
+        "--health-interval=30s",
+        runtime,
+        "--entrypoint vllm quay.io/ascend/vllm-ascend:v0.11.0 serve /models/m --port 8000",
+    ):
+        assert part in words
+    words = " ".join(
+        container_state.create_argv(resource(catalog, "container:rocm").spec, "rocm", None, engine)
+    )
+    for part in (
+        "--device=/dev/kfd --device=/dev/dri",
+        "--group-add=video --group-add=110",
+        "--cap-add=SYS_PTRACE --cap-add=IPC_LOCK",
+        "--security-opt=seccomp=unconfined",
+        "--label=gpu=true --label=team=ops",
+        "--add-host=hub.internal:10.0.0.5",
+        f"--memory={64 << 30}",
+        "--cpus=8.0",
+    ):
+        assert part in words
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [
+        ("environment: [A=b]", "unknown key `environment`; write `env`, a mapping"),
+        ("container_name: x", "unknown key `container_name`; write `name`"),
+        ("network_mode: host", "unknown key `network_mode`; write `network`"),
+        ("depends_on: [db]", "leave it out: its program has to wait for the other"),
+        ("deploy: {resources: {}}", "write `gpus` (all, or a list) for reserved devices"),
+        ("stop_grace_period: 1m", "write `stop_timeout`"),
+        ("device: [/dev/x]", "write `devices`, a list"),
+        ("devices: [davinci0]", "expected a device, found text 'davinci0'; write /dev/name"),
+        ("ulimits: {memlock: x}", "'memlock' expects a limit, found text 'x'; write memlock: 65535"),
+        ("user: Root User", "expected a user"),
+        ("cap_add: [sys-ptrace]", "expected a capability"),
+        ("healthcheck: {test: [curl]}", "expected a command"),
+        ("tmpfs: /data, volumes: ['/a:/data']", "two volumes are mounted at '/data'"),
+        ("writable: [/data]", "mount it: `volumes: [/data:/data]`"),
+        ("sandbox: {PrivateTmp: no}", "confined by its engine"),
+    ],
+)
+def test_a_key_of_compose_that_is_not_had_names_its_counterpart(
+    project: Project, service: str, message: str
+) -> None:
+    play = f"- hosts: all\n  services:\n    web: {{kind: container, image: 'web:1', {service}}}\n"
+    (problem,) = project.problems(play)
+    assert message in problem
+
+
+def test_an_env_file_that_is_declared_restarts_it(project: Project) -> None:
+    play = "- hosts: all\n  files: {/etc/web.env: {content: {env: WEB_ENV}}}\n  services:\n"
+    play += "    web: {kind: container, image: 'web:1', env_file: /etc/web.env}\n"
+    catalog = project.compile(play)
+    assert resource(catalog, "file:/etc/web.env").triggers == ["web"]
+    assert "file:/etc/web.env" in resource(catalog, "container:web").needs

@@ -199,5 +199,5 @@ def test_no_argument_breaks_out(
     program = f"{root}/tell"
     command = json.dumps([program, *words], ensure_ascii=False)
     env = json.dumps({"A": variable.replace("{", "(")}, ensure_ascii=False)
-    catalog = compiled(Project(root), f"command: {command}, env: {env}")
+    catalog = compiled(Project(root), f"command: {command}, env: {env}, sandbox: {{PrivateTmp: no}}")
     assert started(script(catalog), root, "tell") == words

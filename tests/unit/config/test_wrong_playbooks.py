@@ -235,7 +235,7 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
                 "3:46: `ports[0]`: expected a published port, found text '80'; "
                 'write "8000:8000" or "127.0.0.1:8000:8000/tcp"',
                 "3:52: `ports[1]`: expected ports from 1 to 65535, found 0",
-                "3:59: `ports[2]`: expected text, found the number 80; put it in quotes",
+                '3:59: `ports[2]`: expected text, found the number 80; write "8000:8000" or "127.0.0.1:8000:8000/tcp"',
                 "3:74: `volumes[0]`: expected a volume, found text 'x'; "
                 "write /on/the/host:/in/the/container, with :ro if read-only",
                 "3:84: `gpus`: expected `all` or a list of GPUs, found text 'some'; write all, or [0, 1]",

@@ -1,0 +1,101 @@
+"""What the unit of one service may leave out of its hardening, in systemd's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
+from pydantic import WithJsonSchema as JsonSchema
+
+from provision.config.model import FileMode, Model, reject, shaped
+from provision.config.problems import found
+
+NO = "no"
+
+
+def _lift(*others: str) -> PlainValidator:
+    """Allow `no`, or one of some weaker values."""
+
+    def check(value: Any) -> str:
+        word = NO if value is False else value
+        if word in (NO, *others):
+            return str(word)
+        choices = " or ".join([NO, *others])
+        if value is True or value == "yes":
+            raise reject(
+                "it is in force already; here stands what is lifted", f"leave it out, or write {choices}"
+            )
+        raise reject(f"expected {choices}, found {found(value)}", f"write {choices}")
+
+    return PlainValidator(check)
+
+
+def _families(value: Any) -> str | list[str]:
+    if value is False or value == NO:
+        return NO
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        wrong = next((item for item in value if not item.startswith("AF_")), None)
+        if wrong is None:
+            return value
+        raise reject(f"{found(wrong)} is no address family", "write it such as AF_PACKET")
+    raise reject(
+        f"expected no, or a list of more address families, found {found(value)}", "write no, or [AF_PACKET]"
+    )
+
+
+Capability = Annotated[str, shaped(r"CAP_[A-Z_]+", "a capability", "write it such as CAP_SYS_NICE")]
+
+Lifted = Annotated[str | None, _lift(), JsonSchema({"enum": [False, NO]})]
+LiftedHome = Annotated[str | None, _lift("read-only"), JsonSchema({"enum": [False, NO, "read-only"]})]
+LiftedSystem = Annotated[str | None, _lift("yes", "full"), JsonSchema({"enum": [False, NO, "yes", "full"]})]
+
+
+class Sandbox(Model):
+    """What is lifted; what is not named stays as it is."""
+
+    ProtectHome: LiftedHome = None
+    """no or read-only: /home, /root and /run/user may be read. What it may write to is `writable`'s."""
+    ProtectSystem: LiftedSystem = None
+    """no: it may write wherever its user may. yes: not to /usr and /boot. full: not to /etc either."""
+    PrivateTmp: Lifted = None
+    """no: /tmp and /var/tmp are those of the host."""
+    NoNewPrivileges: Lifted = None
+    """no: programs such as sudo may gain rights. Lifts all that forbids it, too, capabilities among them."""
+    AmbientCapabilities: list[Capability] = []
+    """Capabilities that it has, such as CAP_SYS_NICE."""
+    ProtectKernelTunables: Lifted = None
+    """no: /proc/sys and /sys may be written, as far as its user may."""
+    ProtectKernelModules: Lifted = None
+    """no: kernel modules may be loaded."""
+    ProtectKernelLogs: Lifted = None
+    """no: the kernel's log may be read."""
+    ProtectControlGroups: Lifted = None
+    """no: /sys/fs/cgroup may be written."""
+    ProtectHostname: Lifted = None
+    """no: the host name may be changed."""
+    RestrictNamespaces: Lifted = None
+    """no: namespaces may be made, which programs such as bubblewrap and Chromium want."""
+    RestrictRealtime: Lifted = None
+    """no: realtime scheduling may be asked for."""
+    RestrictSUIDSGID: Lifted = None
+    """no: set-user-ID files may be made."""
+    RestrictAddressFamilies: Annotated[
+        str | list[str] | None,
+        PlainValidator(_families),
+        JsonSchema({"anyOf": [{"enum": [False, NO]}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = None
+    """no: every kind of socket; a list: these beside AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK."""
+    LockPersonality: Lifted = None
+    """no: the execution domain may be changed."""
+    SystemCallArchitectures: Lifted = None
+    """no: system calls of other architectures, such as 32-bit programs make."""
+    UMask: FileMode | None = None
+    """Permission bits that new files do not get, instead of "0077"."""
+
+    def lifted(self) -> Iterator[str]:
+        """What is lifted, each in words such as `PrivateTmp=no`."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is not None and value != []:
+                yield f"{name}={' '.join(value) if isinstance(value, list) else value}"
