@@ -28,12 +28,16 @@ groups:
 
 
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    return module("reference")
+
+
+def module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -52,6 +56,13 @@ EXAMPLES = [
 def test_tables_and_schemas_are_those_of_the_code() -> None:
     for path, text in reference().files().items():
         assert path.read_text(encoding="utf-8") == text, f"run `python docs/reference.py` ({path.name})"
+
+
+def test_the_open_paths_of_vllm_are_those_that_were_measured() -> None:
+    page = ROOT / "docs" / "security.md"
+    text = page.read_text(encoding="utf-8")
+    assert module("open_paths").page(text) == text, "run `python docs/open_paths.py --table`"
+    assert "| `POST /invocations` | open |" in text
 
 
 def test_every_model_of_the_configuration_has_its_table() -> None:
