@@ -58,6 +58,9 @@ class Connection(Protocol):
     def forget(self) -> None:
         """Do not use the open connection again: it does not answer."""
 
+    def telling(self, stderr: str) -> Connection | None:
+        """Return a way to try again that tells why, when this error text hides the reason; else None."""
+
 
 def last_line(text: str) -> str:
     """Return the last line of `text` that says something, or an empty string."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provision.connect.base import PATIENCE, Connection, Explanation
 from provision.connect.become import as_root
@@ -70,6 +70,11 @@ class Container:
     def forget(self) -> None:
         """As for the machine that runs the engine."""
         self.through.forget()
+
+    def telling(self, stderr: str) -> Connection | None:
+        """As for the machine that runs the engine."""
+        through = self.through.telling(stderr)
+        return None if through is None else replace(self, through=through)
 
 
 _MESSAGES: tuple[tuple[str, Explanation], ...] = (

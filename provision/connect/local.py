@@ -30,3 +30,7 @@ class Local:
 
     def forget(self) -> None:
         """Nothing is open."""
+
+    def telling(self, stderr: str) -> Local | None:
+        """Nothing is hidden."""
+        return None

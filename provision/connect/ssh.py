@@ -18,8 +18,9 @@ import os
 import re
 import shlex
 import stat
+import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from provision.connect.base import PATIENCE, Explanation, last_line
 
@@ -145,6 +146,15 @@ class Ssh:
             command += ["-o", "IdentitiesOnly=yes", "-i", self.identity_file]
         return [*command, "--", self.address, f"exec sh -c {shlex.quote(script)}"]
 
+    def by_hand(self) -> str:
+        """Return what a person types to reach the host in the same way, and to be asked about its key."""
+        # Whoever has to compare a key must be asked, whatever ssh_config says.
+        asking = [] if self._checking() == "accept-new" else ["-o", "StrictHostKeyChecking=ask"]
+        words = ["ssh", *asking, *_arguments(self.options)]
+        words += ["-p", str(self.port)] if self.port is not None else []
+        words += ["-i", self.identity_file] if self.identity_file is not None else []
+        return shlex.join([*words, f"{self.user}@{self.address}" if self.user else self.address])
+
     def _checking(self) -> str:
         trusting = re.search(r"stricthostkeychecking[= ]+accept-new", " ".join(self.options), re.IGNORECASE)
         return "accept-new" if trusting else "yes"
@@ -169,7 +179,11 @@ class Ssh:
             # Compiled here: most runs never come to this, and every run would pay.
             found = re.search(pattern, stderr, re.MULTILINE)
             if found:
-                words = {"address": self.address, **found.groupdict()}
+                words = {"address": self.address, "by_hand": self.by_hand(), **found.groupdict()}
+                if "name" in words:
+                    words["name"] = words["name"] or self.address
+                if words.get("file"):
+                    words["forget"] = _forget(words["file"], words.get("name", self.address))
                 return Explanation(cause.format(**words), hint.format(**words))
         said = last_line(stderr)
         return Explanation(said or f"ssh ended with exit code {code} and said nothing")
@@ -189,6 +203,30 @@ class Ssh:
             except OSError:
                 pass
 
+    def telling(self, stderr: str) -> Ssh | None:
+        """Return it without a kept connection, for which ssh drops what the ssh of a jump host says.
+
+        That is one more try, so it is only made where there is such a host, and nothing else was said.
+        """
+        if self.socket is None or not re.search(_GREETING, stderr):
+            return None
+        if any(re.search(pattern, stderr, re.MULTILINE) for pattern, *_ in _MESSAGES[:-1]):
+            return None
+        words = ["ssh", "-G", *_arguments(self.options), "--", self.address]
+        shown = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        proxied = re.search(r"^proxy(jump|command) (?!none$)", shown.stdout, re.MULTILINE)
+        return replace(self, directory=None) if proxied else None
+
+
+def _forget(file: str, name: str) -> str:
+    """Return the command that takes the keys of a host out of a file of known hosts."""
+    sudo = "" if os.access(os.path.dirname(file) or ".", os.W_OK) else "sudo "
+    return sudo + shlex.join(["ssh-keygen", "-f", file, "-R", name])
+
+
+_GREETING = (
+    r"kex_exchange_identification|Connection (?:closed|reset) by|Connection to \S+ closed by remote host"
+)
 
 _MESSAGES: tuple[tuple[str, str, str], ...] = (
     (
@@ -217,26 +255,38 @@ _MESSAGES: tuple[tuple[str, str, str], ...] = (
         "is sshd hung, or is something else listening on that port?",
     ),
     (
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED(?s:.*?)Offending \S+ key in (?P<file>.+?):(?P<line>\d+)",
-        "the host key of {address} has changed ({file} line {line} has another)",
-        "if the host was installed anew, compare its key and run `ssh-keygen -R {address}`; "
+        r"Offending \S+ key in KnownHostsCommand-\w+:\d+(?s:.*?)Host key for (?P<name>\S+) has changed",
+        "the host key of {name} has changed (KnownHostsCommand of ssh_config gives another)",
+        "if the host was installed anew, compare its key and correct what KnownHostsCommand gives; "
         "otherwise somebody may be in between",
     ),
     (
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for \S+ has changed|REVOKED HOST KEY",
-        "the host key of {address} has changed",
-        "if the host was installed anew, compare its key and run `ssh-keygen -R {address}`; "
+        # The name is the one that known_hosts has: with the port, of HostKeyAlias, or of a jump host.
+        r"Offending \S+ key in (?P<file>.+):(?P<line>\d+)\s*$(?s:.*?)Host key for (?P<name>\S+) has changed",
+        "the host key of {name} has changed ({file} line {line} has another)",
+        "if the host was installed anew, run `{forget}`, then `{by_hand}`, and compare the fingerprint; "
         "otherwise somebody may be in between",
+    ),
+    (
+        r"(?:REVOKED HOST KEY(?s:.*?))?host key for (?P<name>\S+) (?:is marked as|was) revoked",
+        "the host key of {name} is marked as revoked in known_hosts",
+        "give the host a new key; somebody may have the old one",
+    ),
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED(?:(?s:.*?)Host key for (?P<name>\S+) has changed)?",
+        "the host key of {name} has changed",
+        "if the host was installed anew, take its old key out of known_hosts, run `{by_hand}`, "
+        "and compare the fingerprint; otherwise somebody may be in between",
     ),
     (
         r"No (?P<kind>\S+) host key is known for (?P<name>\S+) and",
         "the host key of {name} is not known",
-        "connect once with `ssh {address}` and compare the fingerprint, or add the key to known_hosts",
+        "run `{by_hand}` once and compare the fingerprint, or add the key to known_hosts",
     ),
     (
         r"Host key verification failed",
-        "the host key of {address} is not trusted",
-        "connect once with `ssh {address}` and compare the fingerprint",
+        "the host key of {address}, or of a host on the way to it, is not trusted",
+        "run `{by_hand}` once and compare the fingerprint",
     ),
     (
         r"Permissions (?P<mode>\d+) for '(?P<file>.+?)' are too open",
@@ -274,7 +324,7 @@ _MESSAGES: tuple[tuple[str, str, str], ...] = (
         "correct ssh_config or `ssh_options:`",
     ),
     (
-        r"kex_exchange_identification|Connection (?:closed|reset) by|Connection to \S+ closed by remote host",
+        _GREETING,
         "{address} closed the connection during the greeting",
         "sshd may be overloaded (MaxStartups), or the address be blocked there",
     ),

@@ -174,6 +174,10 @@ class Session:
             if kept and not execution.reached and not self.cancelled:
                 connection.forget()
                 execution = await self._execute(self.limits.connect)
+            if not execution.reached and not self.cancelled:
+                telling = connection.telling(execution.stderr.decode("utf-8", "replace"))
+                if telling is not None:
+                    execution = await self._execute(self.limits.connect, connection=telling)
             if execution.no_python and self.target.install_python and not self.cancelled:
                 execution = await self._execute(self.limits.connect, install_python=True)
         except OSError as error:
@@ -196,14 +200,16 @@ class Session:
         if self._execution:
             self._execution.process.end()
 
-    async def _execute(self, limit: float, install_python: bool = False) -> _Execution:
-        connection = self.target.connection
+    async def _execute(
+        self, limit: float, install_python: bool = False, connection: Connection | None = None
+    ) -> _Execution:
+        connection = connection or self.target.connection
         permit = None
         if not connection.kept():
             await self.handshakes.acquire()
             permit = _Permit(self.handshakes, self.limits.handshake)
         try:
-            self._execution = _Execution(self, permit, limit, install_python)
+            self._execution = _Execution(self, connection, permit, limit, install_python)
             if self.cancelled:
                 self._execution.cancel()
             await self._execution.wait()
@@ -285,9 +291,16 @@ class _Permit:
 class _Execution:
     """One command on the host, and how far it has come."""
 
-    def __init__(self, session: Session, permit: _Permit | None, limit: float, install_python: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        connection: Connection,
+        permit: _Permit | None,
+        limit: float,
+        install_python: bool,
+    ) -> None:
         self.session = session
-        self.connection = session.target.connection
+        self.connection = connection
         self.limits = session.limits
         self.permit = permit
         self.limit = limit

@@ -281,6 +281,54 @@ def test_host_keys_are_checked(way: Way, lab: Lab, tmp_path: Path) -> None:
     assert unknown.executions == changed.executions == 0
 
 
+@pytest.mark.parametrize("found_by", ["option", "second file", "ssh_config", "hashed", "alias", "jump host"])
+def test_what_is_advised_for_a_changed_host_key_forgets_it(
+    way: Way, lab: Lab, tmp_path: Path, found_by: str
+) -> None:
+    archive = host_side(tmp_path, ANSWER)
+    host, other = lab["h1"], lab["h2"]
+    keys = {line.split()[0]: line for line in lab.known_hosts.read_text().splitlines()}
+    name = {"alias": "known-as", "jump host": other.address}.get(found_by, host.address)
+    wrong = keys[host.address if found_by == "jump host" else other.address]
+    known, empty, config = tmp_path / "the known hosts", tmp_path / "none", tmp_path / "config"
+    known.write_text(" ".join([name, *wrong.split()[1:]]) + "\n")
+    empty.write_text("")
+    config.write_text(f'Host *\n  UserKnownHostsFile "{known}"\n  IdentityFile {lab.key}\n  User root\n')
+    if found_by == "hashed":
+        subprocess.run(["ssh-keygen", "-H", "-f", str(known)], capture_output=True, check=True)
+    options = {
+        "second file": (f'UserKnownHostsFile="{empty}" "{known}"',),
+        "ssh_config": ("-F", str(config)),
+        "alias": (f'UserKnownHostsFile="{known}"', "HostKeyAlias=known-as"),
+        "jump host": ("-F", str(config), "-J", other.address),
+    }.get(found_by, (f'UserKnownHostsFile="{known}"',))
+    connection = way(host, options=(*options, "GlobalKnownHostsFile=none"))
+    changed = why(connection, archive)
+    assert changed.cause == f"the host key of {name} has changed ({known} line 1 has another)"
+    assert changed.hint is not None
+    forget, look = changed.hint.split("`")[1::2]
+    assert forget == f"ssh-keygen -f '{known}' -R {name}"
+    assert look == connection.by_hand()
+    subprocess.run(forget, shell=True, check=True, capture_output=True)
+    assert "has changed" not in why(connection, archive).cause
+    # Whoever looks by hand, in the same way, is asked about the new key, or sees why not.
+    asked = subprocess.run(
+        f"{look} true", shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert "Host key verification failed" in asked.stderr
+
+
+def test_the_name_of_a_host_key_on_another_port_holds_the_port() -> None:
+    said = (
+        "Offending ED25519 key in /home/me/.ssh/known_hosts:7\r\n  remove with:\r\n"
+        "Host key for [gate]:2222 has changed and you have requested strict checking.\r\n"
+    )
+    found = Ssh(host="gate", address="gate", port=2222, user="ops").explain(255, said)
+    assert found.hint is not None
+    assert "-f /home/me/.ssh/known_hosts -R '[gate]:2222'`" in found.hint
+    assert "`ssh -o StrictHostKeyChecking=ask -p 2222 ops@gate`" in found.hint
+
+
 def test_a_key_that_is_not_accepted(way: Way, host: LabHost, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
     found = why(way(host, identity_file=str(tmp_path / "key")), host_side(tmp_path, ANSWER))

@@ -183,7 +183,10 @@ CHANGED = """\
 IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!
 Offending ED25519 key in /home/me/.ssh/known_hosts:7
   remove with:
+  ssh-keygen -f "/home/me/.ssh/known_hosts" -R "[gate]:2222"
+Host key for [gate]:2222 has changed and you have requested strict checking.
 Host key verification failed.
+kex_exchange_identification: Connection closed by remote host
 """
 
 UNPROTECTED = """\
@@ -212,7 +215,7 @@ me@gpu: Permission denied (publickey).
             "Connection timed out during banner exchange\r\n",
             "10.0.0.12 accepts the connection but no ssh server greets",
         ),
-        (CHANGED, "the host key of 10.0.0.12 has changed (/home/me/.ssh/known_hosts line 7 has another)"),
+        (CHANGED, "the host key of [gate]:2222 has changed (/home/me/.ssh/known_hosts line 7 has another)"),
         (
             "No ED25519 host key is known for gpu and you have requested strict checking.\r\n"
             "Host key verification failed.\r\n",
