@@ -497,10 +497,10 @@ class _Execution:
             reason = last_line(said)
             if reason:
                 return Explanation(f"the connection was lost: {reason}", again)
-            cause = (
-                f"{self.program} ended without a word: the connection was lost, or all was killed on the host"
+            also = "it looks the same when all that belongs to the run was killed on the host"
+            return Explanation(
+                f"the connection was lost: {self.program} does not say why", f"{again}; {also}"
             )
-            return Explanation(cause, again)
         if self.begun:
             reason = last_line(said) or f"exit code {self.code}"
             return Explanation(f"provision's process on the host ended before it was done: {reason}", again)
