@@ -39,9 +39,6 @@ class Model(BaseModel):
     Keys that start with `x-` are the user's own; they are gone before a model sees its data.
     """
 
-    also_called: ClassVar[Mapping[str, str]] = {}
-    """What others call a key, and ours for it."""
-
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
@@ -51,7 +48,7 @@ class Model(BaseModel):
         defer_build=True,
     )
 
-    counterparts: ClassVar[dict[str, str]] = {}
+    counterparts: ClassVar[Mapping[str, str]] = {}
     """What to do instead of writing a key that other tools have and this model has not, by key."""
 
 

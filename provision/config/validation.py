@@ -161,9 +161,6 @@ def _meant(key: str, owner: type[Model] | None) -> str | None:
     """The key of ours for one that is unknown."""
     if owner is not None and key in owner.counterparts:
         return owner.counterparts[key]
-    ours = owner.also_called.get(key) if owner is not None else None
-    if ours:
-        return f"write `{ours}`"
     known = keys_of(owner)
     return elsewhere.hint(key, known) or did_you_mean(key, known)
 

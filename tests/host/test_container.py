@@ -19,6 +19,7 @@ from provision.host.resource import Changes, Failure, differences
 from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
 from provision.host.services import checks, supervision
+from provision.host.services.container_state import MADE_WITH, observed
 from provision.host.state import marks
 from tests.host.services import SERVER, free_port
 from tests.lab import Podman
@@ -232,6 +233,27 @@ def test_what_compose_can_say_is_given_to_it_and_is_no_difference_afterwards(box
     assert box.converge(options=changed) == {"ulimits", "tmpfs"}
     assert box.converge(options={"privileged": True}) == {*changed, "privileged"}
     assert box.converge(options={}) == {"privileged"}
+
+
+def test_limits_that_the_engine_was_told_to_change_are_seen() -> None:
+    """Both engines change these in place; podman wants cgroups v2 for it, so `inspect` is told here."""
+    spec = {"mem_limit": 1 << 30, "cpus": 2.0, "cpuset": "0", "pids_limit": 100}
+    made = {"Labels": {MADE_WITH: json.dumps(spec)}, "Cmd": []}
+    host = {"Memory": 1 << 30, "NanoCpus": 2_000_000_000, "CpusetCpus": "0", "PidsLimit": 100}
+
+    def found(**changed: Any) -> dict[str, Any]:
+        container = {"Config": made, "HostConfig": {**host, **changed}, "Mounts": []}
+        seen = observed(spec, container, None)
+        return {key: seen[key] for key in spec if seen[key] != spec[key]}
+
+    assert found() == {}
+    assert found(NanoCpus=500_000_000) == {"cpus": 0.5}
+    assert found(NanoCpus=0, CpuQuota=150_000, CpuPeriod=100_000) == {"cpus": 1.5}
+    assert found(CpusetCpus="1", PidsLimit=7, Memory=1 << 29) == {
+        "mem_limit": 1 << 29,
+        "cpuset": "1",
+        "pids_limit": 7,
+    }
 
 
 def test_an_env_file_counts_by_what_stands_in_it(box: Box, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -183,7 +183,7 @@ class ContainerService(Spoken):
     stop_signal: options.Signal | None = None
     """The signal that asks it to stop; not set: what the image says, else SIGTERM."""
 
-    counterparts: ClassVar[dict[str, str]] = options.COUNTERPARTS
+    counterparts: ClassVar[Mapping[str, str]] = options.COUNTERPARTS
 
     @model_validator(mode="after")
     def _no_unit_of_its_own(self) -> Self:

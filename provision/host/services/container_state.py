@@ -147,8 +147,9 @@ def observed(spec: Mapping[str, Any], container: Mapping[str, Any], image: Mappi
     made = {**dict.fromkeys(_keys()), **plainjson.loads(labels.get(MADE_WITH) or "{}")}
     if made["entrypoint"] is not None:
         default = []  # an engine drops the image's command together with its entrypoint
-    if made["mem_limit"] is not None and host.get("Memory"):
-        made["mem_limit"] = host["Memory"]  # the engine may have been told to change it since
+    for key, found in _limits(host).items():
+        if made[key] is not None and found:
+            made[key] = found  # the engine may have been told to change it since
     return {
         **made,
         "command": None if _command(spec) is None and command == default else command,
@@ -157,6 +158,18 @@ def observed(spec: Mapping[str, Any], container: Mapping[str, Any], image: Mappi
         "gpus": _found_gpus(container, labels),
         "restart": (host.get("RestartPolicy") or {}).get("Name") or "no",
         **{key: value if spec.get(key) or key in chosen else None for key, value in options.items()},
+    }
+
+
+def _limits(host: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits that `docker update` and `podman update` change in place, in our keys."""
+    quota, period = host.get("CpuQuota") or 0, host.get("CpuPeriod") or 100000
+    cpus = (host.get("NanoCpus") or 0) / 1e9 or (quota / period if quota > 0 else 0)
+    return {
+        "mem_limit": host.get("Memory"),
+        "cpus": cpus,
+        "cpuset": host.get("CpusetCpus"),
+        "pids_limit": host.get("PidsLimit"),
     }
 
 
