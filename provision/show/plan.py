@@ -146,7 +146,7 @@ def summary(report: Report) -> str:
         parts.append(f"{count(proofs, 'service')} to prove")
     unseen = sum(1 for each in seen if each.error)
     if unseen:
-        parts.append(paint(f"{count(unseen, 'resource')} not to be looked at", BAD))
+        parts.append(paint(f"{count(unseen, 'resource')} could not be inspected", BAD))
     orphans = sum(len(host.orphans) for host in hosts)
     if orphans:
         parts.append(f"{orphans} orphaned")

@@ -81,7 +81,7 @@ def test_golden() -> None:
         "      remove it\n"
         "\n"
         "Plan: 2 hosts, 2 to add, 1 to change, 1 restart, 1 service to prove, "
-        "1 resource not to be looked at, 1 orphaned, 1 host in trouble, 1 as declared. Downloads: 9.4 MB."
+        "1 resource could not be inspected, 1 orphaned, 1 host in trouble, 1 as declared. Downloads: 9.4 MB."
     )
 
 
