@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from provision.host.machine import Machine
 from provision.host.removal import remove
 from provision.host.resources import process as process_module
 from provision.host.runner import converge
-from provision.host.services import exits
+from provision.host.services import exits, systemd
 
 RUNNING = {"type": "running", "seconds": 60}
 
@@ -147,3 +148,25 @@ def test_a_service_that_never_started_leaves_nothing_behind(tmp_path: Path) -> N
     assert site.run("remove")["ok"]
     assert not [event for event in site.events if event.get("kept")]
     assert os.listdir(tmp_path) == []
+
+
+def test_lines_that_the_journal_keeps_under_the_next_start_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What journald does with a process that has ended before it looks; systemd tells of each start in order."""
+    told = [
+        {"_PID": "1", "INVOCATION_ID": "a", "MESSAGE": "Started web."},
+        {"_PID": "50", "MESSAGE": "of the first"},
+        {"_PID": "1", "INVOCATION_ID": "a", "MESSAGE": "web.service: Deactivated successfully."},
+        {"_PID": "1", "INVOCATION_ID": "b", "MESSAGE": "Started web."},
+        {"_PID": "51", "_SYSTEMD_INVOCATION_ID": "c", "MESSAGE": "of the second"},
+        {"_PID": "1", "INVOCATION_ID": "b", "MESSAGE": "web.service: Deactivated successfully."},
+        {"_PID": "1", "INVOCATION_ID": "c", "MESSAGE": "Started web."},
+        {"_PID": "52", "_SYSTEMD_INVOCATION_ID": "c", "MESSAGE": "of the third"},
+    ]
+
+    def journal(machine: Machine, argv: list[str]) -> list[str]:
+        kept = told if "-u" in argv else [entry for entry in told if entry.get("INVOCATION_ID") == "b"]
+        return [json.dumps(entry) for entry in kept]
+
+    monkeypatch.setattr(systemd, "_journal", journal)
+    assert systemd.journal(Machine(print, "/nowhere"), "web.service", 8, "b") == ["of the second"]
+    assert systemd.journal(Machine(print, "/nowhere"), "web.service", 8, "d") == []

@@ -103,8 +103,8 @@ def journal(machine: Machine, name: str, lines: int, invocation: str | None = No
         invocation: systemd's id of one start: only its lines, and without what systemd says of it itself.
     """
     if invocation:
-        said = _entries(machine, invocation, lines + ABOUT)
-        return [text for pid, text in said if pid != SYSTEMD][-lines:]
+        said = [text for pid, text in _entries(machine, invocation, lines + ABOUT) if pid != SYSTEMD]
+        return (said or _beside(machine, name, invocation, lines + ABOUT))[-lines:]
     return _journal(machine, ["-o", "cat", "-u", name, "-n", str(lines)])
 
 
@@ -125,15 +125,41 @@ def ending(machine: Machine, invocation: str) -> str | None:
 def _entries(machine: Machine, invocation: str, lines: int) -> list[tuple[str, str]]:
     """Return pid and text of what was printed in one start of a unit, or by systemd about it."""
     matches = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
-    argv = ["-o", "json", "--all", "--output-fields=_PID,MESSAGE", "-n", str(lines), *matches]
-    entries: list[tuple[str, str]] = []
-    for line in _journal(machine, argv):
+    return [(pid, text) for pid, _, text in _read(machine, ["-n", str(lines), *matches])]
+
+
+def _beside(machine: Machine, name: str, invocation: str, lines: int) -> list[str]:
+    """Return what was printed while systemd told of one start of a unit, whichever start it is kept under.
+
+    The journal looks up whose a line is when it reads it: a process that has ended by then has no id, or that
+    of the next start.
+    """
+    found: list[str] = []
+    ours = False
+    for pid, about, text in _read(machine, ["-n", str(lines), "-u", name]):
+        if pid != SYSTEMD:
+            found.append(text)
+        elif about == invocation:
+            ours = True
+        elif ours:
+            break
+        else:
+            found = []
+    return found if ours else []
+
+
+def _read(machine: Machine, argv: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return pid, the start that systemd tells about, and the text of lines of the journal."""
+    fields = "--output-fields=_PID,INVOCATION_ID,MESSAGE"
+    entries: list[tuple[str, str, str]] = []
+    for line in _journal(machine, ["-o", "json", "--all", fields, *argv]):
         entry = plainjson.loads(line)
         text = entry.get("MESSAGE") or ""
         if isinstance(text, list):  # bytes that are no text, or a field that is there twice
             whole = all(isinstance(each, int) for each in text)
             text = bytes(text).decode("utf-8", "replace") if whole else str(text[0])
-        entries += [(str(entry.get("_PID")), each) for each in text.splitlines() or [""]]
+        pid, about = str(entry.get("_PID")), str(entry.get("INVOCATION_ID"))
+        entries += [(pid, about, each) for each in text.splitlines() or [""]]
     return entries
 
 
