@@ -149,7 +149,7 @@ def _downloader(
 def _with_library(
     builder: Builder, play: Play, name: str, source: str, environment: Environment
 ) -> Environment:
-    if not _has(environment, source) and not environment.adopted:
+    if not _has(environment, source) and not environment.open:
         library = LIBRARIES[source]
         message = f"environment {environment.name} does not install {library}, which downloads model {name}"
         hint = f"add {library} to its packages"

@@ -37,7 +37,9 @@ def validate_except(
     except ValidationError as error:
         for details in error.errors(include_url=False):
             loc, owner = _follow(kind, details["loc"])
-            if not any(loc[: len(cause)] == cause for cause in known):
+            # A key that is unknown is wrong whatever its value would be.
+            unknown = details["type"] == "extra_forbidden"
+            if unknown or not any(loc[: len(cause)] == cause for cause in known):
                 problems.append(_problem(details, loc, owner, locate, _Trial(kind, data)))
         return None
 

@@ -151,7 +151,7 @@ def test_a_service_that_never_started_leaves_nothing_behind(tmp_path: Path) -> N
 
 
 def test_lines_that_the_journal_keeps_under_the_next_start_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What journald does with a process that has ended before it looks; systemd tells of each start in order."""
+    """What journald does with a process that has ended before it looks; systemd tells of each start."""
     told = [
         {"_PID": "1", "INVOCATION_ID": "a", "MESSAGE": "Started web."},
         {"_PID": "50", "MESSAGE": "of the first"},

@@ -46,7 +46,7 @@ def compile(context: Context, here: Place) -> None:
     paths = {option: found.path for option, found in models.items() if found is not None}
     ids = [found.id for found in models.values() if found is not None]
     missing = [name for name in NEEDED if environment.find(name) is None]
-    if missing and not environment.adopted:
+    if missing and not environment.open:
         builder.problem(
             here.play,
             (*here.where, "environment"),

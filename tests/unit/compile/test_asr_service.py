@@ -139,3 +139,13 @@ def test_health_is_the_proof_unless_something_is_transcribed(project: Project) -
 def test_what_is_missing(project: Project, old: str, new: str, expected: str) -> None:
     (problem,) = project.problems(PLAYBOOK.replace(old, new))
     assert expected in problem
+
+
+def test_a_package_that_only_its_installation_names_may_bring_the_rest(project: Project) -> None:
+    text = PLAYBOOK.replace("funasr==1.4.16, modelscope", '"git+https://git.example/FunASR.git@v1"')
+    assert text != PLAYBOOK
+    text = text.replace(
+        "{modelscope: iic/SenseVoiceSmall}", "{modelscope: iic/SenseVoiceSmall, environment: asr}"
+    )
+    text = text.replace("zh-cn-16k-common-pytorch}", "zh-cn-16k-common-pytorch, environment: asr}")
+    assert resource(project.compile(text), "environment:asr")

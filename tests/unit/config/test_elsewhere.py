@@ -39,6 +39,11 @@ def test_a_key_of_ansible(project: Project, text: str, said: str) -> None:
     assert any(f"unknown key {said}" in error for error in project.errors(f"- hosts: gpu\n  {text}\n"))
 
 
+def test_an_unknown_key_is_told_whatever_its_value(project: Project) -> None:
+    text = "- hosts: gpu\n  commands: {a: {run: x, when: '{{ gpu_vendor }}'}}\n"
+    assert any("there are no conditions" in error for error in project.errors(text))
+
+
 def test_advice_fits_the_place() -> None:
     assert hint("cmd", ["run"]) == "write `run`"
     assert hint("cmd", ["image", "command"]) is None
