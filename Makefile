@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Much of a test on real hosts is waiting, so more than the cores may be worth a try; 1 is one after another.
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr bench-first clean prerequisites
 
