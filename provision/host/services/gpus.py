@@ -87,9 +87,11 @@ def taken_meanwhile(log: str) -> float | None:
     """
     weights = re.search(r"Model loading took ([\d.]+) GiB", log)
     left = re.search(r"Available KV cache memory: (-?[\d.]+) GiB", log)
+    if not weights or not left:
+        return None
     total = re.search(r"/([\d.]+) GiB\) on startup", log)
     size = float(total.group(1)) if total else _smallest()
-    if not weights or not left or not size:
+    if not size:
         return None
     share = re.search(r"'?gpu_memory_utilization'?[:=] ?([\d.]+)", log)
     used = float(share.group(1)) if share else 0.9

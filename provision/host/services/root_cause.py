@@ -143,7 +143,7 @@ def _chain(texts: Sequence[str]) -> list[str]:
                 found.append(f"  {bare}")
                 frame = ""
             continue
-        if exceptions and (at == 0 or not _starts(texts, at)):
+        if exceptions and not _EXCEPTION.match(bare):
             break
         found.append(bare)
         exceptions += 1
@@ -152,10 +152,6 @@ def _chain(texts: Sequence[str]) -> list[str]:
         if not _linked(texts[at + 1 + len(more) :]):
             break
     return found if exceptions else []
-
-
-def _starts(texts: Sequence[str], at: int) -> bool:
-    return bool(_EXCEPTION.match(texts[at].strip()))
 
 
 def _continued(texts: Sequence[str]) -> list[str]:
