@@ -18,18 +18,11 @@ from provision.config import model, playbook, references, resources, settings
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
-from provision.config.services import (
-    KINDS,
-    arguments,
-    base,
-    checks,
-    container,
-    engine_options,
-    gpus,
-    program,
-    sandbox,
-    vllm,
-)
+from provision.config.services import arguments, base, checks, engine_options, gpus, sandbox
+from provision.config.services.any import KINDS
+from provision.kinds.container import fields as container
+from provision.kinds.program import fields as program
+from provision.kinds.vllm import fields as vllm
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("playbook.md", "inventory.md")

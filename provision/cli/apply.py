@@ -11,7 +11,7 @@ from provision.cli.asking import agreed, require_terminal
 
 if TYPE_CHECKING:
     from provision.cli.running import Requests
-    from provision.run.project import Project, Selection
+    from provision.project.project import Project, Selection
     from provision.show.report import Report
 
 
@@ -49,8 +49,8 @@ def command(
     named in the summary and does not stop the others. Exit code 0 when every host is as declared, 1 if not.
     """
     from provision.cli.running import Requests, exit_code
-    from provision.run.project import Selection, is_saved
-    from provision.run.remembered import load
+    from provision.project.project import Selection, is_saved
+    from provision.project.remembered import load
     from provision.show.applyview import apply_view
     from provision.show.report import Report
 
@@ -62,7 +62,7 @@ def command(
             raise click.UsageError(
                 "a saved plan says itself what to work on; leave out -i, -e, --limit, --tags"
             )
-        from provision.run.saved import restore
+        from provision.project.saved import restore
 
         selection, digests, project = restore(plan)
     else:

@@ -9,7 +9,7 @@ import click
 from provision.cli import options
 
 if TYPE_CHECKING:
-    from provision.compile.catalog import Catalog
+    from provision.catalog.catalog import Catalog
 
 
 @click.command("logs")
@@ -35,7 +35,7 @@ def command(
     from dataclasses import replace
 
     from provision.cli.running import Requests, exit_code
-    from provision.run.remembered import load
+    from provision.project.remembered import load
     from provision.show.logview import log_view
 
     project = load(chosen.selection())

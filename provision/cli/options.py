@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
-    from provision.run.project import Selection
+    from provision.project.project import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,7 +40,7 @@ class Chosen:
             ConfigError: an extra variable is not NAME=VALUE.
             click.UsageError: --tags names none.
         """
-        from provision.run.project import Selection
+        from provision.project.project import Selection
 
         tags = _tags(self.tags)
         return Selection(self.playbooks, self.inventories, self.limit, tags, variables(self.extra))

@@ -10,7 +10,7 @@ import click
 from provision.cli import options
 
 if TYPE_CHECKING:
-    from provision.run.project import Project, Selection
+    from provision.project.project import Project, Selection
     from provision.show.report import Report
 
 CHANGES = 2
@@ -45,7 +45,7 @@ def command(
     would change, and nothing else does.
     """
     from provision.cli.running import Requests, exit_code
-    from provision.run.remembered import load
+    from provision.project.remembered import load
     from provision.show.planview import plan_view
     from provision.show.report import Report
 
@@ -67,7 +67,7 @@ def command(
 
 
 def _save(out: Path, selection: Selection, project: Project, report: Report, complete: bool) -> None:
-    from provision.run.saved import save
+    from provision.project.saved import save
 
     if not complete:
         click.echo(f"{out} is not written: not every host could be looked at", err=True)

@@ -30,7 +30,7 @@ def command(
     What was there before provision stays, and so do apt packages. Shows what goes and asks first.
     """
     from provision.cli.running import Requests, exit_code
-    from provision.run.remembered import load
+    from provision.project.remembered import load
     from provision.show.removeview import remove_view
     from provision.show.report import Report
 

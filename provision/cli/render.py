@@ -25,8 +25,8 @@ def command(
 
     Secrets are shown as ***. Needs no host, no secret and no network.
     """
-    from provision.compile.render import render_tree
-    from provision.run.loading import load
+    from provision.catalog.render import render_tree
+    from provision.project.load import load
     from provision.show.words import count
 
     project = load(chosen.selection())

@@ -12,16 +12,16 @@ import click
 from provision.cli import EXIT_INTERRUPTED
 from provision.config.problems import ConfigError, Problem
 from provision.connect import connection_to
-from provision.run import fleet
-from provision.run.nested import Nesting
-from provision.run.request import build
-from provision.run.secrets import Keyring
-from provision.run.session import OnEvent
+from provision.rollout import run as fleet
+from provision.rollout.keyring import Keyring
+from provision.rollout.nesting import Nesting
+from provision.rollout.request import build
+from provision.transport.session import OnEvent
 
 if TYPE_CHECKING:
+    from provision.catalog.catalog import Catalog
     from provision.cli.options import Way
-    from provision.compile.catalog import Catalog
-    from provision.run.project import Project
+    from provision.project.project import Project
     from provision.show.progress import View
 
 

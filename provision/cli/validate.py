@@ -23,8 +23,8 @@ def command(
     import json
 
     from provision.config.problems import ConfigError
-    from provision.run.loading import load
-    from provision.run.secrets import foresee
+    from provision.project.load import load
+    from provision.rollout.keyring import foresee
     from provision.show.words import count
 
     project = load(chosen.selection())

@@ -23,7 +23,7 @@ def command(
     Exit code 0 when all pass, 1 otherwise.
     """
     from provision.cli.running import Requests, exit_code
-    from provision.run.remembered import load
+    from provision.project.remembered import load
     from provision.show.report import Report
     from provision.show.verifyview import verify_view
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from provision.config.loading import Part
+from provision.config.documents import Part
 from provision.config.playbook import Play
 from provision.config.problems import Position, Problem
-from provision.config.services import Listener
+from provision.config.services.base import Listener
 
 _EVERY_ADDRESS = ("0.0.0.0", "::", "[::]")
 

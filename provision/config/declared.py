@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from provision.config import foreign, inputs, patterns
 from provision.config.ansible import own_key, password_problems, priority, read_level
 from provision.config.ansible import settings as settings_of_ansible
+from provision.config.documents import Document, Part, load, parse, read
 from provision.config.groups import Group
-from provision.config.loading import Document, Part, load, parse, read
 from provision.config.problems import ConfigError, Position, Problem, closest, failure, found
 from provision.config.ranges import RangeError, expand
 from provision.config.settings import NAMES, InventoryFile, Setting

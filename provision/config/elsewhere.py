@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from provision.config.loading import Part
+from provision.config.documents import Part
 
 _CONDITION = "there are no conditions: put the hosts into a group, and the play on that group"
 _LOOP = "there are no loops: write each item, or make the text with Jinja2"

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from provision.config import ansible, inputs, patterns
 from provision.config.declared import Declared
+from provision.config.documents import Part
 from provision.config.groups import Group, Order, members
 from provision.config.hosts import PREFIX, USER_PREFIX, Connection, Host, systemd_here
-from provision.config.loading import Part
 from provision.config.problems import ConfigError, Position, Problem, did_you_mean, quoted
 from provision.config.settings import ONLY_FOR, HostFields, Setting, fits
 from provision.config.validation import validate_except

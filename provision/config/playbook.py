@@ -13,12 +13,13 @@ from pydantic import BaseModel
 
 from provision.config import elsewhere, resources
 from provision.config.declared import without_own_keys
+from provision.config.documents import Document, Part, load
 from provision.config.hosts import Host
-from provision.config.loading import Document, Part, load
 from provision.config.model import HostPath, Model, Name, OneOrMany, Tags, Text, one_or_many
 from provision.config.problems import ConfigError, Position, Problem, did_you_mean, found
 from provision.config.secrets import Secret
-from provision.config.services import AnyService, Service
+from provision.config.services.any import AnyService
+from provision.config.services.base import Service
 from provision.config.validation import keys_of, validate_except
 from provision.config.variables import (
     COMMAND_LINE,

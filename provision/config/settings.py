@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator
 from pydantic import WithJsonSchema as JsonSchema
 
+from provision.config.documents import Part
 from provision.config.hosts import Connection
-from provision.config.loading import Part
 from provision.config.model import PATTERN_NAME, Model, Name, Port, Text, host_path, reject, shaped
 from provision.config.model import name as checked_name
 from provision.config.problems import Position

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from provision.config.loading import MAX_DEPTH
+from provision.config.documents import MAX_DEPTH
 from provision.config.problems import did_you_mean, found
 
 if TYPE_CHECKING:

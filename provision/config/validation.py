@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from provision.config import elsewhere
-from provision.config.loading import Part
+from provision.config.documents import Part
 from provision.config.model import Model
 from provision.config.problems import Position, Problem, did_you_mean, found
 
@@ -177,7 +177,7 @@ def keys_of(owner: type[Model] | None) -> list[str]:
 def _kinds(details: ErrorDetails) -> str:
     if "expected_tags" in details.get("ctx", {}):
         return ", ".join(sorted(re.findall(r"'([^']+)'", details["ctx"]["expected_tags"])))
-    from provision.config.services import KINDS
+    from provision.config.services.any import KINDS
 
     return ", ".join(sorted(KINDS))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provision.config.loading import Document, Part, load, parse
+from provision.config.documents import Document, Part, load, parse
 from provision.config.problems import ConfigError, Position, Problem, failure, found, quoted
 from provision.config.templating import SURROGATE, TemplateError, compile_template, is_template
 

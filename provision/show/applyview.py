@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.run import events
 from provision.show.grouping import grouped, names
 from provision.show.jsonl import JsonLines
 from provision.show.plan import cause, orphan_words
@@ -16,10 +15,11 @@ from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.tee import Tee
 from provision.show.words import clip, count, human_seconds
+from provision.wire import events
 
 if TYPE_CHECKING:
-    from provision.compile.catalog import ServiceInfo
-    from provision.run.project import Project
+    from provision.catalog.catalog import ServiceInfo
+    from provision.project.project import Project
 
 
 REASON = 160

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from provision.run import events
 from provision.show.jsonl import JsonLines
 from provision.show.plan import cause
 from provision.show.progress import View
 from provision.show.report import Report
 from provision.show.style import BAD, QUIET, paint
+from provision.wire import events
 
 
 class LogText:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from provision.run import events
 from provision.show.flags import changed_flags
 from provision.show.grouping import grouped, heading
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, listing
+from provision.wire import events
 
 SUPERVISED = {"unit": ("enabled", "active"), "process": ("running",)}
 """What a service that has never been started is not; its state is never absent, but no."""

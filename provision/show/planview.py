@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.run import events
 from provision.show.jsonl import JsonLines
 from provision.show.passing import Passing
 from provision.show.plan import plan_lines
 from provision.show.report import Report
 from provision.show.tee import Tee
 from provision.show.words import count, listing
+from provision.wire import events
 
 if TYPE_CHECKING:
-    from provision.run.project import Project
+    from provision.project.project import Project
     from provision.show.progress import View
 
 

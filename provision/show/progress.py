@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from provision.run import events
 from provision.show.plan import cause
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.words import clip, count, human_bytes, human_seconds
+from provision.wire import events
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

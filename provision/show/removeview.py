@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from provision.run import events
 from provision.show.jsonl import JsonLines
 from provision.show.progress import View, lines
 from provision.show.report import Report
 from provision.show.style import LOUD, paint
 from provision.show.tee import Tee
 from provision.show.words import count
+from provision.wire import events
 
 
 class RemoveText:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from provision.run import events
 from provision.show.words import count, human_bytes
+from provision.wire import events
 
 
 @dataclass

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from provision.run import events
 from provision.show.jsonl import JsonLines
 from provision.show.plan import cause
 from provision.show.progress import View
 from provision.show.report import Report
 from provision.show.style import BAD, GOOD, OLD, QUIET, paint
 from provision.show.words import human_bytes, human_seconds
+from provision.wire import events
 
 COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY")
 STATES = {"running": GOOD, "starting": OLD, "stopped": BAD, "failed": BAD}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.run import events
 from provision.show.report import Report
+from provision.wire import events
 
 if TYPE_CHECKING:
     from provision.show.progress import View

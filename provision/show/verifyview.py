@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from provision.run import events
 from provision.show.jsonl import JsonLines
 from provision.show.progress import View, lines
 from provision.show.report import Report
 from provision.show.style import BAD, LOUD, paint
 from provision.show.words import count
+from provision.wire import events
 
 
 class VerifyText:

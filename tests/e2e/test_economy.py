@@ -135,7 +135,7 @@ def test_validate_imports_nothing_that_reaches_hosts(tmp_path: Path) -> None:
     playbook.write_text("- {hosts: localhost, directories: {/srv/x: null}}\n")
     seen = imported("-m", "provision", "validate", playbook)
     assert "pydantic" in seen
-    assert not {"asyncio", "rich", "provision.run.fleet", "provision.connect.ssh"} & seen
+    assert not {"asyncio", "rich", "provision.rollout.run", "provision.connect.ssh"} & seen
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.parent.parent.name)

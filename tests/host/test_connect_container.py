@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from provision.connect import Container, Local, Ssh
-from provision.run.events import Done, Hello, Note, Unreachable
-from provision.run.fleet import run
-from provision.run.session import Target
+from provision.rollout.run import run
+from provision.transport.session import Target
+from provision.wire.events import Done, Hello, Note, Unreachable
 from tests.lab import Lab, LabHost, Podman
 from tests.lab.podman import IMAGE
-from tests.unit.run.standin import go, host_side
+from tests.unit.rollout.standin import go, host_side
 
 pytestmark = pytest.mark.lab
 

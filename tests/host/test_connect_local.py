@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from provision.connect import Local
-from provision.run.archive import Archive
-from provision.run.events import Done, Error, Hello, Inspected, Result
-from provision.run.session import Target
-from tests.unit.run.standin import go
+from provision.transport.archive import Archive
+from provision.transport.session import Target
+from provision.wire.events import Done, Error, Hello, Inspected, Result
+from tests.unit.rollout.standin import go
 
 VERSIONS = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
 

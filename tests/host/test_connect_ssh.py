@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 
 from provision.connect import Ssh
-from provision.run.archive import Archive
-from provision.run.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
-from provision.run.fleet import run
-from provision.run.session import Limits, Outcome, Target
+from provision.rollout.run import run
+from provision.transport.archive import Archive
+from provision.transport.session import Limits, Outcome, Target
+from provision.wire.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
 from tests.lab import Base, Lab, LabHost
-from tests.unit.run.standin import PATIENT, go, host_side
+from tests.unit.rollout.standin import PATIENT, go, host_side
 
 pytestmark = pytest.mark.lab
 
@@ -432,9 +432,9 @@ def test_a_controller_that_is_killed_cancels_the_work(
     program = f"""
 import asyncio, pathlib
 from provision.connect import Ssh
-from provision.run.archive import Archive
-from provision.run.fleet import run
-from provision.run.session import Target
+from provision.transport.archive import Archive
+from provision.rollout.run import run
+from provision.transport.session import Target
 target = Target({way(lab_host, "deploy", become=become)!r}, b"x")
 archive = Archive(pathlib.Path({str(archive.package)!r}))
 asyncio.run(run([target], None, lambda event: print(event.name, flush=True), archive=archive))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from provision.compile import text
+from provision.catalog import text
 from tests.lab import LabHost
-from tests.unit.compile.test_text import VALUES
+from tests.unit.fleet.test_text import VALUES
 
 pytestmark = pytest.mark.lab
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from provision.compile.render import render_tree
+from provision.catalog.render import render_tree
 from tests.lab import LabHost
-from tests.unit.compile.conftest import Project
+from tests.unit.fleet.conftest import Project
 
 pytestmark = pytest.mark.lab
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from provision.cli import VERBS
-from provision.run import events
-from provision.run.loading import load
-from provision.run.project import Selection
+from provision.project.load import load
+from provision.project.project import Selection
+from provision.wire import events
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

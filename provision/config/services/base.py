@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
-from provision.config.loading import Part
+from provision.config.documents import Part
 from provision.config.model import (
     EnvName,
     HostPath,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from provision.asr import settings
 from provision.asr.declared import OPTIONS, Option
-from provision.config.services import AsrService
+from provision.kinds.asr.fields import AsrService
 
 FIELDS = {name: option for name, option in OPTIONS.items() if option.field is not None}
 

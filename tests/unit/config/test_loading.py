@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provision.config.documents import MAX_DEPTH, Document, load, parse
 from provision.config.inventory import load_inventories
-from provision.config.loading import MAX_DEPTH, Document, load, parse
 from provision.config.playbook import load_playbook
 from provision.config.problems import ConfigError, Position
 

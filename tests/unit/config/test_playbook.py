@@ -10,9 +10,9 @@ import pytest
 from provision.config.inventory import load_inventories
 from provision.config.playbook import load_playbook
 from provision.config.problems import Position
-from provision.config.services.asr import AsrService
-from provision.config.services.container import ContainerService
-from provision.config.services.vllm import VllmService
+from provision.kinds.asr.fields import AsrService
+from provision.kinds.container.fields import ContainerService
+from provision.kinds.vllm.fields import VllmService
 from tests.unit.config.conftest import Project
 
 

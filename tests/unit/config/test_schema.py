@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from provision.config.loading import load, parse
+from provision.config.documents import load, parse
 from provision.config.schema import schema
 
 ROOT = Path(__file__).parents[3]

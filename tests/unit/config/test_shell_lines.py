@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from provision.config.services.program import ProgramService
+from provision.kinds.program.fields import ProgramService
 from tests.unit.config.conftest import Project
 
 LINES: list[tuple[str, list[str], dict[str, Any]]] = [

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from provision.compile.catalog import ServiceInfo
-from provision.run import events
+from provision.catalog.catalog import ServiceInfo
 from provision.show.applyview import apply_summary
 from provision.show.progress import LiveProgress, PlainProgress, lines
 from provision.show.report import Report
 from provision.show.words import clip, columns
+from provision.wire import events
 
 
 def applied(report: Report, host: str, *results: events.Result, seconds: float = 1.0) -> None:

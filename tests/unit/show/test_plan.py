@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from provision.run import events
 from provision.show.flags import changed_flags
 from provision.show.plan import plan_lines, summary
 from provision.show.planview import waiting_words
 from provision.show.report import Report
+from provision.wire import events
 
 FACTS = {"os": "Debian 12", "cpus": 2, "memory": 16e9}
 

@@ -1,0 +1,172 @@
+"""Collects the resources of one host, from however many plays and playbooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from provision.catalog.catalog import Resource, ServiceInfo
+from provision.catalog.layout import above
+from provision.catalog.text import UnquotableError
+from provision.config.problems import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from provision.config.hosts import Host
+    from provision.config.playbook import Play
+
+MODE = "0755"
+"""Mode of directories of ours: services run as another user than the one that makes them."""
+
+
+class Implied(NamedTuple):
+    """A directory that something else needs, and that is ours unless a play declares it."""
+
+    mode: str | None
+    play: Play
+    where: tuple[str | int, ...]
+    playbooks: list[str]
+
+
+class Builder:
+    """The resources of one host while they are being collected.
+
+    The same resource from two plays is one; two that have an id in common and nothing else are a problem.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.problems: list[Problem] = []
+        self.notes: list[str] = list(host.notes)
+        self.services: list[ServiceInfo] = []
+        self.resources: dict[str, Resource] = {}
+        self._implied: dict[str, Implied] = {}
+
+    def problem(self, play: Play, where: Sequence[str | int], message: str, hint: str | None = None) -> None:
+        """Note what is wrong, at its place in the playbook."""
+        self.problems.append(Problem(play.where(*where), message, hint))
+
+    @contextmanager
+    def blame(self, play: Play, *where: str | int) -> Iterator[None]:
+        """Turn an unquotable string, or another config error, into a problem at this place."""
+        try:
+            yield
+        except UnquotableError as error:
+            self.problem(play, where, f"this cannot be used: {error}")
+        except ConfigError as error:
+            for problem in error.problems:
+                position = problem.position or play.where(*where)
+                self.problems.append(Problem(position, problem.message, problem.hint))
+
+    def packages(self, play: Play) -> list[str]:
+        """Return the id of the packages when the play, or one before it in its playbook, asks for some."""
+        apt = self.resources.get("apt")
+        return ["apt"] if apt is not None and play.playbook in apt.playbooks else []
+
+    def add(
+        self,
+        play: Play,
+        where: Sequence[str | int],
+        id: str,
+        spec: dict[str, Any],
+        label: str,
+        *,
+        needs: Sequence[str] = (),
+        triggers: Sequence[str] = (),
+        service: str | None = None,
+        tags: frozenset[str] = frozenset(),
+    ) -> Resource:
+        """Add a resource, or find that it is there already."""
+        position = play.where(*where)
+        resource = Resource(
+            id,
+            id.partition(":")[0],
+            spec,
+            label,
+            list(dict.fromkeys(needs)),
+            list(dict.fromkeys(triggers)),
+            [play.playbook],
+            service,
+            position,
+            frozenset(play.tags) | tags,
+        )
+        there = self.resources.setdefault(id, resource)
+        if there is not resource:
+            self._merge(there, resource)
+        return there
+
+    def _merge(self, there: Resource, again: Resource) -> None:
+        if there.spec != again.spec:
+            keys = sorted(
+                key for key in {*there.spec, *again.spec} if there.spec.get(key) != again.spec.get(key)
+            )
+            self.problems.append(
+                Problem(
+                    again.position,
+                    f"{again.label} is declared otherwise at {there.position}: {', '.join(keys)} differ",
+                    "declare it once, or alike, or under another name",
+                )
+            )
+        there.needs = list(dict.fromkeys([*there.needs, *again.needs]))
+        there.triggers = list(dict.fromkeys([*there.triggers, *again.triggers]))
+        there.playbooks = list(dict.fromkeys([*there.playbooks, *again.playbooks]))
+        there.tags |= again.tags
+        if there.service != again.service:
+            there.service = None
+
+    def imply_directory(
+        self, play: Play, where: Sequence[str | int], path: str, mode: str | None = MODE
+    ) -> str:
+        """Ask for a directory unless somebody declares it; returns its id."""
+        mine = self._implied.setdefault(path, Implied(mode, play, tuple(where), []))
+        if play.playbook not in mine.playbooks:
+            mine.playbooks.append(play.playbook)
+        return f"directory:{path}"
+
+    def imply_tree(self, play: Play, where: Sequence[str | int], root: str, path: str) -> str:
+        """Ask for the directories from `root` down to `path`; returns the id of the last."""
+        for directory in reversed([path, *above(path)]):
+            if directory == root or directory.startswith(root.rstrip("/") + "/"):
+                self.imply_directory(play, where, directory)
+        return f"directory:{path}"
+
+    def finish(self) -> list[Resource]:
+        """Add what is implied and needs that follow from paths and owners; returns all resources."""
+        for path, implied in self._implied.items():
+            if f"directory:{path}" not in self.resources:
+                spec = {"path": path, "owner": None, "group": None, "mode": implied.mode}
+                added = self.add(implied.play, implied.where, f"directory:{path}", spec, path)
+                added.playbooks = implied.playbooks
+        homes = self._homes()
+        for resource in self.resources.values():
+            needs = [*resource.needs, *self._parents(resource, homes), *self._owners(resource)]
+            resource.needs = list(dict.fromkeys(need for need in needs if need != resource.id))
+        return list(self.resources.values())
+
+    def _parents(self, resource: Resource, homes: Mapping[str, str]) -> Iterator[str]:
+        path = resource.spec.get("path")
+        if not isinstance(path, str):
+            return
+        for place in (path, *above(path)):
+            if place in homes:
+                yield homes[place]
+            if place != path and (id := f"directory:{place}") in self.resources:
+                yield id
+                return
+
+    def _homes(self) -> dict[str, str]:
+        """Return the homes that users are made with, and who makes them: two could not do it at a time."""
+        users = (resource for resource in self.resources.values() if resource.type == "user")
+        return {
+            user.spec["home"]: user.id for user in users if user.spec["create_home"] and user.spec["home"]
+        }
+
+    def _owners(self, resource: Resource) -> Iterator[str]:
+        spec = resource.spec
+        users = [spec.get("owner"), spec.get("user")]
+        groups = [spec.get("group"), *(spec.get("groups") or [])]
+        yield from (id for name in users if name and (id := f"user:{name}") in self.resources)
+        for name in groups:
+            # A user that names no group of its own is made together with one of its name.
+            kinds = ("group", "user") if resource.type != "user" else ("group",)
+            yield from [id for kind in kinds if name and (id := f"{kind}:{name}") in self.resources][:1]

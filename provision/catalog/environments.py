@@ -1,0 +1,109 @@
+"""Python environments of a play."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from posixpath import basename, dirname
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from provision.catalog.builder import Builder
+from provision.catalog.layout import Layout, above
+from provision.config import requirements
+from provision.config.requirements import Wanted
+
+if TYPE_CHECKING:
+    from provision.config.playbook import Play
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment as the things that use it see it.
+
+    Args:
+        name: as in the playbook.
+        path: its directory on the host.
+        python: the interpreter asked for; None for the distribution's.
+        requirements: what is asked for, and after it the constraints.
+        adopted: it is at a path of the user's own, where others may have installed more.
+    """
+
+    name: str
+    path: str
+    python: str | None
+    requirements: tuple[Wanted, ...]
+    adopted: bool
+
+    @property
+    def id(self) -> str:
+        """The id of its resource."""
+        return f"environment:{self.name}"
+
+    def program(self, name: str) -> str:
+        """Return the path of a program in it."""
+        return f"{self.path}/bin/{name}"
+
+    def find(self, *names: str) -> Wanted | None:
+        """Return what is asked for of the first distribution of these names, a pinned one first."""
+        found = [wanted for wanted in self.requirements if wanted.name is not None and wanted.name in names]
+        return next((wanted for wanted in found if wanted.pin), found[0] if found else None)
+
+    @property
+    def open(self) -> bool:
+        """Whether it may have packages that nothing here names: others may have installed some, or only the
+        installation of a requirement tells which package it is.
+        """
+        return self.adopted or any(wanted.name is None for wanted in self.requirements)
+
+
+def lower(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
+    """Add the play's environments; returns them by name."""
+    found = {}
+    for name, declared in play.environments.items():
+        where = ("environments", name)
+        wanted = [requirements.parse(raw) for raw in declared.packages]
+        # Of files and pages with constraints only pip on the host knows what they say.
+        read = map(requirements.constraint, declared.constraints)
+        constraints = [constraint for constraint in read if constraint is not None]
+        _check_excluded(builder, play, name, wanted)
+        path = declared.path or layout.environment(name)
+        environment = Environment(
+            name, path, declared.python, (*wanted, *constraints), declared.path is not None
+        )
+        spec = {
+            "path": path,
+            "python": declared.python,
+            "requirements": [requirement.spec() for requirement in wanted],
+            "exclude": sorted(canonicalize_name(package) for package in declared.exclude),
+            "index_url": declared.index_url,
+            "extra_index_urls": list(declared.extra_index_urls),
+            "find_links": list(declared.find_links),
+            "constraints": list(declared.constraints),
+            "installer": declared.installer,
+        }
+        if declared.path is None:
+            builder.imply_tree(play, where, layout.prefix, dirname(path))
+        needs = builder.packages(play)
+        paths = [requirement.path for requirement in wanted if requirement.path]
+        needs += _files_used(play, [*declared.constraints, *declared.find_links, *paths])
+        builder.add(play, where, environment.id, spec, f"environment {name}", needs=needs)
+        found[name] = environment
+    return found
+
+
+def _check_excluded(builder: Builder, play: Play, name: str, wanted: list[Wanted]) -> None:
+    names = {requirement.name for requirement in wanted}
+    for index, package in enumerate(play.environments[name].exclude):
+        if canonicalize_name(package) in names:
+            where = ("environments", name, "exclude", index)
+            builder.problem(play, where, f"{package} is excluded here and asked for in packages")
+
+
+def _files_used(play: Play, paths: list[str]) -> list[str]:
+    """Return the declared files and directories that pip is going to read: its configuration, and what is
+    named.
+    """
+    needs = [f"file:{path}" for path in play.files if basename(path) == "pip.conf" or path in paths]
+    named = {place for path in paths for place in (path, *above(path))}
+    return needs + [f"directory:{path}" for path in play.directories if path in named]

@@ -1,0 +1,40 @@
+"""The files of a certificate: a change of one restarts its service, whose user has to be able to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from provision.catalog.builder import Builder
+from provision.config.problems import Problem
+from provision.kinds.common import files
+
+if TYPE_CHECKING:
+    from provision.config.services.base import SpokenTls, Tls
+    from provision.kinds.common.place import Place
+
+
+def paths(tls: Tls | SpokenTls | None) -> list[str]:
+    """Return the files of the certificate and its key."""
+    return [path for path in (tls.cert, tls.key) if path is not None] if tls is not None else []
+
+
+def needed(builder: Builder, here: Place, paths: Sequence[str]) -> list[str]:
+    """Return the ids of those files that are declared, or note that the service's user cannot read one."""
+    ids = files.named(builder, paths)
+    for id in ids:
+        declared = builder.resources[id]
+        owner, mode = declared.spec["owner"], declared.spec["mode"]
+        if here.user in (None, "root", owner) or _open(declared.spec["group"], here.user, mode):
+            continue
+        message = (
+            f"service {here.name} runs as {here.user}, who cannot read {declared.spec['path']} (mode {mode})"
+        )
+        builder.problems.append(Problem(declared.position, message, f"give the file `owner: {here.user}`"))
+    return ids
+
+
+def _open(group: str | None, user: str | None, mode: str) -> bool:
+    """Say whether others than its owner can read a file: all of them, or those of a group that was chosen."""
+    bits = int(mode, 8)
+    return bool(bits & 0o004) or (group not in (None, "root") and bool(bits & 0o040))

@@ -1,0 +1,72 @@
+"""The env file and the unit of a service, and the variables of its script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from provision.catalog import text
+from provision.catalog.layout import unit_name
+from provision.catalog.templates import Templates
+from provision.catalog.text import SecretPart, SecretText
+from provision.kinds.common.place import Place, Program
+from provision.kinds.common.reach import Reach, hardening
+
+if TYPE_CHECKING:
+    from provision.config.secrets import Secret
+
+MODPROBE = "-+/usr/bin/nvidia-modprobe -c 0 -u"
+"""For `ExecStartPre=`: after a reboot /dev/nvidia-uvm is made by a setuid helper, which a hardened service
+may not start itself. A host without it goes on."""
+
+
+def exports(defaults: Mapping[str, str], env: Mapping[str, object]) -> list[str]:
+    """Return the `NAME=value` words of a script for the variables that the user's `env` does not set."""
+    return [f"{name}={text.sh(value)}" for name, value in defaults.items() if name not in env]
+
+
+def env_content(here: Place, templates: Templates, env: Mapping[str, str | Secret]) -> str | SecretText:
+    """Return the env file; a secret's place is marked by characters that no value may hold, until it is
+    rendered.
+    """
+    lines = []
+    hidden: list[SecretPart] = []
+    for name, value in env.items():
+        if isinstance(value, str):
+            lines.append(text.env_line(name, value))
+        else:
+            lines.append(text.env_line(name, "").replace('""', f'"\0{len(hidden)}\0"'))
+            hidden.append(SecretPart(value, "envfile"))
+    values = {"managed": here.managed, "lines": lines, "service": here.name}
+    rendered = templates.render("service.env.j2", values)
+    if not hidden:
+        return rendered
+    pieces = rendered.split("\0")
+    return SecretText(tuple(hidden[int(piece)] if odd % 2 else piece for odd, piece in enumerate(pieces)))
+
+
+def unit_content(
+    here: Place, templates: Templates, program: Program, reach: Reach, stop_timeout: float
+) -> str:
+    """Return the unit: hardened, but for what the service is told to read and write, and what it lifts."""
+    low_port = program.port is not None and program.port < 1024
+    values = hardening(here, reach, low_port)
+    return templates.render(
+        "service.unit.j2",
+        {
+            "managed": here.managed,
+            "description": text.unit(f"{program.kind} service {here.name} (provision)"),
+            "service": text.unit(here.name),
+            "unit_name": text.unit(unit_name(here.name).removesuffix(".service")),
+            "user": text.unit(here.user or "root"),
+            "env_file": text.unit(here.env_file),
+            "before": program.before,
+            "script": text.unit_word(here.script, command=True),
+            "stop_timeout": f"{stop_timeout:.0f}",
+            "protect_home": values["ProtectHome"],
+            "writable": [text.unit_word(path) for path in reach.writable],
+            "runtime": [text.unit_word(path) for path in reach.runtime],
+            "low_port": low_port,
+            "sandbox": values,
+        },
+    )

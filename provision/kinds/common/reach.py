@@ -1,0 +1,202 @@
+"""What a service can reach inside its unit: what it reads must be seen, what it writes be writable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from provision.catalog.builder import Builder
+from provision.catalog.layout import above
+from provision.config.services.sandbox import NO
+from provision.kinds.common.files import within
+from provision.kinds.common.paths import Told, told
+from provision.kinds.common.place import Place, Program
+
+HOMES = ("/home", "/root", "/run/user")
+"""What `ProtectHome=` hides."""
+
+TEMPORARY = ("/tmp", "/var/tmp")
+"""What `PrivateTmp=` hides."""
+
+ALWAYS = ("/dev", "/proc", "/sys")
+"""What `ProtectSystem=strict` leaves as it is."""
+
+IMPLYING = (
+    "ProtectKernelTunables",
+    "ProtectKernelModules",
+    "ProtectKernelLogs",
+    "ProtectHostname",
+    "RestrictNamespaces",
+    "RestrictRealtime",
+    "RestrictSUIDSGID",
+    "RestrictAddressFamilies",
+    "LockPersonality",
+    "SystemCallArchitectures",
+)
+"""Directives with which systemd sets NoNewPrivileges= for a user that is not root."""
+
+FAMILIES = "AF_UNIX AF_INET AF_INET6 AF_NETLINK"
+
+DEFAULTS = {
+    "NoNewPrivileges": "yes",
+    "ProtectSystem": "strict",
+    "PrivateTmp": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectControlGroups": "yes",
+    "ProtectHostname": "yes",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictSUIDSGID": "yes",
+    "RestrictAddressFamilies": FAMILIES,
+    "LockPersonality": "yes",
+    "SystemCallArchitectures": "native",
+    "UMask": "0077",
+}
+"""The directives of a unit that a service may lift, as they are otherwise; beside those that depend on it."""
+
+
+@dataclass
+class Reach:
+    """What the unit of a service opens, and what is to be looked at on the host before a start.
+
+    Args:
+        home: whether it names something in a home.
+        writable: directories that it may write to.
+        runtime: directories below /run that systemd makes for it at each start, without `/run/`.
+        looked_at: the host side's `reach`: `user`, `read` and `write`; None when there is nothing to look at.
+    """
+
+    home: bool = False
+    writable: list[str] = field(default_factory=list)
+    runtime: list[str] = field(default_factory=list)
+    looked_at: dict[str, Any] | None = None
+
+
+def reach(builder: Builder, here: Place, program: Program) -> Reach:
+    """Return what a service reaches; note as problems what its unit would hide from it."""
+    lifted = here.service.sandbox
+    everything = list(told(here.service))
+    known = {each.path for each in everything}
+    everything += [Told((), path) for path in [*program.paths, here.script] if path and path not in known]
+    found = Reach(writable=list(program.writable))
+    if here.systemd:
+        found.home = any(within(each.path, HOMES) for each in everything)
+        hidden = () if lifted is not None and lifted.PrivateTmp else TEMPORARY
+        _refuse(builder, here, everything, hidden)
+        shared = [] if hidden else TEMPORARY  # read-only like all else, when they are not its own
+        found.writable = list(
+            dict.fromkeys([*found.writable, *_writable(builder, here, everything), *shared])
+        )
+        found.runtime = [path.removeprefix("/run/") for path in found.writable if _runtime(path)]
+    elif lifted is not None:
+        builder.notes.append(
+            f"service {here.name}: sandbox has no effect here: a script supervises it, which confines nothing"
+        )
+    if here.user is not None:
+        found.looked_at = _looked_at(builder, here, everything)
+    if here.systemd and lifted is not None:
+        builder.notes.append(f"service {here.name}: its unit is opened by {', '.join(lifted.lifted())}")
+    return found
+
+
+def _refuse(builder: Builder, here: Place, everything: list[Told], hidden: tuple[str, ...]) -> None:
+    """Note each path that is not there inside the unit, or that its user cannot read."""
+    for each in everything:
+        if each.listed:
+            continue
+        where = (*here.where, *each.loc)
+        if each.path not in hidden and within(each.path, hidden):
+            own = "/tmp" if within(each.path, ["/tmp"]) else "/var/tmp"
+            builder.problem(
+                here.play,
+                where,
+                f"service {here.name} does not see {each.path}: its unit has a {own} of its own",
+                "put it elsewhere, or set `sandbox: {PrivateTmp: no}` on the service",
+            )
+        elif each.loc and here.user != "root" and within(each.path, ["/root"]):
+            builder.problem(
+                here.play,
+                where,
+                f"service {here.name} runs as {here.user}, who cannot read {each.path}",
+                "put it elsewhere, or set `user: root` on the service",
+            )
+
+
+def _writable(builder: Builder, here: Place, everything: list[Told]) -> Iterator[str]:
+    own = [f"/var/lib/provision/{here.name}", f"/var/cache/provision/{here.name}", *ALWAYS, *TEMPORARY]
+    for each in everything:
+        place = _declared(builder, each.writes or each.path)
+        if each.writes is None and (place is None or not _owned(builder, here, place)):
+            continue
+        opened = place or each.writes
+        if opened is not None and not within(opened, own):
+            yield opened
+
+
+def _runtime(path: str) -> bool:
+    """Say whether a directory is gone after a reboot, and systemd can make it again."""
+    return within(path, ["/run"]) and path != "/run" and not within(path, ["/run/user"])
+
+
+def _declared(builder: Builder, path: str) -> str | None:
+    """Return the nearest declared directory at or above a path: below it, what is missing can be made."""
+    return next((place for place in (path, *above(path)) if f"directory:{place}" in builder.resources), None)
+
+
+def _owned(builder: Builder, here: Place, place: str) -> bool:
+    """Say whether a directory was declared for the user of the service."""
+    return builder.resources[f"directory:{place}"].spec.get("owner") == here.user
+
+
+def _looked_at(builder: Builder, here: Place, everything: list[Told]) -> dict[str, Any] | None:
+    """Return what the host side looks at: whether the service's user can read and write what it is told."""
+    known = ("/usr", "/lib", "/bin", "/sbin", "/etc/ssl", *ALWAYS)
+    read = [
+        each.path
+        for each in everything
+        if each.loc and each.writes is None and not each.listed and not within(each.path, known)
+    ]
+    write = [
+        {
+            "path": each.writes,
+            "because": _because(each),
+            "said": each.loc[0] == "writable",
+            "made": _declared(builder, each.writes) is not None,
+        }
+        for each in everything
+        if each.writes is not None and each.loc and each.sure
+        if not (here.systemd and _runtime(each.writes))
+    ]
+    if not read and not write:
+        return None
+    return {"user": here.user, "read": list(dict.fromkeys(read)), "write": write}
+
+
+def _because(each: Told) -> str:
+    return str(each.loc[1] if each.loc[0] == "env" else each.loc[0])
+
+
+def hardening(here: Place, found: Reach, low_port: bool) -> dict[str, str]:
+    """Return the values of the directives that a service's `sandbox` may change."""
+    lifted = here.service.sandbox
+    values = dict(DEFAULTS)
+    values["ProtectHome"] = "read-only" if found.home else "yes"
+    capabilities = ["CAP_NET_BIND_SERVICE"] if low_port else []
+    bound: str | None = None
+    if lifted is not None:
+        if lifted.NoNewPrivileges:
+            values.update(dict.fromkeys(IMPLYING, NO))
+            bound = "~"  # whatever there is: a program that gains rights needs some to gain
+        values.update({name: value for name in values if isinstance(value := getattr(lifted, name), str)})
+        capabilities += [each for each in lifted.AmbientCapabilities if each not in capabilities]
+        if isinstance(lifted.RestrictAddressFamilies, list):
+            values["RestrictAddressFamilies"] = " ".join([FAMILIES, *lifted.RestrictAddressFamilies])
+    for name in ("RestrictAddressFamilies", "SystemCallArchitectures"):
+        # Nothing is what these two call no restriction.
+        values[name] = values[name].replace(NO, "") if values[name] == NO else values[name]
+    values["AmbientCapabilities"] = " ".join(capabilities)
+    values["CapabilityBoundingSet"] = values["AmbientCapabilities"] if bound is None else bound
+    return values

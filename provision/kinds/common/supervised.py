@@ -1,0 +1,236 @@
+"""What every supervised service is made of: directory, script, env file, unit or process, and its proof."""
+
+from __future__ import annotations
+
+import shlex
+from posixpath import dirname
+from typing import Any
+
+from provision.catalog.builder import Builder
+from provision.catalog.catalog import ServiceInfo
+from provision.catalog.layout import HOME, USER, unit_name, unit_path
+from provision.catalog.templates import Templates
+from provision.catalog.text import SecretText
+from provision.config.hosts import PREFIX
+from provision.kinds.common import turn
+from provision.kinds.common.generated import env_content, unit_content
+from provision.kinds.common.place import Place, Program
+from provision.kinds.common.reach import reach
+
+GRACE = 15.0
+"""Seconds that a stop is given beyond the draining of requests."""
+
+
+def lower(builder: Builder, here: Place, templates: Templates, program: Program) -> None:
+    """Add a service's resources, and what there is to say of it."""
+    play, name, layout = here.play, here.name, here.layout
+    service = play.services[name]
+    tags = frozenset(service.tags)
+    _check_readable(builder, here, program)
+    reached = reach(builder, here, program)
+    _own_user(builder, here)
+    builder.imply_tree(play, here.where, layout.prefix, layout.service(name))
+    stop_timeout = max(service.stop_timeout, program.drain + GRACE if program.drain else 0)
+    # systemd reads them all as root, and what starts a service must not be its own to change.
+    root = "root" if here.systemd else None
+    env = env_content(here, templates, program.env)
+    files = [
+        _file(builder, here, here.script, program.script, "0755", program, owner=root, cases=program.cases),
+        _file(builder, here, here.env_file, env, "0600", program, owner=root or here.user),
+    ]
+    if here.systemd:
+        content = unit_content(here, templates, program, reached, stop_timeout)
+        unit = _file(builder, here, unit_path(name), content, "0644", program, owner=root, validate="systemd")
+        files.append(unit)
+    for id in program.needs:
+        if id in builder.resources and name not in builder.resources[id].triggers:
+            builder.resources[id].triggers.append(name)
+    needs = [*here.after, *program.needs, *files]
+    if program.turn:
+        needs.append(turn.add(builder, here))
+        if turn.FILE not in program.script:
+            builder.notes.append(
+                f"service {name}: its own template of the start script leaves out `turn`, so it does not "
+                "wait for others that start on its GPUs"
+            )
+    if here.user is not None and f"user:{here.user}" in builder.resources:
+        needs.append(f"user:{here.user}")
+    spec: dict[str, Any]
+    if here.systemd:
+        runner = f"unit:{name}"
+        spec = {
+            "unit": unit_name(name),
+            "service": name,
+            "enabled": True,
+            "port": program.port,
+            "host": program.bind,
+            "stop_timeout": stop_timeout,
+        }
+    else:
+        runner = f"process:{name}"
+        for path in (layout.log(name), layout.pid_file(name)):
+            needs.append(builder.imply_tree(play, here.where, layout.prefix, dirname(path)))
+        spec = {
+            "service": name,
+            "script": here.script,
+            "directory": layout.service(name),
+            "log": layout.log(name),
+            "pid_file": layout.pid_file(name),
+            "user": here.user,
+            "stop_timeout": stop_timeout,
+            "port": program.port,
+            "host": program.bind,
+        }
+    if program.turn:
+        spec["cards"] = list(program.turn.cards)
+    if reached.looked_at is not None:
+        spec["reach"] = reached.looked_at
+    if program.preflight:
+        spec["preflight"] = {**program.preflight, "user": here.user}
+    builder.add(play, here.where, runner, spec, f"service {name}", needs=needs, service=name, tags=tags)
+    probe = _probe(here, program)
+    builder.add(
+        play, here.where, f"probe:{name}", probe, f"answer of {name}", needs=[runner], service=name, tags=tags
+    )
+    builder.services.append(_info(builder, here, program, [*files, runner, f"probe:{name}"]))
+
+
+def _check_readable(builder: Builder, here: Place, program: Program) -> None:
+    """Note a path in root's home, which no other user gets into, before anything long is downloaded."""
+    if here.user in (None, "root"):
+        return
+    for path in [here.script, *program.paths]:
+        if path.startswith("/root/"):
+            builder.problem(
+                here.play,
+                here.where,
+                f"service {here.name} runs as {here.user}, who cannot read {path}",
+                f"set prefix: {PREFIX} on the host, or supervisor: script on the service"
+                if here.layout.ours(path)
+                else f"put it where {here.user} can read it, or set user: root on the service",
+            )
+            return
+
+
+def _own_user(builder: Builder, here: Place) -> None:
+    """Add the system user that services run as, unless a play declares it."""
+    if here.user != USER:
+        return
+    spec: dict[str, Any] = {
+        "name": USER,
+        "uid": None,
+        "group": None,
+        "groups": [],
+        "home": HOME,
+        "shell": None,
+        "system": True,
+        "create_home": True,
+    }
+    declared = builder.resources.get(f"user:{USER}")
+    if declared is None or declared.spec == spec:
+        builder.add(here.play, here.where, f"user:{USER}", spec, f"user {USER}")
+
+
+def _file(
+    builder: Builder,
+    here: Place,
+    path: str,
+    content: str | SecretText,
+    mode: str,
+    program: Program,
+    *,
+    cases: dict[str, Any] | None = None,
+    owner: str | None = None,
+    validate: str | None = None,
+) -> str:
+    spec = {
+        "path": path,
+        "content": content,
+        "owner": owner,
+        "group": None,
+        "mode": mode,
+        "secret": isinstance(content, SecretText),
+        "validate": validate,
+        "cases": cases,
+    }
+    if program.turn:
+        spec["quiet"] = turn.QUIET
+    # After what it is about: a script for another vLLM must not lie there while that cannot be installed, and
+    # what is tried out before the change is the program as it will be.
+    return builder.add(
+        here.play,
+        here.where,
+        f"file:{path}",
+        spec,
+        path,
+        needs=program.needs,
+        triggers=[here.name],
+        service=here.name,
+        tags=frozenset(here.service.tags),
+    ).id
+
+
+def _probe(here: Place, program: Program) -> dict[str, Any]:
+    service = here.service
+    return {
+        "service": here.name,
+        "kind": program.kind,
+        "url": _url(program, "127.0.0.1") or "",
+        "ca": program.ca,
+        "model": program.model,
+        "key_file": here.env_file if program.key_name else None,
+        "key_name": program.key_name,
+        "checks": program.checks,
+        "timeout": service.start_timeout,
+        "unit": unit_name(here.name) if here.systemd else None,
+        "log": None if here.systemd else here.layout.log(here.name),
+        "pid_file": None if here.systemd else here.layout.pid_file(here.name),
+        "cards": list(program.turn.cards) if program.turn else None,
+    }
+
+
+def _url(program: Program, everywhere: str) -> str | None:
+    """Return where a program answers, None without a port or a socket.
+
+    Args:
+        program: with the address it is bound to.
+        everywhere: the address to name when it is bound to every one.
+    """
+    if program.socket is not None:
+        return f"unix:{program.socket}"
+    if program.port is None:
+        return None
+    address = everywhere if program.bind in (None, "", "0.0.0.0", "::", "*") else str(program.bind)
+    return address_url(address, program.port, program.tls)
+
+
+def address_url(address: str, port: int, tls: bool) -> str:
+    """Return the URL of what listens on a port of an address."""
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
+
+
+def _info(builder: Builder, here: Place, program: Program, resources: list[str]) -> ServiceInfo:
+    host = builder.host
+    service = here.service
+    outside = host.address or host.name if host.connection == "ssh" else "127.0.0.1"
+    unit = unit_name(here.name) if here.systemd else None
+    sudo = "sudo " if host.become else ""
+    remove = f"provision remove {shlex.quote(str(here.play.raw.playbook.path))} --service {here.name}"
+    return ServiceInfo(
+        name=here.name,
+        kind=program.kind,
+        playbook=here.play.playbook,
+        supervisor="systemd" if here.systemd else "script",
+        unit=unit,
+        log=None if here.systemd else here.layout.log(here.name),
+        port=program.port,
+        url=_url(program, outside),
+        model=program.model,
+        stop=f"{sudo}systemctl stop {unit}" if unit else remove,
+        checks=program.checks,
+        resources=resources,
+        tags=frozenset(here.play.tags) | frozenset(service.tags),
+        gpus=program.gpus,
+        pid_file=None if here.systemd else here.layout.pid_file(here.name),
+    )

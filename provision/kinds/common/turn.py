@@ -1,0 +1,112 @@
+"""The turn on a GPU: services that share one start one after another, whoever starts them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from posixpath import join
+
+from provision.catalog import text
+from provision.catalog.builder import Builder
+from provision.kinds.common.place import Place
+
+VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "ASCEND_RT_VISIBLE_DEVICES",
+)
+"""The variables by which a process is shown some GPUs only."""
+
+FILE = "gpu_turn.py"
+"""The name of the program that waits."""
+
+QUIET = (
+    r"(?m)^# Services on one GPU start one after another\.\n|^\S+ -I .*gpu_turn\.py.*\n"
+    r"|\"\$\$@\"; | \"[^\"]*\" \"-I\" \"[^\"]*gpu_turn\.py\".*"
+)
+"""What the turn adds to a script or unit. No running server has read it, so a change of it restarts none."""
+
+STILL = 20.0
+"""Seconds for which a program without a port must not have taken memory of its GPUs to count as started."""
+
+SETTLED = 5.0
+"""The same for one whose port answers: many open it before they load their model."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """On which GPUs a service takes its turn, and how long it keeps it.
+
+    Args:
+        cards: indices or UUIDs; `all` for every one.
+        implied: they follow from defaults, and count only where there are GPUs.
+        still: seconds for which the memory in use must not have moved before others may start; 0 for a server
+            that opens its port, or calls itself healthy, only when it has its memory.
+    """
+
+    cards: tuple[str, ...]
+    implied: bool = False
+    still: float = 0.0
+
+    def command(self, builder: Builder, here: Place, port: int | None, bind: str | None) -> str:
+        """Return `words` as a line of a shell script."""
+        return text.sh_words(self.words(builder, here, port, bind))
+
+    def words(self, builder: Builder, here: Place, port: int | None, bind: str | None) -> list[str]:
+        """Return the command that waits for the turn, and leaves behind what keeps it."""
+        words = [builder.host.python, "-I", program(here), here.name, "--cards", ",".join(self.cards)]
+        words += ["--implied"] if self.implied else []
+        if port is not None:
+            words += ["--port", str(port)]
+            if bind not in (None, "", "0.0.0.0", "::", "*"):
+                words += ["--address", str(bind)]
+        words += ["--still", f"{self.still:g}"] if self.still else []
+        return [*words, "--limit", f"{here.service.start_timeout:g}"]
+
+
+def of(cards: Sequence[object] | None, env: Mapping[str, object], still: float = 0.0) -> Turn | None:
+    """Return the turn of a service on the GPUs that its field names, or else its `env`; None without any."""
+    if cards is None:
+        cards = visible(env)
+    return Turn(tuple(map(str, cards)), still=still) if cards else None
+
+
+def visible(env: Mapping[str, object]) -> list[str] | None:
+    """Return the GPUs that a service's `env` shows it; None where it does not say."""
+    for name in VARIABLES:
+        value = env.get(name)
+        if isinstance(value, str):
+            words = [word.strip() for word in value.split(",")]
+            return [word for word in words if re.fullmatch(r"[0-9]+|(GPU|MIG)-[0-9A-Za-z/-]+", word)]
+    return None
+
+
+def program(here: Place) -> str:
+    """Return where the program that waits is on the host."""
+    return join(here.layout.prefix, FILE)
+
+
+def add(builder: Builder, here: Place) -> str:
+    """Add the program that waits, which all services of a host share; returns its id."""
+    path = program(here)
+    builder.imply_directory(here.play, here.where, here.layout.prefix)
+    spec = {
+        "path": path,
+        "content": _source(),
+        "owner": None,
+        "group": None,
+        "mode": "0644",
+        "secret": False,
+        "validate": None,
+        "cases": None,
+    }
+    return builder.add(here.play, here.where, f"file:{path}", spec, path).id
+
+
+@cache
+def _source() -> str:
+    return (files("provision.host.services") / FILE).read_text(encoding="utf-8")

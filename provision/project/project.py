@@ -1,0 +1,86 @@
+"""What a command works on: the choice of the command line, and what that means for each host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from provision.catalog.catalog import Catalog
+    from provision.config.hosts import Host
+
+SAVED_PLAN: Literal["provision-plan/2"] = "provision-plan/2"
+"""What a saved plan says of itself at its beginning; the number counts the forms that there were."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to work on, as the command line says it.
+
+    Args:
+        playbooks: files; none means all of the project's `playbooks/`.
+        inventories: files or directories; none means the project's `inventories/`.
+        limit: host pattern that narrows every play.
+        tags: only plays and services with one of these; none means all.
+        extra: variables above every other level.
+    """
+
+    playbooks: tuple[Path, ...] = ()
+    inventories: tuple[Path, ...] = ()
+    limit: str | None = None
+    tags: frozenset[str] = frozenset()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def partial(self) -> bool:
+        """Whether something that the playbooks declare is left out on purpose."""
+        return bool(self.tags)
+
+
+@dataclass
+class Project:
+    """What was loaded and compiled.
+
+    Args:
+        playbooks: the files, by the names under which hosts remember who put what there.
+        hosts: all of the inventory, without what only compiling needs.
+        catalogs: one for each host that a play is for.
+        notes: what of the inventories could not be used, whatever the host.
+    """
+
+    playbooks: dict[str, Path]
+    hosts: dict[str, Host]
+    catalogs: list[Catalog]
+    notes: Sequence[str] = ()
+
+    @property
+    def playbook_names(self) -> list[str]:
+        """The names of the playbooks, sorted."""
+        return sorted(self.playbooks)
+
+    @property
+    def host_names(self) -> list[str]:
+        """The hosts, in the order in which people read of them."""
+        return [catalog.host.name for catalog in self.catalogs]
+
+
+def find_root(playbooks: tuple[Path, ...]) -> Path:
+    """Return the directory that holds `playbooks/` and `inventories/`, going by the first playbook."""
+    if not playbooks:
+        return Path()
+    folder = playbooks[0].parent
+    if folder.resolve().name != "playbooks":
+        return folder
+    return folder.parent if folder.name == "playbooks" else folder / ".."
+
+
+def is_saved(path: Path) -> bool:
+    """Whether a file is a saved plan rather than a playbook."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(200)
+    except OSError:
+        return False
+    return head.lstrip().startswith(b"{") and SAVED_PLAN.partition("/")[0].encode() + b"/" in head

@@ -1,0 +1,171 @@
+"""Many hosts at once, within bounds, in one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from provision.caches import cache
+from provision.transport.archive import Archive
+from provision.transport.session import LIMITS, Limits, OnEvent, Outcome, Session, Target
+from provision.wire.events import Error, Event, Unreachable
+
+__all__ = ["FORKS", "GRACE", "Limits", "Outcome", "Summary", "Target", "run"]
+
+FORKS = 32
+"""Hosts worked on at once, unless told otherwise. Each costs an ssh process of some MB here.
+
+A hundred hosts and the controller on two cores, nothing to change: 16 to 100 at once take equally long, as
+`handshakes_at_once` bounds what is dear; memory grows (docs/benchmarks.md). Slow hosts want more.
+"""
+
+GRACE = 10.0
+"""Seconds that hosts are given after a cancellation to stop and to say what they have done."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What has become of all hosts, in the order of the targets."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    cancelled: bool = False
+
+
+def handshakes_at_once() -> int:
+    """Return how many connections are made at once.
+
+    Each wants a core for a tenth of a second and otherwise waits for the other side. With too few at once the
+    cores idle (ten hosts, two cores: 2.3 s with four at once, 1.7 s with ten); with a hundred each takes so
+    long that it runs out of time.
+    """
+    return 8 * (os.cpu_count() or 1)
+
+
+async def run(
+    targets: Sequence[Target],
+    forks: int | None,
+    on_event: OnEvent,
+    *,
+    password: str | None = None,
+    limits: Limits = LIMITS,
+    archive: Archive | None = None,
+) -> Summary:
+    """Carry out the requests of all targets.
+
+    A host that cannot be reached, hangs or fails does not stop the others. SIGINT and SIGTERM close the
+    standard inputs on the hosts, so that they stop; they have `GRACE` seconds to say what they have done, or
+    until the second signal.
+
+    Args:
+        targets: hosts with their requests; each host once.
+        forks: how many at once; None for `FORKS`.
+        on_event: called with the events of all hosts, those of one host in order. An exception from it
+            cancels the run and is raised in the end.
+        password: for sudo, where the connections say that it may ask.
+        limits: see `Limits`.
+        archive: the host side; None for the one of this provision.
+    """
+    fleet = _Fleet(targets, forks or FORKS, on_event, password, limits, archive)
+    return await fleet.run()
+
+
+class _Fleet:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        forks: int,
+        on_event: OnEvent,
+        password: str | None,
+        limits: Limits,
+        archive: Archive | None,
+    ) -> None:
+        self.targets = targets
+        self.on_event = on_event
+        self.password = password
+        self.limits = limits
+        self.archive = archive or Archive(cache=cache("archives"))
+        self.slots = asyncio.Semaphore(forks)
+        self.handshakes = asyncio.Semaphore(handshakes_at_once())
+        self.finished = {target.host: asyncio.Event() for target in targets}
+        self.summary = Summary()
+        self.sessions: set[Session] = set()
+        self.fault: BaseException | None = None
+        self.loop = asyncio.get_running_loop()
+
+    async def run(self) -> Summary:
+        handled = self._listen()
+        try:
+            await asyncio.gather(*(self._one(target) for target in self.targets))
+        finally:
+            for signum in handled:
+                self.loop.remove_signal_handler(signum)
+            for session in self.sessions:
+                session.end()
+        if self.fault:
+            raise self.fault
+        order = self.summary.outcomes
+        self.summary.outcomes = {target.host: order[target.host] for target in self.targets}
+        return self.summary
+
+    def _listen(self) -> list[signal.Signals]:
+        handled = []
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self.loop.add_signal_handler(signum, self.cancel)
+            except (ValueError, RuntimeError):
+                # Only the main thread may.
+                continue
+            handled.append(signum)
+        return handled
+
+    def cancel(self) -> None:
+        """Let the hosts stop; called again, wait for them no longer."""
+        if self.summary.cancelled:
+            self._give_up()
+            return
+        self.summary.cancelled = True
+        for session in self.sessions:
+            session.cancel()
+        self.loop.call_later(GRACE, self._give_up)
+
+    def _give_up(self) -> None:
+        for session in self.sessions:
+            session.end()
+
+    def _emit(self, event: Event) -> None:
+        if self.fault:
+            return
+        try:
+            self.on_event(event)
+        except BaseException as fault:
+            self.fault = fault
+            self.cancel()
+
+    async def _one(self, target: Target) -> None:
+        try:
+            for other in (target.after, *target.behind):
+                if other in self.finished and other != target.host:
+                    await self.finished[other].wait()
+            async with self.slots:
+                self.summary.outcomes[target.host] = await self._work(target)
+        finally:
+            self.finished[target.host].set()
+
+    async def _work(self, target: Target) -> Outcome:
+        host = target.host
+        if self.summary.cancelled:
+            self._emit(Error(host=host, message="cancelled before it began"))
+            return Outcome(host, "cancelled", 0, 0)
+        before = self.summary.outcomes.get(target.after or "")
+        if before and before.status == "unreachable":
+            self._emit(Unreachable(host=host, cause=f"{before.host}, which it is on, was not reached"))
+            return Outcome(host, "unreachable", 0, 0)
+        session = Session(target, self.archive, self._emit, self.handshakes, self.password, self.limits)
+        self.sessions.add(session)
+        try:
+            return await session.run()
+        finally:
+            self.sessions.discard(session)

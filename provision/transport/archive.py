@@ -1,0 +1,127 @@
+"""The host side as one file: the same bytes everywhere, named by their hash, packed when they changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+
+import provision
+from provision.caches import make
+
+PACKAGE = Path(provision.__file__).parent
+"""Where the sources of this very provision are."""
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_FORMAT = 1
+
+
+class Archive:
+    """A zip with `provision/__init__.py` and `provision/host/`.
+
+    The name is the SHA-256 of the bytes: it says whether a host has the archive already, and the host checks
+    against it what it was sent. Packing is skipped when sizes and times of all sources are as they
+    were.
+
+    Args:
+        package: directory of the `provision` package.
+        cache: private directory for what was packed before; None packs every time.
+    """
+
+    def __init__(self, package: Path = PACKAGE, cache: Path | None = None) -> None:
+        self.package = package
+        self.cache = cache
+
+    @cached_property
+    def name(self) -> str:
+        """SHA-256 of the archive in hex."""
+        if self.cache is None:
+            return hashlib.sha256(self.data).hexdigest()
+        seen = self._fingerprint()
+        try:
+            known = json.loads(self._index.read_bytes())
+            if known["fingerprint"] == seen and (self.cache / f"{known['name']}.zip").is_file():
+                return str(known["name"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        name = hashlib.sha256(self.data).hexdigest()
+        self._remember(name, seen)
+        return name
+
+    @cached_property
+    def data(self) -> bytes:
+        """The archive itself; read or packed when it is asked for, which a host that has it never does."""
+        if self.cache is not None and "name" in self.__dict__:
+            try:
+                kept = (self.cache / f"{self.name}.zip").read_bytes()
+                if hashlib.sha256(kept).hexdigest() == self.name:
+                    return kept
+            except OSError:
+                pass
+        return pack(self.package)
+
+    @property
+    def _index(self) -> Path:
+        assert self.cache is not None
+        where = hashlib.sha256(os.fsencode(self.package.resolve())).hexdigest()[:16]
+        return self.cache / f"{where}.json"
+
+    def _fingerprint(self) -> str:
+        seen: list[object] = [_FORMAT]
+        for path in sources(self.package):
+            found = path.stat()
+            seen.append((str(path), found.st_size, found.st_mtime_ns, found.st_ino))
+        return hashlib.sha256(repr(seen).encode()).hexdigest()
+
+    def _remember(self, name: str, fingerprint: str) -> None:
+        assert self.cache is not None
+        try:
+            make(self.cache)
+            for old in self.cache.glob("*.zip"):
+                old.unlink(missing_ok=True)
+            _write(self.cache / f"{name}.zip", self.data)
+            _write(self._index, json.dumps({"fingerprint": fingerprint, "name": name}).encode())
+        except OSError:
+            # It only means that the next run packs again.
+            pass
+
+
+def sources(package: Path) -> list[Path]:
+    """Return the files that an archive of `package` is made of, sorted."""
+    found = [package / "__init__.py"]
+    for directory, names, files in os.walk(package / "host"):
+        names[:] = [name for name in names if name != "__pycache__"]
+        found += [Path(directory, file) for file in files if not file.startswith(".") and file[-4:] != ".pyc"]
+    return sorted(found)
+
+
+def pack(package: Path) -> bytes:
+    """Return the zip: the same bytes for the same sources, whoever packs them, wherever and whenever."""
+    # Not at the top: a run that packs nothing would pay for it.
+    import io
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in sources(package):
+            entry = zipfile.ZipInfo(f"provision/{path.relative_to(package).as_posix()}", _EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3
+            archive.writestr(entry, path.read_bytes())
+    return out.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    import tempfile
+
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,87 @@
+"""A host side of a test's own making, run here over a connection of a test's own making."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.connect import Explanation, Local
+from provision.rollout.run import Summary, run
+from provision.transport.archive import PACKAGE, Archive
+from provision.transport.session import Limits, Target
+from provision.wire.events import Event
+
+PATIENT = Limits(connect=120)
+"""For tests of something else: a machine that stands still for a while has reached its hosts all the same."""
+
+PRELUDE = """
+import json, os, sys, time
+
+def say(**event):
+    os.write(1, json.dumps(event, separators=(",", ":")).encode() + b"\\n")
+
+def hello():
+    say(event="hello", python="3", pid=os.getpid(), user="u", root=False)
+
+def until_input_ends():
+    while os.read(0, 4096):
+        pass
+"""
+
+
+def host_side(directory: Path, body: str) -> Archive:
+    """Return an archive whose `main(request)` has this body, after `PRELUDE`."""
+    package = directory / "provision"
+    (package / "host").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "host" / "__init__.py").write_text("")
+    main = "def main(request, place):\n" + textwrap.indent(textwrap.dedent(body), "    ")
+    (package / "host" / "main.py").write_text(PRELUDE + main)
+    shutil.copy(PACKAGE / "host" / "modules.py", package / "host")
+    return Archive(package)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A connection that executes one shell command instead of whatever script it is given."""
+
+    command: str
+    host: str = "raw"
+    python: str = "python3"
+    become: bool = False
+    asks_password: bool = False
+
+    def argv(self, script: str, patience: float = 15) -> list[str]:
+        return ["sh", "-c", self.command]
+
+    def explain(self, code: int, stderr: str) -> Explanation:
+        return Explanation(f"exit {code}: {stderr.strip()}")
+
+    def kept(self) -> bool:
+        return True
+
+    def forget(self) -> None:
+        pass
+
+    def telling(self, stderr: str) -> None:
+        """Nothing is hidden."""
+
+
+def here(
+    host: str = "here", request: bytes = b"{}", python: str = "python3", after: str | None = None
+) -> Target:
+    """Return a target on this machine."""
+    return Target(Local(host=host, python=python), request, after=after)
+
+
+def go(
+    targets: Sequence[Target], archive: Archive | None, limits: Limits = PATIENT, forks: int | None = None
+) -> tuple[Summary, list[Event]]:
+    """Run, and return the summary and all events in the order of their arrival."""
+    events: list[Event] = []
+    summary = asyncio.run(run(targets, forks, events.append, limits=limits, archive=archive))
+    return summary, events
