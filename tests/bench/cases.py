@@ -138,11 +138,8 @@ class Bench:
                 if number and self.spent[tool.name] > self.budget:
                     continue
                 for case in self.cases:
-                    if case == "kept" and not tool.keeps:
-                        continue
-                    if case in ("plan", "change", "first") and not tool.converges:
-                        continue
-                    yield self._measure(tool, case)
+                    if case in tool.cases:
+                        yield self._measure(tool, case)
 
     def _measure(self, tool: Tool, case: str) -> Record:
         record = self.records[tool.name, case]

@@ -9,6 +9,7 @@ from .report import Row
 
 OURS = "provision"
 FLOOR = "ssh python"
+SCRIPT = "ssh script"
 
 
 class Rows:
@@ -46,8 +47,9 @@ class Target:
 
 
 def _beside(case: str, peer: str, limit: float) -> Target:
+    what = {"first": "all to be made", "change": "a value changed"}.get(case, f"nothing to change, {case}")
     return Target(
-        f"10 hosts, nothing to change, {case}: beside {peer}",
+        f"10 hosts, {what}: beside {peer}",
         limit,
         "x",
         lambda rows: rows.seconds(OURS, case) / rows.seconds(peer, case),
@@ -77,7 +79,10 @@ def _executions(rows: Rows) -> float:
 
 
 TARGETS = (
-    _beside("cold", FLOOR, 1.5),
+    _beside("first", SCRIPT, 1.3),
+    _beside("change", SCRIPT, 1.3),
+    _beside("cold", FLOOR, 1.15),
+    _beside("kept", FLOOR, 2),
     _beside("cold", "pyinfra", 0.4),
     _beside("cold", "ansible", 0.04),
     _beside("kept", "pyinfra", 0.1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -34,10 +35,9 @@ class Tool(ABC):
     """
 
     name: str
-    keeps = True
-    """Whether it can use connections of an earlier run."""
-    converges = True
-    """Whether it does the work at all (the floors only connect)."""
+    cases: Sequence[str] = ("first", "change", "cold", "kept", "plan")
+    """What it is measured in, of `cases.CASES`: without `first` it does no work, without `kept` it cannot use
+    connections of an earlier run."""
     always = 0
     """How many of its steps on a host say "changed" although nothing was."""
     proves = False
@@ -59,6 +59,11 @@ class Tool(ABC):
     def sockets(self) -> Path:
         """Where the sockets of kept connections are."""
         return self.directory / "s"
+
+    @property
+    def converges(self) -> bool:
+        """Whether it does the work at all (some floors only connect)."""
+        return "first" in self.cases
 
     def choose(self, hosts: Sequence[LabHost]) -> None:
         """Work on these hosts from now on."""
@@ -196,7 +201,7 @@ class Mitogen(Ansible):
     """The same with Mitogen's strategy, which connects anew in each run."""
 
     name = "mitogen"
-    keeps = False
+    cases = ("first", "change", "cold", "plan")
 
     def configure(self) -> None:
         """Name the strategy."""
@@ -211,7 +216,7 @@ class Pyinfra(Tool):
     """pyinfra, with all hosts in parallel; it connects anew in each run."""
 
     name = "pyinfra"
-    keeps = False
+    cases = ("first", "change", "cold", "plan")
     always = 1  # the probe: a shell operation always counts as changed
 
     def configure(self) -> None:
@@ -254,8 +259,8 @@ class Floor(Tool):
     """OpenSSH and one command, on as many hosts at once as provision has by default."""
 
     name = "ssh true"
+    cases: Sequence[str] = ("cold", "kept")
     command = "true"
-    converges = False
 
     def configure(self) -> None:
         """Write the names of the hosts."""
@@ -281,7 +286,11 @@ class Floor(Tool):
             str(self.directory / "hosts"),
             str(FLOOR_WORKERS),
         ]
-        return [*start, *config, *keep, "--", self.command]
+        return [*start, *config, *keep, "--", self.remote(message)]
+
+    def remote(self, message: str) -> str:
+        """The command that each host executes."""
+        return self.command
 
 
 class PythonFloor(Floor):
@@ -291,7 +300,23 @@ class PythonFloor(Floor):
     command = "python3 -I -S -c pass"
 
 
+class ScriptFloor(Floor):
+    """The same with one shell script that does all of the work and asks nothing before it does."""
+
+    name = "ssh script"
+    cases = ("first", "change")
+
+    def remote(self, message: str) -> str:
+        """The script, with the contents of all files in it."""
+        env = (self.work / "env.j2").read_text(encoding="utf-8").replace("{{ message }}", message)
+        files = {"ENV": env, "MESSAGE": message}
+        for name, file in {"START": "start.sh", "SERVE": "serve.py", "UNIT": "provision-bench.service"}.items():
+            files[name] = (self.work / file).read_text(encoding="utf-8")
+        given = "".join(f"{name}={shlex.quote(text)}\n" for name, text in files.items())
+        return given + (self.work / "by_hand.sh").read_text(encoding="utf-8")
+
+
 TOOLS: dict[str, type[Tool]] = {
-    tool.name: tool for tool in (Floor, PythonFloor, Provision, Pyinfra, Mitogen, Ansible)
+    tool.name: tool for tool in (Floor, PythonFloor, ScriptFloor, Provision, Pyinfra, Mitogen, Ansible)
 }
 """In the order of the table."""
