@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from provision.config.problems import Position
 
 RUNS = {"type": "running", "seconds": 3}
-"""The check of a service of which nothing is known: it stays up for so long."""
+"""The check of a service of which nothing is known: it stays up for so long, or until it rests."""
 
 
 @dataclass

@@ -309,10 +309,9 @@ class ScriptFloor(Floor):
     def remote(self, message: str) -> str:
         """The script, with the contents of all files in it."""
         env = (self.work / "env.j2").read_text(encoding="utf-8").replace("{{ message }}", message)
-        files = {"ENV": env, "MESSAGE": message}
-        for name, file in {"START": "start.sh", "SERVE": "serve.py", "UNIT": "provision-bench.service"}.items():
-            files[name] = (self.work / file).read_text(encoding="utf-8")
-        given = "".join(f"{name}={shlex.quote(text)}\n" for name, text in files.items())
+        given = f"MESSAGE={shlex.quote(message)}\nENV={shlex.quote(env)}\n"
+        for name, file in ("START", "start.sh"), ("SERVE", "serve.py"), ("UNIT", "provision-bench.service"):
+            given += f"{name}={shlex.quote((self.work / file).read_text(encoding='utf-8'))}\n"
         return given + (self.work / "by_hand.sh").read_text(encoding="utf-8")
 
 

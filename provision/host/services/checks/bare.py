@@ -6,11 +6,14 @@ import time
 
 from provision.host.machine import Machine
 from provision.host.resource import Failure
-from provision.host.services import supervision
+from provision.host.services import idle, processes, supervision
 from provision.host.services.checks.asking import Asking, Spec, Verdict
 
-LOOK = 0.5
-"""Seconds between two looks at a service that is to go on running."""
+LOOK = 0.2
+"""Seconds between two looks at a service that is to stay up."""
+
+REST = 1.0
+"""Seconds without any work after which a service has started: what fails later would fail at any time."""
 
 
 def port(asking: Asking) -> Verdict:
@@ -20,13 +23,31 @@ def port(asking: Asking) -> Verdict:
 
 
 def stays(machine: Machine, spec: Spec, seconds: float) -> None:
-    """Raise `Failure` unless the service goes on running for so long."""
-    before = supervision.life(machine, spec)
-    until = time.monotonic() + seconds
-    left = seconds
-    while left > 0:
-        machine.sleep(min(LOOK, left))
-        after = supervision.life(machine, spec)
-        if before.invocation is None or after.invocation != before.invocation:
-            raise Failure(f"it does not stay up ({after.ended or after.state})")
-        left = until - time.monotonic()
+    """Raise `Failure` unless the service stays up.
+
+    It has to run for `seconds` from its start, or until nothing of it has used a CPU for `REST`: a program
+    that sleeps waits for its work, one that computes may still find out that it cannot start.
+    """
+    first = last = supervision.life(machine, spec)
+    rest = idle.Rest(first.pid)
+    until = time.monotonic() + seconds - _age(spec, first)
+    while first.invocation is not None and last.invocation == first.invocation:
+        if time.monotonic() >= until or rest.seconds() >= REST:
+            break
+        machine.sleep(LOOK)
+        if first.pid is not None and processes.process(first.pid) is None:
+            last = supervision.life(machine, spec)
+    last = supervision.life(machine, spec)
+    if first.invocation is None or last.invocation != first.invocation:
+        raise Failure(f"it does not stay up ({last.ended or last.state})")
+
+
+def _age(spec: Spec, life: supervision.Life) -> float:
+    """Return for how many seconds the program has run at least.
+
+    A container's process may not be visible from here, and the start script of a service on a GPU waits for
+    its turn before it becomes the program.
+    """
+    if life.pid is None or spec.get("container") or spec.get("cards"):
+        return 0.0
+    return processes.uptime(life.pid) or 0.0
