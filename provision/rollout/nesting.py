@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from provision.catalog.catalog import RUNS
 from provision.connect.base import Explanation
-from provision.wire.events import Done, Error, Event, Hello, Inspected, Note, Proof, Result, Unreachable
+from provision.wire.dataclass_events import (
+    Done,
+    Error,
+    Event,
+    Hello,
+    Inspected,
+    Note,
+    Proof,
+    Result,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog

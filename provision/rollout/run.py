@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from provision.caches import cache
 from provision.transport.archive import Archive
 from provision.transport.session import LIMITS, Limits, OnEvent, Outcome, Session, Target
-from provision.wire.events import Error, Event, Unreachable
+from provision.wire.dataclass_events import Error, Event, Unreachable
 
 __all__ = ["FORKS", "GRACE", "Limits", "Outcome", "Summary", "Target", "run"]
 

@@ -15,7 +15,7 @@ from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.tee import Tee
 from provision.show.words import clip, count, human_seconds
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 VERSION = 1
 """Changes when a field is taken away or means something else; new fields and events do not count."""

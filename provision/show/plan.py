@@ -11,7 +11,7 @@ from provision.show.grouping import grouped, heading
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, listing
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 SUPERVISED = {"unit": ("enabled", "active"), "process": ("running",)}
 """What a service that has never been started is not; its state is never absent, but no."""

@@ -13,7 +13,7 @@ from provision.show.plan import plan_lines
 from provision.show.report import Report
 from provision.show.tee import Tee
 from provision.show.words import count, listing
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 if TYPE_CHECKING:
     from provision.project.project import Project

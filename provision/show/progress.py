@@ -14,7 +14,7 @@ from provision.show.plan import cause
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.words import clip, count, human_bytes, human_seconds
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

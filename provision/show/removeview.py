@@ -10,7 +10,7 @@ from provision.show.report import Report
 from provision.show.style import LOUD, paint
 from provision.show.tee import Tee
 from provision.show.words import count
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 
 class RemoveText:

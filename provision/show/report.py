@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from provision.show.words import count, human_bytes
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 
 @dataclass

@@ -12,7 +12,7 @@ from provision.show.progress import View
 from provision.show.report import Report
 from provision.show.style import BAD, GOOD, OLD, QUIET, paint
 from provision.show.words import human_bytes, human_seconds
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY")
 STATES = {"running": GOOD, "starting": OLD, "stopped": BAD, "failed": BAD}

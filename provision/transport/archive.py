@@ -19,7 +19,7 @@ _FORMAT = 1
 
 
 class Archive:
-    """A zip with `provision/__init__.py` and `provision/host/`.
+    """A zip with `provision/__init__.py`, `provision/host/` and `provision/wire/`.
 
     The name is the SHA-256 of the bytes: it says whether a host has the archive already, and the host checks
     against it what it was sent. Packing is skipped when sizes and times of all sources are as they
@@ -91,9 +91,11 @@ class Archive:
 def sources(package: Path) -> list[Path]:
     """Return the files that an archive of `package` is made of, sorted."""
     found = [package / "__init__.py"]
-    for directory, names, files in os.walk(package / "host"):
-        names[:] = [name for name in names if name != "__pycache__"]
-        found += [Path(directory, file) for file in files if not file.startswith(".") and file[-4:] != ".pyc"]
+    for room in ("host", "wire"):
+        for directory, names, files in os.walk(package / room):
+            names[:] = [name for name in names if name != "__pycache__"]
+            ours = [file for file in files if not file.startswith(".") and file[-4:] != ".pyc"]
+            found += [Path(directory, file) for file in ours]
     return sorted(found)
 
 

@@ -20,7 +20,7 @@ from provision.transport import bootstrap
 from provision.transport.archive import Archive
 from provision.transport.process import Process
 from provision.transport.visible import visible
-from provision.wire.events import (
+from provision.wire.dataclass_events import (
     Bootstrapped,
     Done,
     Error,

@@ -1,104 +1,118 @@
-"""What is said of a run: the events of the host side, and those that only the controller can make.
+"""What is told of a run: the events that the host side sends, and those that only the controller can make.
 
-An event is one JSON object a line on the wire and one dataclass here. Fields without a default must be there;
-unknown fields are ignored. Times are seconds, sizes are bytes.
+An event is one JSON object a line. Times are seconds, sizes are bytes.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from provision.wire.finding import Finding
+from provision.wire.record import Record, Variant, many, one
 
-from provision.transport.visible import visible
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Tuple
 
-Changes = dict[str, tuple[Any, Any]]
+    from typing_extensions import TypeAlias
+
+Changes: TypeAlias = "dict[str, Tuple[Any, Any]]"
 """The keys that differ: key -> (actual, expected)."""
 
 
-class MalformedEvent(ValueError):
-    """An object that is no event this version knows; the message names what is wrong."""
+class Event(Variant):
+    """What all events have in common: the host that they are about, which the controller fills in."""
 
-
-@dataclass(slots=True, kw_only=True)
-class Event:
-    """What all events have in common: the host that they are about."""
-
-    name: ClassVar[str]
+    TAG: ClassVar[str] = "event"
     host: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the event as plain data, as it goes into `--output json`."""
-        data: dict[str, Any] = {"event": self.name}
-        for key in _fields(type(self)):
-            data[_KEYS.get(key, key)] = getattr(self, key)
-        return data
+
+class Facts(Record):
+    """What a person wants to know of a host at a glance."""
+
+    hostname: str
+    os: str
+    arch: str
+    cpus: int | None
+    memory: int
 
 
-_KEYS = {"what": "for"}
-"""Fields whose JSON key is a keyword of Python."""
-
-_NAMES = {key: name for name, key in _KEYS.items()}
-
-
-@dataclass(slots=True, kw_only=True)
 class Hello(Event):
-    """The host side has begun; `facts` is what a person wants to know of the host at a glance."""
+    """The host side has begun. `version`: provision's; `wire`: that of the contract."""
 
-    name = "hello"
+    NAME: ClassVar[str] = "hello"
+    version: str
+    wire: int
     python: str
     pid: int
     user: str
     root: bool
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = one(Facts)
 
 
-@dataclass(slots=True, kw_only=True)
 class Waiting(Event):
-    """A resource waits for what somebody else holds."""
+    """A resource waits for what somebody else holds, which `reason` names."""
 
-    name = "waiting"
-    what: str
+    NAME: ClassVar[str] = "waiting"
+    reason: str
     seconds: float
     id: str | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Inspected(Event):
-    """A resource was looked at. Nothing differs when `changes` is empty and `error` is None.
+class Work(Record):
+    """What a change has to fetch or do.
 
-    `pending`: what differs only does so because something that it needs is not there yet.
+    - `install`, `remove`: packages
+    - `pull`, `load`: an image, from a registry or from a file
+    - `recreate`: the container that is made again, with all that is in it
+    - `because`: what else changes, and so runs a command
+    - `bytes`: to download
+    - `checks`: what a service will be asked
     """
 
-    name = "inspected"
+    install: list[str] = []
+    remove: list[str] = []
+    pull: str | None = None
+    load: str | None = None
+    recreate: str | None = None
+    because: list[str] = []
+    bytes: int | None = None
+    checks: list[str] = []
+
+
+class Inspected(Event):
+    """A resource was inspected. Nothing differs when `changes` is empty and `finding` is None.
+
+    - `new`: it is not there at all yet, rather than other than declared
+    - `pending`: what differs only does so because something that it needs is not there yet
+    - `finding`: why it could not be inspected
+    - `notes`: warnings worth a line even when nothing differs
+    """
+
+    NAME: ClassVar[str] = "inspected"
     id: str
     type: str
     label: str
     service: str | None = None
-    changes: Changes = field(default_factory=dict)
+    changes: Changes = {}
+    new: bool = False
     diff: str | None = None
-    work: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    work: Work = one(Work, default=None)
+    notes: list[Finding] = many(Finding, default=[])
     pending: bool = False
-    error: str | None = None
-    hint: str | None = None
+    finding: Finding | None = one(Finding, default=None)
 
 
-@dataclass(slots=True, kw_only=True)
 class Started(Event):
     """A resource is being fixed; `changes` are the keys that differ."""
 
-    name = "started"
+    NAME: ClassVar[str] = "started"
     id: str
-    changes: list[str] = field(default_factory=list)
+    changes: list[str] = []
 
 
-@dataclass(slots=True, kw_only=True)
 class Progress(Event):
     """How far the work on a resource has come."""
 
-    name = "progress"
+    NAME: ClassVar[str] = "progress"
     id: str
     done: float
     total: float | None = None
@@ -106,141 +120,140 @@ class Progress(Event):
     text: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
 class Output(Event):
     """A line that a resource's command printed."""
 
-    name = "output"
+    NAME: ClassVar[str] = "output"
     id: str
     line: str
 
 
-@dataclass(slots=True, kw_only=True)
 class Result(Event):
-    """What has become of a resource: `ok`, `changed`, `failed` or `skipped`."""
+    """What has become of a resource: `ok`, `changed`, `failed` or `skipped`; `finding` says why."""
 
-    name = "result"
+    NAME: ClassVar[str] = "result"
     id: str
     status: str
-    changes: Changes = field(default_factory=dict)
+    changes: Changes = {}
     seconds: float = 0.0
-    error: str | None = None
-    hint: str | None = None
-    log: list[str] = field(default_factory=list)
+    finding: Finding | None = one(Finding, default=None)
 
 
-@dataclass(slots=True, kw_only=True)
 class Restart(Event):
     """A running service has to be restarted, because of these resources."""
 
-    name = "restart"
+    NAME: ClassVar[str] = "restart"
     service: str
-    because: list[str] = field(default_factory=list)
+    because: list[str] = []
 
 
-@dataclass(slots=True, kw_only=True)
 class Proof(Event):
     """A service was asked something, and this is what came back."""
 
-    name = "proof"
+    NAME: ClassVar[str] = "proof"
     service: str
     check: str
     ok: bool
     sent: str | None = None
     received: str | None = None
     seconds: float = 0.0
-    error: str | None = None
-    hint: str | None = None
-    log: list[str] = field(default_factory=list)
+    finding: Finding | None = one(Finding, default=None)
 
 
-@dataclass(slots=True, kw_only=True)
 class Restored(Event):
     """What became of the attempt to give a service back what it last answered with.
 
-    `id`: the resource whose failure came before. `ok`: it answers again. `error`: why it does not.
+    `id`: the resource whose failure came before. `ok`: it answers again. `finding`: why it does not.
     """
 
-    name = "restored"
+    NAME: ClassVar[str] = "restored"
     id: str
     service: str
     ok: bool
     text: str
-    error: str | None = None
-    hint: str | None = None
-    log: list[str] = field(default_factory=list)
+    finding: Finding | None = one(Finding, default=None)
 
 
-@dataclass(slots=True, kw_only=True)
 class ServiceStatus(Event):
-    """How a service is; `status` is everything that its supervisor, port and GPU tell."""
+    """How a service is, as its supervisor, port and GPU tell.
 
-    name = "service"
+    - `kind`, `supervisor`, `url`, `model`, `port`: as requested
+    - `state`: running, starting, stopping, restarting, stopped or failed
+    - `ended`: how the last process ended, when none runs
+    - `pid`, `uptime` in seconds, `restarts` by the supervisor since the last start on purpose
+    - `listening`: whether the service itself has its port open; `listener`: who else has
+    - `gpu_memory`: bytes held by its processes; None without an NVIDIA GPU
+    - `proven`: whether the process that runs has answered
+    - `owed`: the ids of what it has to be restarted for, or None
+    """
+
+    NAME: ClassVar[str] = "service"
     service: str
-    status: dict[str, Any] = field(default_factory=dict)
+    kind: str
+    supervisor: str
+    state: str
+    ended: str | None
+    pid: int | None
+    uptime: float | None
+    restarts: int | None
+    port: int | None
+    listening: bool
+    listener: str | None
+    url: str | None
+    model: str | None
+    gpu_memory: int | None
+    proven: bool
+    owed: list[str] | None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the event as it came: the status is no object of its own there."""
-        return {"event": self.name, "host": self.host, "service": self.service, **self.status}
 
-
-@dataclass(slots=True, kw_only=True)
 class Line(Event):
     """A line of a service's log."""
 
-    name = "line"
+    NAME: ClassVar[str] = "line"
     service: str
     text: str
 
 
-@dataclass(slots=True, kw_only=True)
 class Orphan(Event):
     """What is on the host and in no playbook any more; without a service these are single resources."""
 
-    name = "orphan"
+    NAME: ClassVar[str] = "orphan"
     service: str | None = None
-    playbooks: list[str] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
+    playbooks: list[str] = []
+    ids: list[str] = []
 
 
-@dataclass(slots=True, kw_only=True)
 class Removed(Event):
     """A resource was taken away (`planned`: would be); `kept` says why it stays after all."""
 
-    name = "removed"
+    NAME: ClassVar[str] = "removed"
     id: str
     label: str = ""
     planned: bool = False
     kept: str | None = None
-    error: str | None = None
+    finding: Finding | None = one(Finding, default=None)
 
 
-@dataclass(slots=True, kw_only=True)
 class Note(Event):
     """Something worth a line."""
 
-    name = "note"
-    text: str
+    NAME: ClassVar[str] = "note"
+    finding: Finding = one(Finding)
 
 
-@dataclass(slots=True, kw_only=True)
 class Heartbeat(Event):
     """The host side lives and has nothing to say."""
 
-    name = "heartbeat"
+    NAME: ClassVar[str] = "heartbeat"
 
 
-@dataclass(slots=True, kw_only=True)
 class Error(Event):
     """The run on this host cannot go on."""
 
-    name = "error"
-    message: str
-    hint: str | None = None
-    log: list[str] = field(default_factory=list)
+    NAME: ClassVar[str] = "error"
+    finding: Finding = one(Finding)
 
 
-@dataclass(slots=True, kw_only=True)
 class Done(Event):
     """The host side has come to its end.
 
@@ -250,91 +263,34 @@ class Done(Event):
     answer) or `stopped`.
     """
 
-    name = "done"
+    NAME: ClassVar[str] = "done"
     ok: bool
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = {}
     seconds: float = 0.0
     orphans: int = 0
     digest: str | None = None
-    services: dict[str, str] = field(default_factory=dict)
+    services: dict[str, str] = {}
     executions: int = 0
     sent: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
 class Unreachable(Event):
     """Made by the controller: the host side could not be started, or was lost.
 
-    `begun`: it had begun to work, so that something may have been changed. `log`: what the host, or the way
-    to it, printed.
+    `begun`: it had begun to work, so that something may have been changed. The log of `finding` is what the
+    host, or the way to it, printed.
     """
 
-    name = "unreachable"
-    cause: str
-    hint: str | None = None
+    NAME: ClassVar[str] = "unreachable"
+    finding: Finding = one(Finding)
     begun: bool = False
-    log: list[str] = field(default_factory=list)
     executions: int = 0
     sent: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
 class Bootstrapped(Event):
     """Made by the controller: the host had no python3, and has been given one."""
 
-    name = "bootstrapped"
+    NAME: ClassVar[str] = "bootstrapped"
     python: str
     seconds: float
-
-
-_TYPES: dict[str, type[Event]] = {
-    kind.name: kind
-    for kind in (
-        Hello, Waiting, Inspected, Started, Progress, Output, Result, Restart, Proof, Restored, Line, Orphan,
-        Removed, Note, Heartbeat, Error, Done, Unreachable, Bootstrapped,
-    )
-}  # fmt: skip
-
-_FIELDS: dict[type[Event], tuple[str, ...]] = {}
-
-
-def _fields(kind: type[Event]) -> tuple[str, ...]:
-    if kind not in _FIELDS:
-        _FIELDS[kind] = tuple(item.name for item in dataclasses.fields(kind))
-    return _FIELDS[kind]
-
-
-def parse(data: dict[str, Any], host: str) -> Event:
-    """Return the event that a JSON object stands for, with control characters as visible escapes.
-
-    Raises:
-        MalformedEvent: it is none, or lacks what it must have.
-    """
-    data = visible(data)
-    name = data.get("event")
-    if name == ServiceStatus.name:
-        return _service(data, host)
-    kind = _TYPES.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise MalformedEvent(f"unknown event {name!r}")
-    known = _fields(kind)
-    values = {_NAMES.get(key, key): value for key, value in data.items()}
-    make: Callable[..., Event] = kind
-    try:
-        event = make(**{key: value for key, value in values.items() if key in known} | {"host": host})
-    except TypeError as error:
-        raise MalformedEvent(f"event {name}: {error}") from None
-    if isinstance(event, Inspected | Result):
-        try:
-            event.changes = {key: (actual, expected) for key, (actual, expected) in event.changes.items()}
-        except (TypeError, ValueError, AttributeError):
-            raise MalformedEvent(f"event {name}: `changes` holds no pairs") from None
-    return event
-
-
-def _service(data: dict[str, Any], host: str) -> ServiceStatus:
-    status = {key: value for key, value in data.items() if key not in ("event", "host", "service")}
-    service = data.get("service")
-    if not isinstance(service, str):
-        raise MalformedEvent("event service: no service is named")
-    return ServiceStatus(host=host, service=service, status=status)

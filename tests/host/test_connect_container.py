@@ -12,7 +12,7 @@ import pytest
 from provision.connect import Container, Local, Ssh
 from provision.rollout.run import run
 from provision.transport.session import Target
-from provision.wire.events import Done, Hello, Note, Unreachable
+from provision.wire.dataclass_events import Done, Hello, Note, Unreachable
 from tests.lab import Lab, LabHost, Podman
 from tests.lab.podman import IMAGE
 from tests.unit.rollout.standin import go, host_side

@@ -12,7 +12,7 @@ import pytest
 from provision.connect import Local
 from provision.transport.archive import Archive
 from provision.transport.session import Target
-from provision.wire.events import Done, Error, Hello, Inspected, Result
+from provision.wire.dataclass_events import Done, Error, Hello, Inspected, Result
 from tests.unit.rollout.standin import go
 
 VERSIONS = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"

@@ -23,7 +23,7 @@ from provision.connect import Ssh
 from provision.rollout.run import run
 from provision.transport.archive import Archive
 from provision.transport.session import Limits, Outcome, Target
-from provision.wire.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
+from provision.wire.dataclass_events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
 from tests.lab import Base, Lab, LabHost
 from tests.unit.rollout.standin import PATIENT, go, host_side
 

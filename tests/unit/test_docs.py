@@ -15,7 +15,7 @@ import yaml
 from provision.cli import VERBS
 from provision.project.load import load
 from provision.project.project import Selection
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

@@ -13,7 +13,7 @@ from provision.connect import Explanation, Local
 from provision.rollout.run import Summary, run
 from provision.transport.archive import PACKAGE, Archive
 from provision.transport.session import Limits, Target
-from provision.wire.events import Event
+from provision.wire.dataclass_events import Event
 
 PATIENT = Limits(connect=120)
 """For tests of something else: a machine that stands still for a while has reached its hosts all the same."""

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from provision.wire import events
-from provision.wire.events import MalformedEvent, parse
+from provision.wire import dataclass_events as events
+from provision.wire.dataclass_events import MalformedEvent, parse
 
 SAMPLES = [
     {"event": "hello", "python": "3.11.2", "pid": 7, "user": "root", "root": True, "facts": {"cpus": 2}},

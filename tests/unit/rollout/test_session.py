@@ -16,7 +16,7 @@ import pytest
 
 from provision.rollout.run import run
 from provision.transport.session import Limits, Target
-from provision.wire.events import Done, Error, Event, Hello, Note, Unreachable
+from provision.wire.dataclass_events import Done, Error, Event, Hello, Note, Unreachable
 from tests.unit.rollout.standin import Raw, go, here, host_side
 
 ANSWER = """

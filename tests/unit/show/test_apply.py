@@ -14,7 +14,7 @@ from provision.show.applyview import apply_summary
 from provision.show.progress import LiveProgress, PlainProgress, lines
 from provision.show.report import Report
 from provision.show.words import clip, columns
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 
 def applied(report: Report, host: str, *results: events.Result, seconds: float = 1.0) -> None:

@@ -10,7 +10,7 @@ from provision.show.flags import changed_flags
 from provision.show.plan import plan_lines, summary
 from provision.show.planview import waiting_words
 from provision.show.report import Report
-from provision.wire import events
+from provision.wire import dataclass_events as events
 
 FACTS = {"os": "Debian 12", "cpus": 2, "memory": 16e9}
 

@@ -1,0 +1,39 @@
+"""What depends on the version of a package that a host has installed, such as flags that came and went."""
+
+from __future__ import annotations
+
+from provision.wire.record import Record, many
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Case(Record):
+    """What holds from a version on: `content`, or the reason why there can be none.
+
+    - `since`: the lowest version
+    - `content`: a text, or a list of arguments
+    - `error`, `hint`: why this version will not do, and the way out
+    """
+
+    since: str
+    content: Any = None
+    error: str | None = None
+    hint: str | None = None
+
+
+class Cases(Record):
+    """Contents by the version of a package.
+
+    - `environment`: directory of the environment that is asked
+    - `package`: the distribution; `others` count when it is not there
+    - `oldest`: the lowest version of which anything is known
+    - `versions`: the cases, the lowest first
+    """
+
+    environment: str
+    package: str
+    others: list[str]
+    oldest: str
+    versions: list[Case] = many(Case)

@@ -1,0 +1,28 @@
+"""Findings: everything that a person is told to change, or told to know."""
+
+from __future__ import annotations
+
+from provision.wire.record import Record
+
+ERROR = "error"
+WARNING = "warning"
+INFO = "info"
+
+
+class Finding(Record):
+    """One thing that a person is told, with a code that stays the same from release to release.
+
+    - `code`: lower-case words with hyphens, such as `unknown-key`; `provision explain CODE` says more of it
+    - `severity`: `error`: it does not work so; `warning`: it may not work; `info`: good to know
+    - `message`: one sentence that says what is wrong
+    - `hint`: the way out, where it is known
+    - `where`: `file:line:column` of what has to be changed, where that is a file of the user's
+    - `log`: the lines of output that explain it
+    """
+
+    code: str
+    message: str
+    severity: str = ERROR
+    hint: str | None = None
+    where: str | None = None
+    log: list[str] = []

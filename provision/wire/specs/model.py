@@ -1,0 +1,47 @@
+"""A model: a directory with its files."""
+
+from __future__ import annotations
+
+from provision.wire.record import Record, many
+from provision.wire.spec import Spec
+
+
+class Expectation(Record):
+    """What one service takes a model for, by the class that the model's own configuration names.
+
+    - `service`: its name
+    - `files`: what each fitting class cannot do without
+    - `misfits`: what to say of other classes (empty: none is named)
+    - `otherwise`: what to say of one that is not known; `{class}` stands for it
+    """
+
+    service: str
+    files: dict[str, list[str]]
+    misfits: dict[str, str]
+    otherwise: str
+
+
+class ModelSpec(Spec):
+    """A model and where it comes from.
+
+    - `source`: `modelscope`, `huggingface`, or `path` for one that somebody else brings
+    - `repo`, `revision`, `endpoint`, `token`: on the hub
+    - `allow`, `ignore`: patterns of the files that are wanted, and of those that are not
+    - `python`: the interpreter with the hub's library; `workers`: downloads at once
+    - `required`: files that its services cannot do without
+    - `made_by`: what may bring a model of source `path`, in words; empty: nothing
+    """
+
+    path: str
+    source: str
+    repo: str
+    revision: str | None
+    allow: list[str]
+    ignore: list[str]
+    endpoint: str | None
+    token: str | None
+    python: str | None
+    workers: int | None
+    required: list[str]
+    expects: list[Expectation] = many(Expectation)
+    made_by: list[str] = []
