@@ -30,11 +30,13 @@ def package(tmp_path: Path) -> Path:
     return root
 
 
-def test_holds_the_host_side_and_nothing_else() -> None:
+def test_holds_the_host_side_and_the_contract_and_nothing_else() -> None:
     names = zipfile.ZipFile(io.BytesIO(pack(PACKAGE))).namelist()
     assert "provision/__init__.py" in names
     assert "provision/host/main.py" in names
-    assert all(name.startswith("provision/host/") for name in names if name != "provision/__init__.py")
+    assert "provision/wire/record.py" in names
+    ours = ("provision/__init__.py", "provision/host/", "provision/wire/")
+    assert all(name.startswith(ours) for name in names)
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 
 
