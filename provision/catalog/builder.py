@@ -79,6 +79,7 @@ class Builder:
         """Add a resource, or find that it is there already."""
         position = play.where(*where)
         resource = Resource(
+            self.host.name,
             id,
             id.partition(":")[0],
             spec,

@@ -18,6 +18,7 @@ class Resource:
     """One thing that a host is to have, ready to be sent there.
 
     Args:
+        host: the host that is to have it.
         id: unique on the host, `type:name` (`apt` alone).
         type: the host side's resource type.
         spec: plain data, but for `SecretText` where a text holds secrets.
@@ -31,6 +32,7 @@ class Resource:
         tags: tags of the plays and services that declared it.
     """
 
+    host: str
     id: str
     type: str
     spec: dict[str, Any]
@@ -49,6 +51,7 @@ class ServiceInfo:
     """What there is to say of a service without looking at the host.
 
     Args:
+        host: the host that it runs on.
         name: as in the playbook.
         kind: `vllm`, `asr`, `container`, `program`.
         playbook: the playbook that declares it.
@@ -68,6 +71,7 @@ class ServiceInfo:
         engine: docker or podman; None for the one that the host has.
     """
 
+    host: str
     name: str
     kind: str
     playbook: str

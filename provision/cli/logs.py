@@ -9,7 +9,7 @@ import click
 from provision.cli import options
 
 if TYPE_CHECKING:
-    from provision.catalog.catalog import Catalog
+    from provision.project.project import Project
 
 
 @click.command("logs")
@@ -41,20 +41,20 @@ def command(
     project = load(chosen.selection())
     catalogs = [
         replace(catalog, services=[known for known in catalog.services if known.name == service])
-        for catalog in project.catalogs
+        for catalog in project.fleet.catalogs.values()
         if any(known.name == service for known in catalog.services)
     ]
     if not catalogs:
-        raise click.UsageError(f"no service {service!r} in the playbooks{_meant(service, project.catalogs)}")
+        raise click.UsageError(f"no service {service!r} in the playbooks{_meant(service, project)}")
     requests = Requests(project, way)
     asked = {"follow": follow, "lines": lines}
     summary = requests.run("logs", log_view(output, many=len(catalogs) > 1), asked, catalogs)
     ctx.exit(0 if follow and summary.cancelled else exit_code(summary))
 
 
-def _meant(service: str, catalogs: list[Catalog]) -> str:
+def _meant(service: str, project: Project) -> str:
     from difflib import get_close_matches
 
-    names = sorted({known.name for catalog in catalogs for known in catalog.services})
+    names = sorted({known.name for known in project.fleet.endpoints})
     near = get_close_matches(service, names, n=1)
     return f"; did you mean `{near[0]}`?" if near else f"; they have {', '.join(names) or 'none'}"

@@ -31,7 +31,7 @@ def command(
 
     project = load(chosen.selection())
     files = 0
-    for catalog in project.catalogs:
+    for catalog in project.fleet.catalogs.values():
         for path, (text, mode) in render_tree(catalog).items():
             files += 1
             if target is None:
@@ -43,5 +43,5 @@ def command(
             place.chmod(int(mode, 8))
     if target is not None:
         click.echo(
-            f"{count(files, 'file')} for {count(len(project.catalogs), 'host')} written below {target}"
+            f"{count(files, 'file')} for {count(len(project.fleet.catalogs), 'host')} written below {target}"
         )

@@ -51,7 +51,7 @@ class Requests:
             catalogs: what to work on; None for all of the project.
             per_host: options of single hosts.
         """
-        catalogs = self._project.catalogs if catalogs is None else catalogs
+        catalogs = list(self._project.fleet.catalogs.values()) if catalogs is None else catalogs
         nesting = Nesting(catalogs)
         watched = nesting.watch(view.take)
         first = [nesting.softened(catalog) for catalog in catalogs] if verb == "apply" else catalogs
@@ -83,7 +83,7 @@ class Requests:
         inside_out = verb == "remove"
         return fleet.Target(
             connection=connection_to(
-                nesting.located(host),
+                host,
                 self._project.hosts,
                 ask_password=self._password is not None,
             ),

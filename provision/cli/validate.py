@@ -31,8 +31,9 @@ def command(
     problems = foresee(project)
     if problems:
         raise ConfigError(problems)
-    hosts, services = len(project.catalogs), sum(len(catalog.services) for catalog in project.catalogs)
-    resources = sum(len(catalog.resources) for catalog in project.catalogs)
+    fleet = project.fleet
+    hosts, services = len(fleet.catalogs), len(list(fleet.endpoints))
+    resources = len(list(fleet.resources))
     if output == "json":
         names = [str(path) for path in project.playbooks.values()]
         found = {"playbooks": names, "hosts": hosts, "services": services, "resources": resources}
@@ -40,9 +41,9 @@ def command(
         return
     for note in project.notes:
         click.echo(f"note: {note}", err=True)
-    for catalog in project.catalogs:
+    for name, catalog in fleet.catalogs.items():
         for note in catalog.notes:
-            click.echo(f"note: {catalog.host.name}: {note}", err=True)
+            click.echo(f"note: {name}: {note}", err=True)
     if not resources:
         click.echo("note: nothing is declared; a play has services, packages, files, and more", err=True)
     what = f"{count(len(project.playbooks), 'playbook')}, {count(hosts, 'host')}"

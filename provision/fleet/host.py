@@ -65,7 +65,7 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
     resources, problems = ordered(builder.finish())
     if builder.problems or problems:
         raise ConfigError([*builder.problems, *problems])
-    return Catalog(host, resources, builder.services, builder.notes)
+    return Catalog(host.reached(), resources, builder.services, builder.notes)
 
 
 def _prefix(builder: Builder, plays: Sequence[Play]) -> str | None:

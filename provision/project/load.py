@@ -1,8 +1,7 @@
-"""From files to catalogs: what a selection of playbooks means for each host it matches."""
+"""From files to a fleet: what a selection of playbooks means for each host it matches."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING
 from provision.config import inputs
 from provision.config.inventory import Inventory, load_inventories
 from provision.config.playbook import Playbook, load_playbook
-from provision.config.problems import ConfigError, Position, Problem, did_you_mean, quoted
+from provision.config.problems import ConfigError, Position, Problem, quoted
 from provision.config.templating import SURROGATE
-from provision.fleet.host import compile_host
+from provision.fleet.compile import compile_fleet
 from provision.project.project import Project, Selection, find_root, is_saved
 
 if TYPE_CHECKING:
-    from provision.catalog.catalog import Catalog
     from provision.config.hosts import Host
     from provision.config.playbook import Play
+    from provision.fleet.fleet import Fleet
 
 SUFFIXES = (".yml", ".yaml")
 
@@ -78,14 +77,10 @@ def load(selection: Selection) -> Project:
     problems += _same_names(playbooks)
     if problems:
         raise ConfigError(problems)
-    catalogs = [
-        dataclasses.replace(catalog, host=catalog.host.reached())
-        for catalog in _compile(inventory, playbooks, selection)
-    ]
     return Project(
         playbooks={playbook.name: playbook.path for playbook in playbooks},
         hosts={name: host.reached() for name, host in inventory.hosts.items()},
-        catalogs=catalogs,
+        fleet=_fleet(inventory, playbooks, selection),
         notes=inventory.notes,
     )
 
@@ -108,7 +103,7 @@ def _same_names(playbooks: list[Playbook]) -> Iterator[Problem]:
             yield Problem(where, message, "give one of them another file name")
 
 
-def _compile(inventory: Inventory, playbooks: list[Playbook], selection: Selection) -> list[Catalog]:
+def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection) -> Fleet:
     problems: list[Problem] = []
     plays: dict[str, list[Play]] = {}
     hosts: dict[str, Host] = {}
@@ -135,25 +130,11 @@ def _compile(inventory: Inventory, playbooks: list[Playbook], selection: Selecti
     if not hosts and not problems:
         message = f"no play is for a host that --limit {quoted(str(selection.limit))} names"
         problems.append(Problem(None, message))
-    catalogs = []
-    for name, host in hosts.items():
-        if name in failed:
-            # What the failed play declares would be found missing.
-            continue
-        try:
-            catalogs.append(compile_host(host, plays.get(name, [])))
-        except ConfigError as error:
-            problems += error.problems
+    try:
+        # What a play that failed declares would be found missing.
+        fleet = compile_fleet([host for name, host in hosts.items() if name not in failed], plays)
+    except ConfigError as error:
+        problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return _tagged(catalogs, selection.tags) if selection.tags else catalogs
-
-
-def _tagged(catalogs: list[Catalog], tags: frozenset[str]) -> list[Catalog]:
-    """Return what carries one of the tags; hosts that have nothing of that are left alone."""
-    known = frozenset[str]().union(*(each.tags for catalog in catalogs for each in catalog.resources))
-    unknown = sorted(tags - known)
-    if unknown:
-        hint = did_you_mean(unknown[0], known, "tags") or "no play and no service has tags"
-        raise ConfigError([Problem(None, f"nothing has the tag {quoted(unknown[0])}", hint)])
-    return [part for part in (catalog.tagged(tags) for catalog in catalogs) if part.resources]
+    return fleet.tagged(selection.tags) if selection.tags else fleet

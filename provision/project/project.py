@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from provision.catalog.catalog import Catalog
     from provision.config.hosts import Host
+    from provision.fleet.fleet import Fleet
 
 SAVED_PLAN: Literal["provision-plan/2"] = "provision-plan/2"
 """What a saved plan says of itself at its beginning; the number counts the forms that there were."""
@@ -46,13 +46,13 @@ class Project:
     Args:
         playbooks: the files, by the names under which hosts remember who put what there.
         hosts: all of the inventory, without what only compiling needs.
-        catalogs: one for each host that a play is for.
+        fleet: what each host that a play is for is to have.
         notes: what of the inventories could not be used, whatever the host.
     """
 
     playbooks: dict[str, Path]
     hosts: dict[str, Host]
-    catalogs: list[Catalog]
+    fleet: Fleet
     notes: Sequence[str] = ()
 
     @property
@@ -63,7 +63,7 @@ class Project:
     @property
     def host_names(self) -> list[str]:
         """The hosts, in the order in which people read of them."""
-        return [catalog.host.name for catalog in self.catalogs]
+        return list(self.fleet.catalogs)
 
 
 def find_root(playbooks: tuple[Path, ...]) -> Path:

@@ -121,7 +121,7 @@ def fingerprint(project: Project) -> str:
     is declared secret counts.
     """
     compiled: list[Any] = [__version__]
-    for catalog in project.catalogs:
+    for catalog in project.fleet.catalogs.values():
         compiled.append([_reached(host) for host in _way(catalog.host, project.hosts)])
         for each in catalog.resources:
             told = {name: value for name, value in vars(each).items() if name not in ("spec", "position")}

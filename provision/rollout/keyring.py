@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 def foresee(project: Project) -> list[Problem]:
     """Return what is wrong already with the secrets that a project refers to; no command is run for it."""
-    named = {
-        secret: None
-        for catalog in project.catalogs
-        for resource in catalog.resources
-        for secret in secrets(resource.spec)
-    }
+    named = {secret: None for resource in project.fleet.resources for secret in secrets(resource.spec)}
     return [problem for secret in named if (problem := secret.foresee()) is not None]
 
 

@@ -22,7 +22,6 @@ from provision.wire.dataclass_events import (
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
-    from provision.config.hosts import Host
 
 
 class Nesting:
@@ -55,13 +54,6 @@ class Nesting:
     def inner(self, host: str) -> tuple[str, ...]:
         """Return the containers on a host that are hosts themselves."""
         return tuple(name for name, outer in self._outer.items() if outer == host)
-
-    def located(self, host: Host) -> Host:
-        """Return a host with the engine that the run makes it with, when its own entry names none."""
-        spec = self._made.get(host.name)
-        if spec is None or host.engine is not None:
-            return host
-        return dataclasses.replace(host, engine=spec["engine"])
 
     def foreseen(self, catalog: Catalog, verb: str) -> Callable[[Explanation], list[Event]] | None:
         """Return what to say instead of an error when a container is not there or does not run.

@@ -49,7 +49,7 @@ class ApplyText:
     def close(self) -> None:
         """Print the summary."""
         self._progress.close()
-        services = {catalog.host.name: catalog.services for catalog in self._project.catalogs}
+        services = {name: catalog.services for name, catalog in self._project.fleet.catalogs.items()}
         click.echo()
         for line in apply_summary(self._report, services):
             click.echo(line)

@@ -64,5 +64,5 @@ def plan_view(report: Report, output: str, diffs: bool, project: Project) -> Vie
     """Return the view that `--output` asks for."""
     if output == "json":
         return Tee(report, JsonLines())
-    notes = {catalog.host.name: catalog.notes for catalog in project.catalogs}
+    notes = {name: catalog.notes for name, catalog in project.fleet.catalogs.items()}
     return PlanText(report, diffs, notes, project.notes)

@@ -87,7 +87,7 @@ def test_examples_are_valid(text: str, tmp_path: Path) -> None:
     (tmp_path / "inventories" / "hosts.yml").write_text(inventory, encoding="utf-8")
     playbook = tmp_path / "playbooks" / "example.yml"
     playbook.write_text(plays, encoding="utf-8")
-    assert load(Selection(playbooks=(playbook,), extra={"hub": "http://192.0.2.9:8440"})).catalogs
+    assert load(Selection(playbooks=(playbook,), extra={"hub": "http://192.0.2.9:8440"})).fleet.catalogs
 
 
 def anchors(page: Path) -> set[str]:

@@ -218,6 +218,7 @@ def _info(builder: Builder, here: Place, program: Program, resources: list[str])
     sudo = "sudo " if host.become else ""
     remove = f"provision remove {shlex.quote(str(here.play.raw.playbook.path))} --service {here.name}"
     return ServiceInfo(
+        host=host.name,
         name=here.name,
         kind=program.kind,
         playbook=here.play.playbook,

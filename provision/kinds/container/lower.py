@@ -223,6 +223,7 @@ def _info(
     sudo = "sudo " if host.become else ""
     engine = service.engine or "docker|podman"
     return ServiceInfo(
+        host=host.name,
         name=here.name,
         kind="container",
         playbook=here.play.playbook,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from provision.config.hosts import Host
+from provision.fleet.fleet import Fleet
 from provision.project.load import load
 from provision.project.project import Project, Selection
 from provision.project.saved import COMPILED_AWAY, fingerprint, restore, save
@@ -55,8 +56,8 @@ def changed(value: Any) -> Any:
 @pytest.mark.parametrize("where", ["the host", "the host of a container"])
 def test_every_field_of_a_host_counts(here: Path, name: str, where: str) -> None:
     project = load(CHOSEN)
-    (inside,) = [each for each in project.catalogs if each.host.name == "inside"]
-    project.catalogs = [inside]
+    inside = project.fleet.catalogs["inside"]
+    project.fleet = Fleet.of({"inside": inside})
     if name == "on":
         project.hosts["boxx"] = project.hosts["box"]
     before = fingerprint(project)

@@ -26,7 +26,6 @@ from provision.project.load import load
 from provision.project.project import Selection
 from provision.project.saved import fingerprint
 from provision.rollout.keyring import Keyring, foresee
-from provision.rollout.nesting import Nesting
 from provision.rollout.request import build
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -170,16 +169,15 @@ def go(folder: Path, inventory: bytes, playbook: bytes) -> str:
     try:
         project = load(Selection((folder / "p.yml",), (folder / "i.yml",)))
         fingerprint(project)
-        nesting = Nesting(project.catalogs)
         for problem in foresee(project):
             assert problem.position is not None
         try:
             pickle.dumps(project)
         except NotKeptError:
             pass
-        for catalog in project.catalogs:
+        for catalog in project.fleet.catalogs.values():
             render_tree(catalog)
-            connection_to(nesting.located(catalog.host), project.hosts, ask_password=False).argv("true")
+            connection_to(catalog.host, project.hosts, ask_password=False).argv("true")
             json.loads(build(catalog, "inspect", Keyring(), {}))
     except ConfigError as error:
         for problem in error.problems:

@@ -34,6 +34,7 @@ def result(id: str, status: str, **more: Any) -> events.Result:
 
 def service(name: str, *ids: str) -> ServiceInfo:
     return ServiceInfo(
+        host="h1",
         name=name,
         kind="vllm",
         playbook="p",

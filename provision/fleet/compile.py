@@ -1,0 +1,52 @@
+"""From the plays of all hosts to a fleet. Pure: no host, no clock, no network, no secret."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from provision.config.problems import ConfigError, Problem
+from provision.fleet.fleet import Fleet
+from provision.fleet.host import compile_host
+
+if TYPE_CHECKING:
+    from provision.catalog.catalog import Catalog
+    from provision.config.hosts import Host
+    from provision.config.playbook import Play
+
+
+def compile_fleet(hosts: Sequence[Host], plays: Mapping[str, Sequence[Play]]) -> Fleet:
+    """Return what the hosts are to have, and in which order.
+
+    Reads templates and the files that plays name as sources, and nothing else.
+
+    Args:
+        hosts: from the inventory, each once.
+        plays: by host those of all playbooks that are for it, rendered for it, in order.
+
+    Raises:
+        ConfigError: everything that is wrong on any host, at its place in the playbooks.
+    """
+    problems: list[Problem] = []
+    catalogs: dict[str, Catalog] = {}
+    for host in hosts:
+        try:
+            catalogs[host.name] = compile_host(host, plays[host.name])
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    fleet = Fleet.of(catalogs)
+    for catalog in catalogs.values():
+        catalog.host = _with_engine(fleet, catalog.host)
+    return fleet
+
+
+def _with_engine(fleet: Fleet, host: Host) -> Host:
+    """Return a host with the engine that creates the container that it is, when its own entry names none."""
+    way = fleet.way_to(host.name)
+    if way is None or way.resource is None or host.engine is not None:
+        return host
+    created = next(each for each in fleet.catalogs[way.host].resources if each.id == way.resource)
+    return dataclasses.replace(host, engine=created.spec["engine"])

@@ -1,0 +1,71 @@
+"""What has to come after something on another host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from provision.catalog.catalog import Catalog
+    from provision.config.hosts import Host
+
+Kind = Literal["reach", "proof"]
+"""Why the later end of an edge waits for the earlier one.
+
+`reach`: the later host is a container on the earlier host and is reached through it. When the earlier end is
+a resource, that resource creates the container.
+`proof`: the later end is a probe that asks what runs on the earlier host.
+"""
+
+
+class Node(NamedTuple):
+    """One end of an edge: a resource of a host, by its id; without an id everything that the host has."""
+
+    host: str
+    resource: str | None = None
+
+
+class Edge(NamedTuple):
+    """An order between hosts, or between a resource of one host and another host: `before` comes first."""
+
+    before: Node
+    after: Node
+    kind: Kind
+
+
+def edges_between(catalogs: Mapping[str, Catalog]) -> Iterator[Edge]:
+    """Return the edges between hosts, which today are those of containers that are hosts themselves.
+
+    A container is created before anything in it. Its probe asks through its ports for what is in it, and so
+    comes after that.
+    """
+    for catalog in catalogs.values():
+        inside = catalog.host
+        if inside.connection != "container":
+            continue
+        for outer in _engine_hosts(inside, catalogs.values()):
+            ends = _container_and_probe(inside, outer)
+            if ends is None and inside.on is None:
+                continue
+            container, probe = ends or (None, None)
+            yield Edge(Node(outer.host.name, container), Node(inside.name), "reach")
+            if probe is not None:
+                yield Edge(Node(inside.name), Node(outer.host.name, probe), "proof")
+            break
+
+
+def _engine_hosts(inside: Host, catalogs: Iterable[Catalog]) -> Iterator[Catalog]:
+    """Return the hosts whose engine may run a container: the host that `on` names, otherwise this machine."""
+    for outer in catalogs:
+        if outer.host.connection == "local" if inside.on is None else outer.host.name == inside.on:
+            yield outer
+
+
+def _container_and_probe(inside: Host, outer: Catalog) -> tuple[str, str | None] | None:
+    """Return the ids of what creates a container and of its probe; None when the outer host does not."""
+    name = inside.container or inside.name
+    for each in outer.resources:
+        if each.type == "container" and each.spec["name"] == name:
+            probe = f"probe:{each.spec['service']}"
+            return each.id, probe if any(other.id == probe for other in outer.resources) else None
+    return None

@@ -1,0 +1,83 @@
+"""What all hosts of a project are to have, as one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from provision.config.problems import ConfigError, Problem, did_you_mean, quoted
+from provision.fleet.edges import Edge, Node, edges_between
+
+if TYPE_CHECKING:
+    from provision.catalog.catalog import Catalog, Resource, ServiceInfo
+    from provision.config.hosts import Host
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The hosts, their resources and services, and the order between hosts.
+
+    Args:
+        catalogs: what each host is to have, by the host's name, in the order of the playbooks.
+        edges: the order between hosts. Within one host, the `needs` of its resources say the order.
+    """
+
+    catalogs: dict[str, Catalog]
+    edges: tuple[Edge, ...]
+
+    @classmethod
+    def of(cls, catalogs: dict[str, Catalog]) -> Fleet:
+        """Return the fleet of these hosts, with the edges between them."""
+        return cls(catalogs, tuple(edges_between(catalogs)))
+
+    @property
+    def hosts(self) -> list[Host]:
+        """The hosts, in the order in which people read of them."""
+        return [catalog.host for catalog in self.catalogs.values()]
+
+    @property
+    def resources(self) -> Iterator[Resource]:
+        """The resources of all hosts, those of one host together and in an order that can be followed."""
+        for catalog in self.catalogs.values():
+            yield from catalog.resources
+
+    @property
+    def endpoints(self) -> Iterator[ServiceInfo]:
+        """The services of all hosts: where each is and what it serves."""
+        for catalog in self.catalogs.values():
+            yield from catalog.services
+
+    def way_to(self, host: str) -> Node | None:
+        """Return what a host that is a container is on: the host, and what creates it if this fleet does."""
+        return next(
+            (each.before for each in self.edges if each.kind == "reach" and each.after.host == host), None
+        )
+
+    def inside(self, host: str) -> list[str]:
+        """Return the hosts that are containers on a host."""
+        return [each.after.host for each in self.edges if each.kind == "reach" and each.before.host == host]
+
+    def deferred(self, host: str) -> dict[str, list[str]]:
+        """Return the resources of a host that wait for other hosts, by id, with those hosts."""
+        found: dict[str, list[str]] = {}
+        for each in self.edges:
+            if each.after.host == host and each.after.resource is not None:
+                found.setdefault(each.after.resource, []).append(each.before.host)
+        return found
+
+    def tagged(self, tags: frozenset[str]) -> Fleet:
+        """Return the part that carries one of `tags`, with everything it needs.
+
+        Hosts that have nothing of that are left out.
+
+        Raises:
+            ConfigError: nothing carries one of the tags.
+        """
+        known = frozenset[str]().union(*(each.tags for each in self.resources))
+        unknown = sorted(tags - known)
+        if unknown:
+            hint = did_you_mean(unknown[0], known, "tags") or "no play and no service has tags"
+            raise ConfigError([Problem(None, f"nothing has the tag {quoted(unknown[0])}", hint)])
+        parts = {name: catalog.tagged(tags) for name, catalog in self.catalogs.items()}
+        return Fleet.of({name: part for name, part in parts.items() if part.resources})
