@@ -19,7 +19,7 @@ from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
 from provision.config.services import arguments, base, checks, engine_options, gpus, sandbox
-from provision.config.services.any import KINDS
+from provision.config.services.any import SERVICES
 from provision.kinds.container import fields as container
 from provision.kinds.program import fields as program
 from provision.kinds.vllm import fields as vllm
@@ -44,7 +44,7 @@ MODELS: dict[str, tuple[str, type[Model]]] = {
     "a check": ("playbook", checks.Check),
     "sandbox": ("playbook", sandbox.Sandbox),
     "transcribe": ("playbook", checks.Transcribe),
-    **{f"{kind} services": ("playbook", service) for kind, service in KINDS.items()},
+    **{f"{kind} services": ("playbook", service) for kind, service in SERVICES.items()},
 }
 """What a table is called in a page, and where it comes from."""
 
@@ -109,7 +109,7 @@ SPECIAL = {
     ("Check", "chat"): "text, or a mapping of `system` and `user`",
     ("Check", "status"): "whole number from 100 to 599, or a list of them",
     ("PlayFields", "hosts"): "host pattern, or a list of them",
-    ("Service", "kind"): ", ".join(KINDS),
+    ("Service", "kind"): ", ".join(SERVICES),
 }
 """Fields whose type says less than their validator."""
 
@@ -150,8 +150,8 @@ def table(name: str) -> str:
     """Return the table of the keys of one model."""
     document, kind = MODELS[name]
     told = schema(document)["$defs"][kind.__name__]["properties"] if kind is not base.Service else None
-    told = told or schema(document)["$defs"]["VllmService"]["properties"]
-    common = set(base.Service.model_fields) if kind in KINDS.values() else set()
+    told = told or schema(document)["$defs"][next(iter(SERVICES.values())).__name__]["properties"]
+    common = set(base.Service.model_fields) if kind in SERVICES.values() else set()
     common -= set(kind.__annotations__) - {"kind"}  # said otherwise by the kind
     if kind is settings.GroupFields:
         common = set(settings.Settings.model_fields)

@@ -177,9 +177,9 @@ def keys_of(owner: type[Model] | None) -> list[str]:
 def _kinds(details: ErrorDetails) -> str:
     if "expected_tags" in details.get("ctx", {}):
         return ", ".join(sorted(re.findall(r"'([^']+)'", details["ctx"]["expected_tags"])))
-    from provision.config.services.any import KINDS
+    from provision.config.services.any import SERVICES
 
-    return ", ".join(sorted(KINDS))
+    return ", ".join(sorted(SERVICES))
 
 
 def _display(loc: tuple[Part, ...]) -> str:

@@ -15,8 +15,7 @@ from provision.catalog.templates import Templates
 from provision.config.crosschecks import check_host
 from provision.config.problems import ConfigError
 from provision.fleet.graph import ordered
-from provision.kinds.common.context import Context
-from provision.kinds.common.place import place
+from provision.kinds.common.context import service_context
 from provision.kinds.registry import KINDS
 
 if TYPE_CHECKING:
@@ -96,8 +95,6 @@ def _uses(
     required: dict[str, list[str]] = {}
     for play in plays:
         for service in play.services.values():
-            if service.kind not in KINDS:
-                continue
             environment = known.get(getattr(service, "environment", ""))
             for model, files in KINDS[service.kind].required(service).items():
                 required.setdefault(model, []).extend(files)
@@ -111,9 +108,8 @@ def _expected(plays: Sequence[Play]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for play in plays:
         for name, service in play.services.items():
-            if service.kind in KINDS:
-                for model, wanted in KINDS[service.kind].expects(service, name).items():
-                    found.setdefault(model, []).extend(wanted)
+            for model, wanted in KINDS[service.kind].expects(service, name).items():
+                found.setdefault(model, []).extend(wanted)
     return found
 
 
@@ -125,15 +121,11 @@ def _services(
     known: Mapping[str, Environment],
     found: Mapping[str, Model],
 ) -> None:
-    context = Context(builder, known, found, _templates(play))
+    templates = _templates(play)
     for name, service in play.services.items():
-        if service.kind not in KINDS:
-            where = ("services", name, "kind")
-            builder.problem(play, where, f"services of kind {service.kind} cannot be compiled")
-            continue
-        here = place(builder, play, layout, name, after)
-        with builder.blame(play, *here.where):
-            KINDS[service.kind].compile(context, here)
+        context = service_context(builder, play, name, layout, after, known, found, templates)
+        with context.blame():
+            KINDS[service.kind].lower(context)
 
 
 def _templates(play: Play) -> Templates:

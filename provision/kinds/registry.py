@@ -1,39 +1,20 @@
-"""Lowers the services of a play, each kind by a module of its own."""
+"""The kinds of services, found by looking: every package beside this module is one, but for `common`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+import importlib
+import pkgutil
 
-from provision.kinds.asr import lower as asr
-from provision.kinds.container import lower as container
-from provision.kinds.program import lower as program
-from provision.kinds.vllm import lower as vllm
-
-if TYPE_CHECKING:
-    from provision.kinds.common.context import Context
-    from provision.kinds.common.place import Place
+import provision.kinds
+from provision.kinds.kind import Kind
 
 
-class Kind(NamedTuple):
-    """How a kind of service is compiled.
-
-    Args:
-        compile: adds a service's resources, or notes what is wrong with it.
-        required: returns, for each model that a service uses, the files that it cannot do without.
-        expects: returns, for each model that a service (with its name) uses, what it must be by its own
-            configuration.
-    """
-
-    compile: Callable[[Context, Place], None]
-    required: Callable[[Any], dict[str, list[str]]]
-    expects: Callable[[Any, str], dict[str, list[dict[str, Any]]]] = lambda service, name: {}
+def _found() -> dict[str, Kind]:
+    names = sorted(each.name for each in pkgutil.iter_modules(provision.kinds.__path__) if each.ispkg)
+    packages = [importlib.import_module(f"provision.kinds.{name}") for name in names if name != "common"]
+    kinds: list[Kind] = [package.KIND for package in packages]
+    return {kind.name: kind for kind in kinds}
 
 
-KINDS: dict[str, Kind] = {
-    "vllm": Kind(vllm.compile, vllm.required),
-    "asr": Kind(asr.compile, asr.required, asr.expects),
-    "container": Kind(container.compile, container.required),
-    "program": Kind(program.compile, program.required),
-}
-"""By the `kind` of the service."""
+KINDS: dict[str, Kind] = _found()
+"""By the `kind` of the service, in the order of the names."""

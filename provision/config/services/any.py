@@ -1,37 +1,23 @@
-"""The kinds of service. A new kind is one file here, named in `AnyService`."""
+"""A service of any kind. Which kinds there are is looked up: the rooms of the kinds stand above this one."""
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+import importlib
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from provision.config.services.base import Listener, Service
-from provision.config.services.checks import Check
-from provision.kinds.asr.fields import AsrService
-from provision.kinds.container.fields import ContainerService
-from provision.kinds.program.fields import ProgramService
-from provision.kinds.vllm.fields import VllmService
+from provision.config.services.base import Service
 
-AnyService = Annotated[
-    VllmService | AsrService | ContainerService | ProgramService, Field(discriminator="kind")
-]
-"""A service of any kind, told apart by its key `kind`."""
-
-KINDS: dict[str, type[Service]] = {
-    get_args(service.model_fields["kind"].annotation)[0]: service
-    for service in get_args(get_args(AnyService)[0])
+SERVICES: dict[str, type[Service]] = {
+    name: kind.fields for name, kind in importlib.import_module("provision.kinds.registry").KINDS.items()
 }
-"""Each kind's name and model."""
+"""The fields of each kind, by its name."""
 
-__all__ = [
-    "KINDS",
-    "AnyService",
-    "AsrService",
-    "Check",
-    "ContainerService",
-    "Listener",
-    "ProgramService",
-    "Service",
-    "VllmService",
-]
+if TYPE_CHECKING:
+    AnyService = Service
+else:
+    AnyService = Annotated[reduce(or_, SERVICES.values()), Field(discriminator="kind")]
+"""A service, whose key `kind` tells which it is."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from posixpath import dirname, join
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from provision.asr.classes import CLASSES, COMMON, ROLES, WEIGHTS, fitting, misfit
 from provision.asr.declared import OPTIONS
-from provision.catalog import checks, text
+from provision.catalog import text
 from provision.config.services.gpus import is_uuid
-from provision.kinds.common import certificates, more_keys, turn
-from provision.kinds.common.context import Context
+from provision.kinds.common import certificates, checks, more_keys, supervised, turn
+from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import MODPROBE, exports
-from provision.kinds.common.place import Place, Program
-from provision.kinds.common.supervised import lower
+from provision.kinds.common.program import Program
 
 if TYPE_CHECKING:
     from provision.kinds.asr.fields import AsrService
@@ -35,26 +34,24 @@ HEALTHY = {"type": "http", "path": "/health", "status": 200}
 """The proof when a service declares no checks: the app says so only after it has transcribed something."""
 
 
-def compile(context: Context, here: Place) -> None:
+def lower(context: ServiceContext[AsrService]) -> None:
     """Add the resources of a speech service."""
-    builder = context.builder
-    service = cast("AsrService", here.service)
-    environment, model = context.environment(here), context.model(here)
-    models = {option: context.model(here, option) for option in _options(service)}
+    service = context.service
+    environment, model = context.environment(), context.model()
+    models = {option: context.model(option) for option in _options(service)}
     if environment is None or model is None or None in models.values():
         return
     paths = {option: found.path for option, found in models.items() if found is not None}
     ids = [found.id for found in models.values() if found is not None]
     missing = [name for name in NEEDED if environment.find(name) is None]
     if missing and not environment.open:
-        builder.problem(
-            here.play,
-            (*here.where, "environment"),
+        context.problem(
+            ("environment",),
             f"environment {environment.name} does not install {', '.join(missing)}",
             "add what is missing to its packages",
         )
         return
-    app = join(here.layout.prefix, "app")
+    app = join(context.layout.prefix, "app")
     certificate = certificates.paths(service.tls)
     flags: list[tuple[str, ...]] = [(f"--{option.replace('_', '-')}", path) for option, path in paths.items()]
     flags += [*_flags(service), *((f"--hotword={word}",) for word in service.hotwords)]
@@ -64,12 +61,12 @@ def compile(context: Context, here: Place) -> None:
     script = context.templates.render(
         "asr/start.sh.j2",
         {
-            "managed": here.managed,
-            "service": here.name,
-            "env_file": None if here.systemd else text.sh(here.env_file),
+            "managed": context.managed,
+            "service": context.name,
+            "env_file": None if context.systemd else text.sh(context.env_file),
             "exports": exports({"PYTHONPATH": app, **_cards(service), **DEFAULTS}, service.env),
             "bin": text.sh(f"{environment.path}/bin"),
-            "turn": taken and taken.command(builder, here, service.port, service.host),
+            "turn": taken and taken.command(context, service.port, service.host),
             "python": text.sh(environment.program("python")),
             "flags": [text.sh_words(flag) for flag in flags],
         },
@@ -77,10 +74,8 @@ def compile(context: Context, here: Place) -> None:
     env = dict(service.env)
     env.update(more_keys.variables(service.api_key, KEY, f"{KEY}_"))
     gpu = service.device.startswith("cuda") or is_uuid(service.device)
-    lower(
-        builder,
-        here,
-        context.templates,
+    supervised.add(
+        context,
         Program(
             kind="asr",
             script=script,
@@ -91,13 +86,13 @@ def compile(context: Context, here: Place) -> None:
             needs=[
                 environment.id,
                 *ids,
-                _app(context, here, app),
-                *certificates.needed(builder, here, certificate),
+                _app(context, app),
+                *certificates.needed(context, certificate),
             ],
             paths=[environment.path, *paths.values(), app, *certificate, environment.python or ""],
             env=env,
             key_name=KEY if KEY in env else None,
-            checks=checks.lower(builder, here) or [dict(HEALTHY)],
+            checks=checks.specs(context) or [dict(HEALTHY)],
             drain=service.request_timeout,
             before=[MODPROBE] if gpu else [],
             gpus=_gpus(service) if gpu else [],
@@ -191,13 +186,13 @@ def _written(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _app(context: Context, here: Place, app: str) -> str:
+def _app(context: ServiceContext[AsrService], app: str) -> str:
     """Add the app, which all speech services of a host share; returns its id."""
     sources = _sources()
     spec = {"path": app, "files": sources, "mode": "0644"}
-    context.builder.imply_tree(here.play, here.where, here.layout.prefix, dirname(app))
+    context.builder.imply_tree(context.play, context.where, context.layout.prefix, dirname(app))
     label = f"speech app ({len(sources)} files)"
-    return context.builder.add(here.play, here.where, f"tree:{app}", spec, label).id
+    return context.builder.add(context.play, context.where, f"tree:{app}", spec, label).id
 
 
 @cache

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from provision.catalog.builder import Builder
 from provision.config.problems import Problem
 from provision.kinds.common import files
 
 if TYPE_CHECKING:
     from provision.config.services.base import SpokenTls, Tls
-    from provision.kinds.common.place import Place
+    from provision.kinds.common.context import ServiceContext
 
 
 def paths(tls: Tls | SpokenTls | None) -> list[str]:
@@ -19,18 +18,20 @@ def paths(tls: Tls | SpokenTls | None) -> list[str]:
     return [path for path in (tls.cert, tls.key) if path is not None] if tls is not None else []
 
 
-def needed(builder: Builder, here: Place, paths: Sequence[str]) -> list[str]:
+def needed(context: ServiceContext[Any], paths: Sequence[str]) -> list[str]:
     """Return the ids of those files that are declared, or note that the service's user cannot read one."""
+    builder = context.builder
     ids = files.named(builder, paths)
     for id in ids:
         declared = builder.resources[id]
         owner, mode = declared.spec["owner"], declared.spec["mode"]
-        if here.user in (None, "root", owner) or _open(declared.spec["group"], here.user, mode):
+        if context.user in (None, "root", owner) or _open(declared.spec["group"], context.user, mode):
             continue
         message = (
-            f"service {here.name} runs as {here.user}, who cannot read {declared.spec['path']} (mode {mode})"
+            f"service {context.name} runs as {context.user}, who cannot read {declared.spec['path']} "
+            f"(mode {mode})"
         )
-        builder.problems.append(Problem(declared.position, message, f"give the file `owner: {here.user}`"))
+        builder.problems.append(Problem(declared.position, message, f"give the file `owner: {context.user}`"))
     return ids
 
 

@@ -1,51 +1,169 @@
-"""What the kinds of services are compiled with."""
+"""What a kind's `lower` gets: one service, its host, and all that it may refer to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from provision.catalog import text
 from provision.catalog.builder import Builder
 from provision.catalog.environments import Environment
+from provision.catalog.layout import USER, Layout
 from provision.catalog.models import Model
 from provision.catalog.templates import Templates
 from provision.config.problems import did_you_mean
-from provision.kinds.common.place import Place
+from provision.config.services.base import Service
+
+if TYPE_CHECKING:
+    from provision.config.playbook import Play
+
+WITHOUT_SYSTEMD = (
+    "systemd does not run here, so each service is supervised by a script: it runs as root unless it has "
+    "`user`, and after a reboot the next apply starts it"
+)
+"""The note for a host of which that is known before it is asked."""
+
+S = TypeVar("S", bound=Service)
 
 
 @dataclass(frozen=True)
-class Context:
-    """The host's collected resources, and all that services may refer to.
+class ServiceContext(Generic[S]):
+    """One service with all that its kind needs to make resources of it.
 
     Args:
-        builder: takes the resources.
+        builder: takes the resources of the host.
+        play: what declares the service.
+        name: the service.
+        service: the service as declared.
+        layout: paths on the host.
+        systemd: whether systemd supervises it; else its script does.
+        user: the user it runs as; None for the one who applies.
+        after: ids of what its play declares; the service comes after them.
         environments: those of all plays of the host, by name.
         models: likewise.
         templates: those for the playbook of the service.
     """
 
     builder: Builder
+    play: Play
+    name: str
+    service: S
+    layout: Layout
+    systemd: bool
+    user: str | None
+    after: tuple[str, ...]
     environments: Mapping[str, Environment]
     models: Mapping[str, Model]
     templates: Templates
 
-    def environment(self, here: Place, key: str = "environment") -> Environment | None:
+    @property
+    def where(self) -> tuple[str, str]:
+        """The place of the service in the play."""
+        return ("services", self.name)
+
+    @property
+    def env_file(self) -> str:
+        """The env file of the service on the host."""
+        return self.layout.service(self.name, "env")
+
+    @property
+    def script(self) -> str:
+        """The start script of the service on the host."""
+        return self.layout.service(self.name, "start.sh")
+
+    @property
+    def managed(self) -> str:
+        """The first comment of a generated file. It changes with nothing but the names in it."""
+        playbook = text.comment(self.play.playbook)
+        return (
+            f"Written by provision for service {text.comment(self.name)} of playbook {playbook}. "
+            "What is changed here is undone by the next apply."
+        )
+
+    def problem(self, where: Sequence[str | int], message: str, hint: str | None = None) -> None:
+        """Note what is wrong at a place of the service."""
+        self.builder.problem(self.play, (*self.where, *where), message, hint)
+
+    def blame(self, *where: str | int) -> AbstractContextManager[None]:
+        """Turn a text that cannot be quoted, or another error, into a problem at a place of the service."""
+        return self.builder.blame(self.play, *self.where, *where)
+
+    def note(self, message: str) -> None:
+        """Add a warning about the service to the plan."""
+        self.builder.notes.append(f"service {self.name}: {message}")
+
+    def environment(self, key: str = "environment") -> Environment | None:
         """Return the environment that a field of the service names, or note that there is none."""
-        name: str = getattr(here.service, key)
+        name: str = getattr(self.service, key)
         if name not in self.environments:
             message = f"there is no environment `{name}`"
-            self.builder.problem(
-                here.play, (*here.where, key), message, did_you_mean(name, self.environments)
-            )
+            self.problem((key,), message, did_you_mean(name, self.environments))
         return self.environments.get(name)
 
-    def model(self, here: Place, key: str = "model") -> Model | None:
+    def model(self, key: str = "model") -> Model | None:
         """Return the model that a field of the service names, or note that there is none."""
-        return self.model_at(here, (key,), getattr(here.service, key))
+        return self.model_at((key,), getattr(self.service, key))
 
-    def model_at(self, here: Place, where: tuple[str | int, ...], name: str) -> Model | None:
+    def model_at(self, where: Sequence[str | int], name: str) -> Model | None:
         """Return the model that is named at a place of the service, or note that there is none."""
         if name not in self.models:
-            message = f"there is no model `{name}`"
-            self.builder.problem(here.play, (*here.where, *where), message, did_you_mean(name, self.models))
+            self.problem(where, f"there is no model `{name}`", did_you_mean(name, self.models))
         return self.models.get(name)
+
+
+def service_context(
+    builder: Builder,
+    play: Play,
+    name: str,
+    layout: Layout,
+    after: Sequence[str],
+    environments: Mapping[str, Environment],
+    models: Mapping[str, Model],
+    templates: Templates,
+) -> ServiceContext[Service]:
+    """Decide who supervises a service and as which user it runs, or note why that is impossible."""
+    service = play.services[name]
+    host = builder.host
+    supervisor = service.supervisor or host.supervisor or _supervisor(builder)
+    if supervisor == "systemd" and not host.privileged:
+        builder.problem(
+            play,
+            ("services", name, "supervisor"),
+            f"systemd units need root, and host {host.name} is used without",
+            "set become: true on the host, or supervisor: script on the service",
+        )
+    if service.user is not None and not host.privileged:
+        builder.problem(
+            play,
+            ("services", name, "user"),
+            f"running as {service.user} needs root, and host {host.name} is used without",
+            "set become: true on the host, or leave user out",
+        )
+    user = service.user or (USER if supervisor == "systemd" else None)
+    return ServiceContext(
+        builder,
+        play,
+        name,
+        service,
+        layout,
+        supervisor == "systemd",
+        user,
+        tuple(after),
+        environments,
+        models,
+        templates,
+    )
+
+
+def _supervisor(builder: Builder) -> str:
+    """Choose what supervises a service that does not say so: systemd where root may be used and it runs."""
+    host = builder.host
+    if not host.privileged or host.connection == "container":
+        return "script"
+    if host.systemd is False:
+        if WITHOUT_SYSTEMD not in builder.notes:
+            builder.notes.append(WITHOUT_SYSTEMD)
+        return "script"
+    return "systemd"

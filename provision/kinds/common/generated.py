@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision.catalog import text
 from provision.catalog.layout import unit_name
-from provision.catalog.templates import Templates
 from provision.catalog.text import SecretPart, SecretText
-from provision.kinds.common.place import Place, Program
+from provision.kinds.common.context import ServiceContext
+from provision.kinds.common.program import Program
 from provision.kinds.common.reach import Reach, hardening
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def exports(defaults: Mapping[str, str], env: Mapping[str, object]) -> list[str]
     return [f"{name}={text.sh(value)}" for name, value in defaults.items() if name not in env]
 
 
-def env_content(here: Place, templates: Templates, env: Mapping[str, str | Secret]) -> str | SecretText:
+def env_content(context: ServiceContext[Any], env: Mapping[str, str | Secret]) -> str | SecretText:
     """Return the env file; a secret's place is marked by characters that no value may hold, until it is
     rendered.
     """
@@ -37,31 +37,29 @@ def env_content(here: Place, templates: Templates, env: Mapping[str, str | Secre
         else:
             lines.append(text.env_line(name, "").replace('""', f'"\0{len(hidden)}\0"'))
             hidden.append(SecretPart(value, "envfile"))
-    values = {"managed": here.managed, "lines": lines, "service": here.name}
-    rendered = templates.render("service.env.j2", values)
+    values = {"managed": context.managed, "lines": lines, "service": context.name}
+    rendered = context.templates.render("service.env.j2", values)
     if not hidden:
         return rendered
     pieces = rendered.split("\0")
     return SecretText(tuple(hidden[int(piece)] if odd % 2 else piece for odd, piece in enumerate(pieces)))
 
 
-def unit_content(
-    here: Place, templates: Templates, program: Program, reach: Reach, stop_timeout: float
-) -> str:
+def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, stop_timeout: float) -> str:
     """Return the unit: hardened, but for what the service is told to read and write, and what it lifts."""
     low_port = program.port is not None and program.port < 1024
-    values = hardening(here, reach, low_port)
-    return templates.render(
+    values = hardening(context, reach, low_port)
+    return context.templates.render(
         "service.unit.j2",
         {
-            "managed": here.managed,
-            "description": text.unit(f"{program.kind} service {here.name} (provision)"),
-            "service": text.unit(here.name),
-            "unit_name": text.unit(unit_name(here.name).removesuffix(".service")),
-            "user": text.unit(here.user or "root"),
-            "env_file": text.unit(here.env_file),
+            "managed": context.managed,
+            "description": text.unit(f"{program.kind} service {context.name} (provision)"),
+            "service": text.unit(context.name),
+            "unit_name": text.unit(unit_name(context.name).removesuffix(".service")),
+            "user": text.unit(context.user or "root"),
+            "env_file": text.unit(context.env_file),
             "before": program.before,
-            "script": text.unit_word(here.script, command=True),
+            "script": text.unit_word(context.script, command=True),
             "stop_timeout": f"{stop_timeout:.0f}",
             "protect_home": values["ProtectHome"],
             "writable": [text.unit_word(path) for path in reach.writable],

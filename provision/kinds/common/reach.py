@@ -9,9 +9,10 @@ from typing import Any
 from provision.catalog.builder import Builder
 from provision.catalog.layout import above
 from provision.config.services.sandbox import NO
+from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.files import within
 from provision.kinds.common.paths import Told, told
-from provision.kinds.common.place import Place, Program
+from provision.kinds.common.program import Program
 
 HOMES = ("/home", "/root", "/run/user")
 """What `ProtectHome=` hides."""
@@ -75,61 +76,54 @@ class Reach:
     looked_at: dict[str, Any] | None = None
 
 
-def reach(builder: Builder, here: Place, program: Program) -> Reach:
+def reach(context: ServiceContext[Any], program: Program) -> Reach:
     """Return what a service reaches; note as problems what its unit would hide from it."""
-    lifted = here.service.sandbox
-    everything = list(told(here.service))
+    lifted = context.service.sandbox
+    everything = list(told(context.service))
     known = {each.path for each in everything}
-    everything += [Told((), path) for path in [*program.paths, here.script] if path and path not in known]
+    everything += [Told((), path) for path in [*program.paths, context.script] if path and path not in known]
     found = Reach(writable=list(program.writable))
-    if here.systemd:
+    if context.systemd:
         found.home = any(within(each.path, HOMES) for each in everything)
         hidden = () if lifted is not None and lifted.PrivateTmp else TEMPORARY
-        _refuse(builder, here, everything, hidden)
+        _refuse(context, everything, hidden)
         shared = [] if hidden else TEMPORARY  # read-only like all else, when they are not its own
-        found.writable = list(
-            dict.fromkeys([*found.writable, *_writable(builder, here, everything), *shared])
-        )
+        found.writable = list(dict.fromkeys([*found.writable, *_writable(context, everything), *shared]))
         found.runtime = [path.removeprefix("/run/") for path in found.writable if _runtime(path)]
     elif lifted is not None:
-        builder.notes.append(
-            f"service {here.name}: sandbox has no effect here: a script supervises it, which confines nothing"
-        )
-    if here.user is not None:
-        found.looked_at = _looked_at(builder, here, everything)
-    if here.systemd and lifted is not None:
-        builder.notes.append(f"service {here.name}: its unit is opened by {', '.join(lifted.lifted())}")
+        context.note("sandbox has no effect here: a script supervises it, which confines nothing")
+    if context.user is not None:
+        found.looked_at = _looked_at(context, everything)
+    if context.systemd and lifted is not None:
+        context.note(f"its unit is opened by {', '.join(lifted.lifted())}")
     return found
 
 
-def _refuse(builder: Builder, here: Place, everything: list[Told], hidden: tuple[str, ...]) -> None:
+def _refuse(context: ServiceContext[Any], everything: list[Told], hidden: tuple[str, ...]) -> None:
     """Note each path that is not there inside the unit, or that its user cannot read."""
     for each in everything:
         if each.listed:
             continue
-        where = (*here.where, *each.loc)
         if each.path not in hidden and within(each.path, hidden):
             own = "/tmp" if within(each.path, ["/tmp"]) else "/var/tmp"
-            builder.problem(
-                here.play,
-                where,
-                f"service {here.name} does not see {each.path}: its unit has a {own} of its own",
+            context.problem(
+                each.loc,
+                f"service {context.name} does not see {each.path}: its unit has a {own} of its own",
                 "put it elsewhere, or set `sandbox: {PrivateTmp: no}` on the service",
             )
-        elif each.loc and here.user != "root" and within(each.path, ["/root"]):
-            builder.problem(
-                here.play,
-                where,
-                f"service {here.name} runs as {here.user}, who cannot read {each.path}",
+        elif each.loc and context.user != "root" and within(each.path, ["/root"]):
+            context.problem(
+                each.loc,
+                f"service {context.name} runs as {context.user}, who cannot read {each.path}",
                 "put it elsewhere, or set `user: root` on the service",
             )
 
 
-def _writable(builder: Builder, here: Place, everything: list[Told]) -> Iterator[str]:
-    own = [f"/var/lib/provision/{here.name}", f"/var/cache/provision/{here.name}", *ALWAYS, *TEMPORARY]
+def _writable(context: ServiceContext[Any], everything: list[Told]) -> Iterator[str]:
+    own = [f"/var/lib/provision/{context.name}", f"/var/cache/provision/{context.name}", *ALWAYS, *TEMPORARY]
     for each in everything:
-        place = _declared(builder, each.writes or each.path)
-        if each.writes is None and (place is None or not _owned(builder, here, place)):
+        place = _declared(context.builder, each.writes or each.path)
+        if each.writes is None and (place is None or not _owned(context, place)):
             continue
         opened = place or each.writes
         if opened is not None and not within(opened, own):
@@ -146,12 +140,12 @@ def _declared(builder: Builder, path: str) -> str | None:
     return next((place for place in (path, *above(path)) if f"directory:{place}" in builder.resources), None)
 
 
-def _owned(builder: Builder, here: Place, place: str) -> bool:
+def _owned(context: ServiceContext[Any], place: str) -> bool:
     """Say whether a directory was declared for the user of the service."""
-    return builder.resources[f"directory:{place}"].spec.get("owner") == here.user
+    return context.builder.resources[f"directory:{place}"].spec.get("owner") == context.user
 
 
-def _looked_at(builder: Builder, here: Place, everything: list[Told]) -> dict[str, Any] | None:
+def _looked_at(context: ServiceContext[Any], everything: list[Told]) -> dict[str, Any] | None:
     """Return what the host side looks at: whether the service's user can read and write what it is told."""
     known = ("/usr", "/lib", "/bin", "/sbin", "/etc/ssl", *ALWAYS)
     read = [
@@ -164,24 +158,24 @@ def _looked_at(builder: Builder, here: Place, everything: list[Told]) -> dict[st
             "path": each.writes,
             "because": _because(each),
             "said": each.loc[0] == "writable",
-            "made": _declared(builder, each.writes) is not None,
+            "made": _declared(context.builder, each.writes) is not None,
         }
         for each in everything
         if each.writes is not None and each.loc and each.sure
-        if not (here.systemd and _runtime(each.writes))
+        if not (context.systemd and _runtime(each.writes))
     ]
     if not read and not write:
         return None
-    return {"user": here.user, "read": list(dict.fromkeys(read)), "write": write}
+    return {"user": context.user, "read": list(dict.fromkeys(read)), "write": write}
 
 
 def _because(each: Told) -> str:
     return str(each.loc[1] if each.loc[0] == "env" else each.loc[0])
 
 
-def hardening(here: Place, found: Reach, low_port: bool) -> dict[str, str]:
+def hardening(context: ServiceContext[Any], found: Reach, low_port: bool) -> dict[str, str]:
     """Return the values of the directives that a service's `sandbox` may change."""
-    lifted = here.service.sandbox
+    lifted = context.service.sandbox
     values = dict(DEFAULTS)
     values["ProtectHome"] = "read-only" if found.home else "yes"
     capabilities = ["CAP_NET_BIND_SERVICE"] if low_port else []

@@ -6,57 +6,56 @@ import shlex
 from posixpath import dirname
 from typing import Any
 
-from provision.catalog.builder import Builder
 from provision.catalog.catalog import ServiceInfo
 from provision.catalog.layout import HOME, USER, unit_name, unit_path
-from provision.catalog.templates import Templates
 from provision.catalog.text import SecretText
 from provision.config.hosts import PREFIX
 from provision.kinds.common import turn
+from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import env_content, unit_content
-from provision.kinds.common.place import Place, Program
+from provision.kinds.common.program import Program
 from provision.kinds.common.reach import reach
 
 GRACE = 15.0
 """Seconds that a stop is given beyond the draining of requests."""
 
 
-def lower(builder: Builder, here: Place, templates: Templates, program: Program) -> None:
+def add(context: ServiceContext[Any], program: Program) -> None:
     """Add a service's resources, and what there is to say of it."""
-    play, name, layout = here.play, here.name, here.layout
-    service = play.services[name]
+    builder, play, layout = context.builder, context.play, context.layout
+    name, service = context.name, context.service
     tags = frozenset(service.tags)
-    _check_readable(builder, here, program)
-    reached = reach(builder, here, program)
-    _own_user(builder, here)
-    builder.imply_tree(play, here.where, layout.prefix, layout.service(name))
+    _check_readable(context, program)
+    reached = reach(context, program)
+    _own_user(context)
+    builder.imply_tree(play, context.where, layout.prefix, layout.service(name))
     stop_timeout = max(service.stop_timeout, program.drain + GRACE if program.drain else 0)
     # systemd reads them all as root, and what starts a service must not be its own to change.
-    root = "root" if here.systemd else None
-    env = env_content(here, templates, program.env)
+    root = "root" if context.systemd else None
+    env = env_content(context, program.env)
     files = [
-        _file(builder, here, here.script, program.script, "0755", program, owner=root, cases=program.cases),
-        _file(builder, here, here.env_file, env, "0600", program, owner=root or here.user),
+        _file(context, context.script, program.script, "0755", program, owner=root, cases=program.cases),
+        _file(context, context.env_file, env, "0600", program, owner=root or context.user),
     ]
-    if here.systemd:
-        content = unit_content(here, templates, program, reached, stop_timeout)
-        unit = _file(builder, here, unit_path(name), content, "0644", program, owner=root, validate="systemd")
+    if context.systemd:
+        content = unit_content(context, program, reached, stop_timeout)
+        unit = _file(context, unit_path(name), content, "0644", program, owner=root, validate="systemd")
         files.append(unit)
     for id in program.needs:
         if id in builder.resources and name not in builder.resources[id].triggers:
             builder.resources[id].triggers.append(name)
-    needs = [*here.after, *program.needs, *files]
+    needs = [*context.after, *program.needs, *files]
     if program.turn:
-        needs.append(turn.add(builder, here))
+        needs.append(turn.add(context))
         if turn.FILE not in program.script:
             builder.notes.append(
                 f"service {name}: its own template of the start script leaves out `turn`, so it does not "
                 "wait for others that start on its GPUs"
             )
-    if here.user is not None and f"user:{here.user}" in builder.resources:
-        needs.append(f"user:{here.user}")
+    if context.user is not None and f"user:{context.user}" in builder.resources:
+        needs.append(f"user:{context.user}")
     spec: dict[str, Any]
-    if here.systemd:
+    if context.systemd:
         runner = f"unit:{name}"
         spec = {
             "unit": unit_name(name),
@@ -69,14 +68,14 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
     else:
         runner = f"process:{name}"
         for path in (layout.log(name), layout.pid_file(name)):
-            needs.append(builder.imply_tree(play, here.where, layout.prefix, dirname(path)))
+            needs.append(builder.imply_tree(play, context.where, layout.prefix, dirname(path)))
         spec = {
             "service": name,
-            "script": here.script,
+            "script": context.script,
             "directory": layout.service(name),
             "log": layout.log(name),
             "pid_file": layout.pid_file(name),
-            "user": here.user,
+            "user": context.user,
             "stop_timeout": stop_timeout,
             "port": program.port,
             "host": program.bind,
@@ -86,35 +85,41 @@ def lower(builder: Builder, here: Place, templates: Templates, program: Program)
     if reached.looked_at is not None:
         spec["reach"] = reached.looked_at
     if program.preflight:
-        spec["preflight"] = {**program.preflight, "user": here.user}
-    builder.add(play, here.where, runner, spec, f"service {name}", needs=needs, service=name, tags=tags)
-    probe = _probe(here, program)
+        spec["preflight"] = {**program.preflight, "user": context.user}
+    builder.add(play, context.where, runner, spec, f"service {name}", needs=needs, service=name, tags=tags)
+    probe = _probe(context, program)
     builder.add(
-        play, here.where, f"probe:{name}", probe, f"answer of {name}", needs=[runner], service=name, tags=tags
+        play,
+        context.where,
+        f"probe:{name}",
+        probe,
+        f"answer of {name}",
+        needs=[runner],
+        service=name,
+        tags=tags,
     )
-    builder.services.append(_info(builder, here, program, [*files, runner, f"probe:{name}"]))
+    builder.services.append(_info(context, program, [*files, runner, f"probe:{name}"]))
 
 
-def _check_readable(builder: Builder, here: Place, program: Program) -> None:
+def _check_readable(context: ServiceContext[Any], program: Program) -> None:
     """Note a path in root's home, which no other user gets into, before anything long is downloaded."""
-    if here.user in (None, "root"):
+    if context.user in (None, "root"):
         return
-    for path in [here.script, *program.paths]:
+    for path in [context.script, *program.paths]:
         if path.startswith("/root/"):
-            builder.problem(
-                here.play,
-                here.where,
-                f"service {here.name} runs as {here.user}, who cannot read {path}",
+            context.problem(
+                (),
+                f"service {context.name} runs as {context.user}, who cannot read {path}",
                 f"set prefix: {PREFIX} on the host, or supervisor: script on the service"
-                if here.layout.ours(path)
-                else f"put it where {here.user} can read it, or set user: root on the service",
+                if context.layout.ours(path)
+                else f"put it where {context.user} can read it, or set user: root on the service",
             )
             return
 
 
-def _own_user(builder: Builder, here: Place) -> None:
+def _own_user(context: ServiceContext[Any]) -> None:
     """Add the system user that services run as, unless a play declares it."""
-    if here.user != USER:
+    if context.user != USER:
         return
     spec: dict[str, Any] = {
         "name": USER,
@@ -126,14 +131,13 @@ def _own_user(builder: Builder, here: Place) -> None:
         "system": True,
         "create_home": True,
     }
-    declared = builder.resources.get(f"user:{USER}")
+    declared = context.builder.resources.get(f"user:{USER}")
     if declared is None or declared.spec == spec:
-        builder.add(here.play, here.where, f"user:{USER}", spec, f"user {USER}")
+        context.builder.add(context.play, context.where, f"user:{USER}", spec, f"user {USER}")
 
 
 def _file(
-    builder: Builder,
-    here: Place,
+    context: ServiceContext[Any],
     path: str,
     content: str | SecretText,
     mode: str,
@@ -157,34 +161,34 @@ def _file(
         spec["quiet"] = turn.QUIET
     # After what it is about: a script for another vLLM must not lie there while that cannot be installed, and
     # what is tried out before the change is the program as it will be.
-    return builder.add(
-        here.play,
-        here.where,
+    return context.builder.add(
+        context.play,
+        context.where,
         f"file:{path}",
         spec,
         path,
         needs=program.needs,
-        triggers=[here.name],
-        service=here.name,
-        tags=frozenset(here.service.tags),
+        triggers=[context.name],
+        service=context.name,
+        tags=frozenset(context.service.tags),
     ).id
 
 
-def _probe(here: Place, program: Program) -> dict[str, Any]:
-    service = here.service
+def _probe(context: ServiceContext[Any], program: Program) -> dict[str, Any]:
+    service = context.service
     return {
-        "service": here.name,
+        "service": context.name,
         "kind": program.kind,
         "url": _url(program, "127.0.0.1") or "",
         "ca": program.ca,
         "model": program.model,
-        "key_file": here.env_file if program.key_name else None,
+        "key_file": context.env_file if program.key_name else None,
         "key_name": program.key_name,
         "checks": program.checks,
         "timeout": service.start_timeout,
-        "unit": unit_name(here.name) if here.systemd else None,
-        "log": None if here.systemd else here.layout.log(here.name),
-        "pid_file": None if here.systemd else here.layout.pid_file(here.name),
+        "unit": unit_name(context.name) if context.systemd else None,
+        "log": None if context.systemd else context.layout.log(context.name),
+        "pid_file": None if context.systemd else context.layout.pid_file(context.name),
         "cards": list(program.turn.cards) if program.turn else None,
     }
 
@@ -210,28 +214,28 @@ def address_url(address: str, port: int, tls: bool) -> str:
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
 
 
-def _info(builder: Builder, here: Place, program: Program, resources: list[str]) -> ServiceInfo:
-    host = builder.host
-    service = here.service
+def _info(context: ServiceContext[Any], program: Program, resources: list[str]) -> ServiceInfo:
+    host = context.builder.host
+    service = context.service
     outside = host.address or host.name if host.connection == "ssh" else "127.0.0.1"
-    unit = unit_name(here.name) if here.systemd else None
+    unit = unit_name(context.name) if context.systemd else None
     sudo = "sudo " if host.become else ""
-    remove = f"provision remove {shlex.quote(str(here.play.raw.playbook.path))} --service {here.name}"
+    remove = f"provision remove {shlex.quote(str(context.play.raw.playbook.path))} --service {context.name}"
     return ServiceInfo(
         host=host.name,
-        name=here.name,
+        name=context.name,
         kind=program.kind,
-        playbook=here.play.playbook,
-        supervisor="systemd" if here.systemd else "script",
+        playbook=context.play.playbook,
+        supervisor="systemd" if context.systemd else "script",
         unit=unit,
-        log=None if here.systemd else here.layout.log(here.name),
+        log=None if context.systemd else context.layout.log(context.name),
         port=program.port,
         url=_url(program, outside),
         model=program.model,
         stop=f"{sudo}systemctl stop {unit}" if unit else remove,
         checks=program.checks,
         resources=resources,
-        tags=frozenset(here.play.tags) | frozenset(service.tags),
+        tags=frozenset(context.play.tags) | frozenset(service.tags),
         gpus=program.gpus,
-        pid_file=None if here.systemd else here.layout.pid_file(here.name),
+        pid_file=None if context.systemd else context.layout.pid_file(context.name),
     )

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from posixpath import join
+from typing import Any
 
 from provision.catalog import text
-from provision.catalog.builder import Builder
-from provision.kinds.common.place import Place
+from provision.kinds.common.context import ServiceContext
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
@@ -52,20 +52,27 @@ class Turn:
     implied: bool = False
     still: float = 0.0
 
-    def command(self, builder: Builder, here: Place, port: int | None, bind: str | None) -> str:
+    def command(self, context: ServiceContext[Any], port: int | None, bind: str | None) -> str:
         """Return `words` as a line of a shell script."""
-        return text.sh_words(self.words(builder, here, port, bind))
+        return text.sh_words(self.words(context, port, bind))
 
-    def words(self, builder: Builder, here: Place, port: int | None, bind: str | None) -> list[str]:
+    def words(self, context: ServiceContext[Any], port: int | None, bind: str | None) -> list[str]:
         """Return the command that waits for the turn, and leaves behind what keeps it."""
-        words = [builder.host.python, "-I", program(here), here.name, "--cards", ",".join(self.cards)]
+        words = [
+            context.builder.host.python,
+            "-I",
+            program(context),
+            context.name,
+            "--cards",
+            ",".join(self.cards),
+        ]
         words += ["--implied"] if self.implied else []
         if port is not None:
             words += ["--port", str(port)]
             if bind not in (None, "", "0.0.0.0", "::", "*"):
                 words += ["--address", str(bind)]
         words += ["--still", f"{self.still:g}"] if self.still else []
-        return [*words, "--limit", f"{here.service.start_timeout:g}"]
+        return [*words, "--limit", f"{context.service.start_timeout:g}"]
 
 
 def of(cards: Sequence[object] | None, env: Mapping[str, object], still: float = 0.0) -> Turn | None:
@@ -85,15 +92,15 @@ def visible(env: Mapping[str, object]) -> list[str] | None:
     return None
 
 
-def program(here: Place) -> str:
+def program(context: ServiceContext[Any]) -> str:
     """Return where the program that waits is on the host."""
-    return join(here.layout.prefix, FILE)
+    return join(context.layout.prefix, FILE)
 
 
-def add(builder: Builder, here: Place) -> str:
+def add(context: ServiceContext[Any]) -> str:
     """Add the program that waits, which all services of a host share; returns its id."""
-    path = program(here)
-    builder.imply_directory(here.play, here.where, here.layout.prefix)
+    builder, path = context.builder, program(context)
+    builder.imply_directory(context.play, context.where, context.layout.prefix)
     spec = {
         "path": path,
         "content": _source(),
@@ -104,7 +111,7 @@ def add(builder: Builder, here: Place) -> str:
         "validate": None,
         "cases": None,
     }
-    return builder.add(here.play, here.where, f"file:{path}", spec, path).id
+    return builder.add(context.play, context.where, f"file:{path}", spec, path).id
 
 
 @cache

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from provision.catalog import checks, text
+from provision.catalog import text
 from provision.catalog.catalog import ServiceInfo
 from provision.catalog.layout import unit_name, unit_path
 from provision.catalog.text import SecretPart, SecretText
-from provision.kinds.common import certificates, files, spoken, turn
-from provision.kinds.common.context import Context
-from provision.kinds.common.place import Place
+from provision.kinds.common import certificates, checks, files, spoken, turn
+from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.supervised import address_url
 
 if TYPE_CHECKING:
@@ -25,13 +24,12 @@ FIND = (
 """What finds the engine in a unit as the host side does: docker first, unless only its client is there."""
 
 
-def compile(context: Context, here: Place) -> None:
+def lower(context: ServiceContext[ContainerService]) -> None:
     """Add the resources of a container."""
-    builder, play, name = context.builder, here.play, here.name
-    service = cast("ContainerService", here.service)
+    builder, play, name, service = context.builder, context.play, context.name, context.service
     tags = frozenset(service.tags)
     for variable, value in service.env.items():
-        with builder.blame(play, *here.where, "env", variable):
+        with context.blame("env", variable):
             text.check(value if isinstance(value, str) else "")
     sources = [volume.source for volume in service.mounts()]
     read = [
@@ -46,9 +44,9 @@ def compile(context: Context, here: Place) -> None:
     taken = turn.of(["all"] if service.gpus == "all" else service.gpus or [], {}, turn.SETTLED)
     if taken and port is None:
         taken = replace(taken, still=turn.STILL)
-    made = [_unit(context, here, service, taken, port)] if here.systemd else []
-    if taken and here.systemd:
-        made.append(turn.add(builder, here))
+    made = [_unit(context, taken, port)] if context.systemd else []
+    if taken and context.systemd:
+        made.append(turn.add(context))
     spec: dict[str, Any] = {
         "service": name,
         "name": service.name or name,
@@ -64,9 +62,9 @@ def compile(context: Context, here: Place) -> None:
         "ports": [asdict(port) for port in service.published()],
         "volumes": [asdict(volume) for volume in service.mounts()],
         "gpus": service.gpus,
-        "cards": list(taken.cards) if taken and here.systemd else None,
+        "cards": list(taken.cards) if taken and context.systemd else None,
         # Two that start it again would be in each other's way.
-        "restart": "no" if here.systemd else service.restart,
+        "restart": "no" if context.systemd else service.restart,
         "network": service.network,
         "user": service.user,
         "env_files": service.env_file,
@@ -75,16 +73,16 @@ def compile(context: Context, here: Place) -> None:
         "ipc": service.ipc,
         "shm_size": service.shm_size,
         "init": service.init,
-        "unit": unit_name(name) if here.systemd else None,
+        "unit": unit_name(name) if context.systemd else None,
         "stop_timeout": service.stop_timeout,
     }
     below = _below(context, sources)
     for id in below:
         if builder.resources[id].type == "model":
             builder.resources[id].triggers.append(name)
-    runner, needs = f"container:{name}", [*here.after, *read, *below, *made]
-    builder.add(play, here.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
-    proofs = checks.lower(builder, here) or [checks.undeclared(port is not None)]
+    runner, needs = f"container:{name}", [*context.after, *read, *below, *made]
+    builder.add(play, context.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
+    proofs = checks.specs(context) or [checks.undeclared(port is not None)]
     probe = {
         "service": name,
         "kind": "container",
@@ -101,8 +99,10 @@ def compile(context: Context, here: Place) -> None:
         "cards": spec["cards"],
     }
     proof = f"probe:{name}"
-    builder.add(play, here.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags)
-    builder.services.append(_info(context, here, service, port, proofs, [*made, runner, proof]))
+    builder.add(
+        play, context.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags
+    )
+    builder.services.append(_info(context, port, proofs, [*made, runner, proof]))
 
 
 SIMPLE = (
@@ -144,12 +144,7 @@ def engine_options(service: ContainerService) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in (None, False, [])}
 
 
-def required(service: ContainerService) -> dict[str, list[str]]:
-    """Return the files that its models must have: it names none."""
-    return {}
-
-
-def _below(context: Context, sources: list[str]) -> list[str]:
+def _below(context: ServiceContext[ContainerService], sources: list[str]) -> list[str]:
     """Return what else is declared to be where it is mounted."""
     return [
         id
@@ -159,29 +154,32 @@ def _below(context: Context, sources: list[str]) -> list[str]:
 
 
 def _unit(
-    context: Context, here: Place, service: ContainerService, taken: turn.Turn | None, port: Published | None
+    context: ServiceContext[ContainerService],
+    taken: turn.Turn | None,
+    port: Published | None,
 ) -> str:
     """Add the unit that runs the container; returns its id."""
+    service = context.service
     waits: list[str] = []
     if taken:
         number, address = (port.port, port.address) if port else (None, None)
-        waits = taken.words(context.builder, here, number, address)
+        waits = taken.words(context, number, address)
     content = context.templates.render(
         "container.unit.j2",
         {
-            "managed": here.managed,
-            "description": text.unit(f"container service {here.name} (provision)"),
+            "managed": context.managed,
+            "description": text.unit(f"container service {context.name} (provision)"),
             "engine": service.engine,
             "find": f"e={service.engine}" if service.engine else FIND,
-            "container": text.unit_word(service.name or here.name, command=True),
-            "unit_name": text.unit(unit_name(here.name).removesuffix(".service")),
+            "container": text.unit_word(service.name or context.name, command=True),
+            "unit_name": text.unit(unit_name(context.name).removesuffix(".service")),
             "turn": " ".join(text.unit_word(word, command=True) for word in waits),
             "stop_timeout": f"{service.stop_timeout:.0f}",
             "stop_limit": f"{service.stop_timeout + 30:.0f}",
             "restart": "always" if service.restart == "unless-stopped" else service.restart,
         },
     )
-    path = unit_path(here.name)
+    path = unit_path(context.name)
     spec = {
         "path": path,
         "content": content,
@@ -196,7 +194,14 @@ def _unit(
         spec["quiet"] = turn.QUIET
     tags = frozenset(service.tags)
     return context.builder.add(
-        here.play, here.where, f"file:{path}", spec, path, triggers=[here.name], service=here.name, tags=tags
+        context.play,
+        context.where,
+        f"file:{path}",
+        spec,
+        path,
+        triggers=[context.name],
+        service=context.name,
+        tags=tags,
     ).id
 
 
@@ -209,25 +214,23 @@ def _url(service: ContainerService, port: Published | None, everywhere: str) -> 
 
 
 def _info(
-    context: Context,
-    here: Place,
-    service: ContainerService,
+    context: ServiceContext[ContainerService],
     port: Published | None,
     proofs: list[dict[str, Any]],
     resources: list[str],
 ) -> ServiceInfo:
-    host = context.builder.host
+    host, service = context.builder.host, context.service
     outside = host.address or host.name if host.connection == "ssh" else "127.0.0.1"
-    container = service.name or here.name
-    unit = unit_name(here.name) if here.systemd else None
+    container = service.name or context.name
+    unit = unit_name(context.name) if context.systemd else None
     sudo = "sudo " if host.become else ""
     engine = service.engine or "docker|podman"
     return ServiceInfo(
         host=host.name,
-        name=here.name,
+        name=context.name,
         kind="container",
-        playbook=here.play.playbook,
-        supervisor="systemd" if here.systemd else "engine",
+        playbook=context.play.playbook,
+        supervisor="systemd" if context.systemd else "engine",
         unit=unit,
         log=None,
         port=port.port if port else None,
@@ -236,7 +239,7 @@ def _info(
         stop=f"{sudo}{f'systemctl stop {unit}' if unit else f'{engine} stop {shlex.quote(container)}'}",
         checks=proofs,
         resources=resources,
-        tags=frozenset(here.play.tags) | frozenset(service.tags),
+        tags=frozenset(context.play.tags) | frozenset(service.tags),
         gpus=None if service.gpus == "all" else service.gpus or [],
         container=container,
         engine=service.engine,

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from posixpath import join
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from provision.catalog import checks, text
-from provision.kinds.common import certificates, files, modelpaths, spoken, turn
-from provision.kinds.common.context import Context
+from provision.catalog import text
+from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
+from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import MODPROBE, exports
-from provision.kinds.common.place import Place, Program
-from provision.kinds.common.supervised import lower
+from provision.kinds.common.program import Program
 
 if TYPE_CHECKING:
     from provision.kinds.program.fields import ProgramService
 
 
-def compile(context: Context, here: Place) -> None:
+def lower(context: ServiceContext[ProgramService]) -> None:
     """Add the resources of a program."""
     builder = context.builder
-    service = cast("ProgramService", here.service)
+    service = context.service
     problems = len(builder.problems)
-    environment = context.environment(here) if service.environment is not None else None
-    models = [context.model_at(here, where, name) for where, name in _models(service)]
-    command = _command(context, here, service)
+    environment = context.environment() if service.environment is not None else None
+    models = [context.model_at(where, name) for where, name in _models(service)]
+    command = _command(context)
     if len(builder.problems) > problems:
         return
     given = [*command, *(value for value in service.env.values() if isinstance(value, str))]
     directories = [service.working_directory] if service.working_directory is not None else []
     needs = [model.id for model in models if model is not None]
     certificate = certificates.paths(service.tls)
-    needs += certificates.needed(builder, here, certificate)
+    needs += certificates.needed(context, certificate)
     needs += modelpaths.named(builder, given)
     needs += [*files.named(builder, given), *files.below(builder, directories)]
     paths = [*directories, *certificate, *(word for word in command if word.startswith("/"))]
@@ -45,20 +44,18 @@ def compile(context: Context, here: Place) -> None:
     script = context.templates.render(
         "program/start.sh.j2",
         {
-            "managed": here.managed,
-            "service": here.name,
-            "env_file": None if here.systemd else text.sh(here.env_file),
+            "managed": context.managed,
+            "service": context.name,
+            "env_file": None if context.systemd else text.sh(context.env_file),
             "exports": exports(defaults, service.env),
             "bin": None if environment is None else text.sh(f"{environment.path}/bin"),
-            "turn": taken and taken.command(builder, here, service.port, service.host),
+            "turn": taken and taken.command(context, service.port, service.host),
             "directory": None if service.working_directory is None else text.sh(service.working_directory),
             "command": [text.sh_words(line) for line in _lines(command)],
         },
     )
-    lower(
-        builder,
-        here,
-        context.templates,
+    supervised.add(
+        context,
         Program(
             kind="program",
             script=script,
@@ -70,7 +67,7 @@ def compile(context: Context, here: Place) -> None:
             paths=paths,
             env=dict(service.env),
             key_name=spoken.key(service),
-            checks=checks.lower(builder, here)
+            checks=checks.specs(context)
             or [checks.undeclared(service.port is not None or service.socket is not None)],
             before=[] if service.gpus == [] else [MODPROBE],
             gpus=service.gpus,
@@ -100,14 +97,14 @@ def _models(service: ProgramService) -> Iterator[tuple[tuple[str | int, ...], st
             yield ("command", index, "model"), word.model
 
 
-def _command(context: Context, here: Place, service: ProgramService) -> list[str]:
+def _command(context: ServiceContext[ProgramService]) -> list[str]:
     """Return the arguments, models replaced by their paths."""
     found = []
-    for index, word in enumerate(service.command):
+    for index, word in enumerate(context.service.command):
         if not isinstance(word, str):
             model = context.models.get(word.model)
             word = join(model.path if model else "", word.file or "").rstrip("/")
-        with context.builder.blame(here.play, *here.where, "command", index):
+        with context.blame("command", index):
             found.append(text.check(word))
     return found
 

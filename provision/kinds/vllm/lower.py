@@ -6,25 +6,22 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from math import prod
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from provision.catalog import checks, text
-from provision.catalog.builder import Builder
+from provision.catalog import text
 from provision.catalog.environments import Environment
 from provision.catalog.models import Model
-from provision.catalog.templates import Templates
 from provision.config.references import each_key
 from provision.config.services.arguments import as_text, named_models
 from provision.engines.vllm import arguments, extra_args, given, releases
 from provision.engines.vllm.arguments import Refusal
 from provision.engines.vllm.given import Given
-from provision.kinds.common import certificates, files, modelpaths, more_keys, turn
-from provision.kinds.common.context import Context
+from provision.kinds.common import certificates, checks, files, modelpaths, more_keys, supervised, turn
+from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import MODPROBE, exports
-from provision.kinds.common.place import Place, Program
-from provision.kinds.common.supervised import lower
+from provision.kinds.common.program import Program
 
 if TYPE_CHECKING:
     from provision.config.requirements import Wanted
@@ -68,43 +65,40 @@ generated any more.
 """
 
 
-def compile(context: Context, here: Place) -> None:
+def lower(context: ServiceContext[VllmService]) -> None:
     """Add the resources of a vLLM service."""
-    builder, templates = context.builder, context.templates
-    environment, model = context.environment(here), context.model(here)
+    builder = context.builder
+    environment, model = context.environment(), context.model()
     if environment is None or model is None:
         return
-    service = cast("VllmService", here.service)
+    service = context.service
     wanted = environment.find(*PACKAGES)
     if wanted is None and not environment.open and service.flags == "checked":
-        builder.problem(
-            here.play,
-            (*here.where, "environment"),
+        context.problem(
+            ("environment",),
             f"environment {environment.name} installs no vllm",
             f"add vllm=={releases.newest()} to its packages",
         )
         return
-    others = [context.model_at(here, where, name) for where, name in _models(service)]
+    others = [context.model_at(where, name) for where, name in _models(service)]
     if None in others:
         return
     service = _with_paths(context, service)
-    keys = _more_keys(builder, here, service)
-    rendered = _script(builder, here, service, templates, environment, model)
+    keys = _more_keys(context, service)
+    rendered = _script(context, service, environment, model)
     if rendered is None:
         return
     script, cases, preflight = rendered
     env = dict(service.env)
     env.update(more_keys.variables(service.api_key, KEY, MORE_KEYS))
     told = given.given(extra_words(service))
-    if not _speakable(builder, here, told):
+    if not _speakable(context, told):
         return
     certificate = [*certificates.paths(service.tls), *told.certificate]
     cpu = _is_cpu(wanted)
-    names = _served(here)
-    lower(
-        builder,
-        here,
-        templates,
+    names = _served(context)
+    supervised.add(
+        context,
         Program(
             kind="vllm",
             script=script,
@@ -118,7 +112,7 @@ def compile(context: Context, here: Place) -> None:
                 *keys,
                 *(other.id for other in others if other is not None),
                 *modelpaths.named(builder, _words_of(service)),
-                *certificates.needed(builder, here, certificate),
+                *certificates.needed(context, certificate),
                 *files.named(builder, _words_of(service)),
             ],
             paths=[
@@ -130,7 +124,7 @@ def compile(context: Context, here: Place) -> None:
             ],
             env=env,
             key_name=KEY if KEY in env else None,
-            checks=checks.lower(builder, here, [*names, *service.lora, *told.adapters])
+            checks=checks.specs(context, [*names, *service.lora, *told.adapters])
             or [{**FITTING, "first": told.does}],
             drain=service.shutdown_timeout or 0.0,
             before=[] if cpu or service.gpus == [] else [MODPROBE],
@@ -144,46 +138,52 @@ def compile(context: Context, here: Place) -> None:
     )
 
 
-def _more_keys(builder: Builder, here: Place, service: VllmService) -> list[str]:
+def _more_keys(context: ServiceContext[VllmService], service: VllmService) -> list[str]:
     """Add the module that lets vLLM take more keys than one, where there are more; returns its id."""
     if len(each_key(service.api_key)) < 2:
         return []
-    name, path = f"{KEYS_MODULE}.py", _keys_place(here)
+    name, path = f"{KEYS_MODULE}.py", _keys_place(context)
     content = (resources.files("provision.engines.vllm") / name).read_text(encoding="utf-8")
     spec = {"path": path, "files": {name: content}, "mode": "0644"}
-    return [builder.add(here.play, here.where, f"tree:{path}", spec, path, service=here.name).id]
+    return [
+        context.builder.add(context.play, context.where, f"tree:{path}", spec, path, service=context.name).id
+    ]
 
 
-def _keys_place(here: Place) -> str:
+def _keys_place(context: ServiceContext[VllmService]) -> str:
     """Return the directory of the module that lets vLLM take more keys."""
-    return here.layout.service(here.name, "keys")
+    return context.layout.service(context.name, "keys")
 
 
-def _speakable(builder: Builder, here: Place, told: Given) -> bool:
+def _speakable(context: ServiceContext[VllmService], told: Given) -> bool:
     """Say whether checks can speak to the server, or note why not."""
-    where = (*here.where, "extra_args")
+    where = ("extra_args",)
     if told.client_certificates:
         message = "--ssl-cert-reqs 2 refuses whoever shows no certificate, and checks have none"
-        builder.problem(here.play, where, message, "write 1, or let a proxy in front demand certificates")
+        context.problem(where, message, "write 1, or let a proxy in front demand certificates")
     elif told.socket and told.certificate:
         message = "checks speak no TLS on a unix socket"
-        builder.problem(here.play, where, message, "leave out --uds, or the certificate")
+        context.problem(where, message, "leave out --uds, or the certificate")
     else:
-        return _answerable(builder, here, told)
+        return _answerable(context, told)
     return False
 
 
-def _answerable(builder: Builder, here: Place, told: Given) -> bool:
+def _answerable(context: ServiceContext[VllmService], told: Given) -> bool:
     """Say whether the model can do what checks ask for, as far as flags tell, or note what it cannot."""
     wrong = [
         (index, check.type)
-        for index, check in enumerate(here.service.checks)
+        for index, check in enumerate(context.service.checks)
         if told.pools and check.type in ("chat", "completion", "transcribe")
     ]
     for index, kind in wrong:
         message = f"by its flags the model writes nothing, so that no `{kind}` can be answered"
         hint = "use `embed`, `rerank`, `score` or `classify`, or leave `checks` out"
-        builder.problem(here.play, (*here.where, "checks", index), message, hint)
+        context.problem(
+            ("checks", index),
+            message,
+            hint,
+        )
     return not wrong
 
 
@@ -237,7 +237,7 @@ def _models(service: VllmService) -> Iterator[tuple[tuple[str | int, ...], str]]
     yield from ((where, named.model) for where, named in named_models(service.extra_args, ("extra_args",)))
 
 
-def _with_paths(context: Context, service: VllmService) -> VllmService:
+def _with_paths(context: ServiceContext[VllmService], service: VllmService) -> VllmService:
     """Return the service with the paths of the models that it names in the place of their names."""
     paths = {name: model.path for name, model in context.models.items()}
     drafting = service.speculative
@@ -251,16 +251,14 @@ def _with_paths(context: Context, service: VllmService) -> VllmService:
     return service.model_copy(update=changed)
 
 
-def _served(here: Place) -> list[str]:
+def _served(context: ServiceContext[VllmService]) -> list[str]:
     """Return the names that requests may ask for: the service's when none are given."""
-    return cast("VllmService", here.service).served_model_name or [here.name]
+    return context.service.served_model_name or [context.name]
 
 
 def _script(
-    builder: Builder,
-    here: Place,
+    context: ServiceContext[VllmService],
     service: VllmService,
-    templates: Templates,
     environment: Environment,
     model: Model,
 ) -> tuple[str, dict[str, Any] | None, dict[str, Any]] | None:
@@ -271,14 +269,14 @@ def _script(
     wanted = environment.find(*PACKAGES)
     fields = {name: getattr(service, name) for name in arguments.FIELDS}
     fields |= {"log_requests": service.log_requests, "log_stats": service.log_stats}
-    fields["served_model_name"] = _served(here)
+    fields["served_model_name"] = _served(context)
     if len(each_key(service.api_key)) > 1:
         fields["middleware"] = f"{KEYS_MODULE}.MoreKeys"
     fields |= {"lora": service.lora, "speculative": service.speculative}
     fields["tls"] = service.tls.model_dump() if service.tls is not None else None
-    problems = len(builder.problems)
-    _check_values(builder, here, service)
-    if len(builder.problems) > problems:
+    problems = len(context.builder.problems)
+    _check_values(context, service)
+    if len(context.builder.problems) > problems:
         return None
 
     extra = extra_words(service)
@@ -289,9 +287,7 @@ def _script(
         return found, refusals + extra_args.check(extra, version, data, service.flags == "unchecked")
 
     if service.flags == "unchecked":
-        builder.notes.append(
-            f"service {here.name}: flags: unchecked, so `extra_args` is not compared with vLLM's releases"
-        )
+        context.note("flags: unchecked, so `extra_args` is not compared with vLLM's releases")
     if wanted is not None and wanted.pin is not None:
         allowed = [wanted.pin]
     else:
@@ -301,31 +297,32 @@ def _script(
     version = next((v for v in reversed(allowed) if not refused[v]), None)
     if version is None:  # there is none that would do
         for refusal in refused[allowed[-1]]:
-            builder.problem(here.play, (*here.where, *refusal.where), refusal.message, refusal.hint)
+            context.problem(refusal.where, refusal.message, refusal.hint)
         return None
     found, _ = flags(version)
     taken = None if _is_cpu(wanted) else _turn(service)
     port = service.port if _listens(service) else None
-    waits = taken.command(builder, here, port, service.host) if taken else None
-    script = _render(here, templates, environment, service, found, waits)
+    waits = taken.command(context, port, service.host) if taken else None
+    script = _render(context, environment, service, found, waits)
     preflight = _preflight(environment, service, found)
     if wanted is not None and wanted.pin is not None:
-        _note(builder, here, version, service)
+        _note(context, version, service)
         return script, None, preflight
     package = wanted.name if wanted is not None else "vllm"
     hint = "" if environment.open or (wanted and wanted.url) else f"; pin it with {package}=={version}"
-    builder.notes.append(
-        f"service {here.name}: environment {environment.name} does not pin {package}, so its flags will be "
+    context.note(
+        f"environment {environment.name} does not pin {package}, so its flags will be "
         f"those of the version that is found on the host; until one is installed, those of {version} are "
         f"shown{hint}"
     )
-    builder.notes += [f"service {here.name}: {note}" for note in _doubts(refused)]
+    for note in _doubts(refused):
+        context.note(note)
 
     def case(version: Version) -> Any:
         found, refusals = flags(version)
         if refusals:
             return {"error": refusals[0].message, "hint": refusals[0].hint}
-        return _render(here, templates, environment, service, found, waits), _words(found, service)
+        return _render(context, environment, service, found, waits), _words(found, service)
 
     variants = releases.variants(case)
     # The first is for whatever is older, too.
@@ -362,37 +359,36 @@ def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
     return found
 
 
-def _note(builder: Builder, here: Place, version: Version, service: VllmService) -> None:
+def _note(context: ServiceContext[VllmService], version: Version, service: VllmService) -> None:
     if version < releases.oldest():
-        builder.notes.append(
-            f"service {here.name}: vLLM {version} is older than any release known here; "
+        context.note(
+            f"vLLM {version} is older than any release known here; "
             f"it is given the flags of {releases.oldest()}"
         )
     if version < UUIDS_FROM and any(isinstance(gpu, str) for gpu in service.gpus or []):
-        builder.notes.append(
-            f"service {here.name}: vLLM {version} ends with an error when GPUs are named by UUID; "
+        context.note(
+            f"vLLM {version} ends with an error when GPUs are named by UUID; "
             f"name them by index, or pin vllm {UUIDS_FROM} or later"
         )
     for note in extra_args.deprecations(extra_words(service), version):
-        builder.notes.append(f"service {here.name}: {note}")
+        context.note(note)
 
 
 def _render(
-    here: Place,
-    templates: Templates,
+    context: ServiceContext[VllmService],
     environment: Environment,
     service: VllmService,
     flags: list[arguments.Flag],
     waits: str | None,
 ) -> str:
     lines = [text.sh_words(flag) for flag in flags] + _extra_lines(extra_words(service))
-    return templates.render(
+    return context.templates.render(
         "vllm/start.sh.j2",
         {
-            "managed": here.managed,
-            "service": here.name,
-            "env_file": None if here.systemd else text.sh(here.env_file),
-            "exports": exports({**_defaults(service), **_module_path(here, service)}, service.env),
+            "managed": context.managed,
+            "service": context.name,
+            "env_file": None if context.systemd else text.sh(context.env_file),
+            "exports": exports({**_defaults(service), **_module_path(context, service)}, service.env),
             "bin": text.sh(f"{environment.path}/bin"),
             "turn": waits,
             "python": text.sh(environment.program("python")),
@@ -401,11 +397,11 @@ def _render(
     )
 
 
-def _module_path(here: Place, service: VllmService) -> dict[str, str]:
+def _module_path(context: ServiceContext[VllmService], service: VllmService) -> dict[str, str]:
     """Return where Python finds the module for more keys; the user's own path is in the env file."""
     if len(each_key(service.api_key)) < 2:
         return {}
-    return {"PYTHONPATH": _keys_place(here)}
+    return {"PYTHONPATH": _keys_place(context)}
 
 
 def _defaults(service: VllmService) -> dict[str, str]:
@@ -448,14 +444,14 @@ def _extra_lines(extra: list[str]) -> list[str]:
     return [text.sh_words(line) for line in lines]
 
 
-def _check_values(builder: Builder, here: Place, service: VllmService) -> None:
+def _check_values(context: ServiceContext[VllmService], service: VllmService) -> None:
     """Note what no release could be given."""
     for name in (*arguments.FIELDS, "env", "extra_args"):
         for where, value in _strings((name,), getattr(service, name)):
-            with builder.blame(here.play, *here.where, *where):
+            with context.blame(*where):
                 text.check(value)
     for name in service.env:
-        with builder.blame(here.play, *here.where, "env", name):
+        with context.blame("env", name):
             text.env_line(name, "")
     for name, field, used in (
         (KEY, "api_key", service.api_key is not None),
@@ -463,18 +459,21 @@ def _check_values(builder: Builder, here: Place, service: VllmService) -> None:
         ("CUDA_VISIBLE_DEVICES", "gpus", service.gpus is not None),
     ):
         if used and name in service.env:
-            where = (*here.where, "env", name)
+            where = ("env", name)
             message = f"{name} is what the field {field} sets"
-            builder.problem(here.play, where, message, "leave out one of the two")
+            context.problem(where, message, "leave out one of the two")
     for index, served in enumerate(service.served_model_name or []):
         if served.startswith("-"):
             message = f"vLLM would take the name {served!r} for a flag"
-            builder.problem(here.play, (*here.where, "served_model_name", index), message)
+            context.problem(
+                ("served_model_name", index),
+                message,
+            )
     if service.max_model_len is not None:
         try:
             arguments.tokens(service.max_model_len)
         except ValueError as error:
-            builder.problem(here.play, (*here.where, "max_model_len"), str(error))
+            context.problem(("max_model_len",), str(error))
 
 
 def _strings(where: tuple[str | int, ...], value: object) -> list[tuple[tuple[str | int, ...], str]]:

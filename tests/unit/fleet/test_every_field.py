@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from provision.catalog.catalog import Catalog
 from provision.config.problems import ConfigError
-from provision.config.services.any import KINDS
+from provision.config.services.any import SERVICES as KINDS
 from tests.unit.fleet.conftest import Project
 
 PLAY: dict[str, Any] = {

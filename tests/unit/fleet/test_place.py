@@ -10,7 +10,7 @@ import pytest
 
 from provision.config import hosts, making
 from provision.config.inventory import load_inventories
-from provision.kinds.common.place import WITHOUT_SYSTEMD
+from provision.kinds.common.context import WITHOUT_SYSTEMD
 from tests.unit.fleet.conftest import Project
 
 PLAY = """

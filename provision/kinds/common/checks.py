@@ -11,27 +11,24 @@ from provision.catalog.sources import MAX_BYTES, read_bytes
 from provision.config.problems import did_you_mean
 
 if TYPE_CHECKING:
-    from provision.catalog.builder import Builder
     from provision.config.services.checks import Check
-    from provision.kinds.common.place import Place
+    from provision.kinds.common.context import ServiceContext
 
 
-def lower(builder: Builder, here: Place, names: Collection[str] | None = None) -> list[dict[str, Any]]:
+def specs(context: ServiceContext[Any], names: Collection[str] | None = None) -> list[dict[str, Any]]:
     """Return a service's checks as plain data: `type`, what to send, and what to expect.
 
     The sound file of a `transcribe` check travels along, in base64.
 
     Args:
-        builder: takes what is wrong.
-        here: the service.
+        context: the service.
         names: the models that it serves; None when only the server knows.
 
     Raises:
         ConfigError: a sound file cannot be read.
     """
     return [
-        _one(builder, here, (*here.where, "checks", index), check, names)
-        for index, check in enumerate(here.service.checks)
+        _one(context, ("checks", index), check, names) for index, check in enumerate(context.service.checks)
     ]
 
 
@@ -43,14 +40,14 @@ def undeclared(port: bool) -> dict[str, Any]:
 
 
 def _one(
-    builder: Builder, here: Place, where: tuple[str | int, ...], check: Check, names: Collection[str] | None
+    context: ServiceContext[Any], where: tuple[str | int, ...], check: Check, names: Collection[str] | None
 ) -> dict[str, Any]:
     common: dict[str, Any] = {"type": check.type, "timeout": check.timeout}
     if check.model is not None:
         common["model"] = check.model
         if names is not None and check.model not in names:
             message = f"the service serves no model `{check.model}`"
-            builder.problem(here.play, (*where, "model"), message, did_you_mean(check.model, names))
+            context.problem((*where, "model"), message, did_you_mean(check.model, names))
     if check.expect is not None:
         common["expect"] = check.expect
     if check.chat is not None:
@@ -65,7 +62,9 @@ def _one(
         return {**common, "text": text}
     if check.transcribe is not None:
         sound = check.transcribe
-        data, path = read_bytes(here.play, (*where, "transcribe", "file"), sound.file, MAX_BYTES)
+        data, path = read_bytes(
+            context.play, (*context.where, *where, "transcribe", "file"), sound.file, MAX_BYTES
+        )
         audio = {"audio": base64.b64encode(data).decode("ascii"), "file": path.name}
         return {**common, **audio, "expect": sound.expect, "max_cer": sound.max_cer}
     return {**common, **_request(check)}

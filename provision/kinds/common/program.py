@@ -1,0 +1,61 @@
+"""What a service kind says of a program that is to be supervised; the rest is alike for all kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from provision.config.secrets import Secret
+    from provision.kinds.common.turn import Turn
+
+
+@dataclass
+class Program:
+    """What a service kind says of its program; the rest is alike for all kinds.
+
+    Args:
+        kind: `vllm`, `asr`, `program`.
+        script: content of the start script.
+        cases: the content by installed version, as the file resource has it; None when it is the same for
+            all.
+        port: where it listens; None when that is not known.
+        bind: the address it listens on; None for all.
+        model: name under which requests ask for it.
+        needs: ids that it cannot run without; a change of one restarts it.
+        paths: directories that it reads.
+        env: variables with a secret or of the user's, for the env file.
+        key_name: the variable in the env file that holds the API key.
+        checks: the proof, as the probe resource has it.
+        drain: seconds that it may take to finish requests when stopped.
+        before: commands for `ExecStartPre=`, already quoted.
+        gpus: cards it may use, by index or UUID; None for all.
+        preflight: how to ask whether it would start: `program`, `arguments`, `cases`, `env`, `timeout`; None
+            when there is no way.
+        writable: directories that it may write to, beside its own.
+        tls: whether it speaks TLS.
+        ca: what checks verify its certificate by: a file on the host; None when they do not.
+        socket: the unix socket on which it listens instead of a port.
+        turn: on which GPUs it starts in its turn; None for one that uses none.
+    """
+
+    kind: str
+    script: str
+    cases: dict[str, Any] | None
+    port: int | None
+    bind: str | None
+    model: str | None
+    needs: list[str]
+    paths: list[str]
+    env: dict[str, str | Secret]
+    key_name: str | None
+    checks: list[dict[str, Any]]
+    drain: float = 0.0
+    before: list[str] = field(default_factory=list)
+    gpus: list[int | str] | None = None
+    preflight: dict[str, Any] | None = None
+    writable: list[str] = field(default_factory=list)
+    tls: bool = False
+    ca: str | None = None
+    socket: str | None = None
+    turn: Turn | None = None

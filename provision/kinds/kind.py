@@ -1,0 +1,43 @@
+"""What each kind of service hands over: its package holds one such object, `KIND`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+if TYPE_CHECKING:
+    from provision.config.services.base import Service
+    from provision.kinds.common.context import ServiceContext
+
+
+def _no_files(service: Any) -> dict[str, list[str]]:
+    return {}
+
+
+def _anything(service: Any, name: str) -> dict[str, list[dict[str, Any]]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of service.
+
+    Args:
+        fields: the keys of such a service; its field `kind` is a `Literal` with the kind's name.
+        lower: adds the resources of a service to the host's, or notes what is wrong with the service.
+        required: returns, for each model that a service uses, the files that it cannot do without.
+        expects: returns, for each model that a service (with its name) uses, what it must be by its own
+            configuration.
+    """
+
+    fields: type[Service]
+    lower: Callable[[ServiceContext[Any]], None]
+    required: Callable[[Any], dict[str, list[str]]] = _no_files
+    expects: Callable[[Any, str], dict[str, list[dict[str, Any]]]] = _anything
+
+    @property
+    def name(self) -> str:
+        """The word that a playbook writes at `kind:`."""
+        name: str = get_args(self.fields.model_fields["kind"].annotation)[0]
+        return name
