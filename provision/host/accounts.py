@@ -6,15 +6,12 @@ import errno
 import os
 import time
 from _thread import allocate_lock
+from typing import Sequence
 
 from provision.host import causes
+from provision.host.failure import Failure
 from provision.host.files.paths import which
 from provision.host.machine import ADMIN_PATH, Machine
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Sequence
 
 FOLDER = "/etc"
 """Where the account files and their locks are."""

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import select
 import time
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 from provision.host.files.paths import which
-from provision.host.light.namedtuple import NamedTuple
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Callable, Mapping, Sequence
 
 TERM, KILL = 15, 9
 """Numbers of signals. The `signal` module makes enumerations of them, which takes longer than a command."""

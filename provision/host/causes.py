@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+from provision.host.failure import Failure
 from provision.host.files.paths import mount_point
-from provision.host.resource import Failure
 
 BECOME = "set `become: true` for this host, or connect as root"
 """The way out when a run lacks the rights of root."""

@@ -6,12 +6,9 @@ import os
 import select
 import time
 from _thread import allocate_lock, start_new_thread
+from typing import Any, BinaryIO, Callable
 
 from provision.host.light import plainjson
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Callable
 
 HEARTBEAT = 5.0
 """Seconds of silence after which the host says that it is still there."""

@@ -6,8 +6,8 @@ import os
 import threading
 from typing import Any, BinaryIO, Callable
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.services import containers, supervision
 
 LINES = 100

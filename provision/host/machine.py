@@ -6,17 +6,14 @@ import os
 import pwd
 import time
 from _thread import allocate_lock, start_new_thread
+from threading import Event
+from typing import Any, Callable, Hashable, Mapping, Sequence, TypeVar
 
+from provision.host import children
 from provision.host.capture import KILL, TERM, Completed, capture, end_group, group_lives
-from provision.host.light.flag import Flag
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Hashable, Mapping, Sequence, TypeVar
-
-    T = TypeVar("T")
-    Event = Dict[str, Any]
+T = TypeVar("T")
 
 ADMIN_PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 """A search path that has the tools of administration too, which the login of an ordinary user leaves out."""
@@ -45,13 +42,13 @@ class Machine:
     """
 
     def __init__(
-        self, emit: Callable[[Event], None], state: str, deep: bool = False, place: str | None = None
+        self, emit: Callable[[dict[str, Any]], None], state: str, deep: bool = False, place: str | None = None
     ) -> None:
         self.emit = emit
         self.state = state
         self.deep = deep
         self.place = place
-        self.cancelled = Flag()
+        self.cancelled = Event()
         self.root = os.geteuid() == 0
         self._reads: dict[Hashable, Any] = {}
         self._locks: dict[Hashable, Any] = {}
@@ -131,8 +128,6 @@ class Machine:
             if cwd is None and user is None and input is None and on_line is None:
                 ended = capture(argv, environ, timeout, started)
             else:
-                from provision.host import children  # here, as what only asks does not come to this
-
                 ended = children.run(
                     argv, environ, timeout, started, cwd=cwd, user=user, input=input, on_line=on_line
                 )

@@ -7,45 +7,30 @@ import pwd
 import sys
 import time
 from _thread import start_new_thread
+from signal import signal
+from typing import Any, Callable, Dict
 
-from provision.host import causes
+from provision.host import causes, logs, removal, runner, status, verify
 from provision.host.capture import TERM
 from provision.host.channel import Channel
+from provision.host.failure import Failure
 from provision.host.light import plainjson
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from signal import signal
-    from typing import Any, Callable, Dict
-
-    Request = Dict[str, Any]
-else:
-    from _signal import signal  # without the enumerations of `signal`
+Request = Dict[str, Any]
 
 
 def _verb(name: str) -> Callable[[Machine, Request], dict[str, Any]]:
     if name in ("inspect", "apply"):
-        from provision.host.runner import converge
-
-        return converge
+        return runner.converge
     if name == "verify":
-        from provision.host.verify import verify
-
-        return verify
+        return verify.verify
     if name == "status":
-        from provision.host.status import status
-
-        return status
+        return status.status
     if name == "logs":
-        from provision.host.logs import logs
-
-        return logs
+        return logs.logs
     if name == "remove":
-        from provision.host.removal import remove
-
-        return remove
+        return removal.remove
     raise Failure(f"this host side does not know the verb {name!r}")
 
 

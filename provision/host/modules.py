@@ -1,45 +1,113 @@
 """Importing the host side from one file with the code of all its modules.
 
 `boot.py` executes this from that very file.
+
+Most runs find a converged host, and importing took longer than looking at it. So the modules have an `import`
+of their own, which does less at the top level of a module:
+
+    import x, import x.y          imports when something of the module is first used
+    from package import module    the same, when the module is one of the host side
+    from module import name       takes the name from `light/module.py`, when there is one,
+                                  or imports at once, as everywhere
+
+An import in a function is an ordinary one.
 """
 
 from __future__ import annotations
 
+import builtins
 import marshal
 import sys
+from _frozen_importlib import ModuleSpec
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from importlib.abc import Loader
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
-    from typing import Any
-else:
-    Loader = object
+LIGHT = "provision.host.light"
 
 
-class Modules(Loader):
-    """Imports the host side's modules from their compiled code."""
+class Modules:
+    """Imports the host side's modules from their compiled code.
+
+    Args:
+        directory: where the sources are, for tracebacks.
+        code: module -> its source file's path in the directory, and its code as `marshal` writes it.
+    """
 
     def __init__(self, directory: str, code: dict[str, tuple[str, bytes]]) -> None:
         self.directory = directory
         self.code = code
+        self.packages = {name for name, (file, _) in code.items() if file.endswith("/__init__.py")}
+        self.builtins = {**vars(builtins), "__import__": self.import_}
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Tell the import system of a module that is here."""
         if name not in self.code:
             return None
-        file = self.code[name][0]
-        # The class of every module's __spec__; to import it by its name would take longer than what it does.
-        spec = type(sys.__spec__)(
-            name, self, origin=f"{self.directory}/{file}", is_package=file.endswith("/__init__.py")
-        )
+        file = f"{self.directory}/{self.code[name][0]}"
+        spec = ModuleSpec(name, self, origin=file, is_package=name in self.packages)  # type: ignore[arg-type]
         spec.has_location = True
         return spec
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Leave making the module to the import system."""
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: object) -> None:
         """Fill it."""
-        exec(marshal.loads(self.code[module.__name__][1]), module.__dict__)
+        names = vars(module)
+        names["__builtins__"] = self.builtins
+        exec(marshal.loads(self.code[names["__name__"]][1]), names)
+
+    def import_(
+        self,
+        name: str,
+        globals: dict[str, object] | None = None,
+        locals: dict[str, object] | None = None,
+        fromlist: tuple[str, ...] | None = (),
+        level: int = 0,
+    ) -> object:
+        """Carry out an import statement of the host side; the arguments are those of `__import__`."""
+        if globals is None or locals is not globals or level:
+            return __import__(name, globals, locals, fromlist or (), level)
+        if not fromlist:
+            top = name.partition(".")[0]
+            earlier = globals.get(top)
+            if type(earlier) is Later:
+                earlier._names.append(name)
+                return earlier
+            return __import__(name) if name in sys.modules else Later(globals, top, name)
+        if name not in self.packages:
+            light = f"{LIGHT}.{name}"
+            if light not in self.code:
+                return __import__(name, fromlist=fromlist)
+            __import__(light)
+            return sys.modules[light]
+        found = _Names()
+        for each in fromlist:
+            module = f"{name}.{each}"
+            if module in self.code:
+                setattr(found, each, sys.modules.get(module) or Later(globals, module, module))
+            elif hasattr(package := __import__(name, fromlist=(each,)), each):
+                setattr(found, each, getattr(package, each))
+        return found
+
+
+class Later:
+    """Stands for a module in the globals of another one, and gives way to it when something of it is used."""
+
+    __slots__ = ("_globals", "_module", "_names")
+
+    def __init__(self, globals: dict[str, object], module: str, name: str) -> None:
+        self._globals = globals
+        self._module = module
+        self._names = [name]
+
+    def __getattr__(self, attribute: str) -> object:
+        for name in self._names:
+            __import__(name)
+        module = sys.modules[self._module]
+        for name, value in list(self._globals.items()):
+            if value is self:
+                self._globals[name] = module
+        return getattr(module, attribute)
+
+
+class _Names:
+    """What `from package import …` takes its names from."""

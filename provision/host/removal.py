@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.resources import make
 from provision.host.state import former, ground, marks
 from provision.host.state.ledger import Entry, Ledger, removal_order
 from provision.host.state.lock import RunLock
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 RUNNING = ("unit", "process", "container")
 

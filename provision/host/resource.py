@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar, Iterable, TypeAlias
+from typing import Any, ClassVar, Dict, Tuple
 
-    from provision.host.machine import Machine
+from provision.host.failure import Failure
+from provision.host.machine import Machine
 
-State: TypeAlias = "dict[str, Any]"
+State = Dict[str, Any]
 """Plain data (JSON types). A key whose value is None is absent."""
 
-Changes: TypeAlias = "dict[str, tuple[Any, Any]]"
+Changes = Dict[str, Tuple[Any, Any]]
 """The keys that differ: key -> (actual, expected)."""
-
-
-class Failure(Exception):
-    """A resource, or the whole run, cannot go on; the message is shown to a person as it is.
-
-    Args:
-        message: one sentence saying what is wrong.
-        hint: what to change, when that is known.
-        log: the last lines of the output that explains it.
-        final: no other resource can mend it. Found while looking, it keeps an apply from changing anything.
-    """
-
-    def __init__(
-        self, message: str, hint: str | None = None, log: Iterable[str] = (), *, final: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.final = final
-        self.message = message
-        self.hint = hint
-        self.log: list[str] = list(log)
 
 
 class Resource:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from provision.host import causes
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.resources import make
 from provision.host.state import former, marks
 

@@ -2,61 +2,33 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import json
 import os
 import time
+from hashlib import sha256
+from typing import Any, Sequence
 
-from provision.host import causes, turns
+from provision.host import causes, removal, rollback, turns
+from provision.host.failure import Failure
+from provision.host.item import Item
 from provision.host.light import plainjson
-from provision.host.light.later import Later
-from provision.host.light.sha256 import sha256
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State, differences
-from provision.host.resources import make
-from provision.host.state import marks
+from provision.host.resource import Changes, State, differences
+from provision.host.resources import probe as probes
+from provision.host.services import aftermath
+from provision.host.services import preflight as questions
+from provision.host.state import former, ground, marks
 from provision.host.state import owed as commands
 from provision.host.state.ledger import Ledger, removal_order
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import json
-    from concurrent.futures import Future
-    from typing import Any, Sequence
-
-    from provision.host import removal, rollback
-    from provision.host.state import former, ground
-else:
-    json = Later("json")
-    removal = Later("provision.host.removal")
-    rollback = Later("provision.host.rollback")
-    former = Later("provision.host.state.former")
-    ground = Later("provision.host.state.ground")
 
 READERS = 8
 """Threads that look at resources."""
 
 SERVICES = ("unit", "process", "container")
 """The resource types that run something, and so can owe a restart."""
-
-
-class Item:
-    """One resource of the request, and what has become of it."""
-
-    def __init__(self, entry: dict[str, Any]) -> None:
-        self.id: str = entry["id"]
-        self.type: str = entry["type"]
-        self.label: str = entry.get("label") or self.id
-        self.service: str | None = entry.get("service")
-        self.playbooks: list[str] = entry.get("playbooks", [])
-        self.needs: list[str] = entry.get("needs", [])
-        self.triggers: list[str] = entry.get("triggers", [])
-        self.followers: dict[str, list[str]] = entry.get("followers", {})
-        self.resource: Resource = make(entry)
-        self.actual: State = {}
-        self.changes: Changes = {}
-        self.error: Failure | None = None
-        self.status = ""
 
 
 def converge(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
@@ -258,8 +230,6 @@ class Run:
 
     def _aftermath(self, unproven: list[str]) -> dict[str, str]:
         """Return how each service is of which something did not go well; `unproven` does not answer."""
-        from provision.host.services import aftermath  # here, as a converged host does not come to this
-
         troubled = {item.service for item in self.items.values() if item.status in ("failed", "skipped")}
         states: dict[str, str] = {}
         for item in self.items.values():
@@ -293,18 +263,16 @@ class Run:
         work = self._advance(waiting, settled, first)
         if not work:
             return
-        # Here, as a converged host does not come to this, and it takes as long to import as all the rest.
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-
-        running: dict[Future[None], Item] = {}
+        running: dict[concurrent.futures.Future[None], Item] = {}
         workers = int(self.options.get("workers") or 4)
         patient = sum(map(_waits_for_others, items))
-        with ThreadPoolExecutor(workers) as busy, ThreadPoolExecutor(patient or 1) as waiters:
+        pool_of = concurrent.futures.ThreadPoolExecutor
+        with pool_of(workers) as busy, pool_of(patient or 1) as waiters:
             while work or running:
                 for item in work:
                     pool = waiters if _waits_for_others(item) else busy
                     running[pool.submit(self._settle, item)] = item
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in done:
                     future.result()
                     settled.add(running.pop(future).id)
@@ -330,10 +298,8 @@ class Run:
 
     def _prove_the_rest(self) -> list[str]:
         """Run the checks of the services that nothing was done to; return which do not answer."""
-        from provision.host.resources.probe import run_checks
-
-        probes = [item for item in self.items.values() if item.type == "probe" and item.status == "ok"]
-        return [item.service or "" for item in probes if not run_checks(self.machine, item.resource.spec)]
+        ok = [item for item in self.items.values() if item.type == "probe" and item.status == "ok"]
+        return [item.service or "" for item in ok if not probes.run_checks(self.machine, item.resource.spec)]
 
     def _quick(self, item: Item) -> bool:
         """Conclude what needs no work, without a thread."""
@@ -431,10 +397,8 @@ class Run:
 
     def _try_out(self, item: Item, service: str, preflight: dict[str, Any]) -> None:
         """Ask whether a service would start, once for all its resources: what it stands on is in place."""
-        from provision.host.services.preflight import refusal  # here, as a converged host asks nothing
-
         refused = self.machine.once(
-            ("preflight", service), lambda: refusal(self.machine, item.id, service, preflight)
+            ("preflight", service), lambda: questions.refusal(self.machine, item.id, service, preflight)
         )
         if refused:
             raise refused

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from _thread import allocate_lock, start_new_thread
+from typing import Any, Callable, Sequence, TypeVar
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence, TypeVar
-
-    T = TypeVar("T")
+T = TypeVar("T")
 
 
 def each(work: Callable[[T], None], items: Sequence[T], at_once: int) -> None:

@@ -8,13 +8,11 @@ name.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, Tuple
 
-    from provision.host.runner import Item
+from provision.host.item import Item
 
-    Rank = tuple[int, str, bool, str]
+Rank = Tuple[int, str, bool, str]
 
 NUMBER = {"group": "gid", "user": "uid"}
 """The key of each account's number."""

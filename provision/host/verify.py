@@ -6,15 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from provision.host.machine import Machine
-from provision.host.resources import make
+from provision.host.resources import make, probe
 
 
 def verify(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
     """Carry out the verb `verify`: run every check of every probe in the request."""
-    from provision.host.resources.probe import run_checks
-
     probes = [make(entry) for entry in request["resources"] if entry["type"] == "probe"]
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda probe: run_checks(machine, probe.spec), probes))
+        answers = list(pool.map(lambda each: probe.run_checks(machine, each.spec), probes))
     passed = sum(1 for answer in answers if answer)
     return {"ok": passed == len(probes), "counts": {"passed": passed, "failed": len(probes) - passed}}

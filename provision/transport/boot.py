@@ -15,10 +15,6 @@ import pwd
 import sys
 from stat import S_ISDIR
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 NAME = "%s-%x.code" % (sys.implementation.cache_tag, sys.hexversion)
 """The file with the compiled host side for this very Python, in the directory of an archive."""
 
@@ -71,7 +67,7 @@ def find(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]] | None":
     return None
 
 
-def run(code: "Any", names: "dict[str, Any]") -> "dict[str, Any]":
+def run(code: "bytes", names: "dict[str, object]") -> "dict[str, object]":
     """Execute a program, and return what its names stand for then."""
     exec(code, names)
     return names
@@ -86,7 +82,7 @@ def ask(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]]":
     parts = [sys.stdin.buffer.read(int(size)) for size in sizes]
     if not parts or len(parts[-1]) != int(sizes[-1]):
         sys.exit(1)
-    return run(zlib.decompress(parts[0]), {})["unpack"](archive, parts[1], places(), NAME, private, fail)  # type: ignore[no-any-return]
+    return run(zlib.decompress(parts[0]), {})["unpack"](archive, parts[1], places(), NAME, private, fail)  # type: ignore[operator,no-any-return]
 
 
 def start() -> None:
@@ -109,7 +105,7 @@ def start() -> None:
         sys.exit(1)
     place, code = find(archive) or ask(archive)
     modules = run(marshal.loads(code["provision.host.modules"][1]), {})["Modules"]
-    sys.meta_path.insert(0, modules(place + "/" + archive, code))
+    sys.meta_path.insert(0, modules(place + "/" + archive, code))  # type: ignore[operator]
     from provision.host.main import main
 
     sys.exit(main(zlib.decompress(request), place))

@@ -14,13 +14,10 @@ import shutil
 import tempfile
 import time
 import zipfile
+from typing import Callable, Dict, NoReturn, Sequence, Tuple
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import NoReturn
-
-    Code = dict[str, tuple[str, bytes]]
+Code = Dict[str, Tuple[str, bytes]]
+"""Module -> its source file's path in the archive, and its code as `marshal` writes it."""
 
 KEPT = 3
 """Versions of the host side that stay in the cache of a host."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from provision.wire.record import Record, many
+from typing import Any
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from provision.wire.record import Record, many
 
 
 class Case(Record):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from provision.wire.record import Variant
+from typing import Any, ClassVar
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
+from provision.wire.record import Variant
 
 TIMEOUT = 120.0
 """Seconds that an answer may take where nobody says otherwise."""

@@ -5,16 +5,12 @@ An event is one JSON object a line. Times are seconds, sizes are bytes.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Dict, Tuple
+
 from provision.wire.finding import Finding
 from provision.wire.record import Record, Variant, many, one
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar, Tuple
-
-    from typing_extensions import TypeAlias
-
-Changes: TypeAlias = "dict[str, Tuple[Any, Any]]"
+Changes = Dict[str, Tuple[Any, Any]]
 """The keys that differ: key -> (actual, expected)."""
 
 

@@ -8,16 +8,9 @@ has written. A field too many or too few is an error, never a silent default.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar, Mapping, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Mapping, TypeVar, dataclass_transform
 
-    R = TypeVar("R", bound="Record")
-else:
-
-    def dataclass_transform(**_):
-        """Tell type checkers only."""
-        return lambda cls: cls
+R = TypeVar("R", bound="Record")
 
 
 class Mismatch(ValueError):

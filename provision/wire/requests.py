@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from provision.wire.record import Record, Variant, many
+from typing import Any, ClassVar
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
+from provision.wire.record import Record, Variant, many
 
 
 class Entry(Record):

@@ -16,7 +16,8 @@ import pytest
 
 from provision.host.resources import TYPES
 from tests.e2e.command import REPOSITORY, Provision
-from tests.host.test_services_on_each_python import PYTHONS
+from tests.host import archived
+from tests.host.archived import PYTHONS
 from tests.lab import Lab, LabHost
 
 PLAYBOOK = """\
@@ -111,10 +112,32 @@ def run_and_list_imports(python: Path, *argv: str | Path) -> tuple[set[str], str
 
 
 SLOW = (
-    *("collections", "concurrent", "contextlib", "ctypes", "enum", "functools", "hashlib", "inspect", "json"),
-    *("logging", "re", "shutil", "signal", "socket", "subprocess", "tempfile", "threading", "typing"),
+    *("collections", "concurrent", "contextlib", "ctypes", "dataclasses", "enum", "functools", "hashlib"),
+    *("inspect", "json", "logging", "re", "shutil", "signal", "socket", "subprocess", "tempfile"),
+    *("threading", "typing"),
 )
 """Modules that a look at a converged host has no use for: each costs as much as several resources."""
+
+LIBRARY = {
+    *("__future__", "_json", "_operator", "_sha2", "_sha256", "_signal", "_thread", "errno", "fcntl", "grp"),
+    *("marshal", "pwd", "select"),
+}
+"""What it does import of the standard library, in addition to what each Python imports by itself."""
+
+LOOK = """
+    capture causes channel failure files files.names files.nofollow files.paths files.textdiff item light
+    light.hashlib light.plainjson light.signal light.threading light.typing machine main models models.hubs
+    models.hubs.listing models.manifest packages packages.dpkg python python.cases python.dist_info
+    python.interpreters python.known python.versions resource resources resources.apt resources.command
+    resources.directory resources.environment resources.file resources.group resources.model resources.user
+    runner state state.durable state.ledger state.lock state.owed threads turns
+"""
+"""What it imports of the host side. Nothing comes here that only a change or a failure needs."""
+
+
+def from_archive(python: Path, directory: Path, program: str) -> tuple[set[str], str]:
+    """Run a program that imports the host side as hosts do; return what it imports, and its output."""
+    return run_and_list_imports(python, *archived.arguments(python, directory, program))
 
 
 def test_help_imports_no_library() -> None:
@@ -162,26 +185,24 @@ def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path
         "options": {"partial": True},
         "resources": [{"id": f"{type}:x", "type": type, "spec": spec} for type, spec in specs.items()],
     }
-    program = tmp_path / "main.py"
-    program.write_text(
-        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from provision.host.main import main; "
-        f"main({json.dumps(order)!r}.encode())"
-    )
+    program = f"from provision.host.main import main; main({json.dumps(order)!r}.encode())"
 
     def look() -> tuple[set[str], dict[str, Any]]:
-        seen, out = run_and_list_imports(python, "-I", "-S", program)
+        seen, out = from_archive(python, tmp_path, program)
         return seen, json.loads(out.splitlines()[-1])
 
-    look()  # writes the ledger and the compiled files
+    look()  # writes the ledger
     seen, last = look()
     assert last["counts"] == {"ok": len(specs), "changed": 0, "failed": 0, "skipped": 0}
-    assert "provision.host.files.nofollow" in seen  # what the resource type itself imports
-    assert seen.intersection(SLOW) == set()
+    bare, _ = run_and_list_imports(python, "-I", "-S", "-c", "import os")
+    of_host = {"provision", "provision.host", *(f"provision.host.{name}" for name in LOOK.split())}
+    wire = {name for name in seen if name.startswith("provision.wire")}
+    assert seen - bare - wire - LIBRARY - of_host == set()
 
 
 @pytest.mark.parametrize("type", TYPES)
-def test_no_resource_type_imports_what_only_a_change_needs(type: str) -> None:
+def test_no_resource_type_imports_what_only_a_change_needs(tmp_path: Path, type: str) -> None:
     module = TYPES[type].partition(":")[0]
-    seen = imported("-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import {module}")
+    seen, _ = from_archive(Path(sys.executable), tmp_path, f"import {module}; {module}.__doc__")
     assert module in seen
     assert seen.intersection(SLOW) == set()

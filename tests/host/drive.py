@@ -12,8 +12,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from provision.host.causes import explain
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure, differences
+from provision.host.resource import differences
 from provision.host.resources import make
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 from provision.host.services import checks
 from tests.host.certificates import certificate
 from tests.host.services import Service

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, differences
+from provision.host.resource import Changes, differences
 from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
 from provision.host.services import checks, supervision

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.python.dist_info import read, site_packages
-from provision.host.resource import Changes, Failure, differences
+from provision.host.resource import Changes, differences
 from provision.host.resources.environment import MANIFEST, MARKER, Environment
 from tests.host.wheels import index, wheel
 

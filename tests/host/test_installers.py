@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from provision.config.requirements import parse
-from provision.host.resource import Failure, differences
+from provision.host.failure import Failure
+from provision.host.resource import differences
 from tests.host.package_index import authority, serve, simple
 from tests.host.sources import git, source
 from tests.host.test_environment import Host, requirement

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.models.fetch import INTERVAL, arrived
 from provision.host.models.manifest import NAME
 from provision.host.python.inside import STEP
-from provision.host.resource import Changes, Failure, differences
+from provision.host.resource import Changes, differences
 from provision.host.resources.model import Model
 from tests.lab.hub import Fault, Hub
 
@@ -460,7 +461,7 @@ def test_disk_fills_up_while_downloading(host: Host, hub: Hub, tmp_path: Path) -
 
 
 def test_listing_cannot_leave_the_directory(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from provision.host.models.hubs import Listing, RemoteFile
+    from provision.host.models.hubs.listing import Listing, RemoteFile
 
     answer = Listing(host.spec["endpoint"], None, [RemoteFile("../../etc/passwd", 1)])
     monkeypatch.setattr(Model, "_listing", lambda self, machine, timeout: answer)

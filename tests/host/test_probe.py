@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 from provision.host.resources.probe import Probe, run_checks
 from provision.host.services import checks, processes
 from provision.host.state import marks

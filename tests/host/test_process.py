@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 from provision.host.resources import process as module
 from provision.host.services import processes, stopping
 from provision.host.state import marks

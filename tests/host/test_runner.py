@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.removal import remove
-from provision.host.resource import Failure
 from provision.host.runner import converge
 from provision.host.state import marks
 from provision.host.state.ledger import Ledger

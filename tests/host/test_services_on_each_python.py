@@ -11,20 +11,13 @@ from pathlib import Path
 import pytest
 
 from provision.host.services import processes
+from tests.host import archived
+from tests.host.archived import PYTHONS
 from tests.host.services import Service
-
-REPOSITORY = Path(__file__).parents[2]
-
-PYTHONS = [
-    path
-    for minor in range(8, 14)
-    for path in sorted(Path("~/.pyenv/versions").expanduser().glob(f"3.{minor}.*/bin/python"))
-]
 
 PROGRAM = textwrap.dedent(
     """
     import json, sys
-    sys.path.insert(0, sys.argv[1])
     from provision.host.machine import Machine
     from provision.host.resources.probe import Probe, run_checks
     from provision.host.resources.process import Process
@@ -59,7 +52,7 @@ def test_from_start_to_removal(tmp_path: Path, python: Path) -> None:
     }
     try:
         done = subprocess.run(
-            [str(python), "-I", "-S", "-c", PROGRAM, str(REPOSITORY)],
+            [str(python), *archived.arguments(python, tmp_path, PROGRAM)],
             input=json.dumps(order),
             capture_output=True,
             text=True,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 
 from provision.host.files import nofollow
-from provision.host.light.sha256 import sha256
 
 
 def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:

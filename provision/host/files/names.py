@@ -5,7 +5,7 @@ from __future__ import annotations
 import grp
 import pwd
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 
 
 def uid_of(owner: str) -> int:

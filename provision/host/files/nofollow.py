@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 
 _MAX_LINKS = 40
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

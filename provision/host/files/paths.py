@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import os
-
-from provision.host.light.later import Later
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-else:
-    re = Later("re")
+import re
+import shutil
 
 
 def which(program: str, path: str | None = None) -> str | None:
@@ -53,8 +47,6 @@ def make_directories(path: str) -> list[str]:
 def delete(path: str) -> None:
     """Delete a file, a link or a whole directory; it may be gone already."""
     if os.path.isdir(path) and not os.path.islink(path):
-        import shutil  # here, as a converged host has nothing to delete
-
         shutil.rmtree(path)
         return
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 MAX_LINES = 200
 """Lines that are shown; those beyond are counted."""
 
@@ -17,8 +19,6 @@ def unified(old: bytes | None, new: bytes, path: str) -> str:
     before = old or b""
     if len(before) > MAX_BYTES or len(new) > MAX_BYTES or b"\0" in before or b"\0" in new:
         return sizes(len(before), len(new), path)
-    import difflib  # here, as most runs have nothing to show
-
     lines = [
         line if len(line) <= MAX_LINE else line[:MAX_LINE] + " …"
         for line in difflib.unified_diff(

@@ -6,13 +6,10 @@ import hashlib
 import os
 import re
 import shutil
+from typing import Sequence
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Sequence
 
 SYSTEMD = "systemd"
 """The rule that has a unit file judged by `systemd-analyze verify`."""

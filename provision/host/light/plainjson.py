@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+import json
+from typing import Any
 
-    encode_basestring: Any
-    make_encoder: Any
-    make_scanner: Any
-else:
-    try:
-        from _json import encode_basestring, make_encoder, make_scanner
-    except ImportError:
-        make_encoder = make_scanner = None
+try:
+    from _json import encode_basestring, make_encoder, make_scanner
+except ImportError:
+    make_encoder = make_scanner = None  # type: ignore[assignment,misc]
 
 
 def dumps(value: Any, sort_keys: bool = False) -> str:
@@ -23,8 +18,6 @@ def dumps(value: Any, sort_keys: bool = False) -> str:
         TypeError: it is no plain data.
     """
     if make_encoder is None:
-        import json
-
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
     encode = make_encoder({}, _refuse, encode_basestring, None, ":", ",", sort_keys, False, True)
     return "".join(encode(value, 0))
@@ -37,12 +30,10 @@ def loads(text: str) -> Any:
         ValueError: it is no JSON.
     """
     if make_scanner is None:
-        import json
-
         return json.loads(text)
     text = text.strip(" \t\n\r")
     try:
-        value, end = make_scanner(_Context)(text, 0)
+        value, end = make_scanner(_Context)(text, 0)  # type: ignore[arg-type]
     except StopIteration:
         raise ValueError("no JSON") from None
     if end != len(text):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any, Dict, Iterable
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Iterable, TypeAlias
-
-Expectation: TypeAlias = "dict[str, Any]"
+Expectation = Dict[str, Any]
 """What one service expects: `service`, `files` that each fitting class needs, and what to say of others:
 `misfits` by class (empty: none is named) and `otherwise`, in which `{class}` stands for one not known.
 """

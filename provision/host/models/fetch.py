@@ -8,11 +8,11 @@ import re
 import threading
 from typing import Any, Sequence
 
+from provision.host.failure import Failure
 from provision.host.files.paths import mount_point
 from provision.host.machine import TAIL, Machine
-from provision.host.models.hubs import Hub, Listing, RemoteFile
+from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
 from provision.host.python import inside
-from provision.host.resource import Failure
 
 INTERVAL = 0.5
 """Seconds between two reports of how much has arrived."""

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import hashlib
+import json
 import os
+from typing import Any, Callable, Mapping, NamedTuple
 
 from provision.host.files.paths import human
 from provision.host.light import plainjson
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
 from provision.host.state import durable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import hashlib
-    import json
-    from typing import Any, Callable, Mapping
-else:
-    json = Later("json")
-    hashlib = Later("hashlib")
 
 NAME = ".provision-manifest.json"
 
@@ -129,9 +122,7 @@ def sha256_of(
 
     if not paths:
         return {}
-    from concurrent.futures import ThreadPoolExecutor  # here, as most runs read no file
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         return dict(zip(paths, pool.map(hash_one, paths)))
 
 

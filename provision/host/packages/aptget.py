@@ -6,9 +6,9 @@ import re
 from typing import Callable, NamedTuple, Sequence
 
 from provision.host.capture import Completed
+from provision.host.failure import Failure
 from provision.host.machine import ADMIN_PATH, Machine
 from provision.host.packages import dpkg
-from provision.host.resource import Failure
 
 _ENVIRONMENT = {
     "PATH": ADMIN_PATH,

@@ -5,19 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import struct
 import time
+from typing import Iterator, NamedTuple
 
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import struct
-    from typing import Iterator
-else:
-    struct = Later("struct")
 
 LOCKS = (
     "/var/lib/dpkg/lock-frontend",

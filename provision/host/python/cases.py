@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, Mapping
+
+from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.python import dist_info
 from provision.host.python.versions import compare, normalise, parse
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Mapping
 
 
 def choose(machine: Machine, cases: Mapping[str, Any], assumed: Any) -> Any:

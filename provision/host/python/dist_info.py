@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import re
+from typing import Any, Iterator, NamedTuple
 
 from provision.host.light import plainjson
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
+from provision.host.machine import Machine
 from provision.host.python.versions import normalise
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-    from typing import Any, Iterator
-
-    from provision.host.machine import Machine
-else:
-    re = Later("re")
-
 
 LEFTOVER = "~"
 """What pip puts in front of the files of a package it is replacing; after a kill they stay."""
@@ -174,8 +166,6 @@ def _headers(path: str) -> dict[str, str]:
 
 
 def _record(distribution: Distribution) -> Iterator[tuple[str, str, str]]:
-    import csv  # here, as most runs read no list of files
-
     path = os.path.join(distribution.metadata, "RECORD")
     try:
         with open(path, encoding="utf-8", errors="replace", newline="") as file:

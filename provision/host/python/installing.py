@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Sequence
 
+from provision.host.failure import Failure
 from provision.host.python import pip_configuration, uv
 from provision.host.python.pip import Pip
-from provision.host.resource import Failure
 
 
 def install(pip: Pip, installer: str, requirements: Sequence[str]) -> None:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import NamedTuple
 
+from provision.host.failure import Failure
 from provision.host.files.paths import which
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
 from provision.host.machine import Machine
 from provision.host.python import known
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-else:
-    re = Later("re")
 
 DEFAULT = "python3"
 

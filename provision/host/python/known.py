@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any, Sequence
 
 from provision.host.light import plainjson
+from provision.host.machine import Machine
 from provision.host.state import durable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Sequence
-
-    from provision.host.machine import Machine
 
 _FILE = "pythons.json"
 _VERSION = 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from contextlib import contextmanager
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
+from provision.host.failure import Failure
 from provision.host.machine import TAIL, Machine
 from provision.host.python import inside
-from provision.host.resource import Failure
 
 TEMPORARY = ".provision-tmp"
 """Where packages are unpacked, inside the environment: `/tmp` is often too small for what is downloaded."""
@@ -43,8 +44,6 @@ class Unchanged(Failure):
 @contextmanager
 def scratch() -> Iterator[str]:
     """Give a directory that only its owner can read: an index URL may hold a password."""
-    import tempfile
-
     directory = tempfile.mkdtemp(prefix="provision-pip-")
     try:
         yield directory
@@ -55,8 +54,6 @@ def scratch() -> Iterator[str]:
 @contextmanager
 def unpacking(environment: str) -> Iterator[str]:
     """Give an empty directory on the environment's disk, which goes again."""
-    import tempfile
-
     above = os.path.join(environment, TEMPORARY)
     os.makedirs(above, mode=0o700, exist_ok=True)
     directory = tempfile.mkdtemp(dir=above)

@@ -8,6 +8,7 @@ import re
 import shutil
 from typing import Callable, NamedTuple, Sequence
 
+from provision.host.failure import Failure
 from provision.host.files.paths import make_directories
 from provision.host.machine import TAIL, Machine
 from provision.host.python import contested, inside
@@ -21,7 +22,6 @@ from provision.host.python.pip import (
     write_listing,
 )
 from provision.host.python.pip_configuration import Settings
-from provision.host.resource import Failure
 
 REQUIREMENT = "uv>=0.8"
 """The oldest release that knows all that is asked of it here."""

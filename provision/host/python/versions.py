@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-    from typing import Iterable, Sequence, TypeAlias
-else:
-    re = Later("re")
+import re
+from typing import Iterable, NamedTuple, Sequence, Union
 
 _VERSION = r"""
     v?
@@ -23,8 +16,8 @@ _VERSION = r"""
     """
 _PRE = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
 
-LocalPart: TypeAlias = "int | str"
-Specifier: TypeAlias = "Sequence[str]"
+LocalPart = Union[int, str]
+Specifier = Sequence[str]
 """An operator and a version: `[">=", "0.10"]`."""
 
 
@@ -63,7 +56,7 @@ class Version(NamedTuple):
         return (self.epoch, release, pre, post, dev, local)
 
 
-AnyVersion: TypeAlias = "str | Version"
+AnyVersion = Union[str, Version]
 
 
 def parse(text: str) -> Version:

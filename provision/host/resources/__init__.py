@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from provision.host.resource import Failure, Resource
+from typing import Any, Mapping
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Mapping
+from provision.host.failure import Failure
+from provision.host.resource import Resource
 
 TYPES: dict[str, str] = {
     "apt": "provision.host.resources.apt:Apt",

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
+from typing import Any
+
 from provision.host.causes import BECOME
-from provision.host.light.later import Later
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.packages import dpkg
-from provision.host.resource import Changes, Failure, Resource, State, differences
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import fnmatch
-    from typing import Any
-
-    from provision.host.packages import aptget
-else:
-    fnmatch = Later("fnmatch")
-    aptget = Later("provision.host.packages.aptget")
+from provision.host.packages import aptget, dpkg
+from provision.host.resource import Changes, Resource, State, differences
 
 INSTALLED = "installed"
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+from typing import Any, Mapping, Sequence
 
 from provision.host.causes import BECOME
+from provision.host.failure import Failure
 from provision.host.files.paths import which
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.resource import Changes, Resource, State
 from provision.host.state import owed
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Mapping, Sequence
 
 UNLESS_TIMEOUT = 60.0
 """Seconds that `unless` may take to answer."""

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 import time
+from typing import Any
 
-from provision.host.light.later import Later
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State, differences
+from provision.host.resource import Changes, Resource, State, differences
 from provision.host.resources.unit import Unit
-from provision.host.services import container_state, containers, processes, supervision
+from provision.host.services import container_state, containers, endings, processes, supervision, turns
 from provision.host.state import marks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-    import tempfile
-    from typing import Any
-
-    from provision.host.services import endings, turns
-else:
-    re = Later("re")
-    tempfile = Later("tempfile")
-    endings = Later("provision.host.services.endings")
-    turns = Later("provision.host.services.turns")
 
 START = 120.0
 """Seconds that the engine may take to start a container."""

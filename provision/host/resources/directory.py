@@ -7,9 +7,10 @@ import os
 import stat
 
 from provision.host import causes
+from provision.host.failure import Failure
 from provision.host.files import names, nofollow
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.resource import Changes, Resource, State
 
 KIND = "directory"
 

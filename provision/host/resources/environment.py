@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
+import urllib.parse
+from typing import Any
 
+from provision.host.failure import Failure
 from provision.host.files.paths import delete, make_directories
 from provision.host.light import plainjson
-from provision.host.light.later import Later
 from provision.host.machine import TAIL, Machine
-from provision.host.python import interpreters, versions
+from provision.host.python import inside, installing, interpreters, pip, versions
 from provision.host.python.dist_info import (
     Distribution,
     damaged_files,
@@ -17,23 +22,8 @@ from provision.host.python.dist_info import (
     site_packages,
     top_level,
 )
-from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.resource import Changes, Resource, State
 from provision.host.state import durable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import json
-    import re
-    import shutil
-    from typing import Any
-
-    from provision.host.python import inside, pip
-else:
-    json = Later("json")
-    re = Later("re")
-    shutil = Later("shutil")
-    inside = Later("provision.host.python.inside")
-    pip = Later("provision.host.python.pip")
 
 MANIFEST = ".provision-environment.json"
 """What the last successful installation left: the requirements, and every package by version."""
@@ -160,8 +150,6 @@ class Environment(Resource):
     # -- installing ---------------------------------------------------------------------------------------
 
     def _install(self, machine: Machine, look: _Look, site: str) -> None:
-        from provision.host.python import installing  # here, as a converged host does not come to this
-
         here = {distribution.name: distribution for distribution in read(site)}
         if "pip" not in here:
             machine.run([os.path.join(self.path, "bin", "python"), "-I", "-m", "ensurepip"])
@@ -440,17 +428,13 @@ def _came_from(distribution: Distribution, entry: dict[str, Any]) -> bool:
 
 
 def _unquoted(url: str) -> str:
-    from urllib.parse import unquote  # here, as most environments have nothing from a URL
-
-    return unquote(url).rstrip("/")
+    return urllib.parse.unquote(url).rstrip("/")
 
 
 def _path(url: str) -> str:
     path = url
     if url.startswith("file://"):
-        from urllib.parse import unquote
-
-        path = unquote(url[len("file://") :])
+        path = urllib.parse.unquote(url[len("file://") :])
     return os.path.realpath(path)
 
 

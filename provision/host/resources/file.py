@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import stat
+from hashlib import sha256
+from typing import Any
 
 from provision.host import causes
-from provision.host.files import atomic, names, nofollow
+from provision.host.failure import Failure
+from provision.host.files import atomic, names, nofollow, validation
 from provision.host.files.textdiff import MAX_BYTES, sizes, unified
-from provision.host.light.later import Later
-from provision.host.light.sha256 import sha256
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
-from provision.host.resource import Changes, Failure, Resource, State
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-    from typing import Any
-
-    from provision.host.files import validation
-else:
-    re = Later("re")
-    validation = Later("provision.host.files.validation")
+from provision.host.resource import Changes, Resource, State
 
 
 class File(Resource):

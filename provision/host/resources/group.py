@@ -5,8 +5,9 @@ from __future__ import annotations
 import grp
 
 from provision.host import accounts
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.resource import Changes, Resource, State
 
 
 class Group(Resource):

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
+import threading
+from typing import Any, Iterable, Sequence
 
+from provision.host.failure import Failure
 from provision.host.files.paths import delete, free_bytes, human, make_directories, mount_point
-from provision.host.light.later import Later
 from provision.host.machine import Machine
+from provision.host.models import classes, fetch
 from provision.host.models import manifest as manifests
-from provision.host.models.hubs import Hub, Listing, RemoteFile, hub
+from provision.host.models.hubs import hub
+from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
 from provision.host.models.manifest import Manifest, Record
-from provision.host.resource import Changes, Failure, Resource, State
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import fnmatch
-    import re
-    import threading
-    from typing import Any, Iterable, Sequence
-
-    from provision.host.models import classes, fetch
-else:
-    fnmatch = Later("fnmatch")
-    re = Later("re")
-    threading = Later("threading")
-    classes = Later("provision.host.models.classes")
-    fetch = Later("provision.host.models.fetch")
+from provision.host.resource import Changes, Resource, State
 
 PLAN_TIMEOUT = 5.0
 """Seconds a plan waits for the hub, which it asks only for the number of bytes."""

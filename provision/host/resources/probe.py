@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from typing import Any, Mapping
 
-from provision.host.light.later import Later
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State
-from provision.host.services import supervision
+from provision.host.resource import Changes, Resource, State
+from provision.host.services import checks, compiling, endings, supervision, turns
 from provision.host.state import marks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-    from typing import Any, Mapping
-
-    from provision.host.services import checks, compiling, endings, turns
-else:
-    re = Later("re")
-    checks = Later("provision.host.services.checks")
-    compiling = Later("provision.host.services.compiling")
-    endings = Later("provision.host.services.endings")
-    turns = Later("provision.host.services.turns")
 
 POLL = 0.5
 """Seconds between two looks at a service that is not ready."""

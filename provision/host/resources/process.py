@@ -7,29 +7,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
 import time
+from typing import Any
 
-from provision.host.light.later import Later
+from provision.host import children
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State
-from provision.host.services import processes, supervision
+from provision.host.resource import Changes, Resource, State
+from provision.host.services import access, endings, exits, processes, stopping, supervision, turns
 from provision.host.state import durable, marks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import subprocess
-    from typing import Any
-
-    from provision.host import children
-    from provision.host.services import access, endings, exits, stopping, turns
-else:
-    children = Later("provision.host.children")
-    subprocess = Later("subprocess")
-    access = Later("provision.host.services.access")
-    endings = Later("provision.host.services.endings")
-    exits = Later("provision.host.services.exits")
-    turns = Later("provision.host.services.turns")
-    stopping = Later("provision.host.services.stopping")
 
 ROTATE = 50 * 1024 * 1024
 """Bytes of log beyond which a start begins a new one; one old log is kept."""
@@ -164,7 +151,7 @@ class Process(Resource):
 
         life = processes.invocation(main) if main is not None else None
         terms = stopping.Terms(machine, self.spec["service"], life, self._listens)
-        remaining = processes.end(left, main, terms, limit, sleep)
+        remaining = stopping.end(left, main, terms, limit, sleep)
         if remaining:
             names = ", ".join(f"{each.name} (pid {each.pid})" for each in remaining.values())
             raise Failure(f"{self.spec['service']} does not stop: {names}", hint="end it on the host by hand")

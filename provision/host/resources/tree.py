@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from provision.host import causes
 from provision.host.files import atomic, nofollow
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.host.resources.file import File
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 LEFT_OVER = "left over"
 """The key for Python sources that an earlier version of the program had: they could still be imported."""

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import time
 from _thread import allocate_lock
+from typing import Any
 
-from provision.host.light.later import Later
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State
-from provision.host.services import processes, supervision, systemd
+from provision.host.resource import Changes, Resource, State
+from provision.host.services import (
+    access,
+    endings,
+    failures,
+    processes,
+    stopping,
+    supervision,
+    systemd,
+    turns,
+)
 from provision.host.state import marks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-    from typing import Any
-
-    from provision.host.services import access, endings, failures, stopping, turns
-else:
-    re = Later("re")
-    access = Later("provision.host.services.access")
-    endings = Later("provision.host.services.endings")
-    failures = Later("provision.host.services.failures")
-    turns = Later("provision.host.services.turns")
-    stopping = Later("provision.host.services.stopping")
 
 START = 120.0
 """Seconds that `systemctl start` may take: not the loading of a model, only the start of its process."""

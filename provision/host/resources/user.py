@@ -6,9 +6,10 @@ import grp
 import pwd
 
 from provision.host import accounts
+from provision.host.failure import Failure
 from provision.host.files import names
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Failure, Resource, State
+from provision.host.resource import Changes, Resource, State
 
 NOLOGIN = "/usr/sbin/nologin"
 """The shell of a system user that declares none."""

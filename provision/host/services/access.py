@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import os
 import pwd
+from typing import Any, Iterator, Mapping
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Iterator, Mapping
 
 LOOK = 60.0
 """Seconds for looking, which a file system of the network may take."""

@@ -16,13 +16,10 @@ Keys whose value is None are the engine's or the image's default. They are:
 from __future__ import annotations
 
 import posixpath
+from typing import Any, Iterable, Mapping
 
 from provision.host.light import plainjson
 from provision.host.resource import State
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Iterable, Mapping
 
 FLAGS = {
     "devices": "--device",

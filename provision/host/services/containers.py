@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from typing import Any, Callable, Dict, NamedTuple, Sequence
 
 from provision.host.capture import Completed
+from provision.host.failure import Failure
 from provision.host.files.paths import which
 from provision.host.light import plainjson
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
 from provision.host.machine import Machine
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-    from typing import Any, Callable, Sequence, TypeAlias
-
-    from provision.host.services import exits
-else:
-    re = Later("re")
-    exits = Later("provision.host.services.exits")
+from provision.host.services import exits
 
 ENGINES = ("docker", "podman")
 """In the order in which they are taken when a service names none."""
@@ -34,7 +25,7 @@ REFUSED = "exit 125"
 LOOK = 60.0
 """Seconds for a question to the engine: it may be busy with another container."""
 
-Inspected: TypeAlias = "dict[str, Any]"
+Inspected = Dict[str, Any]
 """What `inspect` says of one container or image."""
 
 

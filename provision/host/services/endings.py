@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, Mapping
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.services import containers, exits, failures, supervision, systemd
 from provision.host.services.root_cause import first_failure
 

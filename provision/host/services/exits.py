@@ -6,17 +6,11 @@ that starts it.
 
 from __future__ import annotations
 
-from provision.host.capture import KILL
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
+import signal
+import subprocess
+from typing import NamedTuple
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import signal
-    import subprocess
-else:
-    subprocess = Later("subprocess")
-    signal = Later("signal")
+from provision.host.capture import KILL
 
 SHELL = 128
 """What shells and container engines add to the number of the signal that ended a process."""

@@ -16,6 +16,7 @@ This file is copied to hosts and runs there by itself: standard library, Python 
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import select
@@ -24,11 +25,7 @@ import signal
 import socket
 import sys
 import time
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from typing import Iterable, Sequence
+from typing import Iterable, Sequence
 
 WAIT = 3600.0
 """Seconds after which a start goes on although another service still has the turn."""
@@ -298,8 +295,6 @@ def background() -> bool:
 
 def main() -> int:
     """Wait for the turn of the script that has called this, and keep it in the background."""
-    import argparse  # here, as the host side, which imports this, does not come to it
-
     parser = argparse.ArgumentParser()
     parser.add_argument("service")
     parser.add_argument("--cards", required=True)

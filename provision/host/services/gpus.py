@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.services import processes
 
 MIB = 1024 * 1024

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Dict
 
 from provision.host.services import processes
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Dict
-
-    Used = Dict[str, str]
+Used = Dict[str, str]
 
 _BUSY = "RD"
 """States of a thread that runs, waits for a CPU, or waits for a disk."""

@@ -7,9 +7,9 @@ import pwd
 import subprocess
 from typing import Any, Mapping
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
-from provision.host.resource import Failure
 from provision.host.services import failures
 from provision.host.services.root_cause import first_failure
 

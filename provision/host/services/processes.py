@@ -7,22 +7,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import time
-
-from provision.host.capture import KILL, TERM
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import socket
-    import struct
-    from typing import Callable, Iterable
-
-    from provision.host.services.stopping import Terms
-else:
-    socket = Later("socket")
-    struct = Later("struct")
+import socket
+import struct
+from typing import Iterable, NamedTuple
 
 TICKS = os.sysconf("SC_CLK_TCK")
 """Clock ticks a second, the unit of a process's start time."""
@@ -179,51 +166,6 @@ def send(signum: int, to: Iterable[Process]) -> None:
                 os.kill(each.pid, signum)
             except (ProcessLookupError, PermissionError):
                 pass
-
-
-def end(
-    find: Callable[[], dict[int, Process]],
-    main: int | None,
-    terms: Terms,
-    patience: float,
-    sleep: Callable[[float], None] = time.sleep,
-) -> dict[int, Process]:
-    """End a service's processes, the main one first so that it can finish its work and tell its workers.
-
-    What is left when it has ended gets SIGTERM; what is left 5 s later, or after `patience`, SIGKILL.
-
-    Args:
-        find: tells what is still alive.
-        main: pid of the main process, if there is one.
-        terms: decides when the main process gets SIGTERM.
-        patience: seconds for the main process to end by itself.
-        sleep: waits; may raise to give up.
-
-    Returns:
-        What is still there 10 s after SIGKILL: other users' processes, or some stuck in the kernel.
-    """
-    deadline = time.monotonic() + patience
-    killed: float | None = None
-    led = main is not None
-    told = False
-    while True:
-        left = find()
-        now = time.monotonic()
-        if not left or (killed is not None and now > killed + 10):
-            return left
-        leader = left.get(main) if led and main is not None else None
-        led = leader is not None
-        if not led:
-            deadline = min(deadline, now + 5)
-        if now >= deadline:
-            send(KILL, left.values())
-            killed = now if killed is None else killed
-        elif leader is None and not told:
-            send(TERM, left.values())
-            told = True
-        elif leader is not None and terms.due():
-            terms.send(send, TERM, [leader])
-        sleep(0.1)
 
 
 # -- ports ------------------------------------------------------------------------------------------------

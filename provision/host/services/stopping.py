@@ -8,14 +8,12 @@ often a stop is begun, and one that still starts gets more.
 from __future__ import annotations
 
 import time
+from typing import Callable
 
+from provision.host.capture import KILL, TERM
 from provision.host.machine import Machine
 from provision.host.services import processes
 from provision.host.state import marks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Callable
 
 AGAIN = 5.0
 """Seconds after which a server that still starts gets another SIGTERM."""
@@ -74,3 +72,48 @@ def listens(port: int | None, host: str | None, ours: Callable[[int], bool]) -> 
         if port
         else False
     )
+
+
+def end(
+    find: Callable[[], dict[int, processes.Process]],
+    main: int | None,
+    terms: Terms,
+    patience: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[int, processes.Process]:
+    """End a service's processes, the main one first so that it can finish its work and tell its workers.
+
+    What is left when it has ended gets SIGTERM; what is left 5 s later, or after `patience`, SIGKILL.
+
+    Args:
+        find: tells what is still alive.
+        main: pid of the main process, if there is one.
+        terms: decides when the main process gets SIGTERM.
+        patience: seconds for the main process to end by itself.
+        sleep: waits; may raise to give up.
+
+    Returns:
+        What is still there 10 s after SIGKILL: other users' processes, or some stuck in the kernel.
+    """
+    deadline = time.monotonic() + patience
+    killed: float | None = None
+    led = main is not None
+    told = False
+    while True:
+        left = find()
+        now = time.monotonic()
+        if not left or (killed is not None and now > killed + 10):
+            return left
+        leader = left.get(main) if led and main is not None else None
+        led = leader is not None
+        if not led:
+            deadline = min(deadline, now + 5)
+        if now >= deadline:
+            processes.send(KILL, left.values())
+            killed = now if killed is None else killed
+        elif leader is None and not told:
+            processes.send(TERM, left.values())
+            told = True
+        elif leader is not None and terms.due():
+            terms.send(processes.send, TERM, [leader])
+        sleep(0.1)

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any, Mapping, NamedTuple
 
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
-from provision.host.services import processes, systemd
+from provision.host.services import containers, exits, processes, systemd
 from provision.host.state import durable, marks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Mapping
-
-    from provision.host.services import containers, exits
-else:
-    containers = Later("provision.host.services.containers")
-    exits = Later("provision.host.services.exits")
 
 STARTED = "-- started by provision "
 """How the line begins that a start puts into a script-supervised service's log."""

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import Dict, Iterable, Sequence
 
+from provision.host.failure import Failure
 from provision.host.light import plainjson
-from provision.host.light.later import Later
 from provision.host.machine import Machine
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
-    from typing import Iterable, Sequence, TypeAlias
-
-    from provision.host.services import exits
-else:
-    exits = Later("provision.host.services.exits")
-    re = Later("re")
+from provision.host.services import exits
 
 PROPERTIES = (
     "Id",
@@ -48,7 +40,7 @@ READ = 400
 UNITS = "/etc/systemd/system"
 """Where the unit files that provision writes lie."""
 
-Unit: TypeAlias = "dict[str, str]"
+Unit = Dict[str, str]
 """Property -> value, as `systemctl show` prints them."""
 
 ABSENT: Unit = {"LoadState": "not-found", "ActiveState": "inactive"}

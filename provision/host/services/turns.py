@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from contextlib import contextmanager
+from typing import Callable, Iterator, Sequence
 
 from provision.host.machine import Machine
 from provision.host.services import gpu_turn, processes
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import socket
-    from typing import Callable, Iterator, Sequence
 
 TELL = 5.0
 """Seconds between two words about the same wait."""

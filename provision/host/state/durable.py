@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 
 def write(path: str, text: str, mode: int = 0o644) -> None:
@@ -15,8 +16,6 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
         text: its new content, written as UTF-8.
         mode: its permission bits.
     """
-    import tempfile  # here, as most runs have nothing to write
-
     directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)

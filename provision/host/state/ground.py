@@ -7,17 +7,11 @@ They come into being together with the note that says so: a first apply may be k
 from __future__ import annotations
 
 import os
+import shutil
+from hashlib import sha256
 
 from provision.host.light import plainjson
-from provision.host.light.later import Later
-from provision.host.light.sha256 import sha256
 from provision.host.state import durable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import shutil
-else:
-    shutil = Later("shutil")
 
 NOTE = "made.json"
 """The note, in the state directory."""

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from _thread import allocate_lock
+from typing import Any, Dict, Iterable
 
 from provision.host.light import plainjson
-from provision.host.light.later import Later
 from provision.host.state import durable
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import json
-    from typing import Any, Iterable, TypeAlias
-else:
-    json = Later("json")
-
-Entry: TypeAlias = "dict[str, Any]"
+Entry = Dict[str, Any]
 
 REMOVAL_ORDER = (
     *("probe", "unit", "process", "container"),

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 import time
+from hashlib import sha256
 
+from provision.host.failure import Failure
 from provision.host.light import plainjson
-from provision.host.light.sha256 import sha256
 from provision.host.machine import Machine
-from provision.host.resource import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
 
 
 def lock_path(state: str) -> str:
@@ -24,8 +21,6 @@ def lock_path(state: str) -> str:
     runtime = f"/run/user/{os.geteuid()}"
     if os.path.isdir(runtime):
         return os.path.join(runtime, name)
-    import tempfile  # here, as hardly any host comes to this
-
     return os.path.join(tempfile.gettempdir(), f"{os.geteuid()}-{name}")
 
 
@@ -67,12 +62,7 @@ class RunLock:
                 self._machine.sleep(0.2)
         self._sign()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         os.close(self._fd)
 
     def _sign(self) -> None:

@@ -19,13 +19,10 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
+from typing import Any
 
 from provision.host.light import plainjson
 from provision.host.state import durable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 _writing = allocate_lock()
 

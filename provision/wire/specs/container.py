@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from provision.wire.record import Record, many
 from provision.wire.spec import Supervised
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 
 class Port(Record):

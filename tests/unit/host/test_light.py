@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.host.capture import capture
+from provision.host.light import hashlib as light_hashlib
 from provision.host.light import plainjson
-from provision.host.light.flag import Flag
-from provision.host.light.later import Later
-from provision.host.light.namedtuple import NamedTuple
-from provision.host.light.sha256 import sha256
+from provision.host.light import threading as light_threading
+from provision.host.light import typing as light_typing
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -46,7 +46,7 @@ def test_what_is_no_plain_data_is_not_written() -> None:
         plainjson.dumps({"a": object()})
 
 
-class Point(NamedTuple):
+class Point(light_typing.NamedTuple):
     x: int
     y: int = 0
 
@@ -73,31 +73,50 @@ def test_a_named_tuple() -> None:
             Point(*values, **named)
 
 
-def test_a_flag_lets_all_go_that_wait_for_it() -> None:
-    flag = Flag()
-    assert not flag.wait(0)
-    assert not flag.wait(0.01)
+def test_an_event_lets_all_go_that_wait_for_it() -> None:
+    event = light_threading.Event()
+    assert not event.wait(0)
+    assert not event.wait(0.01)
     seen: list[bool] = []
-    waiting = [threading.Thread(target=lambda: seen.append(flag.wait(60))) for _ in range(5)]
+    waiting = [threading.Thread(target=lambda: seen.append(event.wait(60))) for _ in range(5)]
     for each in waiting:
         each.start()
-    flag.set()
-    flag.set()
+    event.set()
+    event.set()
     for each in waiting:
         each.join(60)
     assert seen == [True] * 5
-    assert flag.is_set()
-    assert flag.wait(0)
-
-
-def test_a_module_is_there_later() -> None:
-    assert Later("json").dumps([1]) == "[1]"
-    with pytest.raises(AttributeError):
-        Later("json").no_such_thing  # noqa: B018
+    assert event.is_set()
+    assert event.wait(0)
+    assert event.wait()
 
 
 def test_sha256() -> None:
-    assert sha256(b"x").hexdigest() == hashlib.sha256(b"x").hexdigest()
+    assert light_hashlib.sha256(b"x").hexdigest() == hashlib.sha256(b"x").hexdigest()
+
+
+def test_a_name_that_is_not_there_comes_from_the_standard_library() -> None:
+    assert light_hashlib.md5 is hashlib.md5
+    assert light_threading.Timer is threading.Timer
+    assert light_typing.get_type_hints is typing.get_type_hints
+    with pytest.raises(AttributeError):
+        light_hashlib.no_such_thing  # noqa: B018
+
+
+def test_names_of_typing_for_annotations() -> None:
+    """As far as a module that is executed comes to evaluate them."""
+    alias = light_typing.Dict[str, light_typing.Callable[[int], light_typing.Any]]
+    variable = light_typing.TypeVar("variable", bound=alias)
+
+    class Named(light_typing.Protocol):
+        name: str
+
+    class Box(light_typing.Generic[variable]):
+        def __init__(self, inside: int) -> None:
+            self.inside = inside
+
+    assert Box(1).inside == 1
+    assert light_typing.cast(Named, "x") == "x"
 
 
 def run(*argv: str, timeout: float | None = 60) -> tuple[int, str, str, bool]:

@@ -150,7 +150,7 @@ def test_a_host_side_that_dies_was_lost(tmp_path: Path) -> None:
 
 def test_a_host_side_that_cannot_be_loaded_is_no_traceback(tmp_path: Path) -> None:
     archive = host_side(tmp_path, "return 0\n")
-    (archive.package / "host" / "main.py").write_text("import no_such_module\n")
+    (archive.package / "host" / "main.py").write_text("from no_such_module import main\n")
     _, events = go([here()], archive)
     assert not lost(events).begun
     assert (

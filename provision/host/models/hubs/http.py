@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 from typing import Any, Mapping
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 
 
 class Refused(Exception):

@@ -7,8 +7,9 @@ import re
 from typing import Any, Sequence
 from urllib.parse import quote
 
-from provision.host.models.hubs import Hub, Listing, RemoteFile, http
-from provision.host.resource import Failure
+from provision.host.failure import Failure
+from provision.host.models.hubs import http
+from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
 
 TITLE = "Hugging Face"
 VARIABLE = "HF_ENDPOINT"

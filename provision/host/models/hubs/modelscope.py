@@ -6,8 +6,9 @@ import fnmatch
 from typing import Any, Sequence
 from urllib.parse import quote, urlencode
 
-from provision.host.models.hubs import Hub, Listing, RemoteFile, http
-from provision.host.resource import Failure
+from provision.host.failure import Failure
+from provision.host.models.hubs import http
+from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
 
 TITLE = "ModelScope"
 VARIABLE = "MODELSCOPE_ENDPOINT"

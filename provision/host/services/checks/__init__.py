@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import Callable, NamedTuple
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.services.checks import bare, completions, labels, page, ranking, speech, vectors
 from provision.host.services.checks.asking import Asking, Check, Spec, Verdict
 from provision.host.services.checks.client import Client, Reply, Unanswered

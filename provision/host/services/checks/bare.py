@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.services import idle, processes, supervision
 from provision.host.services.checks.asking import Asking, Spec, Verdict
 

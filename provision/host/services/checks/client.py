@@ -11,8 +11,8 @@ import uuid
 from typing import Any, Mapping, NamedTuple
 from urllib.parse import SplitResult, quote, urlsplit
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.services.checks import keys, tls
 
 LIMIT = 4 * 1024 * 1024

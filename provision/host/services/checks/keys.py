@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Failure
 from provision.host.services import containers
 from provision.host.state import durable
 

@@ -7,7 +7,7 @@ import binascii
 import io
 import wave
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 from provision.host.services.checks.asking import Asking, Check, Verdict
 from provision.host.services.checks.error_rate import error_rate
 

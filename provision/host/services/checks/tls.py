@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from provision.host.resource import Failure
+from provision.host.failure import Failure
 
 _LEAF_TRUSTED = getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0x80000)
 """Lets the server's own certificate stand for its CA; Python names it from 3.10 on."""

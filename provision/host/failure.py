@@ -1,0 +1,25 @@
+"""Why a resource, or a whole run, cannot go on."""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+
+class Failure(Exception):
+    """A resource, or the whole run, cannot go on; the message is shown to a person as it is.
+
+    Args:
+        message: one sentence saying what is wrong.
+        hint: what to change, when that is known.
+        log: the last lines of the output that explains it.
+        final: no other resource can mend it. Found while looking, it keeps an apply from changing anything.
+    """
+
+    def __init__(
+        self, message: str, hint: str | None = None, log: Iterable[str] = (), *, final: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.final = final
+        self.message = message
+        self.hint = hint
+        self.log: list[str] = list(log)

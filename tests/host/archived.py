@@ -1,0 +1,51 @@
+"""Running programs that import the host side as hosts do: from the archive, by each Python that there is."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from provision.transport import unpack
+from provision.transport.archive import PACKAGE, pack
+
+PYTHONS = [
+    path
+    for minor in range(8, 15)
+    for path in sorted(Path("~/.pyenv/versions").expanduser().glob(f"3.{minor}.*/bin/python"))
+]
+
+_UNPACK = """
+import marshal, sys, zipfile
+unpack, archive, directory, file = sys.argv[1:]
+names = {"__name__": "unpack"}
+exec(open(unpack).read(), names)
+with open(file, "wb") as out:
+    out.write(marshal.dumps(names["compiled"](directory, zipfile.ZipFile(archive))))
+"""
+
+_START = """
+import marshal, sys
+directory, file = sys.argv[1:]
+with open(file, "rb") as code:
+    code = marshal.loads(code.read())
+names = {}
+exec(marshal.loads(code["provision.host.modules"][1]), names)
+sys.meta_path.insert(0, names["Modules"](directory, code))
+"""
+"""What `boot.py` does before it imports the host side."""
+
+
+def arguments(python: Path, directory: Path, program: str) -> list[str]:
+    """Return the arguments with which a Python runs a program that can import the host side.
+
+    Args:
+        python: of which version.
+        directory: for the archive and what is made of it; once it has that of one Python, it is reused.
+        program: the text of the program.
+    """
+    archive, file, start = directory / "archive.zip", directory / "host.code", directory / "start.py"
+    if not file.exists():
+        archive.write_bytes(pack(PACKAGE))
+        subprocess.run([python, "-I", "-c", _UNPACK, unpack.__file__, archive, directory, file], check=True)
+    start.write_text(_START + program)
+    return ["-I", "-S", str(start), str(directory), str(file)]

@@ -1,0 +1,114 @@
+"""Imports of the host side as its archive carries them out: late where that changes nothing."""
+
+from __future__ import annotations
+
+import marshal
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+
+from provision.host.modules import Modules
+
+Load = Callable[[dict[str, str]], ModuleType]
+"""Takes the text of each module, and imports the package `house`."""
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    before = set(sys.modules)
+
+    def load(texts: dict[str, str]) -> ModuleType:
+        code = {}
+        for file, text in {"provision/host/light/colors.py": "red = 'light'\n", **texts}.items():
+            name = file[: -len(".py")].replace("/", ".")
+            name = name[: -len(".__init__")] if name.endswith(".__init__") else name
+            code[name] = file, marshal.dumps(compile(text, f"/nowhere/{file}", "exec", dont_inherit=True))
+        finder = Modules("/nowhere", code)
+        monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+        return __import__("house")
+
+    yield load
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("house", "colorsys", "colors", "wsgiref") or name.endswith("light.colors"):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", ["colorsys", "wsgiref"])
+def test_a_module_is_imported_when_it_is_used(load: Load, name: str) -> None:
+    sys.modules.pop(name, None)
+    house = load({"house/__init__.py": f"import {name}\ndef use(): return {name}.__name__\n"})
+    assert name not in sys.modules
+    assert house.use() == name
+    assert house.__dict__[name] is sys.modules[name]
+    assert house.use() == name
+
+
+def test_a_module_of_a_package_is_imported_when_it_is_used(load: Load) -> None:
+    house = load(
+        {
+            "house/__init__.py": "from house.rooms import attic as top, size\ndef use(): return top.height\n",
+            "house/rooms/__init__.py": "size = 3\n",
+            "house/rooms/attic.py": "height = 2\n",
+        }
+    )
+    assert house.size == 3
+    assert "house.rooms.attic" not in sys.modules
+    assert house.use() == 2
+    assert house.top is sys.modules["house.rooms.attic"]
+
+
+def test_several_modules_of_one_package(load: Load) -> None:
+    text = "import wsgiref.util\nimport wsgiref\nimport wsgiref.validate\n"
+    house = load({"house/__init__.py": text + "def use(): return wsgiref.util, wsgiref.validate\n"})
+    assert "wsgiref.util" not in sys.modules
+    util, validate = house.use()
+    assert (util.__name__, validate.__name__) == ("wsgiref.util", "wsgiref.validate")
+
+
+def test_a_module_of_a_package_under_another_name(load: Load) -> None:
+    house = load({"house/__init__.py": "import wsgiref.headers as heads\nimport colorsys as colors\n"})
+    assert house.heads is sys.modules["wsgiref.headers"]
+    assert house.colors.rgb_to_hls(0, 0, 0) == (0, 0, 0)
+    assert house.colors is sys.modules["colorsys"]
+
+
+def test_what_is_imported_at_once(load: Load) -> None:
+    house = load(
+        {
+            "house/__init__.py": "from house.cellar import depth\ndef late():\n    import colorsys\n",
+            "house/cellar.py": "depth = 4\nclass Inside:\n    import wsgiref\n",
+        }
+    )
+    assert house.depth == 4
+    assert "wsgiref" in sys.modules
+    assert "colorsys" not in sys.modules
+    house.late()
+    assert "colorsys" in sys.modules
+
+
+def test_a_name_is_taken_from_its_stand_in(load: Load) -> None:
+    assert load({"house/__init__.py": "from colors import red\n"}).red == "light"
+
+
+def test_a_missing_name_is_an_error_at_once_and_a_missing_module_when_it_is_used(load: Load) -> None:
+    house = load({"house/__init__.py": "import no_such_module\ndef use(): return no_such_module.x\n"})
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        house.use()
+    load({"house/__init__.py": "", "house/hut.py": "from house import nothing\n"})
+    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
+        __import__("house.hut")
+
+
+def test_a_module_that_threads_use_first_at_the_same_time(load: Load) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    house = load(
+        {
+            "house/__init__.py": "from house import slow\ndef use(_): return slow.value\n",
+            "house/slow.py": "import time\ntime.sleep(0.05)\nvalue = 1\n",
+        }
+    )
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(house.use, range(8))) == [1] * 8
