@@ -57,7 +57,7 @@ class Environment:
         return self.adopted or any(wanted.name is None for wanted in self.requirements)
 
 
-def lower(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
+def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
     """Add the play's environments; returns them by name."""
     found = {}
     for name, declared in play.environments.items():

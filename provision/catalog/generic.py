@@ -27,7 +27,7 @@ APT_SOURCES = "/etc/apt/"
 """Files below it say where packages come from, so they come before the packages; all others come after."""
 
 
-def lower(builder: Builder, play: Play) -> list[str]:
+def add(builder: Builder, play: Play) -> list[str]:
     """Add what the play names one by one; returns the ids, which its services come after."""
     ids: list[str] = []
     before = [f"{kind}:{path}" for kind, path in _apt_sources(play)]

@@ -34,7 +34,7 @@ class Model:
         return f"model:{self.name}"
 
 
-def lower(
+def add(
     builder: Builder,
     play: Play,
     layout: Layout,

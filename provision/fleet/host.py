@@ -43,16 +43,16 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
     first: dict[int, list[str]] = {}
     known: dict[str, Environment] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
-        first[index] = generic.lower(builder, play)
+        first[index] = generic.add(builder, play)
         first[index] += generic.reload(builder, play)
-        known.update(environments.lower(builder, play, layout))
+        known.update(environments.add(builder, play, layout))
     used_with, required = _uses(plays, known)
     expected = _expected(plays)
     found: dict[str, Model] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
         earlier = [each for each in plays[: index + 1] if each.playbook == play.playbook]
         commands = [f"command:{name}" for each in earlier for name in each.commands]
-        found.update(models.lower(builder, play, layout, known, used_with, required, expected, commands))
+        found.update(models.add(builder, play, layout, known, used_with, required, expected, commands))
     previous: dict[str, list[str]] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
         made = [f"environment:{name}" for name in play.environments]

@@ -87,10 +87,11 @@ class Service:
     def probe(self, *checks: dict[str, Any], **more: Any) -> Probe:
         spec = {
             "service": self.name,
-            "kind": "vllm",
+            "health": True,
+            "key_field": "api_key",
             "url": f"http://127.0.0.1:{self.port}",
             "model": "tiny",
-            "checks": list(checks),
+            "checks": list(checks) or [{"type": "fitting"}],
             "timeout": 120,
             "log": self.spec["log"],
             "pid_file": self.spec["pid_file"],

@@ -120,7 +120,7 @@ def test_http_with_everything(service: Service) -> None:
 
 def test_a_key_that_is_wanted_is_not_waited_for(service: Service) -> None:
     serve(service, "--key k")
-    proof = ask(service, {"type": "http", "path": "/v1/models"}, kind="program")
+    proof = ask(service, {"type": "http", "path": "/v1/models"}, key_field="api_key_env")
     assert (proof.final, "api_key_env" in str(proof.hint)) == (True, True)
 
 

@@ -94,10 +94,11 @@ class Box:
     def probe(self, *checks: dict[str, Any], **more: Any) -> Probe:
         spec = {
             "service": "web",
-            "kind": "container",
+            "health": False,
+            "key_field": "api_key_env",
             "url": f"http://127.0.0.1:{self.port}",
             "model": None,
-            "checks": list(checks),
+            "checks": list(checks) or [{"type": "port"}],
             "timeout": 120,
             "unit": None,
             "container": self.name,

@@ -55,7 +55,7 @@ class Site:
             ),
             entry(
                 "probe:tiny",
-                {**runs, "kind": "program", "url": None, "checks": [RUNNING], "timeout": 60},
+                {**runs, "health": False, "url": None, "checks": [RUNNING], "timeout": 60},
                 service="tiny",
                 needs=["process:tiny"],
             ),

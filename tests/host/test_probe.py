@@ -148,7 +148,7 @@ def test_a_wrong_key_is_said(service: Service) -> None:
     assert failure.message == "chat: the server refused the key (401)"
     assert "restart" in str(failure.hint)
     failure = fails(service, service.probe(CHAT))
-    assert "declares no api_key" in str(failure.hint)
+    assert "set `api_key`" in str(failure.hint)
 
 
 def test_a_missing_key_is_said(service: Service) -> None:
@@ -200,7 +200,7 @@ def wav() -> str:
 def test_transcribe_check(service: Service) -> None:
     service.converge(service.process())
     check = {"type": "transcribe", "file": "hello.wav", "audio": wav(), "expect": "hello world"}
-    service.converge(service.probe(check, kind="asr"))
+    service.converge(service.probe(check))
     assert service.said("proof")[0]["received"] == "Hello, world."
     assert not run_checks(service.machine, service.probe({**check, "expect": "yellow world"}).spec)
     assert 'heard "Hello, world."' in service.said("proof")[-1]["error"]

@@ -37,7 +37,8 @@ class Site:
         process = {**runs, "script": script, "directory": str(self.root), "stop_timeout": 20}
         probe = {
             **runs,
-            "kind": "vllm",
+            "health": True,
+            "key_field": "api_key",
             "url": f"http://127.0.0.1:{self.port}",
             "model": "tiny",
             "checks": [{"type": "chat", "user": "hi", "max_tokens": 4}],

@@ -88,7 +88,8 @@ class Box:
                     service,
                     {
                         "service": service,
-                        "kind": "vllm",
+                        "health": True,
+                        "key_field": "api_key",
                         "url": f"http://127.0.0.1:{self.port}",
                         "model": "tiny",
                         "checks": [{"type": "chat", "user": "hi", "max_tokens": 4}],

@@ -36,7 +36,7 @@ def python(program: str) -> str:
 
 def proof(service: Service, seconds: float) -> checks.Proof:
     check = {"type": "running", "seconds": seconds}
-    return checks.perform(service.machine, service.probe(check, url=None, kind="program").spec, check)
+    return checks.perform(service.machine, service.probe(check, url=None, health=False).spec, check)
 
 
 @pytest.mark.parametrize("command", ["exec sleep 600", "sleep 600 & wait"])

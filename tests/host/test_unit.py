@@ -82,7 +82,8 @@ class Remote:
             "needs": [unit["id"]],
             "spec": {
                 "service": self.name,
-                "kind": "vllm",
+                "health": True,
+                "key_field": "api_key",
                 "url": f"http://127.0.0.1:{self.port}",
                 "model": "tiny",
                 "checks": [{"type": "chat", "user": "hello"}],

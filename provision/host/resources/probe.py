@@ -27,8 +27,8 @@ _LEVEL = r"\b(INFO|WARNING|ERROR|CRITICAL)\b"
 class Probe(Resource):
     """A service's readiness.
 
-    Spec: `service`, `kind`, `url`, `model`, `key_file`, `key_name`, `checks`, `timeout` in seconds, and
-    `unit`, `container` with `engine`, or `log` and `pid_file`.
+    Spec: `service`, `health`, `url`, `model`, `key_file`, `key_name`, `key_field`, `checks`, `timeout`
+    in seconds, and `unit`, `container` with `engine`, or `log` and `pid_file`.
     """
 
     type = "probe"
@@ -50,9 +50,9 @@ class Probe(Resource):
         machine.forget("units")
         watch = Watch(machine, self.id, self.spec)
         watch.await_turn()
-        if self.spec["kind"] in checks.HEALTH_PAGE:
+        if self.spec["health"]:
             watch.until_ready()
-        for check in self.spec.get("checks") or [checks.default(self.spec)]:
+        for check in self.spec["checks"]:
             proof = watch.ask(check)
             tell(machine, self.spec, proof, [] if proof.ok else watch.log())
             if not proof.ok:
@@ -65,8 +65,7 @@ class Probe(Resource):
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Say what will be asked."""
-        declared = self.spec.get("checks") or [checks.default(self.spec)]
-        return {"checks": [checks.name(check) for check in declared]}
+        return {"checks": [checks.name(check) for check in self.spec["checks"]]}
 
     def remove(self, machine: Machine) -> bool:
         """Say whether something was proven; it is forgotten with the service, whose stop has to know it."""
@@ -190,7 +189,7 @@ def run_checks(machine: Machine, spec: Mapping[str, Any]) -> bool:
     """Make all checks of a service once, tell each, and return whether all went well."""
     life = supervision.life(machine, spec, shared=True)
     good = True
-    for check in spec.get("checks") or [checks.default(spec)]:
+    for check in spec["checks"]:
         proof = checks.perform(machine, spec, check)
         lines: list[str] = []
         if not proof.ok:

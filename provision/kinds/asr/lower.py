@@ -92,6 +92,8 @@ def lower(context: ServiceContext[AsrService]) -> None:
             paths=[environment.path, *paths.values(), app, *certificate, environment.python or ""],
             env=env,
             key_name=KEY if KEY in env else None,
+            key_field="api_key",
+            health=True,
             checks=checks.specs(context) or [dict(HEALTHY)],
             drain=service.request_timeout,
             before=[MODPROBE] if gpu else [],

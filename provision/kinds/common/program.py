@@ -26,6 +26,8 @@ class Program:
         paths: directories that it reads.
         env: variables with a secret or of the user's, for the env file.
         key_name: the variable in the env file that holds the API key.
+        key_field: the field by which the service declares one.
+        health: whether the server has a page `/health` that says when it is ready.
         checks: the proof, as the probe resource has it.
         drain: seconds that it may take to finish requests when stopped.
         before: commands for `ExecStartPre=`, already quoted.
@@ -49,7 +51,9 @@ class Program:
     paths: list[str]
     env: dict[str, str | Secret]
     key_name: str | None
+    key_field: str
     checks: list[dict[str, Any]]
+    health: bool = False
     drain: float = 0.0
     before: list[str] = field(default_factory=list)
     gpus: list[int | str] | None = None

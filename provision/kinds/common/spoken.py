@@ -19,6 +19,10 @@ KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY", "INFINITY_API_KEY")
 """Variables from which vLLM, llama.cpp and Infinity take the key that clients must send."""
 
 
+KEY_FIELD = "api_key_env"
+"""The field that names the variable with the key."""
+
+
 def key(service: Spoken) -> str | None:
     """Return the variable that holds the key; None when the server, as far as known, asks for none."""
     return service.api_key_env or next((name for name in KEYS if name in service.env), None)

@@ -178,12 +178,13 @@ def _probe(context: ServiceContext[Any], program: Program) -> dict[str, Any]:
     service = context.service
     return {
         "service": context.name,
-        "kind": program.kind,
+        "health": program.health,
         "url": _url(program, "127.0.0.1") or "",
         "ca": program.ca,
         "model": program.model,
         "key_file": context.env_file if program.key_name else None,
         "key_name": program.key_name,
+        "key_field": program.key_field,
         "checks": program.checks,
         "timeout": service.start_timeout,
         "unit": unit_name(context.name) if context.systemd else None,

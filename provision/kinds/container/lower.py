@@ -85,12 +85,13 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     proofs = checks.specs(context) or [checks.undeclared(port is not None)]
     probe = {
         "service": name,
-        "kind": "container",
+        "health": False,
         "url": _url(service, port, "127.0.0.1") or "",
         "ca": spoken.ca(service),
         "model": spoken.model(service, service.command or []),
         "key_file": None,
         "key_name": spoken.key(service),
+        "key_field": spoken.KEY_FIELD,
         "checks": proofs,
         "timeout": service.start_timeout,
         "unit": spec["unit"],

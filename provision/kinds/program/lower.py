@@ -67,6 +67,7 @@ def lower(context: ServiceContext[ProgramService]) -> None:
             paths=paths,
             env=dict(service.env),
             key_name=spoken.key(service),
+            key_field=spoken.KEY_FIELD,
             checks=checks.specs(context)
             or [checks.undeclared(service.port is not None or service.socket is not None)],
             before=[] if service.gpus == [] else [MODPROBE],

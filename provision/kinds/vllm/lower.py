@@ -124,6 +124,8 @@ def lower(context: ServiceContext[VllmService]) -> None:
             ],
             env=env,
             key_name=KEY if KEY in env else None,
+            key_field="api_key",
+            health=True,
             checks=checks.specs(context, [*names, *service.lora, *told.adapters])
             or [{**FITTING, "first": told.does}],
             drain=service.shutdown_timeout or 0.0,

@@ -17,16 +17,13 @@ from provision.host.services.checks.client import Client, Reply, Unanswered
 from provision.host.services.checks.fitting import fitting
 from provision.host.services.checks.keys import hidden, key
 
-__all__ = ["Check", "Client", "Proof", "Reply", "Unanswered", "default", "hidden", "key", "name", "perform"]
+__all__ = ["Check", "Client", "Proof", "Reply", "Unanswered", "hidden", "key", "name", "perform"]
 
 SHOWN = 2000
 """Characters of a reply that are shown."""
 
 TIMEOUT = 120.0
 """Seconds for a check that names none."""
-
-HEALTH_PAGE = ("vllm", "asr")
-"""Kinds of services that have a page `/health`; of others nobody knows whether they speak HTTP."""
 
 
 class Proof(NamedTuple):
@@ -63,15 +60,6 @@ _TYPES: dict[str, _Type] = {
     "port": _Type(bare.port, lambda check: "a connection"),
     "running": _Type(lambda asking: Verdict(), lambda check: ""),
 }
-
-
-def default(spec: Spec) -> Check:
-    """Return the cheapest real request for a service that declares no checks."""
-    if spec.get("kind") == "vllm":
-        return {"type": "fitting"}
-    if spec.get("kind") == "asr":
-        return {"type": "http", "path": "/health"}
-    return {"type": "port"} if spec.get("url") else {"type": "running", "seconds": 3}
 
 
 def name(check: Check) -> str:

@@ -36,7 +36,7 @@ class Asking(NamedTuple):
 
     client: Client
     spec: Spec
-    """Of the probe: `url`, `model`, `key_file`, `key_name`, `container`."""
+    """Of the probe: `url`, `model`, `key_file`, `key_name`, `key_field`, `container`."""
     check: Check
     limit: float
     """Seconds for each request."""
@@ -106,9 +106,7 @@ class Asking(NamedTuple):
         if self.spec.get("key_name"):
             where = self.spec.get("key_file") or f"the container's {self.spec['key_name']}"
             return f"it was started with another key than the one in {where}: restart it"
-        if self.spec.get("kind") in ("program", "container"):
-            return "its server wants a key: name the variable of `env` that holds it, `api_key_env: NAME`"
-        return "the service declares no api_key, but its server wants one"
+        return f"its server wants a key, and the service declares none: set `{self.spec['key_field']}`"
 
     def matched(self, text: str) -> Verdict:
         """Compare a reply with what the check expects to find in it."""
