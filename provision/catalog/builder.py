@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provision.catalog.catalog import Resource, ServiceInfo
 from provision.catalog.layout import above
 from provision.catalog.text import UnquotableError
 from provision.config.problems import ConfigError, Problem
+from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
@@ -37,14 +39,16 @@ class Builder:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.problems: list[Problem] = []
-        self.notes: list[str] = list(host.notes)
+        self.notes: list[Finding] = list(host.notes)
         self.services: list[ServiceInfo] = []
         self.resources: dict[str, Resource] = {}
         self._implied: dict[str, Implied] = {}
 
-    def problem(self, play: Play, where: Sequence[str | int], message: str, hint: str | None = None) -> None:
+    def problem(
+        self, code: str, play: Play, where: Sequence[str | int], message: str, hint: str | None = None
+    ) -> None:
         """Note what is wrong, at its place in the playbook."""
-        self.problems.append(Problem(play.where(*where), message, hint))
+        self.problems.append(Problem(code, play.where(*where), message, hint))
 
     @contextmanager
     def blame(self, play: Play, *where: str | int) -> Iterator[None]:
@@ -52,11 +56,11 @@ class Builder:
         try:
             yield
         except UnquotableError as error:
-            self.problem(play, where, f"this cannot be used: {error}")
+            self.problem("unsafe-text", play, where, f"this cannot be used: {error}")
         except ConfigError as error:
             for problem in error.problems:
                 position = problem.position or play.where(*where)
-                self.problems.append(Problem(position, problem.message, problem.hint))
+                self.problems.append(replace(problem, position=position))
 
     def packages(self, play: Play) -> list[str]:
         """Return the id of the packages when the play, or one before it in its playbook, asks for some."""
@@ -103,6 +107,7 @@ class Builder:
             )
             self.problems.append(
                 Problem(
+                    "declared-twice",
                     again.position,
                     f"{again.label} is declared otherwise at {there.position}: {', '.join(keys)} differ",
                     "declare it once, or alike, or under another name",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from provision.wire.finding import Finding
+
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.problems import Position
@@ -105,7 +107,7 @@ class Catalog:
     host: Host
     resources: list[Resource]
     services: list[ServiceInfo]
-    notes: list[str] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
 
     def tagged(self, tags: frozenset[str]) -> Catalog:
         """Return the part that carries one of `tags`, with everything it needs."""

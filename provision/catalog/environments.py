@@ -97,7 +97,12 @@ def _check_excluded(builder: Builder, play: Play, name: str, wanted: list[Wanted
     for index, package in enumerate(play.environments[name].exclude):
         if canonicalize_name(package) in names:
             where = ("environments", name, "exclude", index)
-            builder.problem(play, where, f"{package} is excluded here and asked for in packages")
+            builder.problem(
+                "conflicting-requirements",
+                play,
+                where,
+                f"{package} is excluded here and asked for in packages",
+            )
 
 
 def _files_used(play: Play, paths: list[str]) -> list[str]:

@@ -133,7 +133,9 @@ def _followed(builder: Builder, play: Play, name: str) -> dict[str, list[str]]:
         if not there:
             what = "file or directory" if changed.kind == "path" else changed.kind
             hint = did_you_mean(changed.name, declared) or f"declare the {what}, or leave it out here"
-            builder.problem(play, where, f"no {what} {changed.name} is declared for this host", hint)
+            builder.problem(
+                "unknown-resource", play, where, f"no {what} {changed.name} is declared for this host", hint
+            )
         for id in there:
             found.setdefault(id, []).extend([changed.name] if changed.kind == "package" else [])
     return found
@@ -154,7 +156,9 @@ def _packages(builder: Builder, play: Play, before: list[str]) -> str:
     for index, text in enumerate(play.packages):
         name, equals, version = text.partition("=")
         if found.get(name, version or None) not in (None, version or None) and version:
-            builder.problem(play, ("packages", index), f"package {name} is asked for in two versions")
+            builder.problem(
+                "apt-versions", play, ("packages", index), f"package {name} is asked for in two versions"
+            )
         found[name] = version if equals else found.get(name)
     there = builder.resources.get("apt")
     if there is not None:
@@ -163,6 +167,7 @@ def _packages(builder: Builder, play: Play, before: list[str]) -> str:
             mine = found.get(name)
             if version and mine and version != mine:
                 builder.problem(
+                    "apt-versions",
                     play,
                     where,
                     f"package {name} is asked for as {mine} here and as {version} at {there.position}",
@@ -233,7 +238,7 @@ def _absolute(builder: Builder, play: Play, where: tuple[str, str], path: str) -
         check(path)
         if isabs(path) and normpath(path) != "/":
             return True
-        builder.problem(play, where, f"{path!r} is no absolute path", "begin it with /")
+        builder.problem("wrong-path", play, where, f"{path!r} is no absolute path", "begin it with /")
     return False
 
 
@@ -241,6 +246,7 @@ def _require_root(builder: Builder, play: Play) -> None:
     for section in ("packages", "groups", "users"):
         if getattr(play, section):
             builder.problem(
+                "needs-root",
                 play,
                 (section,),
                 f"{section} need root, and host {builder.host.name} is used without",

@@ -124,7 +124,9 @@ def _downloader(
     if named is not None:
         if named not in environments:
             where = ("models", name, "environment")
-            builder.problem(play, where, f"there is no environment {named!r}", _known(environments))
+            builder.problem(
+                "unknown-environment", play, where, f"there is no environment {named!r}", _known(environments)
+            )
             return None
         return _with_library(builder, play, name, source, environments[named])
     if used_with is not None and _has(used_with, source):
@@ -136,13 +138,15 @@ def _downloader(
     if able:
         names = ", ".join(environment.name for environment in able)
         message = f"model {name} could be downloaded by several environments ({names})"
-        builder.problem(play, ("models", name), message, "name one: environment: " + able[0].name)
+        builder.problem(
+            "no-download-library", play, ("models", name), message, "name one: environment: " + able[0].name
+        )
     else:
         message = f"no environment installs {library}, which downloads model {name}"
         hint = f"add {library} to the packages of an environment"
         if used_with is not None:
             hint = f"add {library} to the packages of environment {used_with.name}"
-        builder.problem(play, ("models", name), message, hint)
+        builder.problem("no-download-library", play, ("models", name), message, hint)
     return None
 
 
@@ -153,7 +157,7 @@ def _with_library(
         library = LIBRARIES[source]
         message = f"environment {environment.name} does not install {library}, which downloads model {name}"
         hint = f"add {library} to its packages"
-        builder.problem(play, ("models", name, "environment"), message, hint)
+        builder.problem("no-download-library", play, ("models", name, "environment"), message, hint)
     return environment
 
 

@@ -56,9 +56,11 @@ def read_bytes(play: Play, where: Sequence[str | int], name: str, limit: int) ->
     try:
         data = inputs.content(source, limit)
     except OSError as error:
-        raise failure(f"{source} cannot be read: {error.strerror or error}", position) from None
+        raise failure(
+            "unreadable-file", f"{source} cannot be read: {error.strerror or error}", position
+        ) from None
     if len(data) > limit:
-        raise failure(f"{source} is larger than {limit >> 20} MiB", position)
+        raise failure("unreadable-file", f"{source} is larger than {limit >> 20} MiB", position)
     return data, source
 
 
@@ -68,4 +70,4 @@ def _text(play: Play, where: Sequence[str | int], name: str) -> tuple[str, Path]
         return data.decode("utf-8"), source
     except UnicodeDecodeError:
         hint = "only text can be sent; fetch other files with a command"
-        raise failure(f"{source} is not UTF-8 text", play.where(*where), hint) from None
+        raise failure("unreadable-file", f"{source} is not UTF-8 text", play.where(*where), hint) from None

@@ -17,7 +17,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
 
 from provision.config import inputs
-from provision.config.problems import ConfigError, Position, Problem
+from provision.config.problems import ConfigError, Position, Problem, failure
 from provision.config.sandbox import Sandbox
 from provision.config.templating import SURROGATE, TemplateError
 
@@ -50,7 +50,9 @@ class Templates:
             return self._environment.get_template(name).render(values)
         except jinja2.TemplateNotFound as error:
             where = f"it should be in {shipped()}; install provision again"
-            raise ConfigError([Problem(None, f"there is no template {error.name}", where)]) from None
+            raise ConfigError(
+                [Problem("unknown-template", None, f"there is no template {error.name}", where)]
+            ) from None
         except Exception as error:  # anything may be raised by what a user's template calls
             raise _problem(error, name) from None
 
@@ -70,7 +72,7 @@ def render_text(source: str, path: Path, values: Mapping[str, object], secret: b
     try:
         text = _template(source, path).render(values)
         if SURROGATE.search(text):
-            raise TemplateError("it gives half a surrogate pair, which is no text")
+            raise TemplateError("template-value", "it gives half a surrogate pair, which is no text")
         return text
     except Exception as error:  # as above
         raise _problem(error, str(path), secret) from None
@@ -130,7 +132,19 @@ def _problem(error: Exception, name: str, secret: bool = False) -> ConfigError:
     if message is None:
         message = f"it cannot be rendered ({type(error).__name__})"
         hint = "the file is secret, so no more is shown; `secret: false` shows it for a trial"
-    return ConfigError([Problem(Position(path, line, 1), f"in the template: {message}", hint)])
+    return failure(_code(error), f"in the template: {message}", Position(path, line, 1), hint)
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, TemplateError):
+        return error.code
+    if isinstance(error, jinja2.TemplateNotFound):
+        return "unknown-template"
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return "template-syntax"
+    if isinstance(error, SecurityError):
+        return "template-limit"
+    return "undefined-variable" if isinstance(error, jinja2.UndefinedError) else "template-failure"
 
 
 def _reason(error: Exception, secret: bool) -> str | None:

@@ -28,18 +28,19 @@ def command(
     import json
 
     from provision.config.inventory import load_inventories
+    from provision.show.findings import sentence
     from provision.show.inventory import describe, noted, overview, overview_line, settings
 
     inventory = load_inventories(list(inventories) or None, Path(), options.variables(extra))
     for note in inventory.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {sentence(note)}", err=True)
     if name is None:
         hosts = inventory.select("all" if limit is None else limit)
         for host in hosts:
             row = {"version": 1, "event": "host", **overview(host)}
             click.echo(json.dumps(row, ensure_ascii=False) if output == "json" else overview_line(host))
         for note, names in noted(hosts):
-            click.echo(f"note: {names}: {note}", err=True)
+            click.echo(f"note: {names}: {sentence(note)}", err=True)
         return
     host = inventory.host(name)
     found = describe(host)
@@ -53,7 +54,7 @@ def command(
     for variable in found["variables"]:
         _line(f"{variable['name']} = {_yaml(variable['value'])}", variable)
     for note in host.notes:
-        click.echo(f"  note: {note}")
+        click.echo(f"  note: {sentence(note)}")
 
 
 def _line(text: str, explained: dict[str, Any] | None) -> None:

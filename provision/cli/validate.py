@@ -25,6 +25,7 @@ def command(
     from provision.config.problems import ConfigError
     from provision.project.load import load
     from provision.rollout.keyring import foresee
+    from provision.show.findings import sentence
     from provision.show.words import count
 
     project = load(chosen.selection())
@@ -40,10 +41,10 @@ def command(
         click.echo(json.dumps({"version": 1, "event": "valid", **found}))
         return
     for note in project.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {sentence(note)}", err=True)
     for name, catalog in fleet.catalogs.items():
         for note in catalog.notes:
-            click.echo(f"note: {name}: {note}", err=True)
+            click.echo(f"note: {name}: {sentence(note)}", err=True)
     if not resources:
         click.echo("note: nothing is declared; a play has services, packages, files, and more", err=True)
     what = f"{count(len(project.playbooks), 'playbook')}, {count(hosts, 'host')}"

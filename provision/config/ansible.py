@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from provision.config.problems import Position, Problem, did_you_mean, found, quoted
+from provision.config.problems import Position, Problem, did_you_mean, found, quoted, warning
 from provision.config.settings import Setting
 from provision.config.variables import Variable, name_problem
+from provision.wire.finding import Finding
 
 _SPELLINGS: dict[str, tuple[str, ...]] = {
     "address": ("ansible_paramiko_host", "ansible_docker_host", "ansible_host", "ansible_ssh_host"),
@@ -130,7 +131,7 @@ class Printed:
             self.groups[name] = PrintedGroup(hosts, real, variables)
 
     def _problem(self, message: str, hint: str | None = None) -> None:
-        self._problems.append(Problem(self.position, message, hint))
+        self._problems.append(Problem("dynamic-inventory", self.position, message, hint))
 
     def _mapping(self, value: Any, what: str) -> dict[str, Any]:
         if value is None or isinstance(value, dict):
@@ -150,7 +151,7 @@ class Level:
     """The variables of one level, and what there is to note."""
 
     variables: dict[str, Variable]
-    notes: list[str] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
 
 
 def settings(variables: Mapping[str, Variable]) -> dict[str, Setting]:
@@ -181,11 +182,15 @@ def read_level(data: Mapping[str, Any], level: str, position: Position, problems
         elif _encrypted(given):
             if name in _KEYS:
                 message = f"`{name}` of {level} is encrypted by Ansible's vault"
-                problems.append(Problem(position, message, "write it in plain text: it is no secret"))
+                problems.append(
+                    Problem("ansible-vault", position, message, "write it in plain text: it is no secret")
+                )
             else:
-                read.notes.append(f"`{name}` is encrypted by Ansible's vault and is not read")
+                message = f"`{name}` is encrypted by Ansible's vault and is not read"
+                read.notes.append(warning("ansible-vault", message))
         elif name_problem(name, None) is not None:
-            read.notes.append(f"`{name}` cannot be the name of a variable here and is not read")
+            message = f"`{name}` cannot be the name of a variable here and is not read"
+            read.notes.append(warning("variable-name", message))
         else:
             read.variables[name] = Variable(value, level, source=position)
     return read
@@ -201,7 +206,9 @@ def password_problems(variables: Mapping[str, Variable]) -> Iterator[Problem]:
 def _password(name: str, level: str, position: Position | None) -> Problem:
     kind, _, of = level.partition(" ")
     who = f"the {kind} `{of}` has" if of else ("`-e` sets" if kind == "-e" else "`all` has")
-    return Problem(position, f"{who} `{name}`", "use SSH keys, and --ask-become-pass for sudo")
+    return Problem(
+        "ansible-password", position, f"{who} `{name}`", "use SSH keys, and --ask-become-pass for sudo"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -240,7 +247,7 @@ class Converted:
         self, host: str, settings: Mapping[str, Setting], data: Mapping[str, Any], problems: list[Problem]
     ) -> None:
         self.host = host
-        self.notes: list[str] = []
+        self.notes: list[Finding] = []
         self.unreachable: str | None = None
         """The connection that is not known here, if that is how the host is reached."""
         self.data: dict[str, Any] = {}
@@ -309,16 +316,15 @@ class Converted:
             if _HOST_KEYS.match(option) and not re.search(r"=\s*(yes|accept-new)$", option):
                 if kept[-1:] == ["-o"]:
                     kept.pop()
-                self.notes.append(
-                    f"`{option}` ({setting.written}) is not followed: host keys are always checked"
-                )
+                message = f"`{option}` ({setting.written}) is not followed: host keys are always checked"
+                self.notes.append(warning("host-key-checking", message))
             else:
                 kept.append(word)
         return kept
 
     def _problem(self, setting: Setting, message: str) -> None:
         text = f"`{setting.written}` of host `{self.host}` ({setting.variable.level}): {message}"
-        self._problems.append(Problem(setting.position(), text))
+        self._problems.append(Problem("ansible-setting", setting.position(), text))
 
 
 def _python(value: Any) -> Any:
@@ -329,7 +335,7 @@ def _python(value: Any) -> Any:
     return words[-1] if words[:1] == ["/usr/bin/env"] and len(words) == 2 else value
 
 
-def notes(variables: Mapping[str, Variable]) -> list[str]:
+def notes(variables: Mapping[str, Variable]) -> list[Finding]:
     """Return what Ansible's settings of a host ask for that nothing here follows."""
     told: list[str] = []
     for name in ("ansible_become_user", "ansible_sudo_user"):
@@ -347,7 +353,7 @@ def notes(variables: Mapping[str, Variable]) -> list[str]:
     if rest:
         names = ", ".join(f"`{name}`" for name in sorted(rest))
         told.append(f"{names}: settings of Ansible that have no counterpart here and are not followed")
-    return told
+    return [warning("ansible-setting", message) for message in told]
 
 
 def shown_as_setting(name: str) -> bool:
@@ -355,21 +361,23 @@ def shown_as_setting(name: str) -> bool:
     return name in _KEYS or name in (PRIORITY, *MAGIC)
 
 
-def own_key(name: str) -> tuple[str, str | None]:
-    """Return what is wrong with a variable of Ansible's in YAML of ours, and the key to use."""
+def own_key(name: str, position: Position) -> Problem:
+    """Return what is wrong with a variable of Ansible's in YAML of ours, with the key to use."""
     message = f"`{name}` is a setting of Ansible and does nothing here"
     key = _KEYS.get(name)
+    hint = "leave it out, or give a variable of your own another name"
     if key in SSH_ARGUMENTS:
-        return message, "write `ssh_options: [Name=value]` on the host or on a group in the inventory"
-    if key is not None:
-        return message, f"write `{key}: …` on the host or on a group in the inventory"
-    if _PASSWORD.fullmatch(name):
-        return message, "use SSH keys, and --ask-become-pass for sudo"
-    if name in ("ansible_become_user", "ansible_become_method"):
-        return message, "write `become: true` on the host or on a group in the inventory: it is root by sudo"
-    return message, "leave it out, or give a variable of your own another name"
+        hint = "write `ssh_options: [Name=value]` on the host or on a group in the inventory"
+    elif key is not None:
+        hint = f"write `{key}: …` on the host or on a group in the inventory"
+    elif _PASSWORD.fullmatch(name):
+        hint = "use SSH keys, and --ask-become-pass for sudo"
+    elif name in ("ansible_become_user", "ansible_become_method"):
+        hint = "write `become: true` on the host or on a group in the inventory: it is root by sudo"
+    return Problem("ansible-setting", position, message, hint)
 
 
-def unreachable_note(host: str, connection: str) -> str:
+def unreachable_note(host: str, connection: str) -> Finding:
     """Return the note for a host that is left out."""
-    return f"the host {host} is left out: its connection {quoted(connection)} is not known here"
+    message = f"the host {host} is left out: its connection {quoted(connection)} is not known here"
+    return warning("ansible-connection", message)

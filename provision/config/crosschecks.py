@@ -31,7 +31,7 @@ def check_host(plays: Sequence[Play]) -> list[Problem]:
         position = play.where(*loc, key=True)
         if name in first:
             message = f"the service `{name}` is declared already at {first[name]}"
-            problems.append(Problem(position, message, "give one of them another name"))
+            problems.append(Problem("name-taken", position, message, "give one of them another name"))
             continue
         first[name] = position
         for listener in play.services[name].listeners():
@@ -40,6 +40,7 @@ def check_host(plays: Sequence[Play]) -> list[Problem]:
             if other is not None:
                 problems.append(
                     Problem(
+                        "port-taken",
                         here.position,
                         f"port {listener.port} of service `{name}` is taken by service `{other.service}`"
                         f" ({other.position})",

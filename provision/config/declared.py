@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from provision.config.settings import NAMES, InventoryFile, Setting
 from provision.config.templating import is_template
 from provision.config.validation import validate
 from provision.config.variables import ANSIBLE, COMMAND_LINE, Variable, name_problem, read_variables
+from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
     from provision.config.ansible import Printed
@@ -46,7 +47,7 @@ class DeclaredHost:
     position: Position
     settings: dict[str, Setting] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
 
 
 class Declared:
@@ -58,7 +59,7 @@ class Declared:
 
     def __init__(self, extra: Mapping[str, Any]) -> None:
         self.problems: list[Problem] = []
-        self.notes: list[str] = []
+        self.notes: list[Finding] = []
         self.settings: dict[str, Setting] = {}
         """How all hosts are reached."""
         self.variables: dict[str, Variable] = {}
@@ -105,7 +106,9 @@ class Declared:
                 inside = [path]
             if not inside:
                 self.problems.append(
-                    Problem(Position(str(path), 1, 1), "there is no inventory in this directory")
+                    Problem(
+                        "missing-file", Position(str(path), 1, 1), "there is no inventory in this directory"
+                    )
                 )
             files += inside
         return files
@@ -132,7 +135,9 @@ class Declared:
                 return False
             if not path.exists():
                 hint = "-i names a file or a directory of inventories; --limit names hosts"
-                raise failure("there is no such file", Position(str(path), 1, 1), hint) from None
+                raise failure(
+                    "missing-file", "there is no such file", Position(str(path), 1, 1), hint
+                ) from None
             raise
         if foreign.is_yaml_of_ansible(document.data):
             return False
@@ -154,6 +159,7 @@ class Declared:
         if not isinstance(document.data, dict):
             self.problems.append(
                 Problem(
+                    "wrong-document",
                     document.where(),
                     "an inventory is a mapping with `hosts`, `groups` and `vars`",
                     "a list of plays is a playbook" if isinstance(document.data, list) else None,
@@ -177,7 +183,9 @@ class Declared:
         for key in [key for key, value in data.items() if key not in KEYS and isinstance(value, dict)]:
             near = closest(key, KEYS)
             hint = f"did you mean `{near}`?" if near else "hosts stand below `hosts:`, groups below `groups:`"
-            self.problems.append(Problem(document.where((key,), key=True), f"unknown key `{key}`", hint))
+            self.problems.append(
+                Problem("unknown-key", document.where((key,), key=True), f"unknown key `{key}`", hint)
+            )
             del outline[key]
         if isinstance(groups, dict):
             outline["groups"] = {name: _without_templates(own) for name, own in groups.items()}
@@ -197,9 +205,9 @@ class Declared:
             return data
         for key in data:
             if key.startswith(ANSIBLE):
-                message, hint = own_key(key)
-                hint = hint and hint.replace(" on the host or on a group in the inventory", "")
-                self.problems.append(Problem(document.where((*loc, key), key=True), message, hint))
+                problem = own_key(key, document.where((*loc, key), key=True))
+                hint = (problem.hint or "").replace(" on the host or on a group in the inventory", "")
+                self.problems.append(replace(problem, hint=hint))
         return {key: value for key, value in data.items() if not key.startswith(ANSIBLE)}
 
     def _outline_of_hosts(self, hosts: Any, document: Document) -> Any:
@@ -207,7 +215,7 @@ class Declared:
         if isinstance(hosts, list) and all(isinstance(name, str) for name in hosts):
             message = "`hosts`: expected a mapping of keys to values, found a list"
             hint = f"write `{hosts[0]}:` on a line of its own, without `-`" if hosts else None
-            self.problems.append(Problem(document.where(("hosts",)), message, hint))
+            self.problems.append(Problem("wrong-document", document.where(("hosts",)), message, hint))
             return None
         if not isinstance(hosts, dict):
             return hosts
@@ -216,7 +224,9 @@ class Declared:
             if isinstance(fields, str):
                 message = f"`{name}`: expected a mapping of keys to values, found {found(fields)}"
                 hint = f"write {{address: {fields}}}" if re.fullmatch(r"[\w.:-]+", fields) else None
-                self.problems.append(Problem(document.where(("hosts", name)), message, hint))
+                self.problems.append(
+                    Problem("wrong-document", document.where(("hosts", name)), message, hint)
+                )
                 outline[name] = None
         return outline
 
@@ -249,6 +259,7 @@ class Declared:
         if name == patterns.ALL:
             self.problems.append(
                 Problem(
+                    "name-taken",
                     document.where(loc, key=True),
                     "`all` is the built-in group of all hosts",
                     "give its variables in `vars:` at the top of the file",
@@ -297,7 +308,7 @@ class Declared:
             self._merge_settings(host.settings, settings_of_ansible(level.variables), f"host `{name}`")
         for name, printed_group in printed.groups.items():
             level = read_level(printed_group.variables, f"group {name}", position, self.problems)
-            self.notes += [f"group {name}: {note}" for note in level.notes]
+            self.notes += [note.replace(message=f"group {name}: {note.message}") for note in level.notes]
             group = self.groups.setdefault(name, Group(name, position, of_ansible=True))
             group.priority = priority(level.variables)
             group.hosts += [(host_name, position) for host_name in printed_group.hosts]
@@ -314,6 +325,7 @@ class Declared:
             if first.value != variable.value:
                 self.problems.append(
                     Problem(
+                        "conflicting-values",
                         variable.position,
                         f"the variable `{name}` ({variable.level}) has another value at {first.position}",
                         "set it once",
@@ -327,6 +339,7 @@ class Declared:
             if first.variable.value != setting.variable.value:
                 self.problems.append(
                     Problem(
+                        "conflicting-values",
                         setting.position(),
                         f"`{setting.written}` of {of} has another value at {first.position()}",
                         "set it once",

@@ -127,34 +127,34 @@ def read(path: Path | str) -> str:
     try:
         file = Path(path)
         if file.is_dir():
-            raise failure("this is a directory, a YAML file is expected", start)
+            raise failure("unreadable-file", "this is a directory, a YAML file is expected", start)
         if file.exists() and not file.is_file():
-            raise failure("this is not a regular file", start)
+            raise failure("unreadable-file", "this is not a regular file", start)
         data = inputs.content(file, MAX_BYTES)
     except FileNotFoundError:
-        raise failure("there is no such file", start) from None
+        raise failure("missing-file", "there is no such file", start) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise failure(f"cannot be read: {reason}", start) from None
+        raise failure("unreadable-file", f"cannot be read: {reason}", start) from None
     if len(data) > MAX_BYTES:
-        raise failure("the file is larger than 1 MB; a configuration is smaller", start)
+        raise failure("yaml-limit", "the file is larger than 1 MB; a configuration is smaller", start)
     return decode(data, name)
 
 
 def decode(data: bytes, path: str) -> str:
     """Bytes as UTF-8 text without control characters; raises `ConfigError` at the first bad byte."""
     if b"\0" in data:
-        raise failure("this is a binary file, not YAML", Position(path, 1, 1))
+        raise failure("unreadable-file", "this is a binary file, not YAML", Position(path, 1, 1))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
         message = f"the file is not UTF-8 text: byte 0x{data[error.start]:02x}"
-        raise failure(message, _end_of(before, path)) from None
+        raise failure("unreadable-file", message, _end_of(before, path)) from None
     control = _CONTROL.search(text)
     if control:
         message = f"the control character {quoted(control.group())} is not allowed in YAML"
-        raise failure(message, _end_of(text[: control.start()], path))
+        raise failure("unreadable-file", message, _end_of(text[: control.start()], path))
     return text
 
 
@@ -169,7 +169,7 @@ def _end_of(text: str, path: str) -> Position:
 def _compose(text: str, path: str) -> _Node:
     """The tree of a text. Composed here, as PyYAML's own composer follows any depth until the stack ends."""
     if not text.strip():
-        raise failure("the file is empty", Position(path, 1, 1))
+        raise failure("empty-file", "the file is empty", Position(path, 1, 1))
     try:
         root = _Composer(path, yaml.parse(text, Loader=_LOADER)).document()
     except yaml.MarkedYAMLError as error:
@@ -179,9 +179,11 @@ def _compose(text: str, path: str) -> _Node:
             return _compose(text[: mark.index], path)
         raise ConfigError([_syntax_problem(error, text, path)]) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise failure(f"not valid YAML: {str(error).splitlines()[0]}", Position(path, 1, 1)) from None
+        raise failure(
+            "yaml-syntax", f"not valid YAML: {str(error).splitlines()[0]}", Position(path, 1, 1)
+        ) from None
     if root is None:
-        raise failure("the file is empty", Position(path, 1, 1))
+        raise failure("empty-file", "the file is empty", Position(path, 1, 1))
     return root
 
 
@@ -198,6 +200,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
                     raise failure(
+                        "several-documents",
                         "the file holds more than one YAML document",
                         self._position(event),
                         "keep one, or put the other into a file of its own",
@@ -212,7 +215,7 @@ class _Composer:
     def _node(self, event: yaml.Event, depth: int) -> _Node:
         position = self._position(event)
         if depth > MAX_DEPTH:
-            raise failure(f"nested deeper than {MAX_DEPTH} levels", position)
+            raise failure("yaml-limit", f"nested deeper than {MAX_DEPTH} levels", position)
         anchor: str | None = event.anchor  # type: ignore[attr-defined]
         if isinstance(event, yaml.AliasEvent):
             return self._alias(str(anchor), position)
@@ -220,9 +223,11 @@ class _Composer:
             self.open.add(anchor)
         node = self._content(event, position, depth)
         if node.values > MAX_VALUES:
-            raise failure(f"expands to more than {MAX_VALUES} values", position, "use fewer aliases")
+            raise failure(
+                "yaml-limit", f"expands to more than {MAX_VALUES} values", position, "use fewer aliases"
+            )
         if node.height > MAX_DEPTH:
-            raise failure(f"nested deeper than {MAX_DEPTH} levels", position)
+            raise failure("yaml-limit", f"nested deeper than {MAX_DEPTH} levels", position)
         if anchor is not None:
             self.open.discard(anchor)
             self.anchors[anchor] = node
@@ -230,9 +235,12 @@ class _Composer:
 
     def _alias(self, anchor: str, position: Position) -> _Node:
         if anchor in self.open:
-            raise failure(f"the alias `*{anchor}` stands inside the value that it repeats", position)
+            raise failure(
+                "yaml-alias", f"the alias `*{anchor}` stands inside the value that it repeats", position
+            )
         if anchor not in self.anchors:
             raise failure(
+                "yaml-alias",
                 f"the alias `*{anchor}` has no anchor `&{anchor}` before it",
                 position,
                 "a text that begins with * must be quoted",
@@ -275,6 +283,7 @@ class _Composer:
             return
         shown = "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag
         raise failure(
+            "yaml-tag",
             f"the YAML tag {quoted(shown)} is not supported",
             position,
             "a text that begins with ! must be quoted",
@@ -289,11 +298,14 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, path: str) -> Proble
     rest = lines[line][column:] if line < len(lines) else ""
     problem = error.problem or "it cannot be read"
     if "tab" in problem.split() or rest.startswith("\t"):
-        return Problem(position, "a tab is used for indentation", "YAML allows only spaces there")
+        return Problem(
+            "yaml-syntax", position, "a tab is used for indentation", "YAML allows only spaces there"
+        )
     if "cannot start any token" in problem and rest:
-        return Problem(position, f"a text cannot begin with `{rest[0]}`", "put it in quotes")
+        return Problem("yaml-syntax", position, f"a text cannot begin with `{rest[0]}`", "put it in quotes")
     if "mapping values are not allowed" in problem:
         return Problem(
+            "yaml-syntax",
             position,
             "a `:` is not allowed here",
             "check the indentation, or put a text that holds `: ` in quotes",
@@ -302,15 +314,15 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, path: str) -> Proble
         start = error.context_mark
         if start is not None:
             position = Position(path, start.line + 1, start.column + 1)
-        return Problem(position, "the quote that opens here is never closed")
+        return Problem("yaml-syntax", position, "the quote that opens here is never closed")
     if "could not find expected ':'" in problem and error.context_mark is not None:
         start = error.context_mark
         position = Position(path, start.line + 1, start.column + 1)
-        return Problem(position, "a key without its `:`", "write `key: value`")
+        return Problem("yaml-syntax", position, "a key without its `:`", "write `key: value`")
     for told, said in _SYNTAX.items():
         if told in problem:
-            return Problem(position, *said)
-    return Problem(position, f"not valid YAML: {problem}")
+            return Problem("yaml-syntax", position, *said)
+    return Problem("yaml-syntax", position, f"not valid YAML: {problem}")
 
 
 _SYNTAX: dict[str, tuple[str, str | None]] = {
@@ -356,8 +368,8 @@ class _Builder:
                 self.built[id(node)] = {key: self.build(value) for key, (_, value) in node.keys.items()}
         return self.built[id(node)]
 
-    def _problem(self, node: _Node, message: str, hint: str | None = None) -> None:
-        self.problems.append(Problem(Position(self.path, node.line, node.column), message, hint))
+    def _problem(self, code: str, node: _Node, message: str, hint: str | None = None) -> None:
+        self.problems.append(Problem(code, Position(self.path, node.line, node.column), message, hint))
 
     def _read_keys(self, node: _Map) -> None:
         """Fill `node.keys`: own keys first, then what merge keys add."""
@@ -374,14 +386,20 @@ class _Builder:
             if name in node.keys:
                 first = node.keys[name][0]
                 self._problem(
-                    key, f"the key `{name}` is given twice", f"it was first given on line {first.line}"
+                    "duplicate-key",
+                    key,
+                    f"the key `{name}` is given twice",
+                    f"it was first given on line {first.line}",
                 )
                 continue
             node.keys[name] = (key, value)
         for source in merged:
             if not isinstance(source, _Map):
                 self._problem(
-                    source, "`<<` merges mappings only", "give it an alias of a mapping, `<<: *name`"
+                    "yaml-alias",
+                    source,
+                    "`<<` merges mappings only",
+                    "give it an alias of a mapping, `<<: *name`",
                 )
                 continue
             self._read_keys(source)
@@ -393,12 +411,12 @@ class _Builder:
             hint = (
                 'a text that begins with `{{` must be quoted: "{{ name }}"' if isinstance(key, _Map) else None
             )
-            self._problem(key, "a key must be text, not a list or a mapping", hint)
+            self._problem("key-not-text", key, "a key must be text, not a list or a mapping", hint)
             return None
         value = self._scalar(key)
         if isinstance(value, str):
             return value
-        self._problem(key, f"the key {quoted(key.text)} is not text", "put it in quotes")
+        self._problem("key-not-text", key, f"the key {quoted(key.text)} is not text", "put it in quotes")
         return None
 
     def _scalar(self, node: _Scalar) -> Any:
@@ -422,7 +440,7 @@ class _Builder:
             return node.text
         expected = {"null": _NULL, "bool": _BOOL, "int": _INT, "float": _FLOAT}[tag]
         if not expected.fullmatch(node.text):
-            self._problem(node, f"{quoted(node.text)} is not a value of the YAML type `{tag}`")
+            self._problem("yaml-tag", node, f"{quoted(node.text)} is not a value of the YAML type `{tag}`")
             return None
         if tag == "float":
             return self._number(node, float)
@@ -432,7 +450,10 @@ class _Builder:
         value = convert(node.text) if len(node.text) <= 40 else float("inf")
         if abs(value) > 1e300:
             self._problem(
-                node, f"the number {quoted(node.text, 20)} is too large", "put it in quotes if it is a text"
+                "yaml-limit",
+                node,
+                f"the number {quoted(node.text, 20)} is too large",
+                "put it in quotes if it is a text",
             )
             return None
         return value

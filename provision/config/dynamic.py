@@ -79,6 +79,7 @@ def read_by_ansible(paths: Sequence[Path]) -> Printed:
         beside = [f"{folder.name}/" for folder in neighbours(paths[0])]
         with_it = f" with {' and '.join(beside)} beside it" if beside else ""
         raise failure(
+            "ansible-missing",
             f"this is an Ansible inventory{with_it}, which {READER} reads, and {READER} is not installed",
             position,
             f"run `pip install ansible-core`; or run `{shown} > hosts.json` where Ansible is installed, "
@@ -89,7 +90,9 @@ def read_by_ansible(paths: Sequence[Path]) -> Printed:
     try:
         output = _output(command, None, position, PATIENCE, "to list the hosts", environment)
     except ConfigError as error:
-        raise failure(f"{READER} {error.problems[0].message}", position, f"try it: {shown}") from None
+        raise failure(
+            "dynamic-inventory", f"{READER} {error.problems[0].message}", position, f"try it: {shown}"
+        ) from None
     return _printed(_json(output, position, shown), position)
 
 
@@ -102,13 +105,18 @@ def _reader() -> str | None:
 def _json(output: str, position: Position, command: str | None) -> dict[str, Any]:
     hint = f"try it: {command}" if command else None
     if not output.strip():
-        raise failure("prints nothing", position, hint)
+        raise failure("dynamic-inventory", "prints nothing", position, hint)
     try:
         printed = json.loads(output, parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
-        raise failure(f"prints no JSON: {error}", position, hint) from None
+        raise failure("dynamic-inventory", f"prints no JSON: {error}", position, hint) from None
     if not isinstance(printed, dict):
-        raise failure("prints JSON that is not an object", position, "print groups, as Ansible expects them")
+        raise failure(
+            "dynamic-inventory",
+            "prints JSON that is not an object",
+            position,
+            "print groups, as Ansible expects them",
+        )
     return printed
 
 
@@ -136,11 +144,13 @@ def _each(
         left = min(float(TIMEOUT), until - time.monotonic())
         if left <= 0:
             message = f"took longer than {PATIENCE} s to answer for its {len(hosts)} hosts"
-            raise failure(message, position, advice)
+            raise failure("dynamic-inventory", message, position, advice)
         try:
             output = _output([*command, "--host", host], path.parent, position, left, f"for --host {host}")
         except ConfigError as error:
-            raise failure(f"--host {host}: {error.problems[0].message}", position, advice) from None
+            raise failure(
+                "dynamic-inventory", f"--host {host}: {error.problems[0].message}", position, advice
+            ) from None
         # No word means no variables, and so does the list once more, from a program that knows nothing else.
         return {} if output in ("", listed) or not output.strip() else _json(output, position, shown)
 
@@ -179,13 +189,13 @@ def _output(
         hint = (
             "does its first line name an interpreter (#!/usr/bin/env python3)?" if error.errno == 8 else None
         )
-        raise failure(f"cannot be run: {error.strerror}", position, hint) from None
+        raise failure("dynamic-inventory", f"cannot be run: {error.strerror}", position, hint) from None
     try:
         output, errors = _read(process, seconds)
         process.wait(TIMEOUT)
     except (TimeoutError, subprocess.TimeoutExpired):
         _end(process)
-        raise failure(f"took longer than {seconds:.0f} s {purpose}", position) from None
+        raise failure("dynamic-inventory", f"took longer than {seconds:.0f} s {purpose}", position) from None
     finally:
         if process.poll() is None:
             _end(process)
@@ -193,11 +203,11 @@ def _output(
             if stream:
                 stream.close()
     if len(output) > MAX_BYTES:
-        raise failure(f"prints more than {MAX_BYTES >> 20} MiB", position)
+        raise failure("dynamic-inventory", f"prints more than {MAX_BYTES >> 20} MiB", position)
     if process.returncode != 0:
         said = _cause(errors.decode("utf-8", "replace"))
         reason = f": {quoted(said, 200)}" if said else ""
-        raise failure(f"failed with exit code {process.returncode}{reason}", position)
+        raise failure("dynamic-inventory", f"failed with exit code {process.returncode}{reason}", position)
     return output.decode("utf-8", "replace")
 
 

@@ -40,13 +40,18 @@ def members(groups: Mapping[str, Group], hosts: list[str], problems: list[Proble
             if child not in groups:
                 problems.append(
                     Problem(
-                        position, f"there is no group {quoted(child)}", did_you_mean(child, groups, "groups")
+                        "unknown-group",
+                        position,
+                        f"there is no group {quoted(child)}",
+                        did_you_mean(child, groups, "groups"),
                     )
                 )
         way = _way_back(groups, group.name)
         if way is not None and not circular:
             circular = True
-            problems.append(Problem(group.position, f"the groups {' → '.join(way)} go round in a circle"))
+            problems.append(
+                Problem("group-circle", group.position, f"the groups {' → '.join(way)} go round in a circle")
+            )
     found: dict[str, list[str]] = {}
     for name in groups:
         names = set().union(*(own[below] for below in descendants(groups, name)))
@@ -61,7 +66,7 @@ def _own_members(group: Group, hosts: list[str], problems: list[Problem]) -> set
         try:
             meant = expand(pattern) if is_range(pattern) else [pattern]
         except RangeError as error:
-            problems.append(Problem(position, str(error), error.hint))
+            problems.append(Problem("host-range", position, str(error), error.hint))
             continue
         for each in meant:
             matches = _matches(each, hosts, known)
@@ -69,7 +74,9 @@ def _own_members(group: Group, hosts: list[str], problems: list[Problem]) -> set
             if not matches:
                 what = "no host matches" if _GLOB.search(each) else "there is no host"
                 problems.append(
-                    Problem(position, f"{what} {quoted(each)}", did_you_mean(each, hosts, "hosts"))
+                    Problem(
+                        "unknown-host", position, f"{what} {quoted(each)}", did_you_mean(each, hosts, "hosts")
+                    )
                 )
                 break
     return names

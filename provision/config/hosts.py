@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from provision.wire.finding import Finding
+
 if TYPE_CHECKING:
     from provision.config.problems import Position
     from provision.config.settings import Setting
@@ -51,7 +53,7 @@ class Host:
     """What lost against it, nearest first."""
     settings: Mapping[str, Sequence[Setting]] = field(default_factory=dict, repr=False, compare=False)
     """By key, what was said of how it is reached: the one that wins, then what lost, nearest first."""
-    notes: Sequence[str] = field(default_factory=tuple, repr=False, compare=False)
+    notes: Sequence[Finding] = field(default_factory=tuple, repr=False, compare=False)
     """What its inventory asks for and is not followed."""
     groups: list[str] = field(default_factory=list)
     """The groups it belongs to, parents included, sorted."""

@@ -15,6 +15,7 @@ from provision.config.making import LOCALHOST, Maker
 from provision.config.problems import ConfigError, Position, did_you_mean, failure, quoted
 from provision.config.settings import NAMES
 from provision.config.variables import Scope
+from provision.wire.finding import Finding
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Inventory:
         hosts: dict[str, Host],
         groups: dict[str, list[str]],
         implicit: Host | None,
-        notes: Sequence[str] = (),
+        notes: Sequence[Finding] = (),
     ) -> None:
         self.notes = notes
         """What of the inventories could not be used, beside what each host's own notes say."""
@@ -106,7 +107,10 @@ class Inventory:
         if self._implicit is not None and name == self._implicit.name:
             return self._implicit
         raise failure(
-            f"there is no host {quoted(name)}", None, did_you_mean(name, [*self.hosts, LOCALHOST], "hosts")
+            "unknown-host",
+            f"there is no host {quoted(name)}",
+            None,
+            did_you_mean(name, [*self.hosts, LOCALHOST], "hosts"),
         )
 
 

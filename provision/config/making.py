@@ -14,10 +14,19 @@ from provision.config.declared import Declared
 from provision.config.documents import Part
 from provision.config.groups import Group, Order, members
 from provision.config.hosts import PREFIX, USER_PREFIX, Connection, Host, systemd_here
-from provision.config.problems import ConfigError, Position, Problem, did_you_mean, quoted
+from provision.config.problems import (
+    ConfigError,
+    Position,
+    Problem,
+    did_you_mean,
+    quoted,
+    unrepeated,
+    warning,
+)
 from provision.config.settings import ONLY_FOR, HostFields, Setting, fits
 from provision.config.validation import validate_except
 from provision.config.variables import Rendering, Scope, Variable
+from provision.wire.finding import Finding
 
 LOCALHOST = "localhost"
 
@@ -26,7 +35,7 @@ LEDGER = "state/ledger.json"
 
 T = TypeVar("T")
 
-Made = tuple[dict[str, Host], dict[str, list[str]], Host | None, list[str]]
+Made = tuple[dict[str, Host], dict[str, list[str]], Host | None, list[Finding]]
 
 
 class Maker:
@@ -41,7 +50,7 @@ class Maker:
         self.declared = declared
         self._playbooks = frozenset(playbooks)
         self.problems = declared.problems
-        self.notes = list(dict.fromkeys(declared.notes))
+        self.notes = unrepeated(declared.notes)
         self._conflicts: set[tuple[str, ...]] = set()
         """What was reported already: a key, and the groups that disagree on it."""
         self._settings: dict[str, dict[str, list[Setting]]] = {}
@@ -92,9 +101,13 @@ class Maker:
         for name, host in declared.hosts.items():
             if name in declared.groups:
                 position = declared.groups[name].position
-                self.problems.append(Problem(position, f"`{name}` is the name of a group and of a host"))
+                self.problems.append(
+                    Problem("name-taken", position, f"`{name}` is the name of a group and of a host")
+                )
             if name == patterns.ALL:
-                self.problems.append(Problem(host.position, "`all` cannot be the name of a host"))
+                self.problems.append(
+                    Problem("name-taken", host.position, "`all` cannot be the name of a host")
+                )
 
     # -- levels --------------------------------------------------------------------------------------------
 
@@ -174,6 +187,7 @@ class Maker:
                 called = f"the variable `{key}`" if what == "variable" else f"`{key}`"
                 self.problems.append(
                     Problem(
+                        "conflicting-values",
                         different[0].position,
                         f"{called} of host `{name}` has another value in {values[0].origin}",
                         "the groups are siblings, so neither wins: set it on the host, or in one of them",
@@ -243,16 +257,16 @@ class Maker:
 
     def _prefix(
         self, connection: Connection, fields: HostFields, where: Callable[[Sequence[Part]], Position]
-    ) -> tuple[str | None, Sequence[str]]:
+    ) -> tuple[str | None, Sequence[Finding]]:
         """The prefix as it is given, or has been before, and what there is to note of it."""
         if fields.prefix is None:
             return self._former_prefix(connection, fields.become)
         if fields.prefix.startswith("~") and (connection != "local" or fields.become):
             message = "`~` is the home of who runs provision, which has no meaning for this host"
-            self.problems.append(Problem(where(("prefix",)), message, "write the whole path"))
+            self.problems.append(Problem("wrong-path", where(("prefix",)), message, "write the whole path"))
         return os.path.expanduser(fields.prefix), ()
 
-    def _former_prefix(self, connection: Connection, become: bool) -> tuple[str | None, Sequence[str]]:
+    def _former_prefix(self, connection: Connection, become: bool) -> tuple[str | None, Sequence[Finding]]:
         """Where root on this machine has put what the playbooks declare before it went to /opt/provision.
 
         Only what they themselves have put there counts: it would be left without an owner.
@@ -268,11 +282,11 @@ class Maker:
         mine = sorted(theirs & self._playbooks)
         if not mine:
             return None, ()
-        note = (
+        message = (
             f"{former} is used on, as it holds what {', '.join(mine)} put there; new is {PREFIX}, after "
             "`provision remove` with this playbook, or with `prefix:` on the host"
         )
-        return former, (note,)
+        return former, (warning("former-prefix", message),)
 
     def _check_fields(self, connection: str, fields: HostFields, winning: Mapping[str, Setting]) -> None:
         """Refuse keys on a host that its connection would ignore."""
@@ -284,7 +298,7 @@ class Maker:
             if key == "user":
                 message += ": it is the user who runs provision"
                 hint = "use `become: true` for root"
-            self.problems.append(Problem(setting.position(key=True), message, hint))
+            self.problems.append(Problem("conflicting-keys", setting.position(key=True), message, hint))
 
     def _check_on(self, hosts: Mapping[str, Host]) -> None:
         for name, host in hosts.items():
@@ -294,7 +308,10 @@ class Maker:
             if host.on not in hosts:
                 self.problems.append(
                     Problem(
-                        position, f"there is no host {quoted(host.on)}", did_you_mean(host.on, hosts, "hosts")
+                        "unknown-host",
+                        position,
+                        f"there is no host {quoted(host.on)}",
+                        did_you_mean(host.on, hosts, "hosts"),
                     )
                 )
                 continue
@@ -305,7 +322,9 @@ class Maker:
                 step = hosts[step].on
             if step == name:
                 chain = " → ".join([*seen, name])
-                self.problems.append(Problem(position, f"the containers {chain} stand in each other"))
+                self.problems.append(
+                    Problem("host-circle", position, f"the containers {chain} stand in each other")
+                )
 
 
 class _Facts:

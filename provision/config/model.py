@@ -52,15 +52,14 @@ class Model(BaseModel):
     """What to do instead of writing a key that other tools have and this model has not, by key."""
 
 
-def reject(message: str, hint: str | None = None, at: str | None = None) -> PydanticCustomError:
-    """The error for a validator to raise: a sentence about the value, and the way out.
+def reject(code: str, message: str, hint: str | None = None, at: str | None = None) -> PydanticCustomError:
+    """The error for a validator to raise: its code, a sentence about the value, and the way out.
 
     A validator of a whole model names the key at fault as `at`.
     """
     # Pydantic fills in its template from the context; the braces of a message must not be taken for that.
-    return PydanticCustomError(
-        "provision", "{message}", {"message": message, "hint": hint or "", "at": at or ""}
-    )
+    context = {"code": code, "message": message, "hint": hint or "", "at": at or ""}
+    return PydanticCustomError("provision", "{message}", context)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Range:
 
     def _check(self, value: Any) -> Any:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and not self._holds(value):
-            raise reject(f"expected {self.describe()}, found {found(value)}")
+            raise reject("out-of-range", f"expected {self.describe()}, found {found(value)}")
         return value
 
     def _holds(self, value: float) -> bool:
@@ -109,19 +108,21 @@ class Range:
 
 def _one_line(value: str) -> str:
     if CONTROL.search(value):
-        raise reject("the text holds a line break or another control character", "it must be one line")
+        raise reject(
+            "unsafe-text", "the text holds a line break or another control character", "it must be one line"
+        )
     return value
 
 
 def _not_empty(value: str) -> str:
     if not value.strip():
-        raise reject("the text is empty")
+        raise reject("empty-value", "the text is empty")
     return value
 
 
 def _lines(value: str) -> str:
     if _CONTROL_IN_LINES.search(value):
-        raise reject("the text holds a control character that no text file has")
+        raise reject("unsafe-text", "the text holds a control character that no text file has")
     return value
 
 
@@ -129,6 +130,7 @@ def name(value: str) -> str:
     """Return a name that is safe in paths and unit names; for use as a validator."""
     if not re.fullmatch(PATTERN_NAME, value):
         raise reject(
+            "unsafe-name",
             f"the name {quoted(value)} is not safe",
             "use letters, digits and . _ - (at most 63), beginning with a letter or digit",
         )
@@ -138,6 +140,7 @@ def name(value: str) -> str:
 def _env_name(value: str) -> str:
     if not re.fullmatch(PATTERN_ENV_NAME, value):
         raise reject(
+            "unsafe-name",
             f"{quoted(value)} cannot be the name of an environment variable",
             "use letters, digits and _, beginning with a letter",
         )
@@ -147,6 +150,7 @@ def _env_name(value: str) -> str:
 def _unix_name(value: str) -> str:
     if not re.fullmatch(PATTERN_UNIX_NAME, value):
         raise reject(
+            "unsafe-name",
             f"{quoted(value)} cannot be the name of a user or group",
             "use lower-case letters, digits, _ and -, beginning with a letter",
         )
@@ -156,20 +160,20 @@ def _unix_name(value: str) -> str:
 def host_path(value: str) -> str:
     """Return an absolute path in its plain form; for use as a validator."""
     if not value.startswith("/"):
-        raise reject(f"expected an absolute path, found {found(value)}")
+        raise reject("wrong-path", f"expected an absolute path, found {found(value)}")
     if CONTROL.search(value):
-        raise reject("the path holds a line break or another control character")
+        raise reject("unsafe-text", "the path holds a line break or another control character")
     parts = value.split("/")[1:]
     if value != "/" and any(part in ("", ".", "..") for part in parts):
         clean = "/" + "/".join(part for part in parts if part not in ("", "."))
         hint = f"write `{clean}`" if ".." not in parts else "write it without `..`"
-        raise reject(f"the path {quoted(value)} is not in its plain form", hint)
+        raise reject("wrong-path", f"the path {quoted(value)} is not in its plain form", hint)
     return value
 
 
 def _not_nothing(seconds: float) -> float:
     if seconds == 0:
-        raise reject("expected a length of time above 0, found 0", "write such as 90s or 5m")
+        raise reject("out-of-range", "expected a length of time above 0, found 0", "write such as 90s or 5m")
     return seconds
 
 
@@ -180,9 +184,11 @@ def _duration(value: Any) -> float:
         parts = re.findall(r"([0-9.]+)(ms|s|m|h|d)", value)
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     else:
-        raise reject(f"expected a duration, found {found(value)}", "write 90 (seconds), 90s, 5m or 1h30m")
+        raise reject(
+            "wrong-form", f"expected a duration, found {found(value)}", "write 90 (seconds), 90s, 5m or 1h30m"
+        )
     if not 0 <= seconds <= _LONGEST:
-        raise reject(f"expected a duration between 0 and one year, found {found(value)}")
+        raise reject("out-of-range", f"expected a duration between 0 and one year, found {found(value)}")
     return seconds
 
 
@@ -192,6 +198,7 @@ def _byte_size(value: Any) -> int:
     match = re.fullmatch(_PATTERN_SIZE, value) if isinstance(value, str) else None
     if match is None:
         raise reject(
+            "wrong-form",
             f"expected a size, found {found(value)}",
             "write a number of bytes, 512MiB, 20GB, or 16g as docker does (GiB)",
         )
@@ -202,9 +209,11 @@ def _byte_size(value: Any) -> int:
 
 def _file_mode(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        raise reject(f"expected a file mode, found {found(value)}", f'put it in quotes: "0{abs(value)}"')
+        raise reject(
+            "wrong-form", f"expected a file mode, found {found(value)}", f'put it in quotes: "0{abs(value)}"'
+        )
     if not isinstance(value, str) or not re.fullmatch(r"[0-7]{3,4}", value):
-        raise reject(f"expected a file mode, found {found(value)}", 'write it as "0644"')
+        raise reject("wrong-form", f"expected a file mode, found {found(value)}", 'write it as "0644"')
     return value.zfill(4)
 
 
@@ -218,7 +227,8 @@ def _argv_or_shell(value: Any) -> Any:
     ):
         return value
     raise reject(
-        f"expected a shell text or a list of arguments, found {found(value) if value else 'nothing'}"
+        "wrong-type",
+        f"expected a shell text or a list of arguments, found {found(value) if value else 'nothing'}",
     )
 
 
@@ -227,7 +237,7 @@ def shaped(pattern: str, what: str, hint: str) -> AfterValidator:
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise reject(f"expected {what}, found {found(value)}", hint)
+            raise reject("wrong-form", f"expected {what}, found {found(value)}", hint)
         return value
 
     return AfterValidator(check)
@@ -273,7 +283,7 @@ def unique(values: list[Any]) -> list[Any]:
     """Refuse a list that names something twice."""
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise reject(f"{found(value)} is listed twice")
+            raise reject("listed-twice", f"{found(value)} is listed twice")
     return values
 
 

@@ -49,7 +49,7 @@ def select(
     hidden = [name for name in implicit if name not in names]
     parts = parts_of(pattern)
     if not parts:
-        raise failure("the host pattern is empty", position, "name a host, a group, or all")
+        raise failure("no-hosts", "the host pattern is empty", position, "name a host, a group, or all")
     chosen: set[str] = set()
     excluded: set[str] = set()
     kept: set[str] | None = None
@@ -57,7 +57,7 @@ def select(
         sign = part[0] if part[0] in "!&" else ""
         meant = _meant_by(part.removeprefix(sign).strip(), names, groups, hidden, position)
         if not meant and not sign:
-            raise failure(f"the group {quoted(part)} has no hosts", position)
+            raise failure("no-hosts", f"the group {quoted(part)} has no hosts", position)
         if sign == "&":
             kept = set(meant) if kept is None else kept & set(meant)
         else:
@@ -68,7 +68,7 @@ def select(
         chosen &= kept
     result = [name for name in [*names, *hidden] if name in chosen - excluded]
     if not result:
-        raise failure(f"the host pattern {quoted(', '.join(parts))} leaves no host", position)
+        raise failure("no-hosts", f"the host pattern {quoted(', '.join(parts))} leaves no host", position)
     return result
 
 
@@ -81,7 +81,7 @@ def _meant_by(
 ) -> list[str]:
     if part == ALL:
         if not names:
-            raise failure("`all` matches no host: the inventory has none", position, NO_HOSTS)
+            raise failure("no-hosts", "`all` matches no host: the inventory has none", position, NO_HOSTS)
         return names
     if part in groups:
         return list(groups[part])
@@ -99,7 +99,7 @@ def _meant_by(
     hint = did_you_mean(part, known, "hosts and groups")
     if not names and not closest(part, known):
         hint = f"the inventory has no hosts: {NO_HOSTS}"
-    raise failure(f"no host or group matches {quoted(part)}", position, hint)
+    raise failure("unknown-host", f"no host or group matches {quoted(part)}", position, hint)
 
 
 def _in_range(
@@ -108,11 +108,12 @@ def _in_range(
     try:
         meant = expand(part)
     except RangeError as error:
-        raise failure(str(error), position, error.hint) from None
+        raise failure("host-range", str(error), position, error.hint) from None
     known = set(names)
     missing = [name for name in meant if name not in known and name not in groups]
     if missing:
         raise failure(
+            "unknown-host",
             f"no host or group is called {quoted(missing[0])}, which {quoted(part)} stands for",
             position,
             did_you_mean(missing[0], [*names, *groups], "hosts and groups"),

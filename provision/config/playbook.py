@@ -300,19 +300,25 @@ def _shape(document: Document) -> list[Problem]:
         is_inventory = isinstance(document.data, dict) and isinstance(document.data.get("hosts"), dict)
         begin = "begin each play with `- hosts: …`"
         hint = "it looks like an inventory, which is named with -i" if is_inventory else begin
-        return [Problem(document.where(), message, hint)]
+        return [Problem("wrong-document", document.where(), message, hint)]
     if not document.data:
-        return [Problem(document.where(), "the playbook has no plays")]
+        return [Problem("empty-file", document.where(), "the playbook has no plays")]
     problems: list[Problem] = []
     for index, play in enumerate(document.data):
         if not isinstance(play, dict):
             message = f"a play is a mapping, found {found(play)}"
-            problems.append(Problem(document.where((index,)), message, "it begins with `hosts: …`"))
+            problems.append(
+                Problem("wrong-document", document.where((index,)), message, "it begins with `hosts: …`")
+            )
             continue
         for key in play:
             if key not in keys_of(PlayFields) and not key.startswith("x-"):
                 near = elsewhere.hint(key, keys_of(PlayFields)) or did_you_mean(key, keys_of(PlayFields))
-                problems.append(Problem(document.where((index, key), key=True), f"unknown key `{key}`", near))
+                problems.append(
+                    Problem(
+                        "unknown-key", document.where((index, key), key=True), f"unknown key `{key}`", near
+                    )
+                )
         problems += _shape_of_hosts(document, index, play)
         read_variables(play.get("vars"), "play", document, (index, "vars"), problems)
     return problems
@@ -320,10 +326,14 @@ def _shape(document: Document) -> list[Problem]:
 
 def _shape_of_hosts(document: Document, index: int, play: dict[str, Any]) -> list[Problem]:
     if "hosts" not in play:
-        return [Problem(document.where((index,)), "missing key `hosts`", "name a host, a group, or all")]
+        return [
+            Problem(
+                "missing-key", document.where((index,)), "missing key `hosts`", "name a host, a group, or all"
+            )
+        ]
     hosts = play["hosts"]
     names = hosts if isinstance(hosts, list) else [hosts]
     if names and all(isinstance(name, str) for name in names):
         return []
     message = f"`hosts`: expected a host pattern or a list of them, found {found(hosts)}"
-    return [Problem(document.where((index, "hosts")), message)]
+    return [Problem("empty-value", document.where((index, "hosts")), message)]

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from provision.wire.finding import WARNING, Finding
+
 
 @dataclass(frozen=True, order=True)
 class Position:
@@ -21,8 +23,9 @@ class Position:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where, what, and (when there is one) the way out."""
+    """One thing that is wrong: its code (see `provision explain`), where, what, and the way out if known."""
 
+    code: str
     position: Position | None
     message: str
     hint: str | None = None
@@ -31,6 +34,11 @@ class Problem:
         where = f"{self.position}: " if self.position else ""
         hint = f"; {self.hint}" if self.hint else ""
         return where + "".join(_visible(character) for character in f"{self.message}{hint}")
+
+    def finding(self) -> Finding:
+        """Return it as a finding."""
+        where = str(self.position) if self.position else None
+        return Finding(code=self.code, message=self.message, hint=self.hint, where=where)
 
 
 class ConfigError(Exception):
@@ -48,9 +56,23 @@ def _order(problem: Problem) -> tuple[bool, Position, str]:
     return problem.position is not None, problem.position or Position("", 0, 0), problem.message
 
 
-def failure(message: str, position: Position | None = None, hint: str | None = None) -> ConfigError:
+def failure(
+    code: str, message: str, position: Position | None = None, hint: str | None = None
+) -> ConfigError:
     """A `ConfigError` of a single problem."""
-    return ConfigError([Problem(position, message, hint)])
+    return ConfigError([Problem(code, position, message, hint)])
+
+
+def warning(code: str, message: str, hint: str | None = None) -> Finding:
+    """A finding that stops nothing."""
+    return Finding(code=code, message=message, severity=WARNING, hint=hint)
+
+
+def unrepeated(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings without repeats, in their order."""
+    kept: list[Finding] = []
+    kept += (finding for finding in findings if finding not in kept)
+    return kept
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:

@@ -26,27 +26,37 @@ def parse_secret(value: Any) -> Secret:
         what = (
             "text" if isinstance(value, str) else found(value) if not isinstance(value, int) else "a number"
         )
-        raise reject(f"expected a reference to a secret, found {what}", _FORMS)
+        raise reject("secret-reference", f"expected a reference to a secret, found {what}", _FORMS)
     unknown = [key for key in value if key not in _KINDS]
     if unknown:
         near = did_you_mean(unknown[0], _KINDS) if len(unknown[0]) <= 12 else None
-        raise reject("a reference to a secret has one key: `env`, `file` or `command`", near or _FORMS)
+        raise reject(
+            "secret-reference",
+            "a reference to a secret has one key: `env`, `file` or `command`",
+            near or _FORMS,
+        )
     if len(value) != 1:
-        raise reject("a reference to a secret has one key: `env`, `file` or `command`", _FORMS)
+        raise reject(
+            "secret-reference", "a reference to a secret has one key: `env`, `file` or `command`", _FORMS
+        )
     kind, reference = next(iter(value.items()))
     return Secret(kind, _PARSERS[kind](reference))
 
 
 def _parse_env(value: Any) -> tuple[str, ...]:
     if not isinstance(value, str) or not re.fullmatch(PATTERN_ENV_NAME, value):
-        raise reject("`env` expects the name of an environment variable", "write {env: MY_API_KEY}")
+        raise reject(
+            "secret-reference", "`env` expects the name of an environment variable", "write {env: MY_API_KEY}"
+        )
     return (value,)
 
 
 def _parse_file(value: Any) -> tuple[str, ...]:
     if not isinstance(value, str) or not value or CONTROL.search(value):
         raise reject(
-            "`file` expects the path of a file that holds the secret", "write {file: secrets/api-key}"
+            "secret-reference",
+            "`file` expects the path of a file that holds the secret",
+            "write {file: secrets/api-key}",
         )
     return (value,)
 
@@ -59,6 +69,7 @@ def _parse_command(value: Any) -> tuple[str, ...]:
         or not value[0]
     ):
         raise reject(
+            "secret-reference",
             "`command` expects a list: a program and its arguments, each a text",
             "write {command: [pass, show, api-key]}",
         )
@@ -96,7 +107,7 @@ def _keys(value: Any) -> Any:
     if not isinstance(value, list):
         return parse_secret(value)
     if not value:
-        raise reject("the list of keys is empty", "name one, or leave `api_key` out")
+        raise reject("empty-value", "the list of keys is empty", "name one, or leave `api_key` out")
     return [parse_secret(item) for item in value]
 
 

@@ -112,24 +112,32 @@ def parse(raw: str) -> Wanted:
     text = raw.strip()
     if "${" in text:
         raise reject(
-            f"{quoted(raw)}: pip would fill in a variable of its own", "write {{ name }} for one of `vars`"
+            "pip-option",
+            f"{quoted(raw)}: pip would fill in a variable of its own",
+            "write {{ name }} for one of `vars`",
         )
     if text.startswith("-"):
         return _option(text)
     if text.startswith(("pip ", "pip3 ", "uv ", "python ")):
-        raise reject(f"{quoted(raw)} is a command", "write the packages alone, each an item of the list")
+        raise reject(
+            "pip-requirement",
+            f"{quoted(raw)} is a command",
+            "write the packages alone, each an item of the list",
+        )
     if text.startswith(("/", "file:")) or _VCS.match(text) or "://" in text.split("@")[0].split(" ")[0]:
         return _place(text)
     scp = re.fullmatch(r"(?:git\+)?(git@[\w.-]+):(\S+)", text)
     if scp:
-        raise reject(f"{quoted(raw)} is no URL", f'write "git+ssh://{scp[1]}/{scp[2]}"')
+        raise reject("pip-requirement", f"{quoted(raw)} is no URL", f'write "git+ssh://{scp[1]}/{scp[2]}"')
     alone = "@" not in text and " " not in text
     if text.startswith(("./", "../", "~")) or text in (".", "..") or (alone and _is_path(text)):
         raise reject(
-            f"{quoted(raw)} is a path that begins nowhere", "write the whole path on the host, from / on"
+            "pip-requirement",
+            f"{quoted(raw)} is a path that begins nowhere",
+            "write the whole path on the host, from / on",
         )
     if re.fullmatch(r"\S+\.(txt|in|toml|lock|cfg)", text):
-        raise reject(f"{quoted(raw)} is a file, no package", _OPTIONS["-r"])
+        raise reject("pip-option", f"{quoted(raw)} is a file, no package", _OPTIONS["-r"])
     return _named(text)
 
 
@@ -145,18 +153,23 @@ def constraint(raw: str) -> Wanted | None:
     """
     text = raw.strip()
     if text.startswith(("-c ", "--constraint")):
-        raise reject(f"{quoted(raw)}: the option is not needed", "write the path alone")
+        raise reject("pip-option", f"{quoted(raw)}: the option is not needed", "write the path alone")
     if re.fullmatch(r"(/|file://|https?://)\S+", text):
         return None
     if re.fullmatch(r"\S+\.(txt|in|lock)", text) or text.startswith(("./", "../", "~")):
         raise reject(
-            f"{quoted(raw)} is a path that begins nowhere", "write the whole path on the host, from / on"
+            "pip-requirement",
+            f"{quoted(raw)} is a path that begins nowhere",
+            "write the whole path on the host, from / on",
         )
     wanted = parse(text)
     if wanted.name is None or wanted.editable:
-        raise reject(f"{quoted(raw)} names no package", 'write "NAME==VERSION" or "NAME @ URL"')
+        raise reject(
+            "pip-requirement", f"{quoted(raw)} names no package", 'write "NAME==VERSION" or "NAME @ URL"'
+        )
     if wanted.extras:
         raise reject(
+            "pip-requirement",
             f"{quoted(raw)}: pip takes no extras in a constraint",
             "leave out [" + ",".join(wanted.extras) + "]",
         )
@@ -171,19 +184,23 @@ def _option(text: str) -> Wanted:
     hint = _OPTIONS.get(
         option, "let pip's own configuration on the host hold it: /etc/pip.conf, declared in `files`"
     )
-    raise reject(f"{quoted(text)} is an option of pip, no package", hint)
+    raise reject("pip-option", f"{quoted(text)} is an option of pip, no package", hint)
 
 
 def _editable(place: str) -> Wanted:
     if _VCS.match(place):
         raise reject(
-            f"{quoted('-e ' + place)} would keep a working copy that nobody sees", f'write "{place}"'
+            "pip-option",
+            f"{quoted('-e ' + place)} would keep a working copy that nobody sees",
+            f'write "{place}"',
         )
     path = place[len("file://") :] if place.startswith("file:///") else place
     bare = _EXTRAS.fullmatch(path)
     path, extras = (bare["place"], bare["extras"]) if bare else (path, "")
     if not path.startswith("/") or _NOT_PLAIN.search(path):
-        raise reject(f"{quoted('-e ' + place)} is no directory on the host", 'write "-e /src/app"')
+        raise reject(
+            "pip-option", f"{quoted('-e ' + place)} is no directory on the host", 'write "-e /src/app"'
+        )
     return Wanted(f"-e {place}", None, _sorted(extras), url=normpath(path), editable=True)
 
 
@@ -195,10 +212,12 @@ def _place(text: str) -> Wanted:
     if found:
         url, extras = found["place"], found["extras"]
     if " --hash" in url:
-        raise reject(f"{quoted(text)}: --hash is an option of pip", _OPTIONS["--hash"])
+        raise reject("pip-option", f"{quoted(text)}: --hash is an option of pip", _OPTIONS["--hash"])
     if _NOT_PLAIN.search(url) or ".." in url.split("/"):
         raise reject(
-            f"{quoted(text)} is no plain path or URL", "write one place for each item, without spaces or *"
+            "pip-requirement",
+            f"{quoted(text)} is no plain path or URL",
+            "write one place for each item, without spaces or *",
         )
     egg = re.search(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)(?:\[([A-Za-z0-9._,-]+)\])?", url)
     if egg:
@@ -206,15 +225,21 @@ def _place(text: str) -> Wanted:
         better = f"{egg[1]}{f'[{egg[2]}]' if egg[2] else ''} @ {url.partition('#')[0]}" + (
             f"#{fragment}" if fragment else ""
         )
-        raise reject(f"{quoted(text)}: newer pips read no `#egg=`", f'write "{better}"')
+        raise reject("pip-requirement", f"{quoted(text)}: newer pips read no `#egg=`", f'write "{better}"')
     _no_login(url)
     if url.startswith("http") and url.partition("#")[0].partition("@")[0].endswith(".git"):
         raise reject(
-            f"{quoted(text)} is a git repository, which pip would take for an archive", f'write "git+{url}"'
+            "pip-requirement",
+            f"{quoted(text)} is a git repository, which pip would take for an archive",
+            f'write "git+{url}"',
         )
     name, version = _by_file_name(url)
     if name is None and (semicolon or extras):
-        raise reject(f"{quoted(text)} does not say which package it is", 'write "NAME[EXTRA] @ URL ; MARKER"')
+        raise reject(
+            "pip-requirement",
+            f"{quoted(text)} does not say which package it is",
+            'write "NAME[EXTRA] @ URL ; MARKER"',
+        )
     if semicolon:
         url_of = "file://" + quote(url, safe="/+") if url.startswith("/") else url
         return _named(f"{name}{f'[{extras}]' if extras else ''} @ {url_of} ;{marker}")
@@ -225,7 +250,7 @@ def _place(text: str) -> Wanted:
 
 def _named(text: str) -> Wanted:
     if " --hash" in text:
-        raise reject(f"{quoted(text)}: --hash is an option of pip", _OPTIONS["--hash"])
+        raise reject("pip-option", f"{quoted(text)}: --hash is an option of pip", _OPTIONS["--hash"])
     name, at, place = (part.strip() for part in text.partition("@"))
     if at and place.startswith("/"):  # pip wants a URL there
         path, semicolon, marker = place.partition(" ;")
@@ -240,7 +265,11 @@ def _named(text: str) -> Wanted:
             raise _not_a_requirement(text)
         _no_login(requirement.url)
         if re.match(r"[a-z]+\+file:", requirement.url):
-            raise reject(f"{quoted(text)}: pip takes no name before it", f'write "{requirement.url}"')
+            raise reject(
+                "pip-requirement",
+                f"{quoted(text)}: pip takes no name before it",
+                f'write "{requirement.url}"',
+            )
         specifier = _by_file_name(requirement.url)[1]
     canonical = canonicalize_name(requirement.name)
     extras = tuple(sorted(requirement.extras))
@@ -255,19 +284,26 @@ def _not_a_requirement(text: str) -> Exception:
     if single or spaced:
         found = single or spaced
         assert found is not None
-        return reject(f"{quoted(text)} is not a requirement", f'did you mean "{found[1]}=={found[2]}"?')
+        return reject(
+            "pip-requirement",
+            f"{quoted(text)} is not a requirement",
+            f'did you mean "{found[1]}=={found[2]}"?',
+        )
     if len(words) > 1 and all(_is_requirement(word) for word in words):
         return reject(
+            "pip-requirement",
             f"{quoted(text)} is more than one requirement",
             "write each as an item: [" + ", ".join(words) + "]",
         )
     if re.fullmatch(r"[^\s@]+@v?[0-9][\w.]*", text):
         name, _, version = text.partition("@")
         return reject(
-            f"{quoted(text)} is not a requirement", f'did you mean "{name}=={version.lstrip("v")}"?'
+            "pip-requirement",
+            f"{quoted(text)} is not a requirement",
+            f'did you mean "{name}=={version.lstrip("v")}"?',
         )
     hint = 'write it as for pip, such as "vllm==0.33.0", "vllm[audio]>=0.30", or "NAME @ URL"'
-    return reject(f"{quoted(text)} is not a requirement that pip would take", hint)
+    return reject("pip-requirement", f"{quoted(text)} is not a requirement that pip would take", hint)
 
 
 def _is_requirement(word: str) -> bool:
@@ -282,6 +318,7 @@ def _no_login(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme.rpartition("+")[2] in ("http", "https") and "@" in parts.netloc:
         raise reject(
+            "secret-in-yaml",
             "a name or token for a server does not belong in the YAML",
             "let ~/.netrc, git's or pip's own configuration on the host hold it",
         )
@@ -300,6 +337,7 @@ def _by_file_name(url: str) -> tuple[str | None, SpecifierSet]:
         name, version, *_ = parse_wheel_filename(file)
     except (InvalidWheelFilename, InvalidVersion):
         raise reject(
+            "pip-requirement",
             f"{quoted(file)} is no name of a wheel, and pip would refuse it",
             "keep the name that it was made with: NAME-VERSION-PYTHON-ABI-PLATFORM.whl",
         ) from None

@@ -48,24 +48,32 @@ def _apt_package(value: str) -> str:
         fixed = re.sub(r"\s*[=<>~!]+\s*", "=", value)
         if fixed != value and _APT.fullmatch(fixed):
             hint = f"did you mean `{fixed}`?"
-        raise reject(f"{quoted(value)} is not an apt package", hint)
+        raise reject("apt-package", f"{quoted(value)} is not an apt package", hint)
     return value
 
 
 def _no_password(value: str) -> str:
     if _PASSWORD_IN_URL.search(value):
         raise reject(
-            "a password does not belong in the YAML", "let pip's own configuration on the host hold it"
+            "secret-in-yaml",
+            "a password does not belong in the YAML",
+            "let pip's own configuration on the host hold it",
         )
     return value
 
 
 def _url(value: str) -> str:
     if not _URL.fullmatch(value):
-        raise reject(f"expected a URL, found {found(value)}", "it begins with https://, http:// or file://")
+        raise reject(
+            "wrong-form",
+            f"expected a URL, found {found(value)}",
+            "it begins with https://, http:// or file://",
+        )
     if _PASSWORD_IN_URL.search(value):
         raise reject(
-            "a password does not belong in the YAML", "let pip's own configuration on the host hold it"
+            "secret-in-yaml",
+            "a password does not belong in the YAML",
+            "let pip's own configuration on the host hold it",
         )
     return value
 
@@ -73,6 +81,7 @@ def _url(value: str) -> str:
 def _url_or_path(value: str) -> str:
     if not value.startswith("/") and "://" not in value:
         raise reject(
+            "wrong-path",
             f"{quoted(value)} is a path that begins nowhere",
             "write the whole path on the host, from / on, or a URL",
         )
@@ -84,14 +93,16 @@ def _python(value: str) -> str:
         hint = "write python3.12, or an absolute path"
         if re.fullmatch(r"3\.[0-9]+", value):
             hint = f"did you mean `python{value}`?"
-        raise reject(f"{quoted(value)} is not a Python interpreter", hint)
+        raise reject("python-interpreter", f"{quoted(value)} is not a Python interpreter", hint)
     return value
 
 
 def _python_number(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise reject(
-            f"expected a Python interpreter, found {found(value)}", "write python3.12, or an absolute path"
+            "python-interpreter",
+            f"expected a Python interpreter, found {found(value)}",
+            "write python3.12, or an absolute path",
         )
     return value
 
@@ -159,7 +170,9 @@ def _content(value: Any) -> Any:
         number = isinstance(value, (bool, int, float))
         what = "a number or a truth value" if number else found(value)
         raise reject(
-            f"expected text or a reference to a secret, found {what}", "put it in quotes" if number else None
+            "wrong-type",
+            f"expected text or a reference to a secret, found {what}",
+            "put it in quotes" if number else None,
         )
     return value
 
@@ -209,16 +222,23 @@ class File(Model):
             if useless:
                 key = "validate" if useless[0] == "validator" else useless[0]
                 raise reject(
-                    f"`{key}` has no meaning for a file that is `absent`", "leave one of the two out", at=key
+                    "conflicting-keys",
+                    f"`{key}` has no meaning for a file that is `absent`",
+                    "leave one of the two out",
+                    at=key,
                 )
             return self
         if len(given) != 1:
             said = " and ".join(f"`{key}`" for key in given) or "none of them"
-            raise reject(f"a file has one of `content`, `source` or `template`, found {said}")
+            raise reject("one-of-keys", f"a file has one of `content`, `source` or `template`, found {said}")
         if isinstance(self.content, Secret) and not self.secret:
-            raise reject("a file whose content is a secret cannot be `secret: false`", at="secret")
+            raise reject(
+                "conflicting-keys", "a file whose content is a secret cannot be `secret: false`", at="secret"
+            )
         if self.validator is not None and not any("{path}" in word for word in self.validator):
-            raise reject("`validate` must name the file", "write {path} for its path", at="validate")
+            raise reject(
+                "wrong-form", "`validate` must name the file", "write {path} for its path", at="validate"
+            )
         return self
 
 
@@ -250,10 +270,11 @@ def _followed(value: Any) -> Followed:
         if str(kind).removesuffix("s") in (*_FOLLOWED, "path", "file"):
             singular = str(kind).removesuffix("s")
             raise reject(
+                "wrong-form",
                 f"`{kind}` is not what a command follows",
                 f"write {{{singular}: NAME}}" if singular in _FOLLOWED else "write the path alone",
             )
-    raise reject(f"expected what the command follows, found {found(value)}", _REFERENCES)
+    raise reject("wrong-form", f"expected what the command follows, found {found(value)}", _REFERENCES)
 
 
 Reference = Annotated[
@@ -305,7 +326,9 @@ class Task(Model):
             message = (
                 "a command cannot reboot the host: the run would end with it, and each apply would repeat it"
             )
-            raise reject(message, "reboot by hand between two applies; units start at boot", at="run")
+            raise reject(
+                "reboot-command", message, "reboot by hand between two applies; units start at boot", at="run"
+            )
         return self
 
 
@@ -339,7 +362,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
 
 def _hub_id(value: str) -> str:
     if not _HUB_ID.fullmatch(value):
-        raise reject(f"{quoted(value)} is not the id of a model", "write owner/name")
+        raise reject("wrong-form", f"{quoted(value)} is not the id of a model", "write owner/name")
     return value
 
 
@@ -387,12 +410,14 @@ class ModelSource(Model):
         given = [key for key in ("modelscope", "huggingface", "path") if getattr(self, key) is not None]
         if len(given) != 1:
             said = " and ".join(f"`{key}`" for key in given) or "none of them"
-            raise reject(f"a model has one of `modelscope`, `huggingface` or `path`, found {said}")
+            raise reject(
+                "one-of-keys", f"a model has one of `modelscope`, `huggingface` or `path`, found {said}"
+            )
         if self.path is not None:
             useless = sorted(self.model_fields_set - {"path"})
             if useless:
                 message = f"`{useless[0]}` has no meaning for a model that is on the host already (`path`)"
-                raise reject(message, at=useless[0])
+                raise reject("conflicting-keys", message, at=useless[0])
         return self
 
 
@@ -401,7 +426,9 @@ def _source_given(value: Any) -> Any:
     if isinstance(value, str):
         kind = "path" if value.startswith("/") else "modelscope"
         raise reject(
-            f"expected a mapping of keys to values, found {found(value)}", f"write {{{kind}: {value}}}"
+            "wrong-type",
+            f"expected a mapping of keys to values, found {found(value)}",
+            f"write {{{kind}: {value}}}",
         )
     return value
 

@@ -87,24 +87,31 @@ class Secret:
     def _checked(self, value: str) -> str:
         one_line = value.removesuffix("\n").removesuffix("\r")
         if not one_line:
-            raise self._failure(f"the secret from {self._named()} is empty")
+            raise self._failure("unusable-secret", f"the secret from {self._named()} is empty")
         if "\0" in value:
             raise self._failure(
-                f"the secret from {self._named()} holds a NUL character", "a secret is text, not binary data"
+                "unusable-secret",
+                f"the secret from {self._named()} holds a NUL character",
+                "a secret is text, not binary data",
             )
         if self.whole:
             return f"{value}\n" if self.kind == "env" and "\n" in one_line and value == one_line else value
         if len(value.encode()) > MAX_BYTES:
-            raise self._failure(f"the secret from {self._named()} is longer than {MAX_BYTES} bytes")
+            raise self._failure(
+                "unusable-secret", f"the secret from {self._named()} is longer than {MAX_BYTES} bytes"
+            )
         if "\n" in one_line:
             raise self._failure(
+                "unusable-secret",
                 f"the secret from {self._named()} has several lines, and one line is needed here",
                 "put a key or certificate into a file with `files: {/path: {content: …}}`, "
                 "and give the service its path",
             )
         if CONTROL.search(one_line):
             raise self._failure(
-                f"the secret from {self._named()} holds a control character", "a secret is one line of text"
+                "unusable-secret",
+                f"the secret from {self._named()} holds a control character",
+                "a secret is one line of text",
             )
         return one_line
 
@@ -115,15 +122,17 @@ class Secret:
             "command": "the command `{}`",
         }[self.kind].format(self.reference[0])
 
-    def _failure(self, message: str, hint: str | None = None) -> ConfigError:
-        return failure(message, self.position, hint)
+    def _failure(self, code: str, message: str, hint: str | None = None) -> ConfigError:
+        return failure(code, message, self.position, hint)
 
     def _from_env(self) -> str:
         name = self.reference[0]
         value = os.environ.get(name)
         if value is None:
             raise self._failure(
-                f"the environment variable {name} is not set", f"set it where provision runs: export {name}=…"
+                "missing-secret",
+                f"the environment variable {name} is not set",
+                f"set it where provision runs: export {name}=…",
             )
         return self._text(os.fsencode(value))
 
@@ -133,7 +142,9 @@ class Secret:
             return self.folder / Path(name).expanduser()
         except RuntimeError:
             raise self._failure(
-                f"the home directory in {quoted(name)} is not known", "write the whole path"
+                "unusable-secret",
+                f"the home directory in {quoted(name)} is not known",
+                "write the whole path",
             ) from None
 
     def _from_file(self) -> str:
@@ -141,23 +152,29 @@ class Secret:
         try:
             if path.exists() and not path.is_file():
                 kind = "a directory" if path.is_dir() else "not a regular file"
-                raise self._failure(f"the secret file {path} cannot be read: it is {kind}")
+                raise self._failure("unusable-secret", f"the secret file {path} cannot be read: it is {kind}")
             with path.open("rb") as stream:
                 return self._text(stream.read(MAX_FILE_BYTES + 1))
         except FileNotFoundError:
             raise self._failure(
-                f"there is no secret file {path}", "put the secret there, and nothing else"
+                "missing-secret", f"there is no secret file {path}", "put the secret there, and nothing else"
             ) from None
         except OSError as error:
-            raise self._failure(f"the secret file {path} cannot be read: {error.strerror}") from None
+            raise self._failure(
+                "unusable-secret", f"the secret file {path} cannot be read: {error.strerror}"
+            ) from None
 
     def _text(self, data: bytes) -> str:
         if len(data) > MAX_FILE_BYTES:
-            raise self._failure(f"the secret from {self._named()} is longer than {MAX_FILE_BYTES} bytes")
+            raise self._failure(
+                "unusable-secret", f"the secret from {self._named()} is longer than {MAX_FILE_BYTES} bytes"
+            )
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:
-            raise self._failure(f"the secret from {self._named()} is not UTF-8 text") from None
+            raise self._failure(
+                "unusable-secret", f"the secret from {self._named()} is not UTF-8 text"
+            ) from None
 
     def _from_command(self) -> str:
         # One run serves every host and service; the lock keeps parallel hosts from asking twice.
@@ -179,11 +196,13 @@ class Secret:
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise self._failure(f"{self._named()} cannot be run: {reason}") from None
+            raise self._failure("secret-command", f"{self._named()} cannot be run: {reason}") from None
         try:
             output, _ = process.communicate(timeout=COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
-            raise self._failure(f"{self._named()} took longer than {COMMAND_SECONDS} s") from None
+            raise self._failure(
+                "secret-command", f"{self._named()} took longer than {COMMAND_SECONDS} s"
+            ) from None
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -192,6 +211,8 @@ class Secret:
                 process.stdout.close()
         if process.returncode != 0:
             raise self._failure(
-                f"{self._named()} failed with exit code {process.returncode}", "run it by hand to see why"
+                "secret-command",
+                f"{self._named()} failed with exit code {process.returncode}",
+                "run it by hand to see why",
             )
         return self._text(output)

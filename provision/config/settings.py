@@ -24,7 +24,9 @@ def _checks_host_keys(option: str) -> str:
         ["yes"],
         ["accept-new"],
     ):
-        raise reject("host keys are always checked", "accept-new trusts a host at first sight")
+        raise reject(
+            "host-key-checking", "host keys are always checked", "accept-new trusts a host at first sight"
+        )
     return option
 
 
@@ -33,7 +35,7 @@ def _names(value: str) -> str:
     try:
         names = expand(value)
     except RangeError as error:
-        raise reject(str(error), error.hint) from None
+        raise reject("host-range", str(error), error.hint) from None
     for each in names:
         checked_name(each)
     return value

@@ -64,7 +64,7 @@ def words(value: Any, kind: str) -> Any:
         try:
             found = split(value)
         except ValueError as error:
-            raise reject(f"the command has {error}", "write a list of arguments") from None
+            raise reject("shell-syntax", f"the command has {error}", "write a list of arguments") from None
     elif isinstance(value, list):
         found = [_of_list(item) for item in value if isinstance(item, (str, int))]
     else:
@@ -82,7 +82,7 @@ def words(value: Any, kind: str) -> Any:
     hint = f"write {write.strip()}" if keys else "write what is left of it as a list"
     if not line.shell:
         hint += ", or for a shell [sh, -c, '…']"
-    raise reject(f"no shell runs this line: {'; '.join(dict.fromkeys(line.places))}", hint)
+    raise reject("shell-syntax", f"no shell runs this line: {'; '.join(dict.fromkeys(line.places))}", hint)
 
 
 def _of_list(item: str | int) -> Word:

@@ -28,10 +28,11 @@ MAX_TEXT = 1_000_000
 
 
 class TemplateError(Exception):
-    """A string that cannot be rendered: one sentence, and the way out when there is one."""
+    """A string that cannot be rendered: a code, one sentence, and the way out when there is one."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
         super().__init__(message)
+        self.code = code
         self.message = message
         self.hint = hint
 
@@ -57,10 +58,12 @@ class Template:
         except UndefinedError as error:
             raise self._undefined(error, context, variables) from None
         except SecurityError:
-            raise TemplateError("the template does what templates may not do") from None
+            raise TemplateError("template-limit", "the template does what templates may not do") from None
         # An expression may fail in any way that Python code can; whatever it is, the text is at fault.
         except (Exception, RecursionError) as error:
-            raise TemplateError(f"the template cannot be rendered: {_reason(error)}") from None
+            raise TemplateError(
+                "template-failure", f"the template cannot be rendered: {_reason(error)}"
+            ) from None
         return value
 
     def _undefined(
@@ -70,11 +73,12 @@ class Template:
         for name in sorted(self.names - set(context)):
             if text == f"'{name}' is undefined":
                 return TemplateError(
+                    "undefined-variable",
                     f"undefined variable `{name}`",
                     did_you_mean(name, variables, "known variables")
                     or "define it in the inventory or below `vars:`",
                 )
-        return TemplateError(f"the template cannot be rendered: {text}")
+        return TemplateError("template-failure", f"the template cannot be rendered: {text}")
 
 
 def _reason(error: BaseException) -> str:
@@ -89,29 +93,35 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (int, float)):
         # The same numbers as in YAML.
         if not abs(value) < MAX_NUMBER:
-            raise TemplateError("the template gives a number that is too large, or none")
+            raise TemplateError("template-value", "the template gives a number that is too large, or none")
         return value
     if isinstance(value, str):
         text = str(value)  # raises for an undefined variable, and drops subclasses of str
         if len(text) > MAX_TEXT:
-            raise TemplateError(f"the template gives more than {MAX_TEXT} characters")
+            raise TemplateError("template-limit", f"the template gives more than {MAX_TEXT} characters")
         if not text.isascii() and SURROGATE.search(text):
-            raise TemplateError("the template gives half a surrogate pair, which is no text")
+            raise TemplateError(
+                "template-value", "the template gives half a surrogate pair, which is no text"
+            )
         return text
     if depth > MAX_DEPTH:
-        raise TemplateError(f"the template gives a value nested deeper than {MAX_DEPTH} levels")
+        raise TemplateError(
+            "template-limit", f"the template gives a value nested deeper than {MAX_DEPTH} levels"
+        )
     if isinstance(value, Mapping):
         return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, Iterator)):
         return [_plain(item, depth + 1) for item in value]
     str(value)  # raises for an undefined variable
-    raise TemplateError(f"the template gives a {type(value).__name__}, which is not data")
+    raise TemplateError("template-value", f"the template gives a {type(value).__name__}, which is not data")
 
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise TemplateError(
-            "the template gives a mapping with a key that is not text", "put the key in quotes"
+            "template-value",
+            "the template gives a mapping with a key that is not text",
+            "put the key in quotes",
         )
     return str(_plain(key))
 
@@ -142,9 +152,9 @@ def compile_template(text: str) -> Template:
         template = environment.from_string(tree)
         return Template(names, lambda context: template.render(context))
     except TemplateSyntaxError as error:
-        raise TemplateError(f"the template has a syntax error: {_reason(error)}") from None
+        raise TemplateError("template-syntax", f"the template has a syntax error: {_reason(error)}") from None
     except (Exception, RecursionError) as error:
-        raise TemplateError(f"the template cannot be read: {_reason(error)}") from None
+        raise TemplateError("template-syntax", f"the template cannot be read: {_reason(error)}") from None
 
 
 @lru_cache(maxsize=1)
@@ -162,6 +172,7 @@ def _inside_text(value: Any) -> Any:
         return "true" if value else "false"
     if value is None or isinstance(value, (list, dict, tuple, set)):
         raise TemplateError(
+            "template-value",
             f"{'null' if value is None else found(value)} cannot stand inside a text",
             "use `{{ name }}` alone to keep the value itself, or a filter such as `| join(' ')`",
         )

@@ -138,25 +138,27 @@ def _problem(
 ) -> Problem:
     at_key = details["type"] == "extra_forbidden" or details["loc"][-1:] == ("[key]",)
     if details["type"] == "missing":
-        return Problem(locate(loc[:-1], True), f"missing key `{loc[-1]}`")
+        return Problem("missing-key", locate(loc[:-1], True), f"missing key `{loc[-1]}`")
     if details["type"] == "extra_forbidden":
-        return Problem(locate(loc, True), f"unknown key `{loc[-1]}`", _meant(str(loc[-1]), owner))
+        return Problem(
+            "unknown-key", locate(loc, True), f"unknown key `{loc[-1]}`", _meant(str(loc[-1]), owner)
+        )
     if details["type"] == "union_tag_not_found":
-        return Problem(locate(loc, True), "missing key `kind`", f"kinds: {_kinds(details)}")
+        return Problem("missing-key", locate(loc, True), "missing key `kind`", f"kinds: {_kinds(details)}")
     if details["type"] == "union_tag_invalid":
         wrong = str(details["ctx"]["tag"])
         near = did_you_mean(wrong, re.findall(r"'([^']+)'", details["ctx"]["expected_tags"]), "kinds")
         hint = near if near and near.startswith("kinds") else f"{near} (kinds: {_kinds(details)})"
-        return Problem(locate((*loc, "kind"), False), f"unknown kind `{wrong}`", hint)
-    message, advice = _explained(details)
+        return Problem("unknown-kind", locate((*loc, "kind"), False), f"unknown kind `{wrong}`", hint)
+    code, message, advice = _explained(details)
     way_out = trial.hint(loc, advice)
     culprit = details.get("ctx", {}).get("at")
     if culprit:
-        return Problem(locate((*loc, culprit), True), message, way_out)
+        return Problem(code, locate((*loc, culprit), True), message, way_out)
     if at_key:
-        return Problem(locate(loc, True), message, way_out)
+        return Problem(code, locate(loc, True), message, way_out)
     name = _display(loc)
-    return Problem(locate(loc, False), f"`{name}`: {message}" if name else message, way_out)
+    return Problem(code, locate(loc, False), f"`{name}`: {message}" if name else message, way_out)
 
 
 def _meant(key: str, owner: type[Model] | None) -> str | None:
@@ -214,25 +216,29 @@ class Advice:
     value: Any = None
 
 
-def _explained(details: ErrorDetails) -> tuple[str, Advice | None]:
-    """One sentence about a value, and the way out."""
+def _explained(details: ErrorDetails) -> tuple[str, str, Advice | None]:
+    """The code, one sentence about a value, and the way out."""
     kind, value = details["type"], details["input"]
     if kind == "provision":
         hint = details["ctx"]["hint"]
-        return details["ctx"]["message"], Advice(hint) if hint else None
+        return details["ctx"]["code"], details["ctx"]["message"], Advice(hint) if hint else None
     if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, found {found(value)}", _type_hint(kind, value)
+        return "wrong-type", f"expected {_EXPECTED[kind]}, found {found(value)}", _type_hint(kind, value)
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", details["ctx"]["expected"])
         hint = did_you_mean(value, choices) if isinstance(value, str) else None
         ticked = [f"`{choice}`" for choice in choices]
         shown = " or ".join(filter(None, [", ".join(ticked[:-1]), ticked[-1]]))
         near = Advice(hint) if hint and hint.startswith("did") else None
-        return f"expected {shown}, found {found(value)}", near
+        return "unknown-choice", f"expected {shown}, found {found(value)}", near
     if kind == "too_short":
-        return f"expected at least {details['ctx']['min_length']} values, found {len(value)}", None
+        return (
+            "empty-value",
+            f"expected at least {details['ctx']['min_length']} values, found {len(value)}",
+            None,
+        )
     message = details["msg"]
-    return message[:1].lower() + message[1:], None
+    return "wrong-value", message[:1].lower() + message[1:], None
 
 
 def _type_hint(kind: str, value: Any) -> Advice | None:

@@ -60,7 +60,7 @@ def read_variables(
         return {}
     if not isinstance(data, dict):
         message = f"`vars`: expected a mapping of keys to values, found {found(data)}"
-        problems.append(Problem(document.where(loc), message))
+        problems.append(Problem("wrong-type", document.where(loc), message))
         return {}
     variables = {}
     for name, value in data.items():
@@ -69,7 +69,7 @@ def read_variables(
         if problem is None and name.startswith(ANSIBLE) and level != COMMAND_LINE:
             from provision.config.ansible import own_key
 
-            problem = Problem(place, *own_key(name))
+            problem = own_key(name, place)
         if problem is not None:
             problems.append(problem)
         else:
@@ -81,12 +81,15 @@ def name_problem(name: str, position: Position | None) -> Problem | None:
     """What is wrong with a variable's name, if anything."""
     if not _NAME.fullmatch(name):
         return Problem(
+            "variable-name",
             position,
             f"{quoted(name)} is not a variable name",
             "use letters, digits and _, beginning with a letter",
         )
     if name in RESERVED:
-        return Problem(position, f"the variable name `{name}` is taken: it holds facts of the inventory")
+        return Problem(
+            "variable-name", position, f"the variable name `{name}` is taken: it holds facts of the inventory"
+        )
     return None
 
 
@@ -108,11 +111,14 @@ def parse_extra(assignments: Iterable[str]) -> dict[str, Any]:
             continue
         name, equals, text = assignment.partition("=")
         if SURROGATE.search(assignment):
-            problems.append(Problem(None, f"-e {quoted(name)}: the value is not UTF-8 text"))
+            problems.append(
+                Problem("wrong-assignment", None, f"-e {quoted(name)}: the value is not UTF-8 text")
+            )
             continue
         if not equals:
             problems.append(
                 Problem(
+                    "wrong-assignment",
                     None,
                     f"-e {quoted(assignment)} is not an assignment",
                     "write -e name=value or -e @file.yml",
@@ -158,7 +164,9 @@ class Scope(Mapping[str, Any]):
         if name in self._open:
             chain = [*self._open[self._open.index(name) :], name]
             raise failure(
-                f"the variables {' → '.join(chain)} go round in a circle", self.variables[chain[0]].position
+                "variable-circle",
+                f"the variables {' → '.join(chain)} go round in a circle",
+                self.variables[chain[0]].position,
             )
         self._open.append(name)
         try:
@@ -193,7 +201,9 @@ class Scope(Mapping[str, Any]):
             chain = _circle(name, uses)
             if chain:
                 message = f"the variables {' → '.join(chain)} go round in a circle"
-                problems.setdefault(frozenset(chain), Problem(self.variables[chain[0]].position, message))
+                problems.setdefault(
+                    frozenset(chain), Problem("variable-circle", self.variables[chain[0]].position, message)
+                )
         return list(problems.values())
 
 
@@ -265,7 +275,7 @@ class Rendering:
             name = str(name)
             if name in rendered:
                 self.problems.append(
-                    Problem(self._where((*written, key)), f"the key `{name}` is given twice")
+                    Problem("duplicate-key", self._where((*written, key)), f"the key `{name}` is given twice")
                 )
                 continue
             if name != key:
@@ -277,7 +287,7 @@ class Rendering:
         try:
             return compile_template(text).render(self._scope)
         except TemplateError as error:
-            self.problems.append(Problem(self._where(written), error.message, error.hint))
+            self.problems.append(Problem(error.code, self._where(written), error.message, error.hint))
         except ConfigError as error:
             self.problems += error.problems
         self.failed.add(loc)

@@ -11,6 +11,7 @@ PATIENCE = 15.0
 class Explanation(NamedTuple):
     """Why a host was not reached: `cause` is one line, `hint` the way out when one is known."""
 
+    code: str
     cause: str
     hint: str | None = None
     absent: Literal["missing", "stopped"] | None = None

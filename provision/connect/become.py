@@ -15,27 +15,37 @@ NO_SUDO = "provision: sudo is not installed"
 
 _REFUSALS = (
     (
+        "sudo-password",
         r"a password is required|a terminal is required|no password was provided|askpass",
         "sudo wants a password",
         "run with --ask-become-pass, or allow the user NOPASSWD in sudoers",
     ),
     (
+        "sudo-refused",
         r"not in the sudoers file|is not allowed to (?:execute|run)|may not run sudo",
         "sudo does not allow this user to become root",
         "allow it in sudoers, or connect as a user who may",
     ),
     (
+        "sudo-refused",
         r"must have a tty to run sudo",
         "sudo insists on a terminal",
         "take `requiretty` out of sudoers for this user",
     ),
-    (r"incorrect password attempt|Sorry, try again", "sudo did not accept the password", None),
     (
+        "sudo-password",
+        r"incorrect password attempt|Sorry, try again",
+        "sudo did not accept the password",
+        None,
+    ),
+    (
+        "sudo-refused",
         re.escape(NO_SUDO) + r"|sudo: (?:command )?not found",
         "sudo is not installed on the host",
         "install sudo, or connect as root and leave `become` out",
     ),
     (
+        "sudo-refused",
         r"no new privileges|effective uid is not 0|must be owned by uid 0",
         "sudo cannot work on this host",
         None,
@@ -62,7 +72,7 @@ def as_root(script: str, ask_password: bool) -> str:
 
 def refusal(stderr: str) -> Explanation | None:
     """Say why sudo refused, from what it printed; None when it did not."""
-    for pattern, cause, hint in _REFUSALS:
+    for code, pattern, cause, hint in _REFUSALS:
         if re.search(pattern, stderr):
-            return Explanation(cause, hint)
+            return Explanation(code, cause, hint)
     return None

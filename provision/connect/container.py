@@ -57,10 +57,10 @@ class Container:
 
     def explain(self, code: int, stderr: str) -> Explanation:
         """Say what the engine's message means; else what the way to the engine says."""
-        for pattern, (cause, hint, absent) in _MESSAGES:
+        for pattern, known in _MESSAGES:
             if re.search(pattern, stderr, re.IGNORECASE):
                 engine = self.engine or "docker or podman"
-                return Explanation(cause.format(container=self.container, engine=engine), hint, absent)
+                return known._replace(cause=known.cause.format(container=self.container, engine=engine))
         return self.through.explain(code, stderr)
 
     def kept(self) -> bool:
@@ -81,30 +81,40 @@ _MESSAGES: tuple[tuple[str, Explanation], ...] = (
     (
         r"no such container|no container with name or id",
         Explanation(
-            "there is no container {container}", "start it first, or correct `container:`", "missing"
+            "container-missing",
+            "there is no container {container}",
+            "start it first, or correct `container:`",
+            "missing",
         ),
     ),
     (
         r"container .*is not running|can only create exec sessions on running|container state improper",
-        Explanation("the container {container} is not running", "start it first", "stopped"),
+        Explanation(
+            "container-stopped", "the container {container} is not running", "start it first", "stopped"
+        ),
     ),
     (
         r"permission denied while trying to connect to the docker (?:daemon|api)",
         Explanation(
+            "container-engine",
             "this user may not use {engine}",
             "set `become: true` on the host that runs it, or add the user to its group",
         ),
     ),
     (
         r"(?:cannot|failed to) connect to the docker|unable to connect to podman",
-        Explanation("the service of {engine} does not answer", "start it"),
+        Explanation("container-engine", "the service of {engine} does not answer", "start it"),
     ),
     (
         r"(?:docker|podman): (?:command )?not found",
-        Explanation("{engine} is not installed", "install it, or set `engine:`", "missing"),
+        Explanation(
+            "container-engine", "{engine} is not installed", "install it, or set `engine:`", "missing"
+        ),
     ),
     (
         r"executable file .?sh.? not found|\"?sh\"?: executable file not found|exec: \"sh\"",
-        Explanation("the container {container} has no shell", "use an image that has one"),
+        Explanation(
+            "container-without-shell", "the container {container} has no shell", "use an image that has one"
+        ),
     ),
 )

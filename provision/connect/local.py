@@ -22,7 +22,7 @@ class Local:
 
     def explain(self, code: int, stderr: str) -> Explanation:
         """Return the shell's own last words."""
-        return Explanation(last_line(stderr) or f"the local shell ended with exit code {code}")
+        return Explanation("host-failed", last_line(stderr) or f"the local shell ended with exit code {code}")
 
     def kept(self) -> bool:
         """Nothing has to be opened."""

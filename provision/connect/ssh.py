@@ -175,7 +175,7 @@ class Ssh:
 
     def explain(self, code: int, stderr: str) -> Explanation:
         """Say what OpenSSH's message means and what to do about it."""
-        for pattern, cause, hint in _MESSAGES:
+        for known, pattern, cause, hint in _MESSAGES:
             # Compiled here: most runs never come to this, and every run would pay.
             found = re.search(pattern, stderr, re.MULTILINE)
             if found:
@@ -184,9 +184,9 @@ class Ssh:
                     words["name"] = words["name"] or self.address
                 if words.get("file"):
                     words["forget"] = _forget(words["file"], words.get("name", self.address))
-                return Explanation(cause.format(**words), hint.format(**words))
+                return Explanation(known, cause.format(**words), hint.format(**words))
         said = last_line(stderr)
-        return Explanation(said or f"ssh ended with exit code {code} and said nothing")
+        return Explanation("ssh-failed", said or f"ssh ended with exit code {code} and said nothing")
 
     def kept(self) -> bool:
         """Whether the socket of a kept connection is there."""
@@ -210,7 +210,7 @@ class Ssh:
         """
         if self.socket is None or not re.search(_GREETING, stderr):
             return None
-        if any(re.search(pattern, stderr, re.MULTILINE) for pattern, *_ in _MESSAGES[:-1]):
+        if any(re.search(pattern, stderr, re.MULTILINE) for _, pattern, *_ in _MESSAGES[:-1]):
             return None
         words = ["ssh", "-G", *_arguments(self.options), "--", self.address]
         shown = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
@@ -228,39 +228,46 @@ _GREETING = (
     r"kex_exchange_identification|Connection (?:closed|reset) by|Connection to \S+ closed by remote host"
 )
 
-_MESSAGES: tuple[tuple[str, str, str], ...] = (
+_MESSAGES: tuple[tuple[str, str, str, str], ...] = (
     (
+        "host-name-unknown",
         r"Could not resolve hostname (?P<name>\S+?): (?P<why>.+?)\s*$",
         "the name {name} is not known: {why}",
         "give the host an `address:`, or check DNS, /etc/hosts and ssh_config",
     ),
     (
+        "host-unreachable",
         r"connect to host (?P<name>\S+) port (?P<port>\d+): Connection refused",
         "connection refused by {name} port {port}",
         "is sshd running there, and is the `port:` right?",
     ),
     (
+        "host-unreachable",
         r"connect to host (?P<name>\S+) port (?P<port>\d+): (?P<why>No route to host|Network.*unreachable)",
         "no way to {name}: {why}",
         "is the host switched on, and the `address:` right?",
     ),
     (
+        "host-unreachable",
         r"connect to host (?P<name>\S+) port (?P<port>\d+): (?:Connection|Operation) timed out",
         "no answer from {name} port {port}",
         "is the host switched on, and does a firewall let ssh through?",
     ),
     (
+        "ssh-greeting",
         r"timed out during banner exchange|Connection to \S+ port \d+ timed out",
         "{address} accepts the connection but no ssh server greets",
         "is sshd hung, or is something else listening on that port?",
     ),
     (
+        "host-key-changed",
         r"Offending \S+ key in KnownHostsCommand-\w+:\d+(?s:.*?)Host key for (?P<name>\S+) has changed",
         "the host key of {name} has changed (KnownHostsCommand of ssh_config gives another)",
         "if the host was installed anew, compare its key and correct what KnownHostsCommand gives; "
         "otherwise somebody may be in between",
     ),
     (
+        "host-key-changed",
         # The name is the one that known_hosts has: with the port, of HostKeyAlias, or of a jump host.
         r"Offending \S+ key in (?P<file>.+):(?P<line>\d+)\s*$(?s:.*?)Host key for (?P<name>\S+) has changed",
         "the host key of {name} has changed ({file} line {line} has another)",
@@ -268,62 +275,74 @@ _MESSAGES: tuple[tuple[str, str, str], ...] = (
         "otherwise somebody may be in between",
     ),
     (
+        "host-key-changed",
         r"(?:REVOKED HOST KEY(?s:.*?))?host key for (?P<name>\S+) (?:is marked as|was) revoked",
         "the host key of {name} is marked as revoked in known_hosts",
         "give the host a new key; somebody may have the old one",
     ),
     (
+        "host-key-changed",
         r"REMOTE HOST IDENTIFICATION HAS CHANGED(?:(?s:.*?)Host key for (?P<name>\S+) has changed)?",
         "the host key of {name} has changed",
         "if the host was installed anew, take its old key out of known_hosts, run `{by_hand}`, "
         "and compare the fingerprint; otherwise somebody may be in between",
     ),
     (
+        "host-key-unknown",
         r"No (?P<kind>\S+) host key is known for (?P<name>\S+) and",
         "the host key of {name} is not known",
         "run `{by_hand}` once and compare the fingerprint, or add the key to known_hosts",
     ),
     (
+        "host-key-unknown",
         r"Host key verification failed",
         "the host key of {address}, or of a host on the way to it, is not trusted",
         "run `{by_hand}` once and compare the fingerprint",
     ),
     (
+        "ssh-key",
         r"Permissions (?P<mode>\d+) for '(?P<file>.+?)' are too open",
         "ssh does not use the key {file}: others can read it (mode {mode})",
         "chmod 600 {file}",
     ),
     (
+        "ssh-key",
         r"Identity file (?P<file>.+?) not accessible: (?P<why>.+?)\.?\s*$",
         "the key {file} cannot be read: {why}",
         "correct `identity_file:`",
     ),
     (
+        "ssh-key",
         r"Load key \"(?P<file>.+?)\": (?P<why>.+?)\s*$",
         "the key {file} cannot be used: {why}",
         "a key with a passphrase has to be in the agent (`ssh-add {file}`)",
     ),
     (
+        "login-refused",
         r"Too many authentication failures",
         "the server turned away after too many keys were tried",
         "name the right one with `identity_file:`",
     ),
     (
+        "login-refused",
         r"(?P<who>\S+): Permission denied \((?P<ways>.+?)\)",
         "{who} was not let in: permission denied ({ways})",
         "is `user:` right, and is one of your keys in its authorized_keys?",
     ),
     (
+        "ssh-configuration",
         r"Unable to negotiate with (?P<name>\S+) port \d+: (?P<why>.+?)\.?\s*$",
         "ssh and {name} have no algorithm in common: {why}",
         "allow the older algorithm for this host in ssh_config",
     ),
     (
+        "ssh-configuration",
         r"(?P<why>(?:.*: line \d+: )?Bad (?:configuration option|owner or permissions|number|yes/no).*?)\s*$",
         "the configuration of ssh is wrong: {why}",
         "correct ssh_config or `ssh_options:`",
     ),
     (
+        "ssh-greeting",
         _GREETING,
         "{address} closed the connection during the greeting",
         "sshd may be overloaded (MaxStartups), or the address be blocked there",

@@ -78,6 +78,8 @@ class Fleet:
         unknown = sorted(tags - known)
         if unknown:
             hint = did_you_mean(unknown[0], known, "tags") or "no play and no service has tags"
-            raise ConfigError([Problem(None, f"nothing has the tag {quoted(unknown[0])}", hint)])
+            raise ConfigError(
+                [Problem("unknown-tag", None, f"nothing has the tag {quoted(unknown[0])}", hint)]
+            )
         parts = {name: catalog.tagged(tags) for name, catalog in self.catalogs.items()}
         return Fleet.of({name: part for name, part in parts.items() if part.resources})

@@ -17,6 +17,7 @@ def ordered(resources: Iterable[Resource]) -> tuple[list[Resource], list[Problem
     by_id = {resource.id: resource for resource in resources}
     problems = [
         Problem(
+            "unknown-resource",
             resource.position,
             f"{resource.label} needs {need}, which nothing declares",
             did_you_mean(need, by_id),
@@ -53,4 +54,4 @@ def ordered(resources: Iterable[Resource]) -> tuple[list[Resource], list[Problem
 
 def _cycle(members: list[Resource]) -> Problem:
     round = " → ".join(resource.label for resource in [*members, members[0]])
-    return Problem(members[0].position, f"these need each other in a circle: {round}", None)
+    return Problem("needs-circle", members[0].position, f"these need each other in a circle: {round}", None)

@@ -72,6 +72,7 @@ def _prefix(builder: Builder, plays: Sequence[Play]) -> str | None:
     host = builder.host
     if not host.prefix:
         builder.problem(
+            "needs-prefix",
             plays[0],
             ("hosts",),
             f"host {host.name} is used without root and names no directory to work in",

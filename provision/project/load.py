@@ -35,13 +35,15 @@ def find_playbooks(selection: Selection) -> list[Path]:
             found = [each for each in entries if each.suffix in SUFFIXES and not each.is_dir()]
             if not found:
                 hint = "write one that ends in .yml, or start with `provision init`"
-                raise ConfigError([Problem(None, f"{path}: there is no playbook in this directory", hint)])
+                raise ConfigError(
+                    [Problem("missing-file", None, f"{path}: there is no playbook in this directory", hint)]
+                )
             paths += found
         elif not selection.playbooks:
             hint = "name a playbook, or start with `provision init`"
             if inputs.entries(Path("../playbooks")) is not None:
                 hint = f"go up to {Path.cwd().parent}, which has one"
-            raise ConfigError([Problem(None, "there is no playbooks/ directory here", hint)])
+            raise ConfigError([Problem("missing-file", None, "there is no playbooks/ directory here", hint)])
         else:
             paths.append(path)
     return paths
@@ -70,7 +72,9 @@ def load(selection: Selection) -> Project:
         try:
             if is_saved(path):
                 hint = "`provision apply` takes it, alone"
-                raise ConfigError([Problem(None, f"{path}: this is a saved plan, not a playbook", hint)])
+                raise ConfigError(
+                    [Problem("saved-plan", None, f"{path}: this is a saved plan, not a playbook", hint)]
+                )
             playbooks.append(load_playbook(path))
         except ConfigError as error:
             problems += error.problems
@@ -89,7 +93,9 @@ def _unnamable(paths: list[Path]) -> Iterator[Problem]:
     """Find paths that cannot be written down: hosts and saved plans name what they are of in UTF-8."""
     for path in paths:
         if SURROGATE.search(str(path)):
-            yield Problem(None, f"the path {quoted(str(path))} is not UTF-8 text", "rename it")
+            yield Problem(
+                "unreadable-file", None, f"the path {quoted(str(path))} is not UTF-8 text", "rename it"
+            )
 
 
 def _same_names(playbooks: list[Playbook]) -> Iterator[Problem]:
@@ -100,7 +106,7 @@ def _same_names(playbooks: list[Playbook]) -> Iterator[Problem]:
         if first is not playbook:
             where = Position(str(playbook.path), 1, 1)
             message = f"two playbooks are called {playbook.name}, this one and {first.path}"
-            yield Problem(where, message, "give one of them another file name")
+            yield Problem("name-taken", where, message, "give one of them another file name")
 
 
 def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection) -> Fleet:
@@ -129,7 +135,7 @@ def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection
                     problems += error.problems
     if not hosts and not problems:
         message = f"no play is for a host that --limit {quoted(str(selection.limit))} names"
-        problems.append(Problem(None, message))
+        problems.append(Problem("no-hosts", None, message))
     try:
         # What a play that failed declares would be found missing.
         fleet = compile_fleet([host for name, host in hosts.items() if name not in failed], plays)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from provision.wire.finding import Finding
+
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.fleet.fleet import Fleet
@@ -53,7 +55,7 @@ class Project:
     playbooks: dict[str, Path]
     hosts: dict[str, Host]
     fleet: Fleet
-    notes: Sequence[str] = ()
+    notes: Sequence[Finding] = ()
 
     @property
     def playbook_names(self) -> list[str]:

@@ -154,4 +154,6 @@ def _plain(value: object) -> object:
 
 
 def _refused(path: Path, why: str) -> ConfigError:
-    return ConfigError([Problem(None, f"{path}: {why}", "make a new one with `provision plan --out`")])
+    return ConfigError(
+        [Problem("saved-plan", None, f"{path}: {why}", "make a new one with `provision plan --out`")]
+    )

@@ -75,7 +75,11 @@ def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> 
     try:
         return reveal(resource.spec, resolve)
     except UnquotableError as error:
-        problems.append(Problem(resource.position, f"{resource.label}: a secret cannot be used: {error}"))
+        problems.append(
+            Problem(
+                "unusable-secret", resource.position, f"{resource.label}: a secret cannot be used: {error}"
+            )
+        )
         return None
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from provision.config.inventory import explain, explain_settings
+from provision.config.problems import unrepeated
 from provision.show.words import listing
+from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
@@ -62,13 +64,10 @@ def describe(host: Host) -> dict[str, Any]:
         ]
         for kind, explained in (("settings", explain_settings(host)), ("variables", explain(host)))
     }
-    return {**overview(host), **rows, "notes": list(host.notes)}
+    return {**overview(host), **rows, "notes": [note.plain() for note in host.notes]}
 
 
-def noted(hosts: Sequence[Host]) -> list[tuple[str, str]]:
+def noted(hosts: Sequence[Host]) -> list[tuple[Finding, str]]:
     """Return each note once, with the hosts that it is for."""
-    names: dict[str, list[str]] = {}
-    for host in hosts:
-        for note in host.notes:
-            names.setdefault(note, []).append(host.name)
-    return [(note, listing(who, 4)) for note, who in names.items()]
+    notes = unrepeated(note for host in hosts for note in host.notes)
+    return [(note, listing((host.name for host in hosts if note in host.notes), 4)) for note in notes]

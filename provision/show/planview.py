@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from provision.show.findings import sentence
 from provision.show.jsonl import JsonLines
 from provision.show.passing import Passing
 from provision.show.plan import plan_lines
@@ -18,13 +19,14 @@ from provision.wire import dataclass_events as events
 if TYPE_CHECKING:
     from provision.project.project import Project
     from provision.show.progress import View
+    from provision.wire.finding import Finding
 
 
 class PlanText:
     """Prints the plan in the order of the inventory; until then, on a terminal, who is still waited for."""
 
     def __init__(
-        self, report: Report, diffs: bool, notes: dict[str, list[str]], general: Sequence[str] = ()
+        self, report: Report, diffs: bool, notes: dict[str, list[Finding]], general: Sequence[Finding] = ()
     ) -> None:
         self._report = report
         self._diffs = diffs
@@ -37,7 +39,7 @@ class PlanText:
         """Remember one event."""
         host = self._report.take(event)
         if isinstance(event, events.Hello):
-            host.notes += self._notes.get(event.host, [])
+            host.notes += map(sentence, self._notes.get(event.host, []))
         if isinstance(event, events.Done | events.Unreachable | events.Error):
             self._waiting.pop(event.host, None)
             self._line.show(waiting_words(len(self._report.hosts), list(self._waiting)))
@@ -46,7 +48,7 @@ class PlanText:
         """Print the plan."""
         self._line.clear()
         for note in self._general:
-            click.echo(f"note: {note}", err=True)
+            click.echo(f"note: {sentence(note)}", err=True)
         for line in plan_lines(self._report, self._diffs):
             click.echo(line)
 

@@ -183,9 +183,11 @@ class Session:
         except OSError as error:
             if isinstance(error, FileNotFoundError) and error.filename:
                 why = f"the program {error.filename} is not on this machine"
-                return self._unreachable(Explanation(why, "install it, or correct PATH"))
+                return self._unreachable(Explanation("missing-program", why, "install it, or correct PATH"))
             problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            return self._unreachable(Explanation(f"the connection cannot be started: {problem}"))
+            return self._unreachable(
+                Explanation("host-failed", f"the connection cannot be started: {problem}")
+            )
         return self._conclude(execution)
 
     def cancel(self) -> None:
@@ -461,15 +463,17 @@ class _Execution:
         """Say why there is no result."""
         said = self._stderr()
         if self.verdict is _Verdict.PASSWORD:
-            return Explanation("sudo did not accept the password")
+            return Explanation("sudo-password", "sudo did not accept the password")
         if self.verdict is _Verdict.SILENT:
             return Explanation(
+                "host-silent",
                 f"no sign of life for {self.limits.silence:g} s: the host hangs, or the connection does",
                 "what was done until then stays done; run again to go on",
             )
         if not self.reached:
             if self.verdict is _Verdict.LATE and not said.strip():
                 return Explanation(
+                    "host-timeout",
                     f"no answer within {self.limit:g} s",
                     "the address takes connections but does not answer, or the host is overloaded",
                 )
@@ -483,32 +487,39 @@ class _Execution:
             name = _signal_name(self.killed)
             if re.search(rf"killed process {self.pid}\b", said, re.IGNORECASE):
                 cause = f"the host ran out of memory, and its kernel killed provision's process ({name})"
-                return Explanation(cause, f"free some memory there; {again}")
+                return Explanation("host-killed", cause, f"free some memory there; {again}")
             cause = f"somebody or something on the host killed provision's process there ({name})"
             known = (
                 "; when it was for want of memory, `dmesg` on the host says so" if name == "SIGKILL" else ""
             )
-            return Explanation(cause, again + known)
+            return Explanation("host-killed", cause, again + known)
         if self.code < 0:
             return Explanation(
-                f"{self.program} on this machine was killed ({_signal_name(-self.code)})", again
+                "connection-lost",
+                f"{self.program} on this machine was killed ({_signal_name(-self.code)})",
+                again,
             )
         if self.code == _SSH_FAILED:
             reason = last_line(said)
             if reason:
-                return Explanation(f"the connection was lost: {reason}", again)
+                return Explanation("connection-lost", f"the connection was lost: {reason}", again)
             also = "it looks the same when all that belongs to the run was killed on the host"
             return Explanation(
-                f"the connection was lost: {self.program} does not say why", f"{again}; {also}"
+                "connection-lost",
+                f"the connection was lost: {self.program} does not say why",
+                f"{again}; {also}",
             )
         if self.begun:
             reason = last_line(said) or f"exit code {self.code}"
-            return Explanation(f"provision's process on the host ended before it was done: {reason}", again)
+            return Explanation(
+                "host-killed", f"provision's process on the host ended before it was done: {reason}", again
+            )
         return None
 
     def _not_started(self, said: str) -> Explanation:
         if "Unknown option: -I" in said:
             return Explanation(
+                "old-python",
                 f"{self.connection.python} is no Python 3",
                 "name a Python 3.8 or newer with `python:` of this host",
             )
@@ -516,4 +527,4 @@ class _Execution:
         what = (
             "python3 could not be installed" if self.installing else f"{self.connection.python} did not start"
         )
-        return Explanation(f"{what}: {reason}")
+        return Explanation("host-failed", f"{what}: {reason}")

@@ -54,7 +54,9 @@ def named_models(
 def inside(file: str) -> None:
     """Refuse a path that leads out of a model."""
     if not {"", ".", ".."}.isdisjoint(file.split("/")):
-        raise reject("`file` expects a path inside the model", "write it such as q4/model.gguf")
+        raise reject(
+            "wrong-argument", "`file` expects a path inside the model", "write it such as q4/model.gguf"
+        )
 
 
 def as_text(argument: Argument) -> str:
@@ -67,23 +69,29 @@ def as_text(argument: Argument) -> str:
 def _argument(value: Any) -> Argument:
     if isinstance(value, bool) or value is None:
         hint = "leave the item out if its flag takes no value; else put it in quotes"
-        raise reject(f"expected an argument, found {found(value)}", hint)
+        raise reject("wrong-type", f"expected an argument, found {found(value)}", hint)
     if isinstance(value, (int, float)):
         _representable(value)
         return str(value)
     if isinstance(value, str):
         if CONTROL.search(value):
-            raise reject("the text holds a line break or another control character", "it must be one line")
+            raise reject(
+                "unsafe-text",
+                "the text holds a line break or another control character",
+                "it must be one line",
+            )
         if not value.strip():
-            raise reject("the argument is empty", "leave the item out")
+            raise reject("empty-value", "the argument is empty", "leave the item out")
         return value
     if isinstance(value, dict) and tuple(value) in SECRET_FORMS:
         # What stands there may be a secret: it is not repeated.
         message = "a secret on a command line would be seen by every user of the host"
-        raise reject(message, "give it to the program by a variable of `env`")
+        raise reject("secret-in-yaml", message, "give it to the program by a variable of `env`")
     if isinstance(value, dict) and value and all(str(key).startswith("-") for key in value):
         flag = next(iter(value))
-        raise reject(f"the flag {flag} and its value are two items", f'write ["{flag}", VALUE]')
+        raise reject(
+            "wrong-argument", f"the flag {flag} and its value are two items", f'write ["{flag}", VALUE]'
+        )
     for _, named in named_models(value, ()):
         inside(named.file or "x")
     _representable(value)
@@ -102,7 +110,9 @@ def _representable(value: Any) -> None:
         for item in value.values() if isinstance(value, dict) else value:
             _representable(item)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise reject("neither JSON nor a command line has such a number", "write a finite number")
+        raise reject(
+            "wrong-argument", "neither JSON nor a command line has such a number", "write a finite number"
+        )
 
 
 _JSON = {"type": ["string", "number", "object", "array"]}

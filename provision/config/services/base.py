@@ -44,9 +44,11 @@ def _env_value(value: Any) -> Any:
         return str(value)
     if not isinstance(value, str):
         hint = "put it in quotes" if isinstance(value, (bool, float)) else None
-        raise reject(f"expected text or a reference to a secret, found {found(value)}", hint)
+        raise reject("wrong-type", f"expected text or a reference to a secret, found {found(value)}", hint)
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise reject("the text holds a line break or another control character", "it must be one line")
+        raise reject(
+            "unsafe-text", "the text holds a line break or another control character", "it must be one line"
+        )
     return value
 
 
@@ -143,4 +145,4 @@ class Spoken(Service):
         if self.api_key_env is None or self.api_key_env in self.env or getattr(self, "env_file", None):
             return self
         message = f"there is no variable `{self.api_key_env}` in `env`"
-        raise reject(message, f"add {self.api_key_env}: {{env: NAME}} to it", at="api_key_env")
+        raise reject("missing-key", message, f"add {self.api_key_env}: {{env: NAME}} to it", at="api_key_env")

@@ -63,7 +63,9 @@ def _chat(value: Any) -> Any:
     if isinstance(value, str):
         return {"user": value}
     if not isinstance(value, dict):
-        raise reject(f"expected text or a mapping with `user` and `system`, found {found(value)}")
+        raise reject(
+            "wrong-type", f"expected text or a mapping with `user` and `system`, found {found(value)}"
+        )
     return value
 
 
@@ -71,7 +73,7 @@ def _body(value: Any) -> Any:
     if isinstance(value, str):
         return value
     if not isinstance(value, (dict, list)):
-        raise reject(f"expected text, or a mapping to send as JSON, found {found(value)}")
+        raise reject("wrong-type", f"expected text, or a mapping to send as JSON, found {found(value)}")
     return _plain(value)
 
 
@@ -80,39 +82,50 @@ def _plain(value: Any) -> Any:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        raise reject("it holds a value that JSON cannot say", "put it in quotes") from None
+        raise reject("wrong-form", "it holds a value that JSON cannot say", "put it in quotes") from None
     return value
 
 
 def _headers(value: Any) -> Any:
     if not isinstance(value, dict):
-        raise reject(f"expected a mapping of names to text, found {found(value)}")
+        raise reject("wrong-type", f"expected a mapping of names to text, found {found(value)}")
     for name, text in value.items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            raise reject(f"{found(name)} cannot be the name of a header", "write one such as Accept")
+            raise reject(
+                "wrong-form", f"{found(name)} cannot be the name of a header", "write one such as Accept"
+            )
         if isinstance(text, dict):
             message = f"the header `{name}` can be no secret"
-            raise reject(message, "a key that `api_key` or `api_key_env` names is sent by itself")
+            raise reject(
+                "secret-in-yaml", message, "a key that `api_key` or `api_key_env` names is sent by itself"
+            )
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise reject(f"the header `{name}` expects one line of ASCII text, found {found(text)}")
+            raise reject(
+                "wrong-form", f"the header `{name}` expects one line of ASCII text, found {found(text)}"
+            )
     return value
 
 
 def _paths(value: Any) -> Any:
     if not isinstance(value, dict) or not value:
         raise reject(
-            f"expected a mapping of paths to values, found {found(value)}", "write {data.0.id: qwen}"
+            "wrong-type",
+            f"expected a mapping of paths to values, found {found(value)}",
+            "write {data.0.id: qwen}",
         )
     for path in value:
         if not isinstance(path, str) or not re.fullmatch(r"[^.\[\]]+(\.[^.\[\]]+|\[[0-9]+\])*", path):
-            raise reject(f"{found(path)} is no path in JSON", "write it such as choices.0.text")
+            raise reject("wrong-form", f"{found(path)} is no path in JSON", "write it such as choices.0.text")
     return _plain(value)
 
 
 def _status(value: Any) -> Any:
     for code in value if isinstance(value, list) and value else [value]:
         if type(code) is not int or not 100 <= code <= 599:
-            raise reject(f"expected a whole number from 100 to 599, or a list of them, found {found(code)}")
+            raise reject(
+                "wrong-form",
+                f"expected a whole number from 100 to 599, or a list of them, found {found(code)}",
+            )
     return value
 
 
@@ -208,7 +221,7 @@ class Check(Model):
         if len(types) != 1:
             said = " and ".join(f"`{name}`" for name in types) or "none of them"
             keys = ", ".join(f"`{name}`" for name in TYPES[:-1])
-            raise reject(f"a check has one of {keys} or `{TYPES[-1]}`, found {said}")
+            raise reject("one-of-keys", f"a check has one of {keys} or `{TYPES[-1]}`, found {said}")
         given = {
             field.alias or name
             for name, field in type(self).model_fields.items()
@@ -216,13 +229,18 @@ class Check(Model):
         }
         for key, kinds in _APPLIES.items():
             if key in given and types[0] not in kinds:
-                raise reject(f"`{key}` has no meaning for a `{types[0]}` check", at=key)
+                raise reject("conflicting-keys", f"`{key}` has no meaning for a `{types[0]}` check", at=key)
         if self.body is not None and self.method in ("GET", "HEAD"):
-            raise reject(f"a {self.method} request has no body", "leave one of the two out", at="body")
+            raise reject(
+                "conflicting-keys",
+                f"a {self.method} request has no body",
+                "leave one of the two out",
+                at="body",
+            )
         if self.rerank is not None or self.score is not None:
             self._can_come_first((self.rerank or self.score).documents)  # type: ignore[union-attr]
         return self
 
     def _can_come_first(self, documents: list[str]) -> None:
         if self.expect is not None and not any(self.expect in document for document in documents):
-            raise reject("none of the documents holds what `expect` says", at="expect")
+            raise reject("impossible-check", "none of the documents holds what `expect` says", at="expect")

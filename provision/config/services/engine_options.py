@@ -33,7 +33,9 @@ Device = Annotated[
 def _capability(value: str) -> str:
     name = value.upper().removeprefix("CAP_")
     if not re.fullmatch(r"[A-Z_]+", name):
-        raise reject(f"expected a capability, found {found(value)}", "write it such as SYS_PTRACE")
+        raise reject(
+            "wrong-form", f"expected a capability, found {found(value)}", "write it such as SYS_PTRACE"
+        )
     return name
 
 
@@ -46,7 +48,9 @@ def _group(value: Any) -> str:
         return str(value)
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
         return value
-    raise reject(f"expected a group, found {found(value)}", "write its number or its name in the image")
+    raise reject(
+        "wrong-form", f"expected a group, found {found(value)}", "write its number or its name in the image"
+    )
 
 
 Group = Annotated[str, PlainValidator(_group), JsonSchema({"type": ["string", "integer"]})]
@@ -60,7 +64,11 @@ def _user(value: Any) -> str:
         r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?", value
     ):
         return value
-    raise reject(f"expected a user, found {found(value)}", 'write 1000, "1000:1000", or a name of the image')
+    raise reject(
+        "wrong-form",
+        f"expected a user, found {found(value)}",
+        'write 1000, "1000:1000", or a name of the image',
+    )
 
 
 User = Annotated[str, PlainValidator(_user), JsonSchema({"type": ["string", "integer"]})]
@@ -82,19 +90,23 @@ def _limit(name: str, value: Any) -> str:
     else:
         bounds = [value, value]
     if not all(isinstance(bound, int) and not isinstance(bound, bool) and bound >= -1 for bound in bounds):
-        raise reject(f"{quoted(str(name))} expects a limit, found {found(value)}", form)
+        raise reject("wrong-form", f"{quoted(str(name))} expects a limit, found {found(value)}", form)
     return f"{name}={bounds[0]}:{bounds[1]}"
 
 
 def _ulimits(value: Any) -> list[str]:
     if not isinstance(value, dict):
         raise reject(
-            f"expected a mapping of limits, found {found(value)}", "write {memlock: -1, nofile: 65535}"
+            "wrong-type",
+            f"expected a mapping of limits, found {found(value)}",
+            "write {memlock: -1, nofile: 65535}",
         )
     for name in value:
         if not re.fullmatch(r"[a-z]+", str(name)):
             raise reject(
-                f"{found(name)} is no limit", "write one such as memlock, nofile, nproc, stack or core"
+                "wrong-form",
+                f"{found(name)} is no limit",
+                "write one such as memlock, nofile, nproc, stack or core",
             )
     return [_limit(name, value[name]) for name in sorted(value)]
 
@@ -113,7 +125,7 @@ def _pairs(separator: str, example: str) -> Any:
         elif isinstance(value, list) and all(isinstance(item, str) and separator in item for item in value):
             items = [(item.partition(separator)[0], item.partition(separator)[2]) for item in value]
         else:
-            raise reject(f"expected a mapping, found {found(value)}", f"write {{{example}}}")
+            raise reject("wrong-type", f"expected a mapping, found {found(value)}", f"write {{{example}}}")
         for name, item in items:
             if isinstance(item, bool):
                 item = "true" if item else "false"
@@ -123,7 +135,9 @@ def _pairs(separator: str, example: str) -> Any:
                 or not name
             ):
                 raise reject(
-                    f"{quoted(str(name))} expects one line of text, found {found(item)}", "put it in quotes"
+                    "wrong-form",
+                    f"{quoted(str(name))} expects one line of text, found {found(item)}",
+                    "put it in quotes",
                 )
             pairs[str(name)] = str(item)
         return [f"{name}{separator}{pairs[name]}" for name in sorted(pairs)]
@@ -160,7 +174,7 @@ def _cpus(value: Any) -> float:
     except (TypeError, ValueError):
         number = 0.0
     if not 0 < number < 100_000:
-        raise reject(f"expected a number of processors, found {found(value)}", "write 1.5 or 8")
+        raise reject("wrong-form", f"expected a number of processors, found {found(value)}", "write 1.5 or 8")
     return number
 
 
@@ -180,6 +194,7 @@ def _test(value: Any) -> str | None:
         if how == "CMD-SHELL" and len(rest) == 1:
             return str(rest[0])
     raise reject(
+        "wrong-form",
         f"expected a command, found {found(value)}",
         'write text for a shell, ["CMD", program, argument], or ["CMD-SHELL", text]',
     )
@@ -209,7 +224,7 @@ class Healthcheck(Model):
 def _signal(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"(SIG)?[A-Z0-9+]+", value):
         return value if value.startswith("SIG") or value.isdigit() else f"SIG{value}"
-    raise reject(f"expected a signal, found {found(value)}", "write it such as SIGINT")
+    raise reject("wrong-form", f"expected a signal, found {found(value)}", "write it such as SIGINT")
 
 
 Signal = Annotated[str, PlainValidator(_signal), JsonSchema({"type": "string"})]

@@ -32,14 +32,14 @@ def is_uuid(text: str) -> bool:
 def _gpu(value: Any) -> GpuId:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
-            raise reject(f"expected the index of a GPU, 0 or more, found {found(value)}")
+            raise reject("gpu-list", f"expected the index of a GPU, 0 or more, found {found(value)}")
         return value
     if isinstance(value, str) and is_uuid(value):
         return value
     hint = "write its index, such as 0, or its UUID, GPU-… or MIG-… (`nvidia-smi -L` prints it)"
     if isinstance(value, str) and value.isdecimal():
         hint = f"write {int(value)} without quotes"
-    raise reject(f"expected the index or UUID of a GPU, found {found(value)}", hint)
+    raise reject("gpu-list", f"expected the index or UUID of a GPU, found {found(value)}", hint)
 
 
 def _list(value: Any) -> Any:
@@ -58,13 +58,17 @@ def _list(value: Any) -> Any:
         if all(part.isdecimal() or is_uuid(part) for part in parts):
             shown = [str(int(part)) if part.isdecimal() else part for part in parts]
             hint = f"write [{', '.join(shown)}]"
-    raise reject(f"expected a list of GPUs, found {found(value)}", hint)
+    raise reject("gpu-list", f"expected a list of GPUs, found {found(value)}", hint)
 
 
 def _of_one_sort(values: list[GpuId]) -> list[GpuId]:
     """Refuse a mixture: CUDA reads the whole list as what its first word is."""
     if len({type(value) for value in values}) > 1:
-        raise reject("CUDA takes either indices or UUIDs, not both", "write all as UUIDs, or all as indices")
+        raise reject(
+            "gpu-list",
+            "CUDA takes either indices or UUIDs, not both",
+            "write all as UUIDs, or all as indices",
+        )
     return values
 
 
@@ -75,7 +79,9 @@ def _given(value: Any) -> list[GpuId] | str:
     if value == "all":
         return "all"
     if isinstance(value, str) and not is_uuid(value):
-        raise reject(f"expected `all` or a list of GPUs, found {found(value)}", "write all, or [0, 1]")
+        raise reject(
+            "gpu-list", f"expected `all` or a list of GPUs, found {found(value)}", "write all, or [0, 1]"
+        )
     return unique([_gpu(item) for item in _list(value)])
 
 

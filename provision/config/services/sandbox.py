@@ -24,9 +24,11 @@ def _lift(*others: str) -> PlainValidator:
         choices = " or ".join([NO, *others])
         if value is True or value == "yes":
             raise reject(
-                "it is in force already; here stands what is lifted", f"leave it out, or write {choices}"
+                "wrong-sandbox",
+                "it is in force already; here stands what is lifted",
+                f"leave it out, or write {choices}",
             )
-        raise reject(f"expected {choices}, found {found(value)}", f"write {choices}")
+        raise reject("wrong-sandbox", f"expected {choices}, found {found(value)}", f"write {choices}")
 
     return PlainValidator(check)
 
@@ -38,9 +40,11 @@ def _families(value: Any) -> str | list[str]:
         wrong = next((item for item in value if not item.startswith("AF_")), None)
         if wrong is None:
             return value
-        raise reject(f"{found(wrong)} is no address family", "write it such as AF_PACKET")
+        raise reject("wrong-sandbox", f"{found(wrong)} is no address family", "write it such as AF_PACKET")
     raise reject(
-        f"expected no, or a list of more address families, found {found(value)}", "write no, or [AF_PACKET]"
+        "wrong-sandbox",
+        f"expected no, or a list of more address families, found {found(value)}",
+        "write no, or [AF_PACKET]",
     )
 
 

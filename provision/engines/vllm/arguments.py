@@ -19,11 +19,13 @@ class Refusal(NamedTuple):
     """A field that a release cannot serve.
 
     Args:
+        code: see `provision explain`.
         where: the field, and for `extra_args` the index in it, as in the YAML.
         message: what is wrong.
         hint: the way out, when there is one.
     """
 
+    code: str
     where: tuple[str | int, ...]
     message: str
     hint: str | None = None
@@ -123,7 +125,7 @@ def render(fields: Mapping[str, object], model: str, version: Version) -> tuple[
         if value is None or field == "api_key":
             continue
         if flag not in known:
-            refusals.append(Refusal((field,), *absence(f"{field} ({flag})", flag, version)))
+            refusals.append(Refusal("unknown-flag", (field,), *absence(f"{field} ({flag})", flag, version)))
         elif field in _SWITCHES:
             if value:
                 flags.append((flag,))
@@ -137,7 +139,7 @@ def render(fields: Mapping[str, object], model: str, version: Version) -> tuple[
     flags += _adapters(fields.get("lora"))
     drafting, refused = speculative.render(fields.get("speculative"), version)
     flags += drafting
-    refusals += [Refusal(*each) for each in refused]
+    refusals += [Refusal("unknown-flag", *each) for each in refused]
     if fields.get("middleware") is not None:
         flags.append(("--middleware", str(fields["middleware"])))
     flags += _logging(fields, version)

@@ -71,19 +71,19 @@ def check(
             if previous is None or releases.takes_value(canonical(previous)) is False:
                 after = f" after {previous}, which takes no value" if previous else ""
                 message = f"{argument!r} is no flag{after}"
-                found.append(Refusal(here, message, "write one flag, then its value"))
+                found.append(Refusal("flag-form", here, message, "write one flag, then its value"))
             elif wrong := _json_problem(previous, argument, version, index in data):
-                found.append(Refusal(here, *wrong))
+                found.append(Refusal("flag-form", here, *wrong))
             continue
         name, equals, value = argument.partition("=")
-        problems = list(_check_flag(name, equals, value, version, foreign))
+        problems = list(_check_flag(here, name, equals, value, version, foreign))
         if not problems and equals and (wrong := _json_problem(_whole(name), value, version, False)):
-            problems.append(wrong)
-        found += [Refusal(here, message, hint) for message, hint in problems]
+            problems.append(Refusal("flag-form", here, *wrong))
+        found += problems
         complete = bool(equals) or (name.startswith("-O") and len(name) > 2)
         previous = None if complete else _whole(name)
         if not problems and _lacks_value(previous and canonical(name), arguments[index + 1 :]):
-            found.append(Refusal(here, f"{name} needs a value", None))
+            found.append(Refusal("flag-form", here, f"{name} needs a value", None))
     return found
 
 
@@ -136,29 +136,35 @@ def canonical(name: str) -> str:
 
 
 def _check_flag(
-    name: str, equals: str, value: str, version: Version, foreign: bool
-) -> Iterator[tuple[str, str | None]]:
+    here: tuple[str | int, ...], name: str, equals: str, value: str, version: Version, foreign: bool
+) -> Iterator[Refusal]:
     flag = canonical(name)
     if flag in ("--help", "-h"):
-        yield f"{name} prints a text and ends; it starts no server", None
+        yield Refusal("flag-form", here, f"{name} prints a text and ends; it starts no server")
     elif flag == "--config" and equals:
-        yield (
+        yield Refusal(
+            "flag-form",
+            here,
             f"{name}={value} is silently ignored by vLLM, which would then serve a default model",
             "write --config and the file as two arguments",
         )
     elif flag == "--api-key":
-        yield "an API key in extra_args would stand in the process list", "use the field api_key"
+        message = "an API key in extra_args would stand in the process list"
+        yield Refusal("secret-in-yaml", here, message, "use the field api_key")
     elif field := _field(flag):
-        yield f"{name} is what the field {field} is for", f"use the field {field}"
+        yield Refusal(
+            "flag-of-a-key", here, f"{name} is what the field {field} is for", f"use the field {field}"
+        )
     elif foreign or flag in releases.known(version) or _negated(flag, version):
         return
     elif len(parts := name.split()) > 1 and not equals:
         shown = ", ".join(parts)
-        yield f"{name} is a flag and its value in one", f"write them as items of their own: {shown}"
+        message = f"{name} is a flag and its value in one"
+        yield Refusal("flag-form", here, message, f"write them as items of their own: {shown}")
     elif not flag.startswith("--"):
-        yield f"vLLM has no flag {name}", "write the long form, --name"
+        yield Refusal("unknown-flag", here, f"vLLM has no flag {name}", "write the long form, --name")
     else:
-        yield _explain(name, flag, version)
+        yield Refusal("unknown-flag", here, *_explain(name, flag, version))
 
 
 def _field(flag: str) -> str | None:

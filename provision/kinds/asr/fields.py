@@ -23,7 +23,7 @@ def _limits(name: str) -> Range:
 
 def _hotword(word: str) -> str:
     if not is_hotword(word):
-        raise reject(f"{found(word)} is not one word", HOTWORD_HINT)
+        raise reject("wrong-form", f"{found(word)} is not one word", HOTWORD_HINT)
     return word
 
 
@@ -88,7 +88,9 @@ class AsrService(Service):
     def _fits(self) -> Self:
         if is_uuid(self.device) and "CUDA_VISIBLE_DEVICES" in self.env:
             message = "CUDA_VISIBLE_DEVICES is what a UUID in `device` sets"
-            raise reject(message, "leave the variable out, or write `device: cuda`", at="device")
+            raise reject(
+                "conflicting-keys", message, "leave the variable out, or write `device: cuda`", at="device"
+            )
         return self
 
     @model_validator(mode="after")
@@ -96,7 +98,7 @@ class AsrService(Service):
         for index, check in enumerate(self.checks):
             if check.type not in ("transcribe", "http"):
                 message = f"checks[{index}]: a speech server answers no `{check.type}`"
-                raise reject(message, "use `transcribe` or `http`", at="checks")
+                raise reject("impossible-check", message, "use `transcribe` or `http`", at="checks")
         return self
 
     def listeners(self) -> Iterator[Listener]:

@@ -46,6 +46,7 @@ def lower(context: ServiceContext[AsrService]) -> None:
     missing = [name for name in NEEDED if environment.find(name) is None]
     if missing and not environment.open:
         context.problem(
+            "missing-engine",
             ("environment",),
             f"environment {environment.name} does not install {', '.join(missing)}",
             "add what is missing to its packages",

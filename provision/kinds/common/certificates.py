@@ -31,7 +31,11 @@ def needed(context: ServiceContext[Any], paths: Sequence[str]) -> list[str]:
             f"service {context.name} runs as {context.user}, who cannot read {declared.spec['path']} "
             f"(mode {mode})"
         )
-        builder.problems.append(Problem(declared.position, message, f"give the file `owner: {context.user}`"))
+        builder.problems.append(
+            Problem(
+                "unreadable-by-service", declared.position, message, f"give the file `owner: {context.user}`"
+            )
+        )
     return ids
 
 

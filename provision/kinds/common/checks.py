@@ -47,7 +47,7 @@ def _one(
         common["model"] = check.model
         if names is not None and check.model not in names:
             message = f"the service serves no model `{check.model}`"
-            context.problem((*where, "model"), message, did_you_mean(check.model, names))
+            context.problem("impossible-check", (*where, "model"), message, did_you_mean(check.model, names))
     if check.expect is not None:
         common["expect"] = check.expect
     if check.chat is not None:

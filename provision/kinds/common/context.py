@@ -13,15 +13,16 @@ from provision.catalog.environments import Environment
 from provision.catalog.layout import USER, Layout
 from provision.catalog.models import Model
 from provision.catalog.templates import Templates
-from provision.config.problems import did_you_mean
+from provision.config.problems import did_you_mean, warning
 from provision.config.services.base import Service
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
 
-WITHOUT_SYSTEMD = (
+WITHOUT_SYSTEMD = warning(
+    "no-systemd",
     "systemd does not run here, so each service is supervised by a script: it runs as root unless it has "
-    "`user`, and after a reboot the next apply starts it"
+    "`user`, and after a reboot the next apply starts it",
 )
 """The note for a host of which that is known before it is asked."""
 
@@ -82,24 +83,24 @@ class ServiceContext(Generic[S]):
             "What is changed here is undone by the next apply."
         )
 
-    def problem(self, where: Sequence[str | int], message: str, hint: str | None = None) -> None:
+    def problem(self, code: str, where: Sequence[str | int], message: str, hint: str | None = None) -> None:
         """Note what is wrong at a place of the service."""
-        self.builder.problem(self.play, (*self.where, *where), message, hint)
+        self.builder.problem(code, self.play, (*self.where, *where), message, hint)
 
     def blame(self, *where: str | int) -> AbstractContextManager[None]:
         """Turn a text that cannot be quoted, or another error, into a problem at a place of the service."""
         return self.builder.blame(self.play, *self.where, *where)
 
-    def note(self, message: str) -> None:
+    def note(self, code: str, message: str) -> None:
         """Add a warning about the service to the plan."""
-        self.builder.notes.append(f"service {self.name}: {message}")
+        self.builder.notes.append(warning(code, f"service {self.name}: {message}"))
 
     def environment(self, key: str = "environment") -> Environment | None:
         """Return the environment that a field of the service names, or note that there is none."""
         name: str = getattr(self.service, key)
         if name not in self.environments:
             message = f"there is no environment `{name}`"
-            self.problem((key,), message, did_you_mean(name, self.environments))
+            self.problem("unknown-environment", (key,), message, did_you_mean(name, self.environments))
         return self.environments.get(name)
 
     def model(self, key: str = "model") -> Model | None:
@@ -109,7 +110,9 @@ class ServiceContext(Generic[S]):
     def model_at(self, where: Sequence[str | int], name: str) -> Model | None:
         """Return the model that is named at a place of the service, or note that there is none."""
         if name not in self.models:
-            self.problem(where, f"there is no model `{name}`", did_you_mean(name, self.models))
+            self.problem(
+                "unknown-model", where, f"there is no model `{name}`", did_you_mean(name, self.models)
+            )
         return self.models.get(name)
 
 
@@ -129,6 +132,7 @@ def service_context(
     supervisor = service.supervisor or host.supervisor or _supervisor(builder)
     if supervisor == "systemd" and not host.privileged:
         builder.problem(
+            "needs-root",
             play,
             ("services", name, "supervisor"),
             f"systemd units need root, and host {host.name} is used without",
@@ -136,6 +140,7 @@ def service_context(
         )
     if service.user is not None and not host.privileged:
         builder.problem(
+            "needs-root",
             play,
             ("services", name, "user"),
             f"running as {service.user} needs root, and host {host.name} is used without",

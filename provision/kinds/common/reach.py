@@ -91,11 +91,14 @@ def reach(context: ServiceContext[Any], program: Program) -> Reach:
         found.writable = list(dict.fromkeys([*found.writable, *_writable(context, everything), *shared]))
         found.runtime = [path.removeprefix("/run/") for path in found.writable if _runtime(path)]
     elif lifted is not None:
-        context.note("sandbox has no effect here: a script supervises it, which confines nothing")
+        context.note(
+            "sandbox-without-effect",
+            "sandbox has no effect here: a script supervises it, which confines nothing",
+        )
     if context.user is not None:
         found.looked_at = _looked_at(context, everything)
     if context.systemd and lifted is not None:
-        context.note(f"its unit is opened by {', '.join(lifted.lifted())}")
+        context.note("sandbox-opened", f"its unit is opened by {', '.join(lifted.lifted())}")
     return found
 
 
@@ -107,12 +110,14 @@ def _refuse(context: ServiceContext[Any], everything: list[Told], hidden: tuple[
         if each.path not in hidden and within(each.path, hidden):
             own = "/tmp" if within(each.path, ["/tmp"]) else "/var/tmp"
             context.problem(
+                "unseen-by-service",
                 each.loc,
                 f"service {context.name} does not see {each.path}: its unit has a {own} of its own",
                 "put it elsewhere, or set `sandbox: {PrivateTmp: no}` on the service",
             )
         elif each.loc and context.user != "root" and within(each.path, ["/root"]):
             context.problem(
+                "unreadable-by-service",
                 each.loc,
                 f"service {context.name} runs as {context.user}, who cannot read {each.path}",
                 "put it elsewhere, or set `user: root` on the service",

@@ -48,9 +48,10 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     if program.turn:
         needs.append(turn.add(context))
         if turn.FILE not in program.script:
-            builder.notes.append(
-                f"service {name}: its own template of the start script leaves out `turn`, so it does not "
-                "wait for others that start on its GPUs"
+            context.note(
+                "turn-left-out",
+                "its own template of the start script leaves out `turn`, so it does not "
+                "wait for others that start on its GPUs",
             )
     if context.user is not None and f"user:{context.user}" in builder.resources:
         needs.append(f"user:{context.user}")
@@ -108,6 +109,7 @@ def _check_readable(context: ServiceContext[Any], program: Program) -> None:
     for path in [context.script, *program.paths]:
         if path.startswith("/root/"):
             context.problem(
+                "unreadable-by-service",
                 (),
                 f"service {context.name} runs as {context.user}, who cannot read {path}",
                 f"set prefix: {PREFIX} on the host, or supervisor: script on the service"

@@ -57,12 +57,13 @@ def _published(value: str) -> str:
     match = _PORT.fullmatch(value)
     if match is None:
         raise reject(
+            "wrong-form",
             f"expected a published port, found text {quoted(value)}",
             'write "8000:8000" or "127.0.0.1:8000:8000/tcp"',
         )
     for port in match.group(2, 3):
         if not 1 <= int(port) <= 65535:
-            raise reject(f"expected ports from 1 to 65535, found {port}")
+            raise reject("out-of-range", f"expected ports from 1 to 65535, found {port}")
     return value
 
 
@@ -70,15 +71,18 @@ def _volume(value: str) -> str:
     parts = value.split(":")
     if len(parts) not in (2, 3) or not parts[0] or not parts[1].startswith("/"):
         raise reject(
+            "wrong-form",
             f"expected a volume, found text {quoted(value)}",
             "write /on/the/host:/in/the/container, with :ro if read-only",
         )
     if len(parts) == 3 and not set(parts[2].split(",")) <= _VOLUME_OPTIONS:
         raise reject(
-            f"{quoted(parts[2])} is no option of a volume known here", "write ro, rw, z or Z (for SELinux)"
+            "wrong-form",
+            f"{quoted(parts[2])} is no option of a volume known here",
+            "write ro, rw, z or Z (for SELinux)",
         )
     if not parts[0].startswith("/") and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", parts[0]):
-        raise reject(f"{quoted(parts[0])} is neither an absolute path nor the name of a volume")
+        raise reject("wrong-form", f"{quoted(parts[0])} is neither an absolute path nor the name of a volume")
     return value
 
 
@@ -189,10 +193,15 @@ class ContainerService(Spoken):
     def _no_unit_of_its_own(self) -> Self:
         if self.writable:
             hint = f"mount it: `volumes: [{self.writable[0]}:{self.writable[0]}]`, and leave `writable` out"
-            raise reject("a container writes to what is mounted", hint, at="writable")
+            raise reject("conflicting-keys", "a container writes to what is mounted", hint, at="writable")
         if self.sandbox is not None:
             message = "a container is confined by its engine, not by a unit"
-            raise reject(message, "leave it out; the engine's words are keys of their own", at="sandbox")
+            raise reject(
+                "conflicting-keys",
+                message,
+                "leave it out; the engine's words are keys of their own",
+                at="sandbox",
+            )
         return self
 
     @model_validator(mode="after")
@@ -201,29 +210,43 @@ class ContainerService(Spoken):
             for port in self.published():
                 if port.port != port.target or port.address is not None:
                     raise reject(
+                        "conflicting-keys",
                         f"with `network: host` nothing maps port {port.port} to {port.target}",
                         f'write "{port.target}:{port.target}", or leave `network` out',
                         at="ports",
                     )
         if self.network == "none" and self.ports:
             raise reject(
-                "with `network: none` nothing can be published", "leave out one of the two", at="ports"
+                "conflicting-keys",
+                "with `network: none` nothing can be published",
+                "leave out one of the two",
+                at="ports",
             )
         if self.ipc == "host" and self.shm_size is not None:
             raise reject(
-                "with `ipc: host` it has no /dev/shm of its own", "leave out one of the two", at="shm_size"
+                "conflicting-keys",
+                "with `ipc: host` it has no /dev/shm of its own",
+                "leave out one of the two",
+                at="shm_size",
             )
         if self.pid == "private":
-            raise reject("every container has processes of its own", "leave `pid` out", at="pid")
+            raise reject(
+                "conflicting-keys", "every container has processes of its own", "leave `pid` out", at="pid"
+            )
         targets = [volume.target for volume in self.mounts()]
         targets += [place.partition(":")[0] for place in self.tmpfs]
         for target in targets:
             if targets.count(target) > 1:
                 raise reject(
-                    f"two volumes are mounted at {quoted(target)}", "leave out one of the two", at="volumes"
+                    "conflicting-keys",
+                    f"two volumes are mounted at {quoted(target)}",
+                    "leave out one of the two",
+                    at="volumes",
                 )
         if self.checks and not any(port.protocol == "tcp" for port in self.published()):
-            raise reject("a check needs a published tcp port", "add it to `ports`", at="checks")
+            raise reject(
+                "impossible-check", "a check needs a published tcp port", "add it to `ports`", at="checks"
+            )
         return self
 
     def published(self) -> list[Published]:
@@ -257,6 +280,8 @@ class ContainerService(Spoken):
 def _image(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", value):
         raise reject(
-            f"{quoted(value)} is not the name of an image", "write one such as docker.io/library/nginx:1.29"
+            "wrong-form",
+            f"{quoted(value)} is not the name of an image",
+            "write one such as docker.io/library/nginx:1.29",
         )
     return value

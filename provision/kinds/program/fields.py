@@ -40,23 +40,25 @@ def _word(value: Any) -> str | ModelPath:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, dict):
-        raise reject(f"expected an argument, found {found(value)}", _FORMS)
+        raise reject("wrong-type", f"expected an argument, found {found(value)}", _FORMS)
     if "env" in value or "command" in value:
         # What stands there may be a secret: it is not repeated.
         message = "a secret on a command line would be seen by every user of the host"
-        raise reject(message, "give it to the program by a variable of `env`")
+        raise reject("secret-in-yaml", message, "give it to the program by a variable of `env`")
     texts = all(isinstance(part, str) and part for part in value.values())
     if not {"model"} <= set(value) <= {"model", "file"} or not texts:
-        raise reject("an argument that is no text names a model", _FORMS)
+        raise reject("wrong-argument", "an argument that is no text names a model", _FORMS)
     inside(value.get("file", "x"))
     return ModelPath.model_construct(**value)
 
 
 def _startable(command: list[str | ModelPath]) -> list[str | ModelPath]:
     if not command or command[0] == "":
-        raise reject("the command is empty", "begin it with a program")
+        raise reject("wrong-argument", "the command is empty", "begin it with a program")
     if isinstance(command[0], str) and command[0].startswith("-"):
-        raise reject(f"the command begins with {found(command[0])}", "begin it with a program")
+        raise reject(
+            "wrong-argument", f"the command begins with {found(command[0])}", "begin it with a program"
+        )
     return command
 
 
@@ -98,15 +100,25 @@ class ProgramService(Spoken):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.port is not None and self.socket is not None:
-            raise reject("it listens on a `port` or on a `socket`", "leave one of the two out", at="socket")
+            raise reject(
+                "conflicting-keys",
+                "it listens on a `port` or on a `socket`",
+                "leave one of the two out",
+                at="socket",
+            )
         if self.socket is not None and self.tls is not None:
-            raise reject("checks speak no TLS on a unix socket", "leave one of the two out", at="tls")
+            raise reject(
+                "impossible-check",
+                "checks speak no TLS on a unix socket",
+                "leave one of the two out",
+                at="tls",
+            )
         if self.checks and self.port is None and self.socket is None:
             hint = "name the port, or the unix socket, that the program listens on"
-            raise reject("a check needs a `port` or a `socket`", hint, at="checks")
+            raise reject("impossible-check", "a check needs a `port` or a `socket`", hint, at="checks")
         if self.gpus is not None and "CUDA_VISIBLE_DEVICES" in self.env:
             message = "CUDA_VISIBLE_DEVICES is what the field gpus sets"
-            raise reject(message, "leave out one of the two", at="gpus")
+            raise reject("conflicting-keys", message, "leave out one of the two", at="gpus")
         return self
 
     def listeners(self) -> Iterator[Listener]:

@@ -44,8 +44,14 @@ def _model_length(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(_LENGTH, value):
         return value
     if isinstance(value, str):
-        raise reject(f"{quoted(value)} is no number of tokens", "write 8192, 8k (8000) or 8K (8192)")
-    raise reject(f"expected a number of tokens, found {found(value)}", "write 8192, 8k (8000) or 8K (8192)")
+        raise reject(
+            "wrong-form", f"{quoted(value)} is no number of tokens", "write 8192, 8k (8000) or 8K (8192)"
+        )
+    raise reject(
+        "wrong-form",
+        f"expected a number of tokens, found {found(value)}",
+        "write 8192, 8k (8000) or 8K (8192)",
+    )
 
 
 ModelLength = Annotated[
@@ -65,9 +71,11 @@ ModelLength = Annotated[
 def _speculative(value: Any) -> Any:
     if not isinstance(value, dict) or not value:
         hint = "write {model: NAME, num_speculative_tokens: 3}"
-        raise reject(f"expected the draft model and its settings, found {found(value)}", hint)
+        raise reject("wrong-type", f"expected the draft model and its settings, found {found(value)}", hint)
     if "model" in value and not (isinstance(value["model"], str) and value["model"]):
-        raise reject(f"`model` expects the name of a model, found {found(value['model'])}", at="model")
+        raise reject(
+            "missing-key", f"`model` expects the name of a model, found {found(value['model'])}", at="model"
+        )
     return json_value(value)
 
 
@@ -161,15 +169,19 @@ class VllmService(Service):
             needed *= size or 1
         if self.gpus and needed > len(self.gpus):
             message = f"the parallel sizes need {needed} GPUs, but `gpus` lists {len(self.gpus)}"
-            raise reject(message, at="gpus")
+            raise reject("gpu-count", message, at="gpus")
         if self.enable_auto_tool_choice and self.tool_call_parser is None:
-            raise reject("`enable_auto_tool_choice` needs `tool_call_parser`", at="enable_auto_tool_choice")
+            raise reject(
+                "missing-key",
+                "`enable_auto_tool_choice` needs `tool_call_parser`",
+                at="enable_auto_tool_choice",
+            )
         for argument in self.extra_args:
             if isinstance(argument, str):
                 self._says_it_once(argument)
             if isinstance(argument, str) and re.match(r"--api[-_]key(=|$)", argument):
                 message = "a key in `extra_args` would be seen by every user of the host"
-                raise reject(message, "use `api_key`", at="extra_args")
+                raise reject("secret-in-yaml", message, "use `api_key`", at="extra_args")
         return self
 
     def _says_it_once(self, argument: str) -> None:
@@ -178,7 +190,7 @@ class VllmService(Service):
         for field, pattern in _ALSO.items():
             if getattr(self, field) and re.match(pattern, flag):
                 message = f"{flag} and the field {field} are about the same"
-                raise reject(message, "leave one of the two out", at=field)
+                raise reject("conflicting-keys", message, "leave one of the two out", at=field)
 
     def listeners(self) -> Iterator[Listener]:
         """The port of the server, unless it listens on a unix socket instead."""

@@ -75,6 +75,7 @@ def lower(context: ServiceContext[VllmService]) -> None:
     wanted = environment.find(*PACKAGES)
     if wanted is None and not environment.open and service.flags == "checked":
         context.problem(
+            "missing-engine",
             ("environment",),
             f"environment {environment.name} installs no vllm",
             f"add vllm=={releases.newest()} to its packages",
@@ -162,10 +163,12 @@ def _speakable(context: ServiceContext[VllmService], told: Given) -> bool:
     where = ("extra_args",)
     if told.client_certificates:
         message = "--ssl-cert-reqs 2 refuses whoever shows no certificate, and checks have none"
-        context.problem(where, message, "write 1, or let a proxy in front demand certificates")
+        context.problem(
+            "impossible-check", where, message, "write 1, or let a proxy in front demand certificates"
+        )
     elif told.socket and told.certificate:
         message = "checks speak no TLS on a unix socket"
-        context.problem(where, message, "leave out --uds, or the certificate")
+        context.problem("impossible-check", where, message, "leave out --uds, or the certificate")
     else:
         return _answerable(context, told)
     return False
@@ -182,6 +185,7 @@ def _answerable(context: ServiceContext[VllmService], told: Given) -> bool:
         message = f"by its flags the model writes nothing, so that no `{kind}` can be answered"
         hint = "use `embed`, `rerank`, `score` or `classify`, or leave `checks` out"
         context.problem(
+            "impossible-check",
             ("checks", index),
             message,
             hint,
@@ -289,7 +293,9 @@ def _script(
         return found, refusals + extra_args.check(extra, version, data, service.flags == "unchecked")
 
     if service.flags == "unchecked":
-        context.note("flags: unchecked, so `extra_args` is not compared with vLLM's releases")
+        context.note(
+            "flags-unchecked", "flags: unchecked, so `extra_args` is not compared with vLLM's releases"
+        )
     if wanted is not None and wanted.pin is not None:
         allowed = [wanted.pin]
     else:
@@ -299,7 +305,7 @@ def _script(
     version = next((v for v in reversed(allowed) if not refused[v]), None)
     if version is None:  # there is none that would do
         for refusal in refused[allowed[-1]]:
-            context.problem(refusal.where, refusal.message, refusal.hint)
+            context.problem(refusal.code, refusal.where, refusal.message, refusal.hint)
         return None
     found, _ = flags(version)
     taken = None if _is_cpu(wanted) else _turn(service)
@@ -313,12 +319,13 @@ def _script(
     package = wanted.name if wanted is not None else "vllm"
     hint = "" if environment.open or (wanted and wanted.url) else f"; pin it with {package}=={version}"
     context.note(
+        "version-not-pinned",
         f"environment {environment.name} does not pin {package}, so its flags will be "
         f"those of the version that is found on the host; until one is installed, those of {version} are "
-        f"shown{hint}"
+        f"shown{hint}",
     )
     for note in _doubts(refused):
-        context.note(note)
+        context.note("unknown-flag", note)
 
     def case(version: Version) -> Any:
         found, refusals = flags(version)
@@ -364,16 +371,18 @@ def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
 def _note(context: ServiceContext[VllmService], version: Version, service: VllmService) -> None:
     if version < releases.oldest():
         context.note(
+            "unknown-release",
             f"vLLM {version} is older than any release known here; "
-            f"it is given the flags of {releases.oldest()}"
+            f"it is given the flags of {releases.oldest()}",
         )
     if version < UUIDS_FROM and any(isinstance(gpu, str) for gpu in service.gpus or []):
         context.note(
+            "gpu-list",
             f"vLLM {version} ends with an error when GPUs are named by UUID; "
-            f"name them by index, or pin vllm {UUIDS_FROM} or later"
+            f"name them by index, or pin vllm {UUIDS_FROM} or later",
         )
     for note in extra_args.deprecations(extra_words(service), version):
-        context.note(note)
+        context.note("deprecated-flag", note)
 
 
 def _render(
@@ -463,11 +472,12 @@ def _check_values(context: ServiceContext[VllmService], service: VllmService) ->
         if used and name in service.env:
             where = ("env", name)
             message = f"{name} is what the field {field} sets"
-            context.problem(where, message, "leave out one of the two")
+            context.problem("conflicting-keys", where, message, "leave out one of the two")
     for index, served in enumerate(service.served_model_name or []):
         if served.startswith("-"):
             message = f"vLLM would take the name {served!r} for a flag"
             context.problem(
+                "wrong-argument",
                 ("served_model_name", index),
                 message,
             )
@@ -475,7 +485,7 @@ def _check_values(context: ServiceContext[VllmService], service: VllmService) ->
         try:
             arguments.tokens(service.max_model_len)
         except ValueError as error:
-            context.problem(("max_model_len",), str(error))
+            context.problem("wrong-form", ("max_model_len",), str(error))
 
 
 def _strings(where: tuple[str | int, ...], value: object) -> list[tuple[tuple[str | int, ...], str]]:

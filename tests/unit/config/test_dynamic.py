@@ -272,10 +272,12 @@ def test_what_has_no_counterpart_is_named(tmp_path: Path) -> None:
     inventory = load(printing(tmp_path / "cloud", printed))
     assert list(inventory.hosts) == ["a"]
     assert inventory.groups == {"g": ["a"]}
-    assert inventory.notes == ["the host win is left out: its connection 'winrm' is not known here"]
+    assert [note.message for note in inventory.notes] == [
+        "the host win is left out: its connection 'winrm' is not known here"
+    ]
     host = inventory.host("a")
     assert host.ssh_options == ["-o", "ProxyJump=gate"]
-    assert list(host.notes) == [
+    assert [note.message for note in host.notes] == [
         "`secret` is encrypted by Ansible's vault and is not read",
         "`host` cannot be the name of a variable here and is not read",
         "`StrictHostKeyChecking=no` (ansible_ssh_common_args) is not followed: host keys are always checked",

@@ -72,7 +72,7 @@ def test_what_root_has_below_the_home_is_not_left_behind(
     host = load_inventories(None, project.root, {}, ["one"]).host("gpu-box")
     if playbook == "one":
         assert host.prefix == str(former)
-        assert host.notes[0].startswith(f"{former} is used on, as it holds what one put there")
+        assert host.notes[0].message.startswith(f"{former} is used on, as it holds what one put there")
     else:
         assert (host.prefix, list(host.notes)) == ("/opt/provision", [])
 

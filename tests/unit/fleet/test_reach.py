@@ -191,7 +191,7 @@ def test_hardening_is_lifted_for_one_service_and_told(project: Project) -> None:
     other = render_tree(catalog)["/etc/systemd/system/provision-t.service"][0]
     assert "ProtectHome=yes\n" in other
     assert "CapabilityBoundingSet=\n" in other
-    (note,) = catalog.notes
+    (note,) = [each.message for each in catalog.notes]
     assert note.startswith("service s: its unit is opened by ProtectHome=no, ProtectSystem=full,")
 
 
@@ -208,5 +208,5 @@ def test_new_privileges_need_all_that_forbids_them_lifted(project: Project) -> N
 
 def test_under_a_script_nothing_is_confined_and_that_is_said(project: Project) -> None:
     service = f"{PROGRAM}, writable: [/data/x], sandbox: {{ProtectHome: no}}"
-    (note,) = project.compile(play(service), hosts=LOCAL).notes
+    (note,) = [each.message for each in project.compile(play(service), hosts=LOCAL).notes]
     assert "sandbox has no effect here" in note

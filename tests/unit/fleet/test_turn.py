@@ -112,4 +112,4 @@ def test_services_need_the_program_and_do_not_restart_for_it(project: Project) -
 def test_a_template_that_leaves_it_out_is_named(project: Project, tmp_path: Path) -> None:
     project.write("templates/program/start.sh.j2", "exec {{ command | join(' ') }}\n")
     notes = compiled(project, PROGRAM + "gpus: [0]").notes
-    assert any("leaves out `turn`" in note for note in notes)
+    assert any(note.code == "turn-left-out" for note in notes)

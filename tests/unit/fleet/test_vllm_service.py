@@ -70,7 +70,7 @@ class TestScript:
         assert [version for version, _ in cases["versions"]] == ["0", "0.10.1"]
         assert cases["versions"][-1][1] == spec(catalog, f"file:{SCRIPT}")["content"]
         assert "--enable-log-requests" not in cases["versions"][0][1]
-        (note,) = catalog.notes
+        (note,) = [each.message for each in catalog.notes]
         assert "does not pin vllm" in note
 
     def test_numbers_and_mappings_of_extra_args_become_what_they_mean(self, project: Project) -> None:
@@ -107,7 +107,8 @@ class TestScript:
         assert f"export CUDA_VISIBLE_DEVICES={uuid}" in render_tree(catalog)[SCRIPT][0]
         assert catalog.services[0].gpus == [uuid]
         assert not catalog.notes
-        (note,) = project.compile(playbook(f"gpus: [{uuid}]", '"vllm==0.11.0", modelscope')).notes
+        catalog = project.compile(playbook(f"gpus: [{uuid}]", '"vllm==0.11.0", modelscope'))
+        (note,) = [each.message for each in catalog.notes]
         assert "vLLM 0.11.0 ends with an error when GPUs are named by UUID" in note
 
     def test_the_same_arguments_are_what_is_tried_out(self, project: Project) -> None:
@@ -140,7 +141,7 @@ class TestScript:
         assert "--swap-space 4" in flags(catalog)
         catalog = project.compile(playbook(service, "vllm, modelscope"))
         assert "--swap-space 4" in flags(catalog)
-        assert any("the host decides" in note and "0.18.0" in note for note in catalog.notes)
+        assert any("the host decides" in note.message and "0.18.0" in note.message for note in catalog.notes)
         versions = spec(catalog, f"file:{SCRIPT}")["cases"]["versions"]
         assert "removed in vLLM 0.18.0" in versions[-1][1]["error"]
         assert "no flag" in project.problems(playbook("extra_args: [--no-such]", "vllm, modelscope"))[0]
@@ -160,7 +161,7 @@ class TestScript:
         text = text.replace("{modelscope: deepseek-ai/R1, revision: master}", "{path: /data/r1}")
         catalog = project.compile(text)
         assert spec(catalog, f"file:{SCRIPT}")["cases"]["package"] == "vllm"
-        (note,) = [note for note in catalog.notes if "does not pin vllm" in note]
+        (note,) = [each.message for each in catalog.notes if each.code == "version-not-pinned"]
         assert "pin it with" not in note
 
     def test_the_name_of_a_wheel_says_its_version(self, project: Project) -> None:
@@ -174,7 +175,7 @@ class TestScript:
         assert len(project.problems(playbook(service))) == 2
         catalog = project.compile(playbook(service + "\nflags: unchecked", "vllm-metax, modelscope"))
         assert "--ascend-thing 4" in flags(catalog)
-        assert any("flags: unchecked" in note for note in catalog.notes)
+        assert any(note.code == "flags-unchecked" for note in catalog.notes)
         found = project.problems(playbook("extra_args: [--port, '4']\nflags: unchecked"))
         assert "use the field port" in found[0]
 

@@ -59,7 +59,7 @@ class Raw:
         return ["sh", "-c", self.command]
 
     def explain(self, code: int, stderr: str) -> Explanation:
-        return Explanation(f"exit {code}: {stderr.strip()}")
+        return Explanation("host-failed", f"exit {code}: {stderr.strip()}")
 
     def kept(self) -> bool:
         return True
