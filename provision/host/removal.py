@@ -8,7 +8,7 @@ from typing import Any
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resources import make
-from provision.host.state import former, ground, marks
+from provision.host.state import backup, ground, marks
 from provision.host.state.ledger import Entry, Ledger, removal_order
 from provision.host.state.lock import RunLock
 
@@ -69,7 +69,7 @@ def remove_entries(
                         kept = event["kept"] = "holds what is not ours"
                     if entry["type"] in RUNNING and entry.get("service"):
                         marks.forget(machine.state, entry["service"])
-                        former.forget(machine.state, entry["service"])
+                        backup.forget(machine.state, entry["service"])
                 ledger.release(id, playbooks)
             counts["removed" if kept is None else "kept"] += 1
         except (Failure, OSError) as error:

@@ -6,7 +6,7 @@ from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resources import make
-from provision.host.state import former, marks
+from provision.host.state import backup, marks
 
 
 def undo(machine: Machine, id: str, service: str) -> None:
@@ -20,7 +20,7 @@ def undo(machine: Machine, id: str, service: str) -> None:
         id: the resource that has failed, in whose name output is passed on.
         service: name of the service.
     """
-    record = former.read(machine.state, service)
+    record = backup.read(machine.state, service)
     owed = marks.pending(machine.state, service)
     if record is None or not record["files"] or owed is None or machine.cancelled.is_set():
         return
@@ -32,10 +32,10 @@ def undo(machine: Machine, id: str, service: str) -> None:
     machine.output(id, f"putting back what {service} last answered with")
     try:
         marks.need(machine.state, service, [])  # a crash from here on must not lose the restart
-        former.put_back(record)
+        backup.restore(record)
         make(record["runner"]).fix(machine, {"current": (False, True)})
         make(record["probe"]).fix(machine, {"proven": (False, True)})
-        former.proved(machine.state, service, record["runner"], record["probe"])
+        backup.commit(machine.state, service, record["runner"], record["probe"])
     except Exception as error:
         why = causes.explain(error)
         _tell(machine, id, service, "what it last answered with is back, and fails, too", why)

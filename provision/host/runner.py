@@ -18,7 +18,7 @@ from provision.host.resource import Changes, State, differences
 from provision.host.resources import probe as probes
 from provision.host.services import aftermath
 from provision.host.services import preflight as questions
-from provision.host.state import former, ground, marks
+from provision.host.state import backup, ground, marks
 from provision.host.state import owed as commands
 from provision.host.state.ledger import Ledger, removal_order
 from provision.host.state.lock import RunLock
@@ -345,7 +345,7 @@ class Run:
             self._spare(item, triggers)
             for service in triggers:
                 if item.type == "file" and triggers == [service]:  # what others have read is not taken back
-                    former.keep(self.machine.state, service, item.resource.spec["path"])
+                    backup.save(self.machine.state, service, item.resource.spec["path"])
                 marks.need(self.machine.state, service, [item.id])
             for id, because in _followed(item, changes):
                 if commands.need(self.machine.state, id, because):
@@ -384,7 +384,7 @@ class Run:
             records = [
                 {"id": item.id, "type": item.type, "spec": item.resource.spec} for item in (*runners, probe)
             ]
-            former.proved(self.machine.state, probe.service, *records)
+            backup.commit(self.machine.state, probe.service, *records)
 
     def _spare(self, item: Item, triggers: Sequence[str]) -> None:
         """Raise before a running service is disturbed for something that it would not start with."""

@@ -14,7 +14,7 @@ import pytest
 from provision.host.machine import Machine
 from provision.host.removal import remove
 from provision.host.runner import converge
-from provision.host.state import former, marks
+from provision.host.state import backup, marks
 from tests.host.services import SERVER, free_port
 
 
@@ -203,10 +203,10 @@ def test_a_crash_while_it_is_taken_back_loses_no_restart(site: Site, monkeypatch
     site.options = "--status 400"
     site.fails(rollback=False)
     state = str(site.root / "state")
-    record = former.read(state, "tiny")
+    record = backup.read(state, "tiny")
     assert record is not None
     marks.need(state, "tiny", [])
-    former.put_back(record)
+    backup.restore(record)
     site.options = "--reply before"
     assert site.differing() == ["process:tiny", "probe:tiny"]
     site.apply()

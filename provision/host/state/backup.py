@@ -1,9 +1,11 @@
-"""What a service's files were when it last answered, so that a change that fails can be taken back.
+"""The files with which a service last answered, so that a change that fails can be taken back.
 
-One record for each service, `former/<service>`, readable by its owner alone: an env file holds secrets.
+There is one record for each service, `former/<service>`, which only its owner can read: an env file holds
+secrets.
 
-    proved()   after a real answer            what runs it and what it was asked; no files yet
-    keep()     before a file of it changes    that file as it is
+    save()      before a file of the service changes    adds the file as it is
+    restore()   after a change that failed              writes the saved files
+    commit()    after an answer                         begins a new record without files
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ Record = Dict[str, Any]
 _writing = threading.Lock()
 
 
-def proved(state: str, service: str, runner: Record, probe: Record) -> None:
-    """Note what has just answered; what was kept before is of no use any more.
+def commit(state: str, service: str, runner: Record, probe: Record) -> None:
+    """Begin a new record for a service that has just answered, and drop the saved files.
 
     Args:
         state: provision's directory on the host.
         service: name of the service.
-        runner: its unit or process as the request has it: `id`, `type`, `spec`.
+        runner: its unit or process as in the request: `id`, `type`, `spec`.
         probe: the same of its probe.
     """
     record = {"invocation": marks.proven(state, service), "runner": runner, "probe": probe, "files": {}}
@@ -37,8 +39,8 @@ def proved(state: str, service: str, runner: Record, probe: Record) -> None:
         _write(state, service, record)
 
 
-def keep(state: str, service: str, path: str) -> None:
-    """Keep a file as it is, unless that was done since the service has last answered."""
+def save(state: str, service: str, path: str) -> None:
+    """Save a file as it is, unless it was already saved since the last answer of the service."""
     with _writing:
         record = read(state, service)
         if record is not None and path not in record["files"]:
@@ -47,7 +49,7 @@ def keep(state: str, service: str, path: str) -> None:
 
 
 def read(state: str, service: str) -> Record | None:
-    """Return what has last answered: `runner`, `probe`, and `files` by path; None when that is not known."""
+    """Return the record: `runner`, `probe`, and `files` by path; None when the last answer is not known."""
     try:
         record: Record = json.loads(durable.read(_path(state, service)) or "null")
         return record if record["invocation"] == marks.proven(state, service) else None
@@ -55,8 +57,8 @@ def read(state: str, service: str) -> Record | None:
         return None
 
 
-def put_back(record: Record) -> None:
-    """Make the kept files what they were; one that was not there goes.
+def restore(record: Record) -> None:
+    """Write the saved files; remove those that did not exist.
 
     Raises:
         OSError: as the kernel says.
@@ -69,7 +71,7 @@ def put_back(record: Record) -> None:
 
 
 def forget(state: str, service: str) -> None:
-    """Drop the record, because the service has been removed."""
+    """Remove the record of a service that has been removed."""
     with _writing:
         durable.remove(_path(state, service))
 
