@@ -12,6 +12,7 @@ from provision.catalog.layout import above
 from provision.catalog.text import UnquotableError
 from provision.config.problems import ConfigError, Problem
 from provision.wire.finding import Finding
+from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
@@ -72,7 +73,7 @@ class Builder:
         play: Play,
         where: Sequence[str | int],
         id: str,
-        spec: dict[str, Any],
+        spec: dict[str, Any] | Spec,
         label: str,
         *,
         needs: Sequence[str] = (),
@@ -86,7 +87,7 @@ class Builder:
             self.host.name,
             id,
             id.partition(":")[0],
-            spec,
+            spec.plain() if isinstance(spec, Spec) else spec,
             label,
             list(dict.fromkeys(needs)),
             list(dict.fromkeys(triggers)),

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.problems import Position
 
-RUNS = {"type": "running", "seconds": 3}
-"""The check of a service of which nothing is known: it stays up for so long, or until it rests."""
-
 
 @dataclass
 class Resource:
@@ -64,10 +61,8 @@ class ServiceInfo:
         url: where a client reaches it, as far as the inventory tells; None without a port.
         model: the name under which requests ask for the model.
         stop: how to stop it by hand.
-        checks: the checks that `verify` runs, as in the probe.
         resources: ids of the resources that are its alone.
         tags: the play's and its own.
-        gpus: the cards it may use, by index or UUID; None for all.
         pid_file: where the script supervisor keeps the process id.
         container: the container that it is.
         engine: docker or podman; None for the one that the host has.
@@ -84,10 +79,8 @@ class ServiceInfo:
     url: str | None
     model: str | None
     stop: str
-    checks: list[dict[str, Any]] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
     tags: frozenset[str] = frozenset()
-    gpus: list[int | str] | None = None
     pid_file: str | None = None
     container: str | None = None
     engine: str | None = None

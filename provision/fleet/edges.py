@@ -65,7 +65,7 @@ def _container_and_probe(inside: Host, outer: Catalog) -> tuple[str, str | None]
     """Return the ids of what creates a container and of its probe; None when the outer host does not."""
     name = inside.container or inside.name
     for each in outer.resources:
-        if each.type == "container" and each.spec["name"] == name:
+        if each.type == "container" and each.spec["container"] == name:
             probe = f"probe:{each.spec['service']}"
             return each.id, probe if any(other.id == probe for other in outer.resources) else None
     return None

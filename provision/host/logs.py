@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Callable
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import containers, supervision
+from provision.wire.requests import Service
 
 LINES = 100
 """Lines that are shown when nobody says how many."""
@@ -24,7 +25,7 @@ def logs(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
     """
     options = request["options"]
     lines = int(options["lines"]) if options.get("lines") is not None else LINES
-    services = request["services"]
+    services = [Service.parse(each) for each in request["services"]]
     if not options.get("follow"):
         for service in services:
             _print(machine, service, lines)
@@ -40,38 +41,38 @@ def logs(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
     return {"ok": True}
 
 
-def _say(machine: Machine, service: dict[str, Any]) -> Callable[[str], None]:
+def _say(machine: Machine, service: Service) -> Callable[[str], None]:
     def say(text: str) -> None:
         for line in text.splitlines() or [""]:  # a progress bar is many lines in one
-            machine.emit({"event": "line", "service": service["name"], "text": line})
+            machine.emit({"event": "line", "service": service.service, "text": line})
 
     return say
 
 
-def _print(machine: Machine, service: dict[str, Any], lines: int) -> None:
+def _print(machine: Machine, service: Service, lines: int) -> None:
     say = _say(machine, service)
-    if service.get("unit") or service.get("container"):
+    if service.unit or service.container:
         found = supervision.tail(machine, service, lines)
     else:
-        found = supervision.last_lines(service.get("log") or "", lines)
+        found = supervision.last_lines(service.log or "", lines)
     for line in found:
         say(line)
     if not found and lines > 0:
         machine.emit({"event": "note", "text": _nothing(machine, service)})
 
 
-def _nothing(machine: Machine, service: dict[str, Any]) -> str:
-    if service.get("unit") and not machine.root:
+def _nothing(machine: Machine, service: Service) -> str:
+    if service.unit and not machine.root:
         return (
-            f"the journal shows nothing of {service['name']}: this user may not read it "
+            f"the journal shows nothing of {service.service}: this user may not read it "
             "(set `become: true` on the host, or add the user to the group systemd-journal)"
         )
-    return f"{service['name']} has printed nothing"
+    return f"{service.service} has printed nothing"
 
 
-def _follow(machine: Machine, service: dict[str, Any], lines: int) -> None:
+def _follow(machine: Machine, service: Service, lines: int) -> None:
     try:
-        if service.get("unit"):
+        if service.unit:
             argv = [
                 "journalctl",
                 "--no-pager",
@@ -82,20 +83,20 @@ def _follow(machine: Machine, service: dict[str, Any], lines: int) -> None:
                 "-n",
                 str(lines),
                 "-u",
-                service["unit"],
+                service.unit,
             ]
             machine.run(argv, on_line=_say(machine, service))
-        elif service.get("container"):
-            engine = containers.require(service.get("engine"))
+        elif service.container:
+            engine = containers.require(service.engine)
             machine.run(
-                [engine, "logs", "--follow", "--tail", str(lines), service["container"]],
+                [engine, "logs", "--follow", "--tail", str(lines), service.container],
                 on_line=_say(machine, service),
             )
         else:
-            follow_file(machine, service.get("log") or "", lines, _say(machine, service))
+            follow_file(machine, service.log or "", lines, _say(machine, service))
     except Failure as failure:
         if not machine.cancelled.is_set():
-            machine.emit({"event": "note", "text": f"{service['name']}: {failure.message}"})
+            machine.emit({"event": "note", "text": f"{service.service}: {failure.message}"})
 
 
 def follow_file(machine: Machine, path: str, lines: int, say: Callable[[str], None]) -> None:

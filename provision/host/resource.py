@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Tuple
+from typing import Any, ClassVar, Dict, Mapping, Tuple
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -34,9 +34,15 @@ class Resource:
     beside: ClassVar[tuple[str, ...]] = ()
     """The keys of its state that may be set although the thing itself is not there."""
 
-    def __init__(self, id: str, spec: dict[str, Any]) -> None:
+    Spec: ClassVar[Any] = None
+    """The record of what is declared."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """The fields of `Spec` that versions before 2 of the contract wrote under other names: old -> new."""
+
+    def __init__(self, id: str, spec: Any) -> None:
         self.id = id
-        self.spec = spec
+        self.spec: Any = spec
         self.because: list[str] = []
         """What of all that is declared will change, and has it done again; only a command follows changes."""
 

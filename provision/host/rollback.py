@@ -33,7 +33,11 @@ def undo(machine: Machine, id: str, service: str) -> None:
     try:
         marks.need(machine.state, service, [])  # a crash from here on must not lose the restart
         backup.restore(record)
-        make(record["runner"]).fix(machine, {"current": (False, True)})
+        runner = record["runner"]
+        # Nobody asks any more whether it would start, and older versions wrote the question otherwise.
+        make({**runner, "spec": {**runner["spec"], "preflight": None}}).fix(
+            machine, {"current": (False, True)}
+        )
         make(record["probe"]).fix(machine, {"proven": (False, True)})
         backup.commit(machine.state, service, record["runner"], record["probe"])
     except Exception as error:

@@ -23,6 +23,7 @@ from provision.host.state import owed as commands
 from provision.host.state.ledger import Ledger, removal_order
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
+from provision.wire.preflight import Preflight
 
 READERS = 8
 """Threads that look at resources."""
@@ -382,7 +383,8 @@ class Run:
         ]
         if [item.type for item in runners] in (["unit"], ["process"]):
             records = [
-                {"id": item.id, "type": item.type, "spec": item.resource.spec} for item in (*runners, probe)
+                {"id": item.id, "type": item.type, "spec": item.resource.spec.plain()}
+                for item in (*runners, probe)
             ]
             backup.commit(self.machine.state, probe.service, *records)
 
@@ -393,9 +395,9 @@ class Run:
             return
         for other in self.items.values():
             if other.service == item.service and other.resource.spec.get("preflight"):
-                self._try_out(item, item.service, other.resource.spec["preflight"])
+                self._try_out(item, item.service, other.resource.spec.preflight)
 
-    def _try_out(self, item: Item, service: str, preflight: dict[str, Any]) -> None:
+    def _try_out(self, item: Item, service: str, preflight: Preflight) -> None:
         """Ask whether a service would start, once for all its resources: what it stands on is in place."""
         refused = self.machine.once(
             ("preflight", service), lambda: questions.refusal(self.machine, item.id, service, preflight)

@@ -7,6 +7,7 @@ from typing import Any
 from provision.host.machine import Machine
 from provision.host.services import gpus, processes, supervision
 from provision.host.state import marks
+from provision.wire.requests import Service
 
 WORDS = {
     "active": "running",
@@ -40,31 +41,29 @@ def status(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
     """
     running = 0
     among = processes.table()
-    for service in request["services"]:
+    for service in map(Service.parse, request["services"]):
         known = describe(machine, service, among)
         running += known["state"] == "running"
-        machine.emit({"event": "service", "service": service["name"], **known})
+        machine.emit({"event": "service", "service": service.service, **known})
     total = len(request["services"])
     return {"ok": True, "counts": {"running": running, "stopped": total - running}}
 
 
-def describe(
-    machine: Machine, service: dict[str, Any], among: dict[int, processes.Process]
-) -> dict[str, Any]:
+def describe(machine: Machine, service: Service, among: dict[int, processes.Process]) -> dict[str, Any]:
     """Return the fields of a `service` event."""
     life = supervision.life(machine, service, shared=True)
-    owed = marks.pending(machine.state, service["name"])
+    owed = marks.pending(machine.state, service.service)
     ours = _processes(life, among)
-    port = service.get("port")
+    port = service.port
     listeners = processes.listeners(port) if port else []
     # Without root another user's sockets have no known owner; then being open has to do.
     own = [each for each in listeners if each.pid in ours or (each.pid is None and life.pid)]
-    if service.get("container") and life.pid:
+    if service.container and life.pid:
         own += [each for each in listeners if each.name in FORWARDERS]
     others = [str(each) for each in listeners if each not in own]
     return {
-        "kind": service.get("kind"),
-        "supervisor": service.get("supervisor"),
+        "kind": service.kind,
+        "supervisor": service.supervisor,
         "state": WORDS.get(life.state) or WORDS.get(life.state.split(" ")[0], life.state),
         "ended": life.ended,
         "pid": life.pid,
@@ -73,11 +72,11 @@ def describe(
         "port": port,
         "listening": bool(own),
         "listener": others[0] if others and not own else None,
-        "url": service.get("url"),
-        "model": service.get("model"),
+        "url": service.url,
+        "model": service.model,
         "gpu_memory": _gpu_memory(machine, ours),
         "proven": life.invocation is not None
-        and life.invocation == marks.proven(machine.state, service["name"]),
+        and life.invocation == marks.proven(machine.state, service.service),
         "owed": owed["because"] if owed and owed["state"] == "needed" else None,
     }
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from provision.catalog.catalog import RUNS
 from provision.connect.base import Explanation
+from provision.wire.checks import Running
 from provision.wire.dataclass_events import (
     Done,
     Error,
@@ -75,7 +75,7 @@ class Nesting:
     def softened(self, catalog: Catalog) -> Catalog:
         """Return what to apply first: a container that is a host has to run, and no more at that time."""
         resources = [
-            dataclasses.replace(resource, spec={**resource.spec, "checks": [dict(RUNS)]})
+            dataclasses.replace(resource, spec={**resource.spec, "checks": [Running().plain()]})
             if resource.id in self._probes(catalog)
             else resource
             for resource in catalog.resources
@@ -142,7 +142,7 @@ class Nesting:
 
 def _container(catalog: Catalog, name: str) -> dict[str, Any] | None:
     for resource in catalog.resources:
-        if resource.type == "container" and resource.spec["name"] == name:
+        if resource.type == "container" and resource.spec["container"] == name:
             return resource.spec
     return None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from provision.catalog.text import UnquotableError, reveal
 from provision.config.problems import ConfigError, Problem
 from provision.rollout.keyring import Keyring
+from provision.wire.requests import Service
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource, ServiceInfo
@@ -85,20 +86,19 @@ def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> 
 
 def service_facts(service: ServiceInfo) -> dict[str, Any]:
     """Return what the host side has to know of a service to tell its state or find its log."""
-    return {
-        "name": service.name,
-        "kind": service.kind,
-        "supervisor": service.supervisor,
-        "unit": service.unit,
-        "log": service.log,
-        "pid_file": service.pid_file,
-        "container": service.container,
-        "engine": service.engine,
-        "port": service.port,
-        "url": service.url,
-        "model": service.model,
-        "gpus": service.gpus,
-    }
+    return Service(
+        service=service.name,
+        kind=service.kind,
+        supervisor=service.supervisor,
+        unit=service.unit,
+        log=service.log,
+        pid_file=service.pid_file,
+        container=service.container,
+        engine=service.engine,
+        port=service.port,
+        url=service.url,
+        model=service.model,
+    ).plain()
 
 
 def who() -> str:

@@ -11,14 +11,31 @@ TIMEOUT = 120.0
 
 
 class Check(Variant):
-    """What all checks have in common: the `model` to ask for, and seconds for the answer."""
+    """What all checks have in common: seconds for the answer."""
 
     TAG: ClassVar[str] = "type"
     timeout: float = TIMEOUT
+
+    def title(self) -> str:
+        """Return what a person calls it."""
+        return self.NAME
+
+    def sent(self) -> str:
+        """Return what a person sees as sent."""
+        return ""
+
+
+class Asked(Check):
+    """A check that a model answers: the service's, or the one that `model` names."""
+
     model: str | None = None
 
+    def title(self) -> str:
+        """Return what a person calls it."""
+        return f"{self.NAME} of {self.model}" if self.model else self.NAME
 
-class Chat(Check):
+
+class Chat(Asked):
     """A chat message that must be answered, with `expect` in the answer."""
 
     NAME: ClassVar[str] = "chat"
@@ -27,8 +44,12 @@ class Chat(Check):
     max_tokens: int = 64
     expect: str | None = None
 
+    def sent(self) -> str:
+        """Return the message."""
+        return self.user
 
-class Completion(Check):
+
+class Completion(Asked):
     """A prompt that must be completed, with `expect` in the completion."""
 
     NAME: ClassVar[str] = "completion"
@@ -36,68 +57,117 @@ class Completion(Check):
     max_tokens: int = 64
     expect: str | None = None
 
+    def sent(self) -> str:
+        """Return the prompt."""
+        return self.prompt
 
-class Embed(Check):
+
+class Text(Asked):
+    """A check that sends a text."""
+
+    text: str
+
+    def sent(self) -> str:
+        """Return the text."""
+        return self.text
+
+
+class Embed(Text):
     """A text that must be embedded."""
 
     NAME: ClassVar[str] = "embed"
-    text: str
 
 
-class Pooling(Check):
+class Pooling(Text):
     """A text that must be pooled."""
 
     NAME: ClassVar[str] = "pooling"
-    text: str
 
 
-class Rerank(Check):
-    """Documents that must be put in order, the first with `expect` in it."""
-
-    NAME: ClassVar[str] = "rerank"
-    query: str
-    documents: list[str]
-    expect: str | None = None
-
-
-class Score(Check):
-    """Documents that must be compared with a query, the best with `expect` in it."""
-
-    NAME: ClassVar[str] = "score"
-    query: str
-    documents: list[str]
-    expect: str | None = None
-
-
-class Classify(Check):
+class Classify(Text):
     """A text that must be classified, as `expect`."""
 
     NAME: ClassVar[str] = "classify"
-    text: str
     expect: str | None = None
 
 
-class Transcribe(Check):
-    """A sound file, in base64, that must be transcribed, with `max_cer` errors for each character at most."""
+class Ranked(Asked):
+    """A check that compares documents with a query; the best must have `expect` in it."""
+
+    query: str
+    documents: list[str]
+    expect: str | None = None
+
+    def sent(self) -> str:
+        """Return the query."""
+        return self.query
+
+
+class Rerank(Ranked):
+    """Documents that must be put in order."""
+
+    NAME: ClassVar[str] = "rerank"
+
+
+class Score(Ranked):
+    """Documents that must be compared with a query."""
+
+    NAME: ClassVar[str] = "score"
+
+
+class Transcribe(Asked):
+    """A sound file, in base64, that must be transcribed.
+
+    - `file`: its name
+    - `expect`: what is said in it; None: anything
+    - `max_cer`: how many of its characters may be wrong, 0 to 1
+    """
 
     NAME: ClassVar[str] = "transcribe"
     audio: str
     file: str
     expect: str | None = None
-    max_cer: float | None = None
+    max_cer: float = 0.0
+
+    def title(self) -> str:
+        """Return what a person calls it."""
+        return super().title().replace(self.NAME, f"{self.NAME} {self.file}", 1)
+
+    def sent(self) -> str:
+        """Return the name of the file."""
+        return self.file
 
 
 class Http(Check):
-    """A path that must answer with one of `status`, `expect` in its text and `json` in its values."""
+    """A request to a path.
+
+    - `method`: None: GET, or POST where there is a `body`
+    - `body`: a text, or plain data that is sent as JSON
+    - `status`: what it must answer with, one or any of several
+    - `json`: the values that a JSON answer must have, by their path in it
+    - `expect`: a part of the answer
+    """
 
     NAME: ClassVar[str] = "http"
     path: str
-    status: Any = 200
+    status: int | list[int] = 200
     method: str | None = None
     headers: dict[str, str] = {}
     body: Any = None
     json: dict[str, Any] = {}
     expect: str | None = None
+
+    def verb(self) -> str:
+        """Return the method that is used."""
+        return self.method or ("GET" if self.body is None else "POST")
+
+    def title(self) -> str:
+        """Return what a person calls it."""
+        return " ".join([self.NAME, *([] if self.verb() == "GET" else [self.verb()]), self.path])
+
+    def sent(self) -> str:
+        """Return the request in one line."""
+        return f"{self.verb()} {self.path}"
 
 
 class Port(Check):
@@ -105,12 +175,16 @@ class Port(Check):
 
     NAME: ClassVar[str] = "port"
 
+    def sent(self) -> str:
+        """Return what it takes."""
+        return "a connection"
+
 
 class Running(Check):
-    """It must stay up for so many seconds."""
+    """It must stay up for so many seconds from its start, or until it rests."""
 
     NAME: ClassVar[str] = "running"
-    seconds: float
+    seconds: float = 3.0
 
 
 class Fitting(Check):
@@ -118,3 +192,7 @@ class Fitting(Check):
 
     NAME: ClassVar[str] = "fitting"
     first: str | None = None
+
+    def title(self) -> str:
+        """Return what a person calls it."""
+        return self.first or "what the model does"

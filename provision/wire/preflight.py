@@ -17,7 +17,7 @@ class Preflight(Record):
 
     program: list[str]
     arguments: list[str]
-    cases: Cases | None = one(Cases)
+    cases: Cases | None = one(Cases, default=None)
     env: dict[str, str]
     user: str | None
     timeout: float

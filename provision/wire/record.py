@@ -81,6 +81,8 @@ class Record:
                 value = value.values.get("default", Ellipsis)
             if value is not Ellipsis:
                 cls.DEFAULTS[name] = value
+            else:
+                cls.DEFAULTS.pop(name, None)
 
     def __init__(self, **values: Any) -> None:
         known = self.FIELDS
@@ -129,6 +131,10 @@ class Record:
         for name in self.NESTED:
             data[name] = _plain(data[name])
         return data
+
+    def get(self, name: str) -> Any:
+        """Return the value of a field, None where there is no such field."""
+        return self.__dict__.get(name)
 
     def replace(self: R, **values: Any) -> R:
         """Return a copy with other values for some fields."""

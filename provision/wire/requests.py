@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from provision.wire.record import Record, Variant, many
+from provision.wire.spec import Supervised
 
 
 class Entry(Record):
@@ -32,27 +33,18 @@ class Entry(Record):
     spec: dict[str, Any]
 
 
-class Service(Record):
+class Service(Supervised):
     """What the host side has to know of a service to tell its state or to find its log.
 
     - `supervisor`: `systemd`, `script` or `engine`
-    - `unit`: under systemd; `log` and `pid_file`: under a script; `container` and `engine`: in one
     - `port`, `url`, `model`: what the playbook tells of how it is reached
-    - `gpus`: the cards that it may use, by index or UUID; None for all
     """
 
-    name: str
     kind: str
     supervisor: str
-    unit: str | None
-    log: str | None
-    pid_file: str | None
-    container: str | None
-    engine: str | None
     port: int | None
     url: str | None
     model: str | None
-    gpus: list[int | str] | None
 
 
 class Request(Variant):

@@ -12,6 +12,7 @@ import pytest
 from provision.host.machine import Machine
 from provision.host.resources.environment import Environment
 from tests.host.drive import drive
+from tests.host.services import Service
 from tests.lab import Lab, LabHost
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,6 +62,16 @@ def there(host: LabHost) -> Drive:
         return result
 
     return run
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A script-supervised service, which is stopped in the end."""
+    made = Service(tmp_path)
+    yield made
+    made.stop_timeout = 0.1
+    made.process().remove(made.machine)
+    assert not made.process()._members()
 
 
 @pytest.fixture(scope="session")

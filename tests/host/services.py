@@ -14,6 +14,10 @@ from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, differences
 from provision.host.resources.probe import Probe
 from provision.host.resources.process import Process
+from provision.wire.checks import Check, Fitting
+from provision.wire.requests import Service as Facts
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.process import ProcessSpec
 
 SERVER = Path(__file__).with_name("model_server.py")
 
@@ -60,43 +64,61 @@ class Service:
         path.chmod(0o755)
 
     @property
-    def spec(self) -> dict[str, Any]:
-        return {
-            "service": self.name,
-            "script": str(self.root / "start.sh"),
-            "directory": str(self.root),
-            "log": str(self.root / "logs" / "tiny.log"),
-            "pid_file": str(self.root / "run" / "tiny.pid"),
-            "user": self.user,
-            "stop_timeout": self.stop_timeout,
-            "port": self.port,
-            "host": "127.0.0.1",
-        }
+    def spec(self) -> ProcessSpec:
+        return ProcessSpec(
+            service=self.name,
+            script=str(self.root / "start.sh"),
+            directory=str(self.root),
+            log=str(self.root / "logs" / "tiny.log"),
+            pid_file=str(self.root / "run" / "tiny.pid"),
+            user=self.user,
+            stop_timeout=self.stop_timeout,
+            port=self.port,
+            bind="127.0.0.1",
+        )
+
+    @property
+    def facts(self) -> Facts:
+        """Return what `status` and `logs` are told of it."""
+        spec = self.spec
+        return Facts(
+            service=self.name,
+            log=spec.log,
+            pid_file=spec.pid_file,
+            kind="program",
+            supervisor="script",
+            port=self.port,
+            url=None,
+            model=None,
+        )
 
     @property
     def log(self) -> str:
-        return Path(self.spec["log"]).read_text()
+        return Path(self.spec.log).read_text()
 
     @property
     def pid(self) -> int:
-        return int(Path(self.spec["pid_file"]).read_text().split()[0])
+        return int(Path(self.spec.pid_file).read_text().split()[0])
 
     def process(self) -> Process:
         return Process("process:tiny", self.spec)
 
-    def probe(self, *checks: dict[str, Any], **more: Any) -> Probe:
-        spec = {
-            "service": self.name,
-            "health": True,
-            "key_field": "api_key",
-            "url": f"http://127.0.0.1:{self.port}",
-            "model": "tiny",
-            "checks": list(checks) or [{"type": "fitting"}],
-            "timeout": 120,
-            "log": self.spec["log"],
-            "pid_file": self.spec["pid_file"],
-        }
-        return Probe("probe:tiny", {**spec, **more})
+    def probe(self, *checks: Check, **more: Any) -> Probe:
+        spec = ProbeSpec(
+            service=self.name,
+            log=self.spec.log,
+            pid_file=self.spec.pid_file,
+            health=True,
+            url=f"http://127.0.0.1:{self.port}",
+            ca=None,
+            model="tiny",
+            key_file=None,
+            key_name=None,
+            key_field="api_key",
+            checks=list(checks) or [Fitting()],
+            timeout=120,
+        )
+        return Probe("probe:tiny", spec.replace(**more))
 
     @property
     def https(self) -> str:

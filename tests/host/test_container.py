@@ -22,6 +22,10 @@ from provision.host.resources.probe import Probe
 from provision.host.services import checks, supervision
 from provision.host.services.container_state import MADE_WITH, observed
 from provision.host.state import marks
+from provision.wire.checks import Chat, Check, Http, Running
+from provision.wire.checks import Port as TakesConnections
+from provision.wire.specs.container import ContainerSpec, EngineOptions, Port, Volume
+from provision.wire.specs.probe import ProbeSpec
 from tests.host.services import SERVER, free_port
 from tests.lab import Podman
 
@@ -50,29 +54,28 @@ class Box:
         self.data = directory / "data"
         self.data.mkdir()
         (self.data / "page").write_text("hello")
-        self.spec: dict[str, Any] = {
-            "service": "web",
-            "name": self.name,
-            "engine": engine,
-            "image": "localhost/lab:1",
-            "command": ["python3", "-c", SERVE],
-            "env": {"PLAIN": 'a "b" $c', "EMPTY": "", "KEY": "s3cret"},
-            "secrets": ["KEY"],
-            "ports": [{"address": "127.0.0.1", "port": self.port, "target": 8000, "protocol": "tcp"}],
-            "volumes": [{"source": str(self.data), "target": "/data", "read_only": True, "label": None}],
-            "restart": "no",
-            "unit": None,
-            "stop_timeout": 0,
-        }
+        self.spec = ContainerSpec(
+            service="web",
+            container=self.name,
+            engine=engine,
+            image="localhost/lab:1",
+            command=["python3", "-c", SERVE],
+            env={"PLAIN": 'a "b" $c', "EMPTY": "", "KEY": "s3cret"},
+            secrets=["KEY"],
+            ports=[Port(address="127.0.0.1", port=self.port, target=8000, protocol="tcp")],
+            volumes=[Volume(source=str(self.data), target="/data", read_only=True, label=None)],
+            options=EngineOptions(),
+            stop_timeout=0,
+        )
 
     def resource(self, **more: Any) -> Container:
-        self.spec.update(more)
-        return Container("container:web", dict(self.spec))
+        self.spec = self.spec.replace(**more)
+        return Container("container:web", self.spec)
 
     def look(self, **more: Any) -> Changes:
         resource = self.resource(**more)
         for name in (self.name, f"{self.name}.provision-new"):
-            self.machine.forget(("container", self.spec["engine"], name))
+            self.machine.forget(("container", self.spec.engine, name))
         return differences(resource.expected(self.machine), resource.actual(self.machine))
 
     def converge(self, **more: Any) -> set[str]:
@@ -91,21 +94,22 @@ class Box:
     def id(self) -> str:
         return str(self.inspect()["Id"])
 
-    def probe(self, *checks: dict[str, Any], **more: Any) -> Probe:
-        spec = {
-            "service": "web",
-            "health": False,
-            "key_field": "api_key_env",
-            "url": f"http://127.0.0.1:{self.port}",
-            "model": None,
-            "checks": list(checks) or [{"type": "port"}],
-            "timeout": 120,
-            "unit": None,
-            "container": self.name,
-            "engine": self.spec["engine"],
-            **more,
-        }
-        return Probe("probe:web", spec)
+    def probe(self, *checks: Check, **more: Any) -> Probe:
+        spec = ProbeSpec(
+            service="web",
+            container=self.name,
+            engine=self.spec.engine,
+            health=False,
+            url=f"http://127.0.0.1:{self.port}",
+            ca=None,
+            model=None,
+            key_file=None,
+            key_name=None,
+            key_field="api_key_env",
+            checks=list(checks) or [TakesConnections()],
+            timeout=120,
+        )
+        return Probe("probe:web", spec.replace(**more))
 
 
 @pytest.fixture(params=ENGINES)
@@ -126,7 +130,7 @@ def get(box: Box, path: str) -> str:
 
 def test_made_running_and_answering(box: Box) -> None:
     assert {"image", "command", "env", "ports", "mounts", "running"} <= box.converge()
-    probe = box.probe({"type": "http", "path": "/data/page", "expect": "hello"})
+    probe = box.probe(Http(path="/data/page", expect="hello"))
     assert probe.actual(box.machine) == {"proven": False}
     probe.fix(box.machine, {})
     assert probe.actual(box.machine) == {"proven": True}
@@ -139,7 +143,7 @@ def test_made_running_and_answering(box: Box) -> None:
 def test_variables_arrive_as_they_are_written_and_a_secret_in_no_argument(box: Box) -> None:
     box.converge()
     env = dict(line.partition("=")[::2] for line in box.inspect()["Config"]["Env"])
-    assert {name: env[name] for name in box.spec["env"]} == box.spec["env"]
+    assert {name: env[name] for name in box.spec.env} == box.spec.env
     said = json.dumps([box.inspect()["Config"].get(key) for key in ("CreateCommand", "Labels", "Cmd")])
     assert "s3cret" not in said
     assert not [path for path in box.state.rglob("*") if path.is_file() and "s3cret" in path.read_text()]
@@ -147,7 +151,7 @@ def test_variables_arrive_as_they_are_written_and_a_secret_in_no_argument(box: B
 
 def test_a_difference_in_a_secret_shows_no_value(box: Box) -> None:
     box.converge()
-    changes = box.look(env={**box.spec["env"], "KEY": "0ther"})
+    changes = box.look(env={**box.spec.env, "KEY": "0ther"})
     assert changes == {
         "env": (
             {"PLAIN": 'a "b" $c', "EMPTY": "", "KEY": "something else"},
@@ -179,9 +183,9 @@ def test_a_difference_in_a_secret_shows_no_value(box: Box) -> None:
 def test_what_is_declared_otherwise_is_found_and_so_is_what_is_not_declared_any_more(
     box: Box, key: str, more: dict[str, Any]
 ) -> None:
-    before = {name: box.spec.get(name) for name in more}
+    before = {name: getattr(box.spec, name) for name in more}
     if key == "network":
-        box.spec["ports"] = []
+        box.resource(ports=[])
     box.converge()
     assert box.converge(**more) == {key}
     assert box.converge(**before) == {key}
@@ -213,9 +217,9 @@ OPTIONS: dict[str, Any] = {
 def test_what_compose_can_say_is_given_to_it_and_is_no_difference_afterwards(box: Box) -> None:
     bare = {"ports": [], "user": "1000:1000"}
     options = dict(OPTIONS)
-    if box.spec["engine"] == "docker":
+    if box.spec.engine == "docker":
         del options["devices"]  # docker's client asks podman's socket for a system that it does not tell
-    assert set(options) <= box.converge(options=options, **bare)
+    assert set(options) <= box.converge(options=EngineOptions(**options), **bare)
     inside = box.podman.run(
         "exec", box.name, "sh", "-c",
         "pwd; hostname; id -u; id -G; test -c /dev/davinci0 && echo device; ulimit -l; "
@@ -232,21 +236,22 @@ def test_what_compose_can_say_is_given_to_it_and_is_no_difference_afterwards(box
     assert box.id == before
     changed = {**options, "ulimits": ["nofile=4096:4096", "nproc=4096:4096"]}
     del changed["tmpfs"]
-    assert box.converge(options=changed) == {"ulimits", "tmpfs"}
-    assert box.converge(options={"privileged": True}) == {*changed, "privileged"}
-    assert box.converge(options={}) == {"privileged"}
+    assert box.converge(options=EngineOptions(**changed)) == {"ulimits", "tmpfs"}
+    assert box.converge(options=EngineOptions(privileged=True)) == {*changed, "privileged"}
+    assert box.converge(options=EngineOptions()) == {"privileged"}
 
 
 def test_limits_that_the_engine_was_told_to_change_are_seen() -> None:
     """Both engines change these in place; podman wants cgroups v2 for it, so `inspect` is told here."""
-    spec = {"mem_limit": 1 << 30, "cpus": 2.0, "cpuset": "0", "pids_limit": 100}
-    made = {"Labels": {MADE_WITH: json.dumps(spec)}, "Cmd": []}
+    limits = {"mem_limit": 1 << 30, "cpus": 2.0, "cpuset": "0", "pids_limit": 100}
+    spec = ContainerSpec(service="web", container="web", image="x", options=EngineOptions(**limits))
+    made = {"Labels": {MADE_WITH: json.dumps(limits)}, "Cmd": []}
     host = {"Memory": 1 << 30, "NanoCpus": 2_000_000_000, "CpusetCpus": "0", "PidsLimit": 100}
 
     def found(**changed: Any) -> dict[str, Any]:
         container = {"Config": made, "HostConfig": {**host, **changed}, "Mounts": []}
         seen = observed(spec, container, None)
-        return {key: seen[key] for key in spec if seen[key] != spec[key]}
+        return {key: seen[key] for key, value in limits.items() if seen[key] != value}
 
     assert found() == {}
     assert found(NanoCpus=500_000_000) == {"cpus": 0.5}
@@ -262,7 +267,7 @@ def test_an_env_file_counts_by_what_stands_in_it(box: Box, tmp_path: Path) -> No
     file = tmp_path / "web.env"
     assert "env" in box.converge(env_files=[], ports=[])
     with pytest.raises(Failure, match="is not there"):
-        box.converge(env_files=[str(file)], env={**box.spec["env"], "NEW": "1"})
+        box.converge(env_files=[str(file)], env={**box.spec.env, "NEW": "1"})
     file.write_text("# comment\nTOKEN=s3cr3t value\nPLAIN=loses\n")
     assert box.converge() == {"env"}
     env = dict(line.partition("=")[::2] for line in box.inspect()["Config"]["Env"])
@@ -300,7 +305,7 @@ def test_an_owed_restart_restarts_it(box: Box) -> None:
 def test_the_old_one_runs_on_when_the_new_one_cannot_be_made(box: Box) -> None:
     box.converge()
     life = box.inspect()["State"]["StartedAt"]
-    gone = {"source": str(box.data / "gone"), "target": "/gone", "read_only": False, "label": None}
+    gone = Volume(source=str(box.data / "gone"), target="/gone", read_only=False, label=None)
     changes = box.look(volumes=[gone])
     with pytest.raises(Failure, match="gone is not there to be mounted"):
         box.resource().fix(box.machine, changes)
@@ -315,13 +320,13 @@ def test_an_image_of_the_same_name_replaces_the_container(box: Box) -> None:
     try:
         box.converge(image=tag)
         box.podman.run("commit", "--quiet", "--change", "LABEL newer=yes", box.name, tag)
-        box.machine.forget(("image", box.spec["engine"], tag))
+        box.machine.forget(("image", box.spec.engine, tag))
         changes = box.look()
         assert set(changes) == {"image"}
         assert changes["image"][0] != changes["image"][1]
         assert box.converge() == {"image"}
         box.podman.run("untag", tag)
-        box.machine.forget(("image", box.spec["engine"], tag))
+        box.machine.forget(("image", box.spec.engine, tag))
         assert box.look() == {}
     finally:
         box.podman.run("rm", "--force", "--time", "0", box.name)
@@ -342,7 +347,7 @@ def test_an_image_is_loaded_from_an_archive_only_when_it_is_not_there(box: Box, 
     assert box.converge(env={"A": "b"}, secrets=[]) == {"env"}
     box.podman.run("rm", "--force", "--time", "0", box.name)
     box.podman.run("untag", tag, tag)
-    box.machine.forget(("image", box.spec["engine"], tag))
+    box.machine.forget(("image", box.spec.engine, tag))
     with pytest.raises(Failure, match=r"image\.tar is not there"):
         box.resource().fix(box.machine, {})
 
@@ -358,7 +363,7 @@ def test_what_is_no_image_archive_is_refused(box: Box, tmp_path: Path) -> None:
 def test_an_image_that_cannot_be_pulled(box: Box) -> None:
     with pytest.raises(Failure) as failure:
         box.resource(image="localhost:1/none:1").fix(box.machine, {})
-    assert failure.value.message.startswith(f"{box.spec['engine']} pull: ")
+    assert failure.value.message.startswith(f"{box.spec.engine} pull: ")
     assert "archive" in (failure.value.hint or "")
 
 
@@ -393,7 +398,7 @@ def test_a_port_that_somebody_else_holds(box: Box) -> None:
 
 def test_its_life_and_log_are_known(box: Box) -> None:
     box.converge(command=["sh", "-c", "echo one; echo two >&2; exec sleep 99"])
-    spec = {"container": box.name, "engine": box.spec["engine"], "unit": None}
+    spec = box.spec
     life = supervision.life(box.machine, spec)
     assert life.state == "running"
     assert life.pid == box.inspect()["State"]["Pid"]
@@ -410,9 +415,9 @@ def test_without_checks_a_port_has_to_stay_open(box: Box) -> None:
     """What forwards the port takes connections whether or not anybody listens in the container."""
     box.converge(command=["sleep", "99"])
     with pytest.raises(Failure, match=r"did not answer|port: "):
-        box.probe({"type": "port"}, timeout=2).fix(box.machine, {})
+        box.probe(TakesConnections(), timeout=2).fix(box.machine, {})
     box.converge(command=["python3", "-c", SERVE])
-    box.probe({"type": "port"}).fix(box.machine, {})
+    box.probe(TakesConnections()).fix(box.machine, {})
 
 
 def test_it_is_asked_with_the_key_that_it_has_itself(box: Box) -> None:
@@ -420,29 +425,32 @@ def test_it_is_asked_with_the_key_that_it_has_itself(box: Box) -> None:
     key = 'sk "one" $x'
     serve = ["python3", "/data/server.py", "8000", "--host", "0.0.0.0", "--model", "m"]
     box.converge(command=serve, env={"VLLM_API_KEY": key}, secrets=["VLLM_API_KEY"])
-    chat = {"type": "chat", "user": "hi"}
+    chat = Chat(user="hi")
     box.probe(chat, key_name="VLLM_API_KEY").fix(box.machine, {})
     assert key not in repr(box.events)
     refused = checks.perform(box.machine, box.probe(chat, model="m").spec, chat)
-    assert "`api_key_env: NAME`" in str(refused.hint)
+    assert "`api_key_env`" in str(refused.hint)
     other = checks.perform(box.machine, box.probe(chat, key_name="OTHER").spec, chat)
     assert other.error == f"the container {box.name} has no variable OTHER"
 
 
 def test_without_ports_it_has_to_stay_up(box: Box) -> None:
-    check = {"type": "running", "seconds": 2}
+    check = Running(seconds=2)
     box.converge(command=["sleep", "99"], ports=[])
     box.probe(check, url="").fix(box.machine, {})
     box.converge(command=["sh", "-c", "until test -e /data/end; do sleep 0.1; done; exit 4"])
     (box.data / "end").touch()
     with pytest.raises(Failure, match="exit 4"):
-        box.probe({**check, "seconds": 10}, url="").fix(box.machine, {})
+        box.probe(Running(seconds=10), url="").fix(box.machine, {})
 
 
 def test_a_host_without_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     machine = Machine([].append, str(tmp_path / "state"))
-    resource = Container("container:web", {"service": "web", "name": "web", "image": "x", "restart": "no"})
+    resource = Container(
+        "container:web",
+        ContainerSpec(service="web", container="web", image="x", options=EngineOptions()),
+    )
     assert resource.actual(machine)["running"] is False
     assert resource.notes(machine) == ["docker or podman is not installed yet"]
     assert resource.remove(machine) is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -14,8 +15,11 @@ from provision.host.removal import remove
 from provision.host.resources import process as process_module
 from provision.host.runner import converge
 from provision.host.services import exits, systemd
+from provision.wire.checks import Running
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.process import ProcessSpec
 
-RUNNING = {"type": "running", "seconds": 60}
+RUNNING = Running(seconds=60)
 
 
 class Site:
@@ -49,13 +53,24 @@ class Site:
             ),
             entry(
                 "process:tiny",
-                {**runs, "script": script, "stop_timeout": 20},
+                ProcessSpec(**runs, script=script, stop_timeout=20).plain(),
                 service="tiny",
                 needs=[f"file:{script}"],
             ),
             entry(
                 "probe:tiny",
-                {**runs, "health": False, "url": None, "checks": [RUNNING], "timeout": 60},
+                ProbeSpec(
+                    **runs,
+                    health=False,
+                    url="",
+                    ca=None,
+                    model=None,
+                    key_file=None,
+                    key_name=None,
+                    key_field="api_key_env",
+                    checks=[RUNNING],
+                    timeout=60,
+                ).plain(),
                 service="tiny",
                 needs=["process:tiny"],
             ),
@@ -125,7 +140,7 @@ def test_it_may_end_between_two_looks(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_the_kernel_kills_for_memory_is_called_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = iter([4, 5])
+    counts = itertools.chain([4], itertools.repeat(5))
     monkeypatch.setattr(exits, "oom_kills", lambda: next(counts))
     site = Site(tmp_path, "kill -KILL $$")
     site.run()

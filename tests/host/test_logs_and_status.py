@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,6 @@ from provision.host.status import status
 from tests.host.services import Service
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    made = Service(tmp_path)
-    yield made
-    made.stop_timeout = 0.1
-    made.process().remove(made.machine)
-
-
 def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -35,16 +27,8 @@ def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 def known(service: Service) -> dict[str, Any]:
-    spec = service.spec
-    facts = {
-        "name": "tiny",
-        "unit": None,
-        "log": spec["log"],
-        "pid_file": spec["pid_file"],
-        "port": service.port,
-    }
     service.events.clear()
-    assert status(service.machine, {"services": [facts]})["ok"]
+    assert status(service.machine, {"services": [service.facts.plain()]})["ok"]
     return service.events[0]
 
 
@@ -99,7 +83,7 @@ def test_listeners_on_other_addresses_do_not_matter() -> None:
 def test_the_last_lines(service: Service) -> None:
     service.converge(service.process())
     eventually(lambda: "startup complete" in service.log)
-    entry = {"name": "tiny", "unit": None, "log": service.spec["log"]}
+    entry = service.facts.plain()
     for lines, texts in (
         (1, ["Application startup complete."]),
         (2, ["Loading weights", "Application startup complete."]),
@@ -111,7 +95,8 @@ def test_the_last_lines(service: Service) -> None:
 
 
 def test_a_service_that_has_printed_nothing_says_so(service: Service) -> None:
-    logs(service.machine, {"services": [{"name": "tiny", "log": "/nowhere"}], "options": {}})
+    facts = service.facts.replace(log="/nowhere")
+    logs(service.machine, {"services": [facts.plain()], "options": {}})
     assert service.events == [{"event": "note", "text": "tiny has printed nothing"}]
 
 

@@ -10,8 +10,6 @@ import socket
 import threading
 import time
 import wave
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,17 +18,10 @@ from provision.host.failure import Failure
 from provision.host.resources.probe import Probe, run_checks
 from provision.host.services import checks, processes
 from provision.host.state import marks
+from provision.wire.checks import Chat, Http, Transcribe
 from tests.host.services import Service
 
-CHAT = {"type": "chat", "user": "你好", "timeout": 20}
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    made = Service(tmp_path)
-    yield made
-    made.stop_timeout = 0.1
-    made.process().remove(made.machine)
+CHAT = Chat(user="你好", timeout=20)
 
 
 def fails(service: Service, probe: Probe) -> Failure:
@@ -44,7 +35,7 @@ def test_proves_by_a_real_answer_and_only_once(service: Service) -> None:
     service.script("--load 1 --reply '{user}!'")
     marks.need(service.machine.state, "tiny", ["file:/start.sh"])
     service.converge(service.process())
-    probe = service.probe({**CHAT, "expect": "你好!"})
+    probe = service.probe(CHAT.replace(expect="你好!"))
     assert service.converge(probe) == {"proven": (False, True)}
     assert marks.proven(service.machine.state, "tiny") == processes.invocation(service.pid)
     assert marks.pending(service.machine.state, "tiny") is None
@@ -166,7 +157,7 @@ def test_a_wrong_model_name_lists_what_is_served(service: Service) -> None:
 
 def test_an_unexpected_reply_is_shown(service: Service) -> None:
     service.converge(service.process())
-    failure = fails(service, service.probe({**CHAT, "expect": "Paris"}))
+    failure = fails(service, service.probe(CHAT.replace(expect="Paris")))
     assert failure.message == 'chat: the reply does not hold "Paris"'
     assert service.said("proof")[0]["received"] == "Hello there"
 
@@ -181,9 +172,9 @@ def test_a_refusal_that_may_pass_is_asked_again(service: Service) -> None:
 
 def test_http_check(service: Service) -> None:
     service.converge(service.process())
-    service.converge(service.probe({"type": "http", "path": "/v1/models", "expect": "tiny"}))
-    assert run_checks(service.machine, service.probe({"type": "http", "path": "/no", "status": 404}).spec)
-    assert not run_checks(service.machine, service.probe({"type": "http", "path": "/no"}).spec)
+    service.converge(service.probe(Http(path="/v1/models", expect="tiny")))
+    assert run_checks(service.machine, service.probe(Http(path="/no", status=404)).spec)
+    assert not run_checks(service.machine, service.probe(Http(path="/no")).spec)
     assert service.said("proof")[-1]["error"] == "status 404 instead of 200"
 
 
@@ -199,14 +190,12 @@ def wav() -> str:
 
 def test_transcribe_check(service: Service) -> None:
     service.converge(service.process())
-    check = {"type": "transcribe", "file": "hello.wav", "audio": wav(), "expect": "hello world"}
+    check = Transcribe(file="hello.wav", audio=wav(), expect="hello world")
     service.converge(service.probe(check))
     assert service.said("proof")[0]["received"] == "Hello, world."
-    assert not run_checks(service.machine, service.probe({**check, "expect": "yellow world"}).spec)
+    assert not run_checks(service.machine, service.probe(check.replace(expect="yellow world")).spec)
     assert 'heard "Hello, world."' in service.said("proof")[-1]["error"]
-    assert run_checks(
-        service.machine, service.probe({**check, "expect": "yellow world", "max_cer": 0.3}).spec
-    )
+    assert run_checks(service.machine, service.probe(check.replace(expect="yellow world", max_cer=0.3)).spec)
 
 
 def test_verify_says_what_does_not_run(service: Service) -> None:
@@ -247,7 +236,7 @@ def test_a_reply_that_never_ends_is_given_up_as_a_whole(service: Service) -> Non
 
         thread = threading.Thread(target=drip)
         thread.start()
-        spec = {"url": f"http://127.0.0.1:{server.getsockname()[1]}"}
+        spec = service.probe(url=f"http://127.0.0.1:{server.getsockname()[1]}").spec
         try:
             with pytest.raises(checks.Unanswered, match="no answer within 1 s"):
                 checks.Client(service.machine, spec).get("/", 1)
@@ -258,7 +247,8 @@ def test_a_reply_that_never_ends_is_given_up_as_a_whole(service: Service) -> Non
 
 def test_cancellation_ends_a_request(service: Service) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        client = checks.Client(service.machine, {"url": f"http://127.0.0.1:{server.getsockname()[1]}"})
+        spec = service.probe(url=f"http://127.0.0.1:{server.getsockname()[1]}").spec
+        client = checks.Client(service.machine, spec)
         threading.Timer(0.5, service.machine.cancel).start()
         began = time.monotonic()
         with pytest.raises(Failure, match="cancelled"):
@@ -276,8 +266,7 @@ def test_what_is_no_http_is_said(service: Service) -> None:
 
         thread = threading.Thread(target=greet)
         thread.start()
+        spec = service.probe(url=f"http://127.0.0.1:{server.getsockname()[1]}").spec
         with pytest.raises(checks.Unanswered, match="no HTTP"):
-            checks.Client(service.machine, {"url": f"http://127.0.0.1:{server.getsockname()[1]}"}).get(
-                "/", 10
-            )
+            checks.Client(service.machine, spec).get("/", 10)
         thread.join()

@@ -25,15 +25,6 @@ from tests.host.services import Service
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    made = Service(tmp_path)
-    yield made
-    made.stop_timeout = 0.1
-    made.process().remove(made.machine)
-    assert not made.process()._members()
-
-
 def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -49,7 +40,7 @@ def test_starts_once_and_lets_go(service: Service) -> None:
     eventually(lambda: "Application startup complete" in service.log)  # until then it opens and closes files
     assert os.getsid(pid) == pid
     assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
-    assert os.readlink(f"/proc/{pid}/fd/1") == os.readlink(f"/proc/{pid}/fd/2") == service.spec["log"]
+    assert os.readlink(f"/proc/{pid}/fd/1") == os.readlink(f"/proc/{pid}/fd/2") == service.spec.log
     assert {
         fd for fd in os.listdir(f"/proc/{pid}/fd") if "pipe" in os.readlink(f"/proc/{pid}/fd/{fd}")
     } == set()
@@ -64,15 +55,17 @@ def test_outlives_the_run_that_started_it_and_holds_no_pipe(service: Service) ->
         import json, sys
         from provision.host.machine import Machine
         from provision.host.resources.process import Process
+        from provision.wire.specs.process import ProcessSpec
         machine = Machine(lambda event: None, sys.argv[1])
-        Process("process:tiny", json.load(sys.stdin)).fix(machine, {"running": (False, True)})
+        spec = ProcessSpec.parse(json.load(sys.stdin))
+        Process("process:tiny", spec).fix(machine, {"running": (False, True)})
         """
     )
 
     # A pipe that the service kept open would keep `run` from returning.
     subprocess.run(
         [sys.executable, "-c", program, service.machine.state],
-        input=json.dumps(service.spec),
+        input=json.dumps(service.spec.plain()),
         text=True,
         capture_output=True,
         check=True,
@@ -110,7 +103,7 @@ def test_a_pid_that_is_somebody_elses_by_now_is_not_ours(service: Service) -> No
     service.converge(process)
     ours = service.pid
     mine = os.getpid()
-    recorded = Path(service.spec["pid_file"])
+    recorded = Path(service.spec.pid_file)
     recorded.write_text(recorded.read_text().replace(str(ours), str(mine)))
     assert service.look(process) == {"running": (False, True)}
     service.converge(process)  # the stray is found by its environment, and this very process is spared
@@ -119,7 +112,7 @@ def test_a_pid_that_is_somebody_elses_by_now_is_not_ours(service: Service) -> No
 
 @pytest.mark.parametrize("content", ["", "x\n", "12\n", "12\n12:99:somewhere\n", "-1\n-1:1:1\n"])
 def test_a_damaged_pid_file_means_not_running(service: Service, content: str) -> None:
-    path = Path(service.spec["pid_file"])
+    path = Path(service.spec.pid_file)
     path.parent.mkdir()
     path.write_text(content)
     assert service.look(service.process()) == {"running": (False, True)}
@@ -133,8 +126,8 @@ def test_stop_takes_workers_that_left_the_session_and_ignore_sigterm(service: Se
     assert len({each.session for each in members.values()}) == 2
     assert service.process().remove(service.machine)
     assert all(processes.process(pid) is None for pid in members)
-    assert not Path(service.spec["pid_file"]).exists()
-    assert not Path(service.spec["log"]).exists()
+    assert not Path(service.spec.pid_file).exists()
+    assert not Path(service.spec.log).exists()
     assert not service.process().remove(service.machine)
 
 
@@ -262,7 +255,7 @@ def test_the_caller_s_secrets_do_not_leak_into_the_service(
 
 def test_a_big_log_is_put_aside_at_the_start(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROTATE", 10)
-    log = Path(service.spec["log"])
+    log = Path(service.spec.log)
     log.parent.mkdir()
     log.write_text("an old life that was long\n")
     service.converge(service.process())

@@ -15,6 +15,9 @@ from provision.host.machine import Machine
 from provision.host.removal import remove
 from provision.host.runner import converge
 from provision.host.state import backup, marks
+from provision.wire.checks import Chat
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.process import ProcessSpec
 from tests.host.services import SERVER, free_port
 
 
@@ -34,16 +37,26 @@ class Site:
         script, env, seed = (str(self.root / name) for name in ("start.sh", "env", "seed"))
         server = shlex.join([sys.executable, str(SERVER), str(self.port)])
         runs = {"service": "tiny", "pid_file": f"{self.root}/run/pid", "log": f"{self.root}/logs/log"}
-        process = {**runs, "script": script, "directory": str(self.root), "stop_timeout": 20}
-        probe = {
+        process = ProcessSpec(
             **runs,
-            "health": True,
-            "key_field": "api_key",
-            "url": f"http://127.0.0.1:{self.port}",
-            "model": "tiny",
-            "checks": [{"type": "chat", "user": "hi", "max_tokens": 4}],
-            "timeout": 120,
-        }
+            script=script,
+            directory=str(self.root),
+            stop_timeout=20,
+            port=self.port,
+            bind="127.0.0.1",
+        ).plain()
+        probe = ProbeSpec(
+            **runs,
+            health=True,
+            url=f"http://127.0.0.1:{self.port}",
+            ca=None,
+            model="tiny",
+            key_file=None,
+            key_name=None,
+            key_field="api_key",
+            checks=[Chat(user="hi", max_tokens=4)],
+            timeout=120,
+        ).plain()
         return [
             self.entry("command:seed", {"name": "seed", "argv": ["sh", "-c", f"echo {self.seed} >{seed}"],
                                         "unless": ["grep", "-qx", self.seed, seed]}, triggers=["tiny"]),
@@ -53,7 +66,7 @@ class Site:
             }, triggers=["tiny"], service="tiny"),
             self.entry(f"file:{env}", {"path": env, "content": f"X={self.secret}\n", "secret": True},
                        triggers=["tiny"], service="tiny"),
-            self.entry("process:tiny", {**process, "port": self.port, "host": "127.0.0.1"}, service="tiny",
+            self.entry("process:tiny", process, service="tiny",
                        needs=["command:seed", f"file:{script}", f"file:{env}"]),
             self.entry("probe:tiny", probe, service="tiny", needs=["process:tiny"]),
         ]  # fmt: skip

@@ -21,6 +21,10 @@ from provision.host.runner import converge
 from provision.host.state import marks
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import lock_path
+from provision.wire.checks import Chat
+from provision.wire.preflight import Preflight
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.process import ProcessSpec
 from tests.host.services import SERVER, free_port
 
 
@@ -35,7 +39,7 @@ class Box:
         self.extra: list[dict[str, Any]] = []
         self.script_needs: list[str] = []
         self.with_service = True
-        self.preflight: dict[str, Any] | None = None
+        self.preflight: Preflight | None = None
 
     def resources(self) -> list[dict[str, Any]]:
         service = "tiny"
@@ -68,35 +72,37 @@ class Box:
                 self.entry(
                     "process",
                     service,
-                    {
-                        "service": service,
-                        "script": script,
-                        "directory": str(self.root),
-                        "log": f"{self.root}/logs/tiny.log",
-                        "pid_file": f"{self.root}/run/tiny.pid",
-                        "user": None,
-                        "stop_timeout": 20,
-                        "port": self.port,
-                        "host": "127.0.0.1",
-                        **({"preflight": self.preflight} if self.preflight else {}),
-                    },
+                    ProcessSpec(
+                        service=service,
+                        script=script,
+                        directory=str(self.root),
+                        log=f"{self.root}/logs/tiny.log",
+                        pid_file=f"{self.root}/run/tiny.pid",
+                        stop_timeout=20,
+                        port=self.port,
+                        bind="127.0.0.1",
+                        preflight=self.preflight,
+                    ).plain(),
                     needs=[f"file:{script}"],
                     service=service,
                 ),
                 self.entry(
                     "probe",
                     service,
-                    {
-                        "service": service,
-                        "health": True,
-                        "key_field": "api_key",
-                        "url": f"http://127.0.0.1:{self.port}",
-                        "model": "tiny",
-                        "checks": [{"type": "chat", "user": "hi", "max_tokens": 4}],
-                        "timeout": 120,
-                        "log": f"{self.root}/logs/tiny.log",
-                        "pid_file": f"{self.root}/run/tiny.pid",
-                    },
+                    ProbeSpec(
+                        service=service,
+                        log=f"{self.root}/logs/tiny.log",
+                        pid_file=f"{self.root}/run/tiny.pid",
+                        health=True,
+                        url=f"http://127.0.0.1:{self.port}",
+                        ca=None,
+                        model="tiny",
+                        key_file=None,
+                        key_name=None,
+                        key_field="api_key",
+                        checks=[Chat(user="hi", max_tokens=4)],
+                        timeout=120,
+                    ).plain(),
                     needs=[f"process:{service}"],
                     service=service,
                 ),
@@ -450,17 +456,16 @@ def test_verify_runs_the_checks_of_services_that_did_not_change(box: Box) -> Non
     assert [event["service"] for event in events if event["event"] == "proof" and event["ok"]] == ["tiny"]
 
 
-def asks(code: int, said: str, trace: Path) -> dict[str, Any]:
+def asks(code: int, said: str, trace: Path) -> Preflight:
     """Return a preflight whose program leaves a trace, says something and ends with this code."""
     program = f"import sys; open({str(trace)!r}, 'a').write('asked '); print({said!r}, file=sys.stderr)"
-    return {
-        "program": [sys.executable, "-c", f"{program}; sys.exit({code})"],
-        "arguments": ["--flag"],
-        "cases": None,
-        "env": {"A": "b"},
-        "user": None,
-        "timeout": 120,
-    }
+    return Preflight(
+        program=[sys.executable, "-c", f"{program}; sys.exit({code})"],
+        arguments=["--flag"],
+        env={"A": "b"},
+        user=None,
+        timeout=120,
+    )
 
 
 def test_what_would_not_start_leaves_the_running_service_and_its_files_alone(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from provision.host.services import processes
+from provision.wire.checks import Chat
 from tests.host import archived
 from tests.host.archived import PYTHONS
 from tests.host.services import Service
@@ -22,18 +23,20 @@ PROGRAM = textwrap.dedent(
     from provision.host.resources.probe import Probe, run_checks
     from provision.host.resources.process import Process
     from provision.host.status import status
+    from provision.wire.specs.probe import ProbeSpec
+    from provision.wire.specs.process import ProcessSpec
 
     order = json.load(sys.stdin)
     events = []
     machine = Machine(events.append, order["state"])
-    process, probe = Process("process:tiny", order["process"]), Probe("probe:tiny", order["probe"])
+    process = Process("process:tiny", ProcessSpec.parse(order["process"]))
+    probe = Probe("probe:tiny", ProbeSpec.parse(order["probe"]))
     process.fix(machine, {"running": (False, True)})
     probe.fix(machine, {"proven": (False, True)})
     assert process.actual(machine) == process.expected(machine)
     assert probe.actual(machine) == probe.expected(machine)
     assert run_checks(machine, probe.spec)
-    facts = {"name": "tiny", "pid_file": order["process"]["pid_file"], "port": order["process"]["port"]}
-    status(machine, {"services": [facts]})
+    status(machine, {"services": [order["facts"]]})
     assert process.remove(machine)
     print(json.dumps(events))
     """
@@ -47,8 +50,9 @@ def test_from_start_to_removal(tmp_path: Path, python: Path) -> None:
     service.script("--load 0.5 --reply '{user}!'", python=str(python))
     order = {
         "state": service.machine.state,
-        "process": service.spec,
-        "probe": service.probe({"type": "chat", "user": "你好", "expect": "你好!"}).spec,
+        "process": service.spec.plain(),
+        "probe": service.probe(Chat(user="你好", expect="你好!")).spec.plain(),
+        "facts": service.facts.plain(),
     }
     try:
         done = subprocess.run(

@@ -5,24 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from provision.host.services import checks
+from provision.wire.checks import Running
 from tests.host.services import Service
 
 COMPUTE = "import time, sys\nwhile time.process_time() < {seconds}: pass\nsys.exit({code})"
 """Uses a CPU for so long, however busy the machine is."""
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    made = Service(tmp_path)
-    yield made
-    made.stop_timeout = 0.1
-    made.process().remove(made.machine)
 
 
 def start(service: Service, command: str) -> None:
@@ -35,8 +26,8 @@ def python(program: str) -> str:
 
 
 def proof(service: Service, seconds: float) -> checks.Proof:
-    check = {"type": "running", "seconds": seconds}
-    return checks.perform(service.machine, service.probe(check, url=None, health=False).spec, check)
+    check = Running(seconds=seconds)
+    return checks.perform(service.machine, service.probe(check, url="", health=False).spec, check)
 
 
 @pytest.mark.parametrize("command", ["exec sleep 600", "sleep 600 & wait"])

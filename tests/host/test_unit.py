@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from provision.wire.checks import Chat
+from provision.wire.requests import Service
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.unit import UnitSpec
 from tests.host.services import SERVER
 from tests.lab import Lab, LabHost
 
@@ -66,30 +70,32 @@ class Remote:
             "id": f"unit:{self.name}",
             "type": "unit",
             "service": self.name,
-            "spec": {
-                "unit": self.unit,
-                "service": self.name,
-                "enabled": True,
-                "port": self.port,
-                "host": "127.0.0.1",
-                "stop_timeout": self.stop_timeout,
-            },
+            "spec": UnitSpec(
+                service=self.name,
+                unit=self.unit,
+                port=self.port,
+                bind="127.0.0.1",
+                stop_timeout=self.stop_timeout,
+            ).plain(),
         }
         probe = {
             "id": f"probe:{self.name}",
             "type": "probe",
             "service": self.name,
             "needs": [unit["id"]],
-            "spec": {
-                "service": self.name,
-                "health": True,
-                "key_field": "api_key",
-                "url": f"http://127.0.0.1:{self.port}",
-                "model": "tiny",
-                "checks": [{"type": "chat", "user": "hello"}],
-                "timeout": 180,
-                "unit": self.unit,
-            },
+            "spec": ProbeSpec(
+                service=self.name,
+                unit=self.unit,
+                health=True,
+                url=f"http://127.0.0.1:{self.port}",
+                ca=None,
+                model="tiny",
+                key_file=None,
+                key_name=None,
+                key_field="api_key",
+                checks=[Chat(user="hello")],
+                timeout=180,
+            ).plain(),
         }
         return [unit, probe]
 
@@ -103,13 +109,15 @@ class Remote:
             "options": options,
             "resources": self.resources(),
             "services": [
-                {
-                    "name": self.name,
-                    "kind": "vllm",
-                    "supervisor": "systemd",
-                    "unit": self.unit,
-                    "port": self.port,
-                }
+                Service(
+                    service=self.name,
+                    unit=self.unit,
+                    kind="vllm",
+                    supervisor="systemd",
+                    port=self.port,
+                    url=None,
+                    model=None,
+                ).plain()
             ],
         }
         program = (

@@ -45,4 +45,8 @@ def make(entry: Mapping[str, Any]) -> Resource:
     Raises:
         Failure: no type has the name in `type`.
     """
-    return type_of(entry["type"])(entry["id"], dict(entry["spec"]))
+    kind = type_of(entry["type"])
+    spec: Any = dict(entry["spec"])
+    if kind.Spec is not None:
+        spec = kind.Spec.recall({kind.RENAMED.get(key, key): value for key, value in spec.items()})
+    return kind(entry["id"], spec)

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -14,6 +14,8 @@ from provision.host.resource import Changes, Resource, State, differences
 from provision.host.resources.unit import Unit
 from provision.host.services import container_state, containers, endings, processes, supervision, turns
 from provision.host.state import marks
+from provision.wire.specs.container import ContainerSpec
+from provision.wire.specs.unit import UnitSpec
 
 START = 120.0
 """Seconds that the engine may take to start a container."""
@@ -28,18 +30,15 @@ FRESH = ".provision-new"
 class Container(Resource):
     """A container, and under systemd the unit that runs it.
 
-    Spec: `service`, `name`, `engine` (None: the one that is here), `image`, `archive`, `command`, `env`,
-    `secrets` (names in `env`), `ports` (`address`, `port`, `target`, `protocol`), `volumes` (`source`,
-    `target`, `read_only`, `label`), `gpus`, `restart`, `network`, `user`, `ipc`, `shm_size`, `init`, `unit`
-    (None: the engine brings it back), `stop_timeout` in seconds, `env_files` (paths), `entrypoint`, and
-    `options` (see `container_state.FLAGS`).
-
     What differs is what `inspect` says. A container is only made anew for what no engine can change, and the
     old one runs until the new one has been made.
     """
 
     type = "container"
-    identity = ("service", "name", "engine", "unit", "stop_timeout")
+    Spec = ContainerSpec
+    spec: ContainerSpec
+    RENAMED: ClassVar = {"name": "container"}
+    identity = ("service", "container", "engine", "unit", "stop_timeout")
     beside = ("loaded", "current")
     waits = True
 
@@ -62,10 +61,10 @@ class Container(Resource):
             Failure: the engine does not answer, the container is somebody else's, or it is to be supervised
                 by systemd, which does not run.
         """
-        if self.spec.get("unit"):
+        if self.spec.unit:
             supervision.require_systemd(machine)
         found = self._found(machine)
-        owed = marks.pending(machine.state, self.spec["service"])
+        owed = marks.pending(machine.state, self.spec.service)
         state: State = {"running": False}
         if found is not None:
             self._require_ours(found)
@@ -84,7 +83,7 @@ class Container(Resource):
         Raises:
             Failure: there is no engine, the image cannot be had, or the container does not start.
         """
-        engine = containers.require(self.spec.get("engine"))
+        engine = containers.require(self.spec.engine)
         try:
             self._provide_image(machine, engine)
             left = differences(self.expected(machine), self.actual(machine))
@@ -98,42 +97,42 @@ class Container(Resource):
                 self._stop_in_turn(machine, engine)
                 self._start(machine, engine)
         finally:
-            containers.forget(machine, engine, self.spec["name"])
+            containers.forget(machine, engine, self.spec.container)
             machine.forget("units")
 
     def missed(self, machine: Machine, changes: Changes) -> Failure | None:
         """Return how the service ended when it did so right after its start."""
-        life = supervision.life(machine, self._lifeline())
+        life = supervision.life(machine, self.spec)
         if not changes.keys() & {"running", "active"} or life.invocation is not None:
             return None
         return self._ended(machine, life)
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Say where the image comes from, when it is not here, and what becomes of the service."""
-        engine = containers.find(self.spec.get("engine"))
+        engine = containers.find(self.spec.engine)
         work: dict[str, Any] = {}
         if engine is None or self._local_image(machine, engine) is None:
-            source = "load" if self.spec.get("archive") else "pull"
-            work[source] = self.spec.get("archive") or self.spec["image"]
+            source = "load" if self.spec.archive else "pull"
+            work[source] = self.spec.archive or self.spec.image
         found = self._found(machine)
         if found is None:
-            work["start"] = self.spec["service"]
+            work["start"] = self.spec.service
         elif any(key in changes for key in container_state.CREATION):
-            work["recreate"] = self.spec["name"]
+            work["recreate"] = self.spec.container
         elif containers.invocation(found) is None:
-            work["start"] = self.spec["service"]
+            work["start"] = self.spec.service
         elif changes.keys() & {"active", "current"}:
-            work["restart"] = self.spec["service"]
+            work["restart"] = self.spec.service
         return work
 
     def notes(self, machine: Machine) -> list[str]:
         """Warn where a start could not succeed."""
-        engine = containers.find(self.spec.get("engine"))
+        engine = containers.find(self.spec.engine)
         if engine is None:
-            return [f"{self.spec.get('engine') or 'docker or podman'} is not installed yet"]
+            return [f"{self.spec.engine or 'docker or podman'} is not installed yet"]
         unit = self._unit()
         notes = unit.notes(machine) if unit else []
-        archive = self.spec.get("archive")
+        archive = self.spec.archive
         if archive and not os.path.exists(archive) and self._local_image(machine, engine) is None:
             notes.append(f"{archive}, which the image is to be loaded from, is not there yet")
         if containers.invocation(self._found(machine)) is None:
@@ -144,10 +143,10 @@ class Container(Resource):
         """Stop the service for good and remove its container; one that is not ours stays."""
         unit = self._unit()
         there = unit.remove(machine) if unit else False
-        engine = containers.find(self.spec.get("engine"))
+        engine = containers.find(self.spec.engine)
         if engine is None:
             return there
-        name = self.spec["name"]
+        name = self.spec.container
         containers.forget(machine, engine, name)
         for each in (name, name + FRESH):
             found = containers.container(machine, engine, each)
@@ -162,34 +161,34 @@ class Container(Resource):
     # -- what there is ------------------------------------------------------------------------------------
 
     def _unit(self) -> Unit | None:
-        if not self.spec.get("unit"):
+        spec = self.spec
+        if not spec.unit:
             return None
-        spec = {key: self.spec.get(key) for key in ("unit", "service", "stop_timeout")}
-        return Unit(self.id, {**spec, "enabled": True})
+        return Unit(self.id, UnitSpec(service=spec.service, unit=spec.unit, stop_timeout=spec.stop_timeout))
 
     def _found(self, machine: Machine) -> containers.Inspected | None:
-        engine = containers.find(self.spec.get("engine"))
-        return containers.container(machine, engine, self.spec["name"]) if engine else None
+        engine = containers.find(self.spec.engine)
+        return containers.container(machine, engine, self.spec.container) if engine else None
 
     def _ours(self, found: containers.Inspected) -> bool:
         labels = found["Config"].get("Labels") or {}
-        return bool(labels.get(container_state.SERVICE_LABEL) == self.spec["service"])
+        return bool(labels.get(container_state.SERVICE_LABEL) == self.spec.service)
 
     def _require_ours(self, found: containers.Inspected) -> None:
         if not self._ours(found):
             raise Failure(
-                f"there is a container {self.spec['name']} that provision has not made",
+                f"there is a container {self.spec.container} that provision has not made",
                 hint="remove it, or give the service another `name:`",
             )
 
     def _local_image(self, machine: Machine, engine: str) -> containers.Inspected | None:
-        reference = self.spec["image"]
+        reference = self.spec.image
         key = ("image", engine, reference)
         return machine.once(key, lambda: containers.image(machine, engine, reference))
 
     def _image_of(self, machine: Machine, found: containers.Inspected) -> containers.Inspected | None:
         """Return the image that a container was made from, even when its name means another one by now."""
-        engine = containers.require(self.spec.get("engine"))
+        engine = containers.require(self.spec.engine)
         local = self._local_image(machine, engine)
         if local is not None and _id(local["Id"]) == _id(found["Image"]):
             return local
@@ -197,19 +196,19 @@ class Container(Resource):
         return machine.once(key, lambda: containers.image(machine, engine, found["Image"]))
 
     def _image(self, machine: Machine) -> str:
-        engine = containers.find(self.spec.get("engine"))
+        engine = containers.find(self.spec.engine)
         local = self._local_image(machine, engine) if engine else None
-        reference: str = self.spec["image"]
+        reference = self.spec.image
         return _named(reference, local["Id"]) if local else reference
 
     def _image_found(self, machine: Machine, found: containers.Inspected) -> str:
-        engine = containers.require(self.spec.get("engine"))
+        engine = containers.require(self.spec.engine)
         name = str(found.get("ImageName") or found["Config"].get("Image") or "")
-        same = name.rpartition("/")[2] == self.spec["image"].rpartition("/")[2]
+        same = name.rpartition("/")[2] == self.spec.image.rpartition("/")[2]
         if same and self._local_image(machine, engine) is None:
             # Its name was taken from the image; the container runs with what was declared all the same.
-            return str(self.spec["image"])
-        return _named(self.spec["image"] if same else name, found["Image"])
+            return self.spec.image
+        return _named(self.spec.image if same else name, found["Image"])
 
     def _env(self, machine: Machine) -> dict[str, str]:
         found = self._found(machine)
@@ -217,14 +216,14 @@ class Container(Resource):
             return {}
         return container_state.observed_env(self._with_env_files(), found)
 
-    def _with_env_files(self, strict: bool = False) -> dict[str, Any]:
+    def _with_env_files(self, strict: bool = False) -> ContainerSpec:
         """Return the spec with the variables of its `env_files`, which with `strict` must be there.
 
         Raises:
             Failure: a file cannot be read.
         """
         lines: list[str] = []
-        for path in self.spec.get("env_files") or []:
+        for path in self.spec.env_files:
             try:
                 with open(path, encoding="utf-8", errors="surrogateescape") as file:
                     lines += file.read().splitlines()
@@ -240,7 +239,7 @@ class Container(Resource):
     # -- the image ----------------------------------------------------------------------------------------
 
     def _provide_image(self, machine: Machine, engine: str) -> None:
-        reference, archive = self.spec["image"], self.spec.get("archive")
+        reference, archive = self.spec.image, self.spec.archive
         if self._local_image(machine, engine) is not None:
             return
 
@@ -279,11 +278,11 @@ class Container(Resource):
         """Change the engine's restart policy; podman learned that only in 5.1."""
         try:
             containers.call(
-                machine, engine, ["update", f"--restart={self.spec['restart']}", self.spec["name"]]
+                machine, engine, ["update", f"--restart={self.spec.restart}", self.spec.container]
             )
         except Failure:
             return False
-        containers.forget(machine, engine, self.spec["name"])
+        containers.forget(machine, engine, self.spec.container)
         return "restart" not in differences(self.expected(machine), self.actual(machine))
 
     def _supervise(self, machine: Machine, changes: Changes) -> None:
@@ -294,7 +293,7 @@ class Container(Resource):
             unit.fix(machine, kept)
 
     def _replace(self, machine: Machine, engine: str) -> None:
-        name, fresh = self.spec["name"], self.spec["name"] + FRESH
+        name, fresh = self.spec.container, self.spec.container + FRESH
         left = containers.container(machine, engine, fresh)
         containers.forget(machine, engine, fresh)
         if left is not None and self._ours(left):
@@ -309,8 +308,8 @@ class Container(Resource):
 
     def _require_sources(self) -> None:
         """Raise `Failure` for a directory to mount that is missing: docker would make it, as root's own."""
-        for volume in self.spec.get("volumes") or []:
-            source = volume["source"]
+        for volume in self.spec.volumes:
+            source = volume.source
             if source.startswith("/") and not os.path.exists(source):
                 raise Failure(f"{source} is not there to be mounted", hint="declare it under `directories:`")
 
@@ -334,25 +333,25 @@ class Container(Resource):
         if containers.invocation(self._found(machine)) is None:
             self._stop(machine, engine)
             return
-        with turns.kept(machine, self.id, self.spec["service"], self.spec.get("cards") or []):
+        with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
             self._stop(machine, engine)
 
     def _stop(self, machine: Machine, engine: str) -> None:
-        limit = float(60 if self.spec.get("stop_timeout") is None else self.spec["stop_timeout"])
-        if self.spec.get("unit"):
-            machine.run(["systemctl", "stop", self.spec["unit"]], timeout=limit + 60)
-        name = self.spec["name"]
+        limit = self.spec.stop_timeout
+        if self.spec.unit:
+            machine.run(["systemctl", "stop", self.spec.unit], timeout=limit + 60)
+        name = self.spec.container
         containers.forget(machine, engine, name)
         running = containers.invocation(self._found(machine))
         if running is None and not self._restarting(machine):
             return
         machine.progress(self.id, 0, limit, "seconds", "stopping")
-        if running is not None and marks.told(machine.state, self.spec["service"]) == running:
+        if running is not None and marks.told(machine.state, self.spec.service) == running:
             # A stop that was cut off has sent SIGTERM: another would cut the requests that it is finishing.
             self._await_end(machine, engine, running, limit)
             limit = 0
         elif running is not None:
-            marks.tell(machine.state, self.spec["service"], running)
+            marks.tell(machine.state, self.spec.service, running)
         containers.call(machine, engine, ["stop", "-t", f"{limit:.0f}", name], limit + 60)
         containers.forget(machine, engine, name)
 
@@ -361,7 +360,7 @@ class Container(Resource):
         deadline = time.monotonic() + limit
         while containers.invocation(self._found(machine)) == life and time.monotonic() < deadline:
             machine.sleep(0.5)
-            containers.forget(machine, engine, self.spec["name"])
+            containers.forget(machine, engine, self.spec.container)
 
     def _restarting(self, machine: Machine) -> bool:
         found = self._found(machine)
@@ -377,33 +376,29 @@ class Container(Resource):
             try:
                 unit.fix(machine, {"active": (False, True)})
             except Failure as failure:
-                life = supervision.life(machine, self._lifeline())
+                life = supervision.life(machine, self.spec)
                 if life.invocation is None and life.ended:
                     raise self._ended(machine, life) from None
                 failure.hint = failure.hint or containers.hint(failure.log)
                 raise
         else:
-            containers.call(machine, engine, ["start", self.spec["name"]], START)
-        if self.spec.get("cards") and unit:
-            service, lifeline = self.spec["service"], {"unit": self.spec["unit"]}
+            containers.call(machine, engine, ["start", self.spec.container], START)
+        if self.spec.cards and unit:
+            service, name = self.spec.service, unit.spec.unit
             turns.pass_by(
-                machine,
-                self.id,
-                service,
-                self.spec["cards"],
-                lambda: supervision.life(machine, lifeline).pid,
+                machine, self.id, service, self.spec.cards, lambda: supervision.of_unit(machine, name).pid
             )
         up = self._up(machine, engine)
-        marks.started(machine.state, self.spec["service"], up, self._begun)
+        marks.started(machine.state, self.spec.service, up, self._begun)
 
     def _up(self, machine: Machine, engine: str) -> str:
         """Wait until the container runs and has not ended at once; return which life of it that is."""
         deadline = time.monotonic() + START
         while True:
-            now = supervision.life(machine, self._lifeline())
+            now = supervision.life(machine, self.spec)
             if now.invocation is not None:
                 machine.sleep(SETTLE)
-                after = supervision.life(machine, self._lifeline())
+                after = supervision.life(machine, self.spec)
                 if after.invocation == now.invocation:
                     return now.invocation
                 now = after
@@ -411,27 +406,23 @@ class Container(Resource):
                 break
             machine.sleep(0.1)
         if now.invocation is None and now.ended is None:
-            state = f"{self.spec['service']} does not come up: after {START:.0f} s it is {now.state}"
-            raise endings.explained(machine, self._lifeline(), state, self._since(now))
+            state = f"{self.spec.service} does not come up: after {START:.0f} s it is {now.state}"
+            raise endings.explained(machine, self.spec, state, self._since(now))
         raise self._ended(machine, now)
 
     def _ended(self, machine: Machine, life: supervision.Life) -> Failure:
-        return endings.ended(machine, self._lifeline(), life, self._since(life))
+        return endings.ended(machine, self.spec, life, self._since(life))
 
     def _since(self, life: supervision.Life) -> str | None:
         """Return what tells the lines of this start: the journal has its own way, the engine the time."""
-        return life.since if self.spec.get("unit") else self._begun
-
-    def _lifeline(self) -> dict[str, Any]:
-        keys = {"service": "service", "unit": "unit", "container": "name", "engine": "engine"}
-        return {key: self.spec.get(name) for key, name in keys.items()}
+        return life.since if self.spec.unit else self._begun
 
     def _taken(self) -> str | None:
         """Return who else holds a port of the container, as a sentence. Only true while it is stopped."""
-        for port in self.spec.get("ports") or []:
-            if port["protocol"] == "tcp":
-                for holder in processes.listeners(port["port"], port["address"]):
-                    return f"port {port['port']} is held by {holder}"
+        for port in self.spec.ports:
+            if port.protocol == "tcp":
+                for holder in processes.listeners(port.port, port.address):
+                    return f"port {port.port} is held by {holder}"
         return None
 
 

@@ -16,6 +16,7 @@ from provision.host.files.textdiff import MAX_BYTES, sizes, unified
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
 from provision.host.resource import Changes, Resource, State
+from provision.wire.cases import Cases
 
 
 class File(Resource):
@@ -174,7 +175,9 @@ class File(Resource):
 
     def _data(self, machine: Machine) -> bytes:
         cases: dict[str, Any] | None = self.spec.get("cases")
-        content: str = choose(machine, cases, self.spec["content"]) if cases else self.spec["content"]
+        content: str = self.spec["content"]
+        if cases is not None:
+            content = choose(machine, Cases.parse(cases), content)
         self._chosen = content
         return content.encode("utf-8")
 

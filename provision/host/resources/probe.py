@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Mapping
+from typing import Any
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.host.services import checks, compiling, endings, supervision, turns
 from provision.host.state import marks
+from provision.wire.checks import Check
+from provision.wire.specs.probe import ProbeSpec
 
 POLL = 0.5
 """Seconds between two looks at a service that is not ready."""
@@ -25,13 +27,11 @@ _LEVEL = r"\b(INFO|WARNING|ERROR|CRITICAL)\b"
 
 
 class Probe(Resource):
-    """A service's readiness.
-
-    Spec: `service`, `health`, `url`, `model`, `key_file`, `key_name`, `key_field`, `checks`, `timeout`
-    in seconds, and `unit`, `container` with `engine`, or `log` and `pid_file`.
-    """
+    """A service's readiness."""
 
     type = "probe"
+    Spec = ProbeSpec
+    spec: ProbeSpec
     identity = ("service",)
 
     def expected(self, machine: Machine) -> State:
@@ -41,18 +41,16 @@ class Probe(Resource):
     def actual(self, machine: Machine) -> State:
         """Return whether the process that runs now is the one that has answered."""
         running = supervision.life(machine, self.spec, shared=True).invocation
-        return {
-            "proven": running is not None and running == marks.proven(machine.state, self.spec["service"])
-        }
+        return {"proven": running is not None and running == marks.proven(machine.state, self.spec.service)}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Wait until the service really answers, and note which process has."""
         machine.forget("units")
         watch = Watch(machine, self.id, self.spec)
         watch.await_turn()
-        if self.spec["health"]:
+        if self.spec.health:
             watch.until_ready()
-        for check in self.spec["checks"]:
+        for check in self.spec.checks:
             proof = watch.ask(check)
             tell(machine, self.spec, proof, [] if proof.ok else watch.log())
             if not proof.ok:
@@ -60,28 +58,28 @@ class Probe(Resource):
         life = watch.look()
         if life.invocation is None or life.invocation != watch.first:
             raise watch.ended(life)
-        marks.prove(machine.state, self.spec["service"], life.invocation)
+        marks.prove(machine.state, self.spec.service, life.invocation)
         machine.forget("units")
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Say what will be asked."""
-        return {"checks": [checks.name(check) for check in self.spec["checks"]]}
+        return {"checks": [check.title() for check in self.spec.checks]}
 
     def remove(self, machine: Machine) -> bool:
         """Say whether something was proven; it is forgotten with the service, whose stop has to know it."""
-        return marks.proven(machine.state, self.spec["service"]) is not None
+        return marks.proven(machine.state, self.spec.service) is not None
 
 
 class Watch:
     """Follows one service from its start to its answer, and knows when waiting is of no use any more."""
 
-    def __init__(self, machine: Machine, id: str, spec: Mapping[str, Any]) -> None:
+    def __init__(self, machine: Machine, id: str, spec: ProbeSpec) -> None:
         self._machine = machine
         self._id = id
         self._spec = spec
         self._began = time.monotonic()
         self._told = 0.0
-        self._limit = float(spec.get("timeout") or 1200)
+        self._limit = spec.timeout
         life = supervision.life(machine, spec)
         self._since = life.since
         self._restarts = life.restarts
@@ -91,9 +89,8 @@ class Watch:
 
     def await_turn(self) -> None:
         """Wait while the start script waits for its turn on a GPU: that is no time of the server's."""
-        cards = self._spec.get("cards")
-        if cards and not self._spec.get("container"):
-            service = self._spec["service"]
+        service, cards = self._spec.service, self._spec.cards
+        if cards and not self._spec.container:
             turns.pass_by(self._machine, self._id, service, cards, lambda: self.look().pid)
             self._began = time.monotonic()
 
@@ -111,7 +108,7 @@ class Watch:
                 why = str(unanswered)
             self._pause(why)
 
-    def ask(self, check: checks.Check) -> checks.Proof:
+    def ask(self, check: Check) -> checks.Proof:
         """Make a check, again and again while the failure is one that may pass."""
         while True:
             self._require_alive()
@@ -148,11 +145,11 @@ class Watch:
 
     def _pause(self, why: str) -> None:
         if self._left() <= 0:
-            raise self.failure(f"{self._spec['service']} did not answer within {self._limit:.0f} s: {why}")
+            raise self.failure(f"{self._spec.service} did not answer within {self._limit:.0f} s: {why}")
         now = time.monotonic()
         if now - self._told >= TELL:
             self._told = now
-            text = compiling.compiles(self.look().pid) or self._said() or f"{self._spec['url']}: {why}"
+            text = compiling.compiles(self.look().pid) or self._said() or f"{self._spec.url}: {why}"
             self._machine.progress(self._id, round(now - self._began, 1), self._limit, "seconds", text)
         self._machine.sleep(POLL)
 
@@ -185,11 +182,11 @@ def _bare(line: str) -> str:
     return bare if len(bare) <= SEEN else bare[: SEEN - 1] + "…"
 
 
-def run_checks(machine: Machine, spec: Mapping[str, Any]) -> bool:
+def run_checks(machine: Machine, spec: ProbeSpec) -> bool:
     """Make all checks of a service once, tell each, and return whether all went well."""
     life = supervision.life(machine, spec, shared=True)
     good = True
-    for check in spec["checks"]:
+    for check in spec.checks:
         proof = checks.perform(machine, spec, check)
         lines: list[str] = []
         if not proof.ok:
@@ -204,8 +201,8 @@ def run_checks(machine: Machine, spec: Mapping[str, Any]) -> bool:
     return good
 
 
-def tell(machine: Machine, spec: Mapping[str, Any], proof: checks.Proof, log: list[str]) -> None:
+def tell(machine: Machine, spec: ProbeSpec, proof: checks.Proof, log: list[str]) -> None:
     """Send how a check went."""
-    event = {"event": "proof", "service": spec["service"], "log": log}
+    event = {"event": "proof", "service": spec.service, "log": log}
     event.update((field, value) for field, value in proof._asdict().items() if field != "final")
     machine.emit(event)

@@ -9,7 +9,7 @@ import os
 import pwd
 import subprocess
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from provision.host import children
 from provision.host.failure import Failure
@@ -17,6 +17,7 @@ from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.host.services import access, endings, exits, processes, stopping, supervision, turns
 from provision.host.state import durable, marks
+from provision.wire.specs.process import ProcessSpec
 
 ROTATE = 50 * 1024 * 1024
 """Bytes of log beyond which a start begins a new one; one old log is kept."""
@@ -40,15 +41,13 @@ PASSED_SUFFIXES = ("_PROXY", "_proxy")
 
 
 class Process(Resource):
-    """A script-supervised service.
-
-    Spec: `service`, `script`, `directory`, `log`, `pid_file`, `user` (or None), `stop_timeout` in seconds,
-    `port` (or None), `host`, `cards`: the GPUs on which it starts in its turn,
-    and maybe `reach` (see `services.access`).
-    """
+    """A script-supervised service."""
 
     type = "process"
-    identity = ("service", "pid_file", "log", "stop_timeout", "port", "host")
+    Spec = ProcessSpec
+    spec: ProcessSpec
+    RENAMED: ClassVar = {"host": "bind", "reach": "access"}
+    identity = ("service", "pid_file", "log", "stop_timeout", "port", "bind")
     beside = ("current",)
 
     def expected(self, machine: Machine) -> State:
@@ -57,20 +56,20 @@ class Process(Resource):
 
     def actual(self, machine: Machine) -> State:
         """Return the state found."""
-        owed = marks.pending(machine.state, self.spec["service"])
+        owed = marks.pending(machine.state, self.spec.service)
         return {
-            "running": supervision.recorded(self.spec["pid_file"]) is not None,
+            "running": supervision.recorded(self.spec.pid_file) is not None,
             "current": owed is None or owed["state"] != "needed",
         }
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring about what differs."""
         self._require_port()
-        access.require(machine, self.spec)
-        if supervision.recorded(self.spec["pid_file"]) is None:
+        access.require(machine, self.spec.service, self.spec.access)
+        if supervision.recorded(self.spec.pid_file) is None:
             self._stop(machine)  # what is left of it
         else:
-            with turns.kept(machine, self.id, self.spec["service"], self.spec.get("cards") or []):
+            with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
                 self._stop(machine)
         self._start(machine)
 
@@ -80,21 +79,21 @@ class Process(Resource):
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Say whether the service will be started or restarted."""
-        up = supervision.recorded(self.spec["pid_file"]) is not None
-        return {"restart" if up else "start": self.spec["service"]}
+        up = supervision.recorded(self.spec.pid_file) is not None
+        return {"restart" if up else "start": self.spec.service}
 
     def notes(self, machine: Machine) -> list[str]:
         """Warn where a start could not succeed."""
-        if supervision.recorded(self.spec["pid_file"]) is not None:
+        if supervision.recorded(self.spec.pid_file) is not None:
             return []
         taken = self._taken()
-        return [*([taken] if taken else []), *access.notes(machine, self.spec)]
+        return [*([taken] if taken else []), *access.notes(machine, self.spec.service, self.spec.access)]
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""
-        there = bool(self._members()) or os.path.exists(self.spec["pid_file"])
+        there = bool(self._members()) or os.path.exists(self.spec.pid_file)
         self._stop(machine)
-        for log in (self.spec["log"], _old(self.spec["log"])):
+        for log in (self.spec.log, _old(self.spec.log)):
             there = durable.remove(log) or there
         return there
 
@@ -105,10 +104,10 @@ class Process(Resource):
 
         The pid file is one of them, since two users of a machine may each have a service of that name.
         """
-        return {"PROVISION_SERVICE": self.spec["service"], "PROVISION_PID_FILE": self.spec["pid_file"]}
+        return {"PROVISION_SERVICE": self.spec.service, "PROVISION_PID_FILE": self.spec.pid_file}
 
     def _members(self) -> dict[int, processes.Process]:
-        return processes.members(supervision.recorded(self.spec["pid_file"]), self._marker())
+        return processes.members(supervision.recorded(self.spec.pid_file), self._marker())
 
     def _require_port(self) -> None:
         """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
@@ -118,9 +117,9 @@ class Process(Resource):
 
     def _taken(self) -> str | None:
         """Return who else holds the port, as a sentence."""
-        port = self.spec.get("port")
+        port = self.spec.port
         ours = self._members() if port else {}
-        for holder in processes.listeners(port, self.spec.get("host")) if port else []:
+        for holder in processes.listeners(port, self.spec.bind) if port else []:
             if holder.pid not in ours:
                 return f"port {port} is held by {holder}"
         return None
@@ -128,14 +127,14 @@ class Process(Resource):
     def _listens(self) -> bool:
         """Whether it has begun to serve, as far as its port tells."""
         ours = self._members()
-        return stopping.listens(self.spec.get("port"), self.spec.get("host"), ours.__contains__)
+        return stopping.listens(self.spec.port, self.spec.bind, ours.__contains__)
 
     def _stop(self, machine: Machine) -> None:
-        main = supervision.recorded(self.spec["pid_file"])
+        main = supervision.recorded(self.spec.pid_file)
         # Members of the session are only found while its leader's pid is known to be the leader's.
         known: dict[int, processes.Process] = {}
         begun = told = time.monotonic()
-        limit = float(self.spec.get("stop_timeout") or 60)
+        limit = self.spec.stop_timeout
 
         def left() -> dict[int, processes.Process]:
             known.update(self._members())
@@ -150,17 +149,17 @@ class Process(Resource):
             machine.sleep(seconds)
 
         life = processes.invocation(main) if main is not None else None
-        terms = stopping.Terms(machine, self.spec["service"], life, self._listens)
+        terms = stopping.Terms(machine, self.spec.service, life, self._listens)
         remaining = stopping.end(left, main, terms, limit, sleep)
         if remaining:
             names = ", ".join(f"{each.name} (pid {each.pid})" for each in remaining.values())
-            raise Failure(f"{self.spec['service']} does not stop: {names}", hint="end it on the host by hand")
-        durable.remove(self.spec["pid_file"])
+            raise Failure(f"{self.spec.service} does not stop: {names}", hint="end it on the host by hand")
+        durable.remove(self.spec.pid_file)
 
     def _start(self, machine: Machine) -> None:
-        script, log, service = self.spec["script"], self.spec["log"], self.spec["service"]
+        script, log, service = self.spec.script, self.spec.log, self.spec.service
         self._rotate(log)
-        user = self.spec.get("user")
+        user = self.spec.user
         switched: dict[str, Any] = {}
         if user and machine.root and user != pwd.getpwuid(os.geteuid()).pw_name:
             switched["preexec_fn"] = children.become(user)
@@ -181,7 +180,7 @@ class Process(Resource):
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,
-                    cwd=self.spec.get("directory") or "/",
+                    cwd=self.spec.directory or "/",
                     env={**_environment(user), **self._marker()},
                     start_new_session=True,
                     **switched,
@@ -191,8 +190,8 @@ class Process(Resource):
                 raise Failure(f"{error.filename or script}: {error.strerror or error}", hint=reach) from None
             except subprocess.SubprocessError:
                 raise Failure(f"cannot become {user} to start {service}") from None
-        exits.keep(self.spec["pid_file"], child, kills)
-        life = supervision.record(self.spec["pid_file"], child.pid)
+        exits.keep(self.spec.pid_file, child, kills)
+        life = supervision.record(self.spec.pid_file, child.pid)
         deadline = time.monotonic() + SETTLE
         while child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from _thread import allocate_lock
-from typing import Any
+from typing import Any, ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -21,6 +21,7 @@ from provision.host.services import (
     turns,
 )
 from provision.host.state import marks
+from provision.wire.specs.unit import UnitSpec
 
 START = 120.0
 """Seconds that `systemctl start` may take: not the loading of a model, only the start of its process."""
@@ -29,21 +30,20 @@ _reloading = allocate_lock()
 
 
 class Unit(Resource):
-    """A unit whose file another resource writes.
-
-    Spec: `unit`, `service`, `enabled`, `port` (or None), `host`, `stop_timeout` in seconds,
-    `cards`: the GPUs on which it starts in its turn, and maybe `reach` (see `services.access`).
-    """
+    """A unit whose file another resource writes."""
 
     type = "unit"
-    identity = ("unit", "service", "stop_timeout", "port", "host")
+    Spec = UnitSpec
+    spec: UnitSpec
+    RENAMED: ClassVar = {"host": "bind", "reach": "access"}
+    identity = ("unit", "service", "stop_timeout", "port", "bind")
     beside = ("loaded", "current")
     waits = True
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
         return {
-            "enabled": bool(self.spec.get("enabled", True)),
+            "enabled": self.spec.enabled,
             "active": True,
             "current": True,
             "loaded": True,
@@ -52,8 +52,8 @@ class Unit(Resource):
     def actual(self, machine: Machine) -> State:
         """Return the state found."""
         supervision.require_systemd(machine)
-        properties = systemd.unit(machine, self.spec["unit"])
-        owed = marks.pending(machine.state, self.spec["service"])
+        properties = systemd.unit(machine, self.spec.unit)
+        owed = marks.pending(machine.state, self.spec.service)
         return {
             "enabled": properties.get("UnitFileState") == "enabled",
             "active": supervision.active(properties),
@@ -63,7 +63,7 @@ class Unit(Resource):
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring about what differs."""
-        name = self.spec["unit"]
+        name = self.spec.unit
         properties = self._load(machine)
         try:
             if changes.get("enabled", (None, None))[1] is True:
@@ -86,21 +86,21 @@ class Unit(Resource):
         """Say whether the service will be started or restarted."""
         if "active" not in changes and "current" not in changes:
             return {}
-        up = supervision.active(systemd.unit(machine, self.spec["unit"]))
-        return {"restart" if up else "start": self.spec["service"]}
+        up = supervision.active(systemd.unit(machine, self.spec.unit))
+        return {"restart" if up else "start": self.spec.service}
 
     def notes(self, machine: Machine) -> list[str]:
         """Warn where a start could not succeed."""
-        if supervision.active(systemd.unit(machine, self.spec["unit"])):
+        if supervision.active(systemd.unit(machine, self.spec.unit)):
             return []
         taken = self._taken()
-        return [*([taken] if taken else []), *access.notes(machine, self.spec)]
+        return [*([taken] if taken else []), *access.notes(machine, self.spec.service, self.spec.access)]
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""
         if not systemd.running():
             return False
-        name = self.spec["unit"]
+        name = self.spec.unit
         properties = systemd.fresh(machine, name)
         there = _loaded(properties) or properties.get("ActiveState") != "inactive"
         if there:
@@ -117,7 +117,7 @@ class Unit(Resource):
 
         Whoever comes first reloads for all: after that no unit asks for it any more.
         """
-        name = self.spec["unit"]
+        name = self.spec.unit
         with _reloading:
             properties = systemd.fresh(machine, name)
             if not _loaded(properties):
@@ -132,11 +132,11 @@ class Unit(Resource):
         return properties
 
     def _start(self, machine: Machine, properties: systemd.Unit) -> None:
-        name = self.spec["unit"]
+        name = self.spec.unit
         self._require_port()
-        access.require(machine, self.spec)
+        access.require(machine, self.spec.service, self.spec.access)
         if properties.get("ActiveState") != "inactive":
-            with turns.kept(machine, self.id, self.spec["service"], self.spec.get("cards") or []):
+            with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
                 self._stop(machine, properties)
         # A unit that has failed too often in a row would not be started again.
         machine.run(["systemctl", "reset-failed", name], timeout=60, check=False)
@@ -147,7 +147,7 @@ class Unit(Resource):
         now = supervision.life(machine, self.spec)
         if now.invocation is None:
             raise endings.ended(machine, self.spec, now, now.since)
-        marks.started(machine.state, self.spec["service"], now.invocation)
+        marks.started(machine.state, self.spec.service, now.invocation)
 
     def _stop(self, machine: Machine, properties: systemd.Unit) -> None:
         """Stop the unit within its time.
@@ -155,13 +155,13 @@ class Unit(Resource):
         systemd sends one SIGTERM, and none when it is stopping the unit already; `stopping` tells when
         another is sent. What does not end in time is killed with all its workers.
         """
-        name = self.spec["unit"]
+        name = self.spec.unit
         pid = systemd.main_pid(properties)
         life = processes.invocation(pid) if pid else None
-        terms = stopping.Terms(machine, self.spec["service"], life, self._listens)
+        terms = stopping.Terms(machine, self.spec.service, life, self._listens)
         terms.send(self._send, machine, ["stop", "--no-block", name])
         begun = time.monotonic()
-        limit = float(self.spec.get("stop_timeout") or 60)
+        limit = self.spec.stop_timeout
         told = begun
         while True:
             state = systemd.fresh(machine, name).get("ActiveState")
@@ -190,19 +190,19 @@ class Unit(Resource):
 
     def _taken(self) -> str | None:
         """Return who else holds the port, as a sentence."""
-        port = self.spec.get("port")
-        for holder in processes.listeners(port, self.spec.get("host")) if port else []:
+        port = self.spec.port
+        for holder in processes.listeners(port, self.spec.bind) if port else []:
             if not self._is_ours(holder.pid or 0):
                 return f"port {port} is held by {holder}"
         return None
 
     def _is_ours(self, pid: int) -> bool:
         """Whether a process runs in the unit."""
-        return self.spec["unit"] in re.split("[/\n]", processes.cgroup(pid))
+        return self.spec.unit in re.split("[/\n]", processes.cgroup(pid))
 
     def _listens(self) -> bool:
         """Whether it has begun to serve, as far as its port tells."""
-        return stopping.listens(self.spec.get("port"), self.spec.get("host"), self._is_ours)
+        return stopping.listens(self.spec.port, self.spec.bind, self._is_ours)
 
     def _not_started(self, machine: Machine, failure: Failure) -> Failure:
         """Return why `systemctl start` failed: the program has ended, or was not even reached."""
@@ -210,9 +210,9 @@ class Unit(Resource):
         if life.ended:
             return endings.ended(machine, self.spec, life, life.since)
         why = failure.log[0] if failure.log else failure.message
-        message = f"{self.spec['service']} could not be started: {why}"
-        log = systemd.journal(machine, self.spec["unit"], supervision.TAIL)
-        return Failure(message, hint=failures.explain(log, machine, self.spec["service"]), log=log)
+        message = f"{self.spec.service} could not be started: {why}"
+        log = systemd.journal(machine, self.spec.unit, supervision.TAIL)
+        return Failure(message, hint=failures.explain(log, machine, self.spec.service), log=log)
 
 
 def _loaded(properties: systemd.Unit) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import supervision
 from provision.host.state import marks
+from provision.wire.spec import Supervised
 
 BEFORE = "before"
 """It runs, and it is the very process that has last answered: untouched, or put back."""
@@ -22,20 +21,20 @@ STOPPED = "stopped"
 """It does not run."""
 
 
-def state(machine: Machine, spec: Mapping[str, Any], failed: bool) -> str:
+def state(machine: Machine, spec: Supervised, failed: bool) -> str:
     """Return one of the words above.
 
     Args:
         machine: where it runs.
-        spec: of the service's probe.
+        spec: the service, and what supervises it.
         failed: whether a check of it has failed in this run.
     """
-    proven = marks.proven(machine.state, spec["service"])
+    proven = marks.proven(machine.state, spec.service)
     try:
         life = supervision.life(machine, spec)
     except Failure:
         # The run is cancelled, and commands are not started any more.
-        untouched = proven is not None and marks.pending(machine.state, spec["service"]) is None
+        untouched = proven is not None and marks.pending(machine.state, spec.service) is None
         return BEFORE if untouched else UNPROVEN
     if life.invocation is None:
         return STOPPED

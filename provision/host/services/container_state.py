@@ -10,7 +10,7 @@ Keys whose value is None are the engine's or the image's default. They are:
     ports     ["127.0.0.1:8000:80/tcp"], host first
     mounts    ["/data/model:/models:ro"]
     network, user, ipc, shm_size (bytes), init, gpus ("all" or "0,1"), restart
-    entrypoint and the keys of FLAGS, as declared
+    entrypoint and the fields of EngineOptions, as declared
 """
 
 from __future__ import annotations
@@ -20,38 +20,19 @@ from typing import Any, Iterable, Mapping
 
 from provision.host.light import plainjson
 from provision.host.resource import State
+from provision.wire.specs.container import ContainerSpec, EngineOptions, Port, Volume
 
 FLAGS = {
-    "devices": "--device",
-    "privileged": "--privileged",
-    "cap_add": "--cap-add",
-    "cap_drop": "--cap-drop",
-    "group_add": "--group-add",
-    "security_opt": "--security-opt",
-    "ulimits": "--ulimit",
-    "labels": "--label",
-    "working_dir": "--workdir",
-    "hostname": "--hostname",
-    "extra_hosts": "--add-host",
-    "dns": "--dns",
-    "mem_limit": "--memory",
-    "cpus": "--cpus",
-    "cpuset": "--cpuset-cpus",
-    "pids_limit": "--pids-limit",
-    "runtime": "--runtime",
-    "tmpfs": "--tmpfs",
-    "read_only": "--read-only",
-    "pid": "--pid",
-    "sysctls": "--sysctl",
-    "stop_signal": "--stop-signal",
-    "health_cmd": "--health-cmd",
-    "health_interval": "--health-interval",
-    "health_timeout": "--health-timeout",
-    "health_retries": "--health-retries",
-    "health_start_period": "--health-start-period",
-    "no_healthcheck": "--no-healthcheck",
+    "devices": "device",
+    "ulimits": "ulimit",
+    "labels": "label",
+    "working_dir": "workdir",
+    "extra_hosts": "add-host",
+    "mem_limit": "memory",
+    "cpuset": "cpuset-cpus",
+    "sysctls": "sysctl",
 }
-"""The flag of both engines for each key of `options`: a list is a flag each, and true a flag alone."""
+"""Those of `EngineOptions` whose flag has another name, the same for both engines."""
 
 CREATION = (
     "image",
@@ -66,7 +47,7 @@ CREATION = (
     "init",
     "gpus",
     "entrypoint",
-    *FLAGS,
+    *EngineOptions.FIELDS,
 )
 """Keys that no engine can change without making the container anew."""
 
@@ -96,32 +77,33 @@ EVERYWHERE = ("", "0.0.0.0", "::", None)
 SECRET = "as declared"
 
 
-def declared(spec: Mapping[str, Any]) -> State:
+def declared(spec: ContainerSpec) -> State:
     """Return the declared state of all keys but `image` and `env`."""
+    ports = [_port(each.address, each.port, each.target, each.protocol) for each in _published(spec)]
+    mounts = [_mount(each.source, each.target, each.read_only) for each in spec.volumes]
     return {
         "command": _command(spec),
-        "ports": sorted(_port(**port) for port in _published(spec)) or None,
-        "mounts": sorted(_mount(each["source"], each["target"], each["read_only"]) for each in _volumes(spec))
-        or None,
-        "network": spec.get("network"),
-        "user": spec.get("user"),
-        "ipc": spec.get("ipc"),
-        "shm_size": spec.get("shm_size"),
-        "init": True if spec.get("init") else None,
-        "gpus": _gpus(spec.get("gpus")),
-        "restart": spec.get("restart") or "no",
+        "ports": sorted(ports) or None,
+        "mounts": sorted(mounts) or None,
+        "network": spec.network,
+        "user": spec.user,
+        "ipc": spec.ipc,
+        "shm_size": spec.shm_size,
+        "init": True if spec.init else None,
+        "gpus": _in_order(spec.gpus or []) or None,
+        "restart": spec.restart,
         **_made_with(spec),
     }
 
 
-def declared_env(spec: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, str | None] | None:
+def declared_env(spec: ContainerSpec, found: Mapping[str, str]) -> dict[str, str | None] | None:
     """Return the declared variables, secrets without their values; what is found besides is to be absent."""
-    env: dict[str, str | None] = dict.fromkeys(name for name in sorted(found) if name not in _env(spec))
-    env.update({name: SECRET if name in _secrets(spec) else value for name, value in _env(spec).items()})
+    env: dict[str, str | None] = dict.fromkeys(name for name in sorted(found) if name not in spec.env)
+    env.update({name: SECRET if name in spec.secrets else value for name, value in spec.env.items()})
     return env or None
 
 
-def observed(spec: Mapping[str, Any], container: Mapping[str, Any], image: Mapping[str, Any] | None) -> State:
+def observed(spec: ContainerSpec, container: Mapping[str, Any], image: Mapping[str, Any] | None) -> State:
     """Return the state of a container under the keys of `declared`.
 
     Args:
@@ -134,14 +116,17 @@ def observed(spec: Mapping[str, Any], container: Mapping[str, Any], image: Mappi
     command = list(config.get("Cmd") or [])
     default = list(((image or {}).get("Config") or {}).get("Cmd") or [])
     options = {
-        "network": _network(spec.get("network"), container),
+        "network": _network(spec.network, container),
         "user": config.get("User") or None,
         "ipc": labels.get(IPC_LABEL) or host.get("IpcMode") or None,
         "shm_size": host.get("ShmSize"),
         "init": _has_init(container) or None,
     }
     chosen = labels.get(OPTIONS_LABEL, "").split()
-    made = {**dict.fromkeys(_keys()), **plainjson.loads(labels.get(MADE_WITH) or "{}")}
+    made = {
+        **dict.fromkeys(("entrypoint", *EngineOptions.FIELDS)),
+        **plainjson.loads(labels.get(MADE_WITH) or "{}"),
+    }
     if made["entrypoint"] is not None:
         default = []  # an engine drops the image's command together with its entrypoint
     for key, found in _limits(host).items():
@@ -154,7 +139,7 @@ def observed(spec: Mapping[str, Any], container: Mapping[str, Any], image: Mappi
         "mounts": sorted(_mounts(container, image)) or None,
         "gpus": _found_gpus(container, labels),
         "restart": (host.get("RestartPolicy") or {}).get("Name") or "no",
-        **{key: value if spec.get(key) or key in chosen else None for key, value in options.items()},
+        **{key: value if getattr(spec, key) or key in chosen else None for key, value in options.items()},
     }
 
 
@@ -170,7 +155,7 @@ def _limits(host: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def observed_env(spec: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
+def observed_env(spec: ContainerSpec, container: Mapping[str, Any]) -> dict[str, str]:
     """Return the declared variables as they are found, and those that were declared when it was made.
 
     A secret's value is only compared; of a variable that is not declared any more only the name is told,
@@ -178,17 +163,16 @@ def observed_env(spec: Mapping[str, Any], container: Mapping[str, Any]) -> dict[
     """
     config = container["Config"]
     actual = dict(line.partition("=")[::2] for line in config.get("Env") or [])
-    wanted, secrets = _env(spec), _secrets(spec)
     state = dict.fromkeys(((config.get("Labels") or {}).get(ENV_LABEL) or "").split(), "set")
-    for name, value in wanted.items():
-        if name in secrets:
+    for name, value in spec.env.items():
+        if name in spec.secrets:
             state[name] = SECRET if actual.get(name) == value else "something else"
         elif name in actual:
             state[name] = actual[name]
     return state
 
 
-def create_argv(spec: Mapping[str, Any], name: str, env_file: str | None, engine: str) -> list[str]:
+def create_argv(spec: ContainerSpec, name: str, env_file: str | None, engine: str) -> list[str]:
     """Return the engine's arguments that create the container; no value of a variable is among them.
 
     Args:
@@ -197,37 +181,36 @@ def create_argv(spec: Mapping[str, Any], name: str, env_file: str | None, engine
         env_file: a file of `NAME=value` lines; None without variables.
         engine: `docker` or `podman`.
     """
-    options = spec.get("options") or {}
     # podman has the runtime as an option of its own, before the verb.
-    runtime = ["--runtime", options["runtime"]] if options.get("runtime") and engine == "podman" else []
+    runtime = ["--runtime", spec.options.runtime] if spec.options.runtime and engine == "podman" else []
     argv = [*runtime, "create", "--name", name, "--pull", "never"]
-    argv += ["--label", f"{SERVICE_LABEL}={spec['service']}", "--restart", spec.get("restart") or "no"]
+    argv += ["--label", f"{SERVICE_LABEL}={spec.service}", "--restart", spec.restart]
     if env_file:
-        argv += ["--env-file", env_file, "--label", f"{ENV_LABEL}={' '.join(_env(spec))}"]
+        argv += ["--env-file", env_file, "--label", f"{ENV_LABEL}={' '.join(spec.env)}"]
     for port in _published(spec):
-        argv += ["--publish", _port(**port, explicit=False)]
-    for volume in _volumes(spec):
+        argv += ["--publish", _port(port.address, port.port, port.target, port.protocol, explicit=False)]
+    for volume in spec.volumes:
         argv += ["--volume", _volume(volume)]
-    chosen = [key for key in OPTIONS if spec.get(key)]
-    for key in chosen:
+    chosen = {key: value for key in OPTIONS if (value := getattr(spec, key))}
+    for key, value in chosen.items():
         flag = "--" + key.replace("_", "-")
-        argv += [flag] if spec[key] is True else [flag, str(spec[key])]
+        argv += [flag] if value is True else [flag, str(value)]
     if chosen:
         argv += ["--label", f"{OPTIONS_LABEL}={' '.join(chosen)}"]
-    if spec.get("ipc"):
-        argv += ["--label", f"{IPC_LABEL}={spec['ipc']}"]
-    gpus = _gpus(spec.get("gpus"))
-    if gpus is not None:
+    if spec.ipc:
+        argv += ["--label", f"{IPC_LABEL}={spec.ipc}"]
+    if spec.gpus:
+        gpus = _in_order(spec.gpus)
         argv += [*_gpu_argv(gpus, engine), "--label", f"{GPUS_LABEL}={gpus}"]
-    for key, value in options.items():
-        if key != "runtime" or not runtime:
-            argv += _flag(FLAGS[key], value)
+    for key, value in spec.options.plain().items():
+        if value is not None and not (key == "runtime" and runtime):
+            argv += _flag("--" + FLAGS.get(key, key.replace("_", "-")), value)
     made = {key: value for key, value in _made_with(spec).items() if value is not None}
     if made:
         argv += ["--label", f"{MADE_WITH}={plainjson.dumps(made)}"]
-    if spec.get("entrypoint") is not None:
-        argv += ["--entrypoint", spec["entrypoint"][0] if spec["entrypoint"] else ""]
-    return [*argv, spec["image"], *(_command(spec) or [])]
+    if spec.entrypoint is not None:
+        argv += ["--entrypoint", spec.entrypoint[0] if spec.entrypoint else ""]
+    return [*argv, spec.image, *(_command(spec) or [])]
 
 
 def _flag(flag: str, value: Any) -> list[str]:
@@ -238,56 +221,40 @@ def _flag(flag: str, value: Any) -> list[str]:
     return [f"{flag}={each}" for each in values]
 
 
-def with_variables(spec: Mapping[str, Any], lines: Iterable[str]) -> dict[str, Any]:
+def with_variables(spec: ContainerSpec, lines: Iterable[str]) -> ContainerSpec:
     """Return a spec with the variables of env files, which may be secrets; those of its own win."""
-    own = _env(spec)
+    own = spec.env
     found = {}
     for line in lines:
         name, equals, value = line.lstrip().partition("=")
         if equals and name and not name.startswith("#") and name not in own:
             found[name] = value
-    return {**spec, "env": {**found, **own}, "secrets": [*_secrets(spec), *found]}
+    return spec.replace(env={**found, **own}, secrets=[*spec.secrets, *found])
 
 
-def env_lines(spec: Mapping[str, Any]) -> str:
+def env_lines(spec: ContainerSpec) -> str:
     """Return the content of the env file: docker and podman take a value as it stands, to the line's end."""
-    return "".join(f"{name}={value}\n" for name, value in _env(spec).items())
+    return "".join(f"{name}={value}\n" for name, value in spec.env.items())
 
 
 # -- the declaration --------------------------------------------------------------------------------------
 
 
-def _keys() -> tuple[str, ...]:
-    return ("entrypoint", *FLAGS)
-
-
-def _made_with(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _made_with(spec: ContainerSpec) -> dict[str, Any]:
     """Return entrypoint and options under the keys of a state."""
-    return {**dict.fromkeys(_keys()), **(spec.get("options") or {}), "entrypoint": spec.get("entrypoint")}
+    return {"entrypoint": spec.entrypoint, **spec.options.plain()}
 
 
-def _command(spec: Mapping[str, Any]) -> list[str] | None:
+def _command(spec: ContainerSpec) -> list[str] | None:
     """Return the command as the engine keeps it: its entrypoint is one word, and the others come before."""
-    command: list[str] | None = spec.get("command")
-    entrypoint = spec.get("entrypoint")
-    return command if entrypoint is None else [*entrypoint[1:], *(command or [])] or None
+    if spec.entrypoint is None:
+        return spec.command
+    return [*spec.entrypoint[1:], *(spec.command or [])] or None
 
 
-def _env(spec: Mapping[str, Any]) -> dict[str, str]:
-    return spec.get("env") or {}
-
-
-def _secrets(spec: Mapping[str, Any]) -> Iterable[str]:
-    return spec.get("secrets") or ()
-
-
-def _volumes(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return spec.get("volumes") or []
-
-
-def _published(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _published(spec: ContainerSpec) -> list[Port]:
     """Return the ports to publish: a container in the host's network has them without."""
-    return [] if spec.get("network") == "host" else spec.get("ports") or []
+    return [] if spec.network == "host" else spec.ports
 
 
 def _port(address: str | None, port: int, target: int, protocol: str, explicit: bool = True) -> str:
@@ -301,15 +268,9 @@ def _mount(source: str, target: str, read_only: bool) -> str:
     return f"{source}:{posixpath.normpath(target)}{':ro' if read_only else ''}"
 
 
-def _volume(volume: Mapping[str, Any]) -> str:
-    options = [option for option in ("ro" if volume["read_only"] else None, volume.get("label")) if option]
-    return ":".join([volume["source"], volume["target"], *([",".join(options)] if options else [])])
-
-
-def _gpus(gpus: Any) -> str | None:
-    if gpus is None or gpus == []:
-        return None
-    return "all" if gpus == "all" else _in_order(str(each) for each in gpus)
+def _volume(volume: Volume) -> str:
+    options = [option for option in ("ro" if volume.read_only else None, volume.label) if option]
+    return ":".join([volume.source, volume.target, *([",".join(options)] if options else [])])
 
 
 def _in_order(gpus: Iterable[str]) -> str:

@@ -5,12 +5,13 @@ That it ended, how, the lines of the very start that ended, and the way out.
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Mapping
+from typing import Callable, List
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import containers, exits, failures, supervision, systemd
 from provision.host.services.root_cause import first_failure
+from provision.wire.spec import Supervised
 
 READ = 2000
 """Lines of log in which the cause is looked for: each worker of a server may tell of it in fifty lines."""
@@ -32,7 +33,7 @@ Hide = Callable[[List[str]], List[str]]
 
 def ended(
     machine: Machine,
-    spec: Mapping[str, Any],
+    spec: Supervised,
     life: supervision.Life,
     since: str | None,
     hide: Hide | None = None,
@@ -41,13 +42,13 @@ def ended(
 
     Args:
         machine: where it ran.
-        spec: what `supervision.life` takes, and the name of the `service`.
+        spec: the service, and what supervises it.
         life: how the service is doing now; it may have been started again already.
         since: `since` of the life that ended; None takes the last one.
         hide: takes secrets out of the lines that are shown.
     """
     supervision.settle(machine, spec)
-    service, how = spec["service"], _how(machine, spec, life, since)
+    service, how = spec.service, _how(machine, spec, life, since)
     said = "ended, and was started again" if life.invocation else "does not run"
     if how is not None:
         said = f"ended ({how})"
@@ -66,7 +67,7 @@ def ended(
 
 def explained(
     machine: Machine,
-    spec: Mapping[str, Any],
+    spec: Supervised,
     message: str,
     since: str | None,
     hint: str | None = None,
@@ -78,21 +79,21 @@ def explained(
     return Failure(message, hint=hint or _known(machine, spec, lines), log=lines[-supervision.TAIL :])
 
 
-def _printed(machine: Machine, spec: Mapping[str, Any], since: str | None, hide: Hide | None) -> list[str]:
+def _printed(machine: Machine, spec: Supervised, since: str | None, hide: Hide | None) -> list[str]:
     lines = supervision.tail(machine, spec, READ, since)
     return hide(lines) if hide else lines
 
 
-def _known(machine: Machine, spec: Mapping[str, Any], lines: list[str]) -> str | None:
+def _known(machine: Machine, spec: Supervised, lines: list[str]) -> str | None:
     """Return what to change, when the log tells of a known failure."""
-    hint = failures.explain(lines, machine, spec["service"])
-    if hint is None and spec.get("container"):
+    hint = failures.explain(lines, machine, spec.service)
+    if hint is None and spec.container:
         return containers.hint(lines)
     return hint
 
 
-def _how(machine: Machine, spec: Mapping[str, Any], life: supervision.Life, since: str | None) -> str | None:
+def _how(machine: Machine, spec: Supervised, life: supervision.Life, since: str | None) -> str | None:
     """Return how a life ended, also when the next has begun by now; None when that is not known."""
-    if spec.get("unit") and since is not None and life.since != since:
+    if spec.unit and since is not None and life.since != since:
         return systemd.ending(machine, since)
     return life.ended

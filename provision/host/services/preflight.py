@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-from typing import Any, Mapping
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
 from provision.host.services import failures
 from provision.host.services.root_cause import first_failure
+from provision.wire.preflight import Preflight
 
 REFUSED = 2
 """The exit code that refuses, as command lines do that are not understood. Any other but 0 says nothing."""
@@ -22,7 +22,7 @@ SHORT = 120
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def refusal(machine: Machine, id: str, service: str, preflight: Mapping[str, Any]) -> Failure | None:
+def refusal(machine: Machine, id: str, service: str, preflight: Preflight) -> Failure | None:
     """Return why a service would not start as it is declared now; None when nothing is known against it.
 
     A question that cannot be put is passed on as a note: it must not stand in the way of a good change.
@@ -31,17 +31,16 @@ def refusal(machine: Machine, id: str, service: str, preflight: Mapping[str, Any
         machine: where the service runs.
         id: the resource in whose name the note is passed on.
         service: name of the service.
-        preflight: `program` (what asks), `arguments` (what it asks about) with `cases` by version or None,
-            `env`, `user` (None: whoever runs this) and `timeout` in seconds.
+        preflight: what to ask.
     """
-    cases, arguments = preflight["cases"], preflight["arguments"]
-    arguments = choose(machine, cases, arguments) if cases else arguments
-    limit = float(preflight["timeout"])
+    arguments, limit = preflight.arguments, preflight.timeout
+    if preflight.cases is not None:
+        arguments = choose(machine, preflight.cases, arguments)
     machine.progress(id, 0, limit, "seconds", f"asking whether {service} would start")
     try:
         # Not with the environment of whoever applies: the service does not have it either.
-        argv = ["env", "-i", *_variables(preflight), *preflight["program"], *arguments]
-        done = machine.run(argv, timeout=limit, cwd="/", user=preflight["user"], check=False)
+        argv = ["env", "-i", *_variables(preflight), *preflight.program, *arguments]
+        done = machine.run(argv, timeout=limit, cwd="/", user=preflight.user, check=False)
     except (Failure, KeyError, subprocess.SubprocessError) as error:
         if machine.cancelled.is_set():
             raise
@@ -63,8 +62,8 @@ def refusal(machine: Machine, id: str, service: str, preflight: Mapping[str, Any
     return None
 
 
-def _variables(preflight: Mapping[str, Any]) -> list[str]:
-    user = preflight["user"]
+def _variables(preflight: Preflight) -> list[str]:
+    user = preflight.user
     entry = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
     found = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": entry.pw_dir, "USER": entry.pw_name}
-    return [f"{name}={value}" for name, value in {**found, **preflight["env"]}.items()]
+    return [f"{name}={value}" for name, value in {**found, **preflight.env}.items()]

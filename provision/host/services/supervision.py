@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Mapping, NamedTuple
+from typing import NamedTuple
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import containers, exits, processes, systemd
 from provision.host.state import durable, marks
+from provision.wire.spec import Supervised
 
 STARTED = "-- started by provision "
 """How the line begins that a start puts into a script-supervised service's log."""
@@ -36,31 +37,30 @@ class Life(NamedTuple):
     """What tells the lines of this start from others: systemd's id of it, or the time before it."""
 
 
-def life(machine: Machine, spec: Mapping[str, Any], shared: bool = False) -> Life:
+def life(machine: Machine, spec: Supervised, shared: bool = False) -> Life:
     """Return how a service is doing.
 
     Args:
         machine: where it runs.
-        spec: the `service`, its `container` with `engine`, its `unit` (or both), or else its `pid_file`.
+        spec: the service, and what supervises it.
         shared: what has been read of units and containers before in this run will do.
     """
-    if spec.get("container"):
-        return _of_container(machine, spec, shared)
-    if spec.get("unit"):
-        name = spec["unit"]
-        return _of_unit(systemd.unit(machine, name) if shared else systemd.fresh(machine, name))
-    if not spec.get("pid_file"):
+    if spec.container:
+        return _of_container(machine, spec, spec.container, shared)
+    if spec.unit:
+        return of_unit(machine, spec.unit, shared)
+    if not spec.pid_file:
         return Life("unknown", None, None)
-    pid = recorded(spec["pid_file"])
+    pid = recorded(spec.pid_file)
     if pid is None:
-        return Life("stopped", None, None, 0, exits.of_child(spec["pid_file"]))
+        return Life("stopped", None, None, 0, exits.of_child(spec.pid_file))
     return Life("running", pid, processes.invocation(pid))
 
 
-def _of_container(machine: Machine, spec: Mapping[str, Any], shared: bool) -> Life:
+def _of_container(machine: Machine, spec: Supervised, name: str, shared: bool) -> Life:
     """Return how a container is doing; what brings it back is its unit, or else the engine."""
-    engine, name = containers.find(spec.get("engine")), spec["container"]
-    unit = life(machine, {"unit": spec["unit"]}, shared) if spec.get("unit") else None
+    engine = containers.find(spec.engine)
+    unit = of_unit(machine, spec.unit, shared) if spec.unit else None
     if engine is None:
         return Life("stopped", None, None)
     if not shared:
@@ -92,9 +92,9 @@ def _of_container(machine: Machine, spec: Mapping[str, Any], shared: bool) -> Li
     return Life(state, None, None, 0, ended, _begun(machine, spec))
 
 
-def _begun(machine: Machine, spec: Mapping[str, Any]) -> str | None:
+def _begun(machine: Machine, spec: Supervised) -> str | None:
     """Return the time before a container was started, while its start is not settled yet."""
-    owed = marks.pending(machine.state, spec["service"]) if spec.get("service") else None
+    owed = marks.pending(machine.state, spec.service)
     return owed.get("since") if owed else None
 
 
@@ -103,7 +103,9 @@ def active(properties: systemd.Unit) -> bool:
     return properties.get("ActiveState") in ("active", "reloading")
 
 
-def _of_unit(properties: systemd.Unit) -> Life:
+def of_unit(machine: Machine, name: str, shared: bool = False) -> Life:
+    """Return how a unit is doing; `shared`: what has been read before in this run will do."""
+    properties = systemd.unit(machine, name) if shared else systemd.fresh(machine, name)
     state = properties.get("ActiveState", "inactive")
     sub = properties.get("SubState", "")
     if state in ("activating", "deactivating"):
@@ -149,30 +151,30 @@ def recorded(path: str) -> int | None:
 # -- logs -------------------------------------------------------------------------------------------------
 
 
-def tail(machine: Machine, spec: Mapping[str, Any], lines: int = TAIL, since: str | None = None) -> list[str]:
+def tail(machine: Machine, spec: Supervised, lines: int = TAIL, since: str | None = None) -> list[str]:
     """Return the last lines that a service has printed.
 
     Args:
         machine: where it runs.
-        spec: its `unit`, its `container` with `engine`, or else its `log`.
+        spec: the service, and what supervises it.
         lines: how many at most.
         since: `since` of the life whose lines are wanted. From a log file it is always the last one.
     """
-    if spec.get("unit"):
-        return systemd.journal(machine, spec["unit"], lines, since)
-    if spec.get("container"):
-        engine = containers.find(spec.get("engine"))
-        return containers.log(machine, engine, spec["container"], lines, since) if engine else []
-    kept = last_lines(spec.get("log") or "", lines)
+    if spec.unit:
+        return systemd.journal(machine, spec.unit, lines, since)
+    if spec.container:
+        engine = containers.find(spec.engine)
+        return containers.log(machine, engine, spec.container, lines, since) if engine else []
+    kept = last_lines(spec.log or "", lines)
     for index in range(len(kept) - 1, -1, -1):
         if kept[index].startswith(STARTED):
             return kept[index + 1 :]
     return kept
 
 
-def settle(machine: Machine, spec: Mapping[str, Any]) -> None:
+def settle(machine: Machine, spec: Supervised) -> None:
     """Wait until what a service has printed last can be read."""
-    if spec.get("unit"):
+    if spec.unit:
         systemd.sync_journal(machine)
 
 

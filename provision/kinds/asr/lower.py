@@ -15,6 +15,7 @@ from provision.kinds.common import certificates, checks, more_keys, supervised, 
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import MODPROBE, exports
 from provision.kinds.common.program import Program
+from provision.wire.checks import Http
 
 if TYPE_CHECKING:
     from provision.kinds.asr.fields import AsrService
@@ -30,7 +31,7 @@ UNKNOWN = "{class}"
 
 DEFAULTS = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
-HEALTHY = {"type": "http", "path": "/health", "status": 200}
+HEALTHY = Http(path="/health")
 """The proof when a service declares no checks: the app says so only after it has transcribed something."""
 
 
@@ -95,10 +96,9 @@ def lower(context: ServiceContext[AsrService]) -> None:
             key_name=KEY if KEY in env else None,
             key_field="api_key",
             health=True,
-            checks=checks.specs(context) or [dict(HEALTHY)],
+            checks=checks.specs(context) or [HEALTHY],
             drain=service.request_timeout,
             before=[MODPROBE] if gpu else [],
-            gpus=_gpus(service) if gpu else [],
             tls=service.tls is not None,
             ca=service.tls.ca if service.tls is not None else None,
             turn=taken,
@@ -143,14 +143,6 @@ def _options(service: AsrService) -> dict[str, str]:
 
 def _fitting(service: AsrService, option: str) -> list[str]:
     return fitting(option, punctuation=service.punc_model is not None, hotwords=bool(service.hotwords))
-
-
-def _gpus(service: AsrService) -> list[int | str] | None:
-    """Return the card to compute on; None where a variable says which cards there are."""
-    if is_uuid(service.device):
-        return [service.device]
-    index = service.device.partition(":")[2]
-    return None if "CUDA_VISIBLE_DEVICES" in service.env else [int(index or 0)]
 
 
 def _turn(service: AsrService) -> turn.Turn | None:

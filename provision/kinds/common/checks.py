@@ -1,4 +1,4 @@
-"""Declared checks as the probe resource has them."""
+"""Declared checks as the host side is told them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import base64
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from provision.catalog.catalog import RUNS
 from provision.catalog.sources import MAX_BYTES, read_bytes
 from provision.config.problems import did_you_mean
+from provision.wire import checks as wire
 
 if TYPE_CHECKING:
     from provision.config.services.checks import Check
     from provision.kinds.common.context import ServiceContext
 
 
-def specs(context: ServiceContext[Any], names: Collection[str] | None = None) -> list[dict[str, Any]]:
-    """Return a service's checks as plain data: `type`, what to send, and what to expect.
+def specs(context: ServiceContext[Any], names: Collection[str] | None = None) -> list[wire.Check]:
+    """Return a service's checks.
 
     The sound file of a `transcribe` check travels along, in base64.
 
@@ -32,53 +32,53 @@ def specs(context: ServiceContext[Any], names: Collection[str] | None = None) ->
     ]
 
 
-def undeclared(port: bool) -> dict[str, Any]:
+def undeclared(port: bool) -> wire.Check:
     """Return the proof of a service that declares no checks and may speak anything: its port has to answer;
     without a port, it has to stay up.
     """
-    return {"type": "port"} if port else dict(RUNS)
+    return wire.Port() if port else wire.Running()
 
 
 def _one(
-    context: ServiceContext[Any], where: tuple[str | int, ...], check: Check, names: Collection[str] | None
-) -> dict[str, Any]:
-    common: dict[str, Any] = {"type": check.type, "timeout": check.timeout}
-    if check.model is not None:
-        common["model"] = check.model
-        if names is not None and check.model not in names:
-            message = f"the service serves no model `{check.model}`"
-            context.problem("impossible-check", (*where, "model"), message, did_you_mean(check.model, names))
-    if check.expect is not None:
-        common["expect"] = check.expect
+    context: ServiceContext[Any],
+    where: tuple[str | int, ...],
+    check: Check,
+    names: Collection[str] | None,
+) -> wire.Check:
+    timeout, model, expect = check.timeout, check.model, check.expect
+    if model is not None and names is not None and model not in names:
+        message = f"the service serves no model `{model}`"
+        context.problem("impossible-check", (*where, "model"), message, did_you_mean(model, names))
+    asked: dict[str, Any] = {"timeout": timeout, "model": model}
     if check.chat is not None:
-        return {**common, **check.chat.model_dump(), "max_tokens": check.max_tokens}
+        user, system = check.chat.user, check.chat.system
+        return wire.Chat(user=user, system=system, max_tokens=check.max_tokens, expect=expect, **asked)
     if check.completion is not None:
-        return {**common, "prompt": check.completion, "max_tokens": check.max_tokens}
-    ranking = check.rerank or check.score
-    if ranking is not None:
-        return {**common, **ranking.model_dump()}
-    text = check.embed if check.embed is not None else check.classify
-    if text is not None:
-        return {**common, "text": text}
+        return wire.Completion(prompt=check.completion, max_tokens=check.max_tokens, expect=expect, **asked)
+    for ranking, ranked in ((check.rerank, wire.Rerank), (check.score, wire.Score)):
+        if ranking is not None:
+            return ranked(query=ranking.query, documents=ranking.documents, expect=expect, **asked)
+    if check.embed is not None:
+        return wire.Embed(text=check.embed, **asked)
+    if check.classify is not None:
+        return wire.Classify(text=check.classify, expect=expect, **asked)
     if check.transcribe is not None:
         sound = check.transcribe
         data, path = read_bytes(
             context.play, (*context.where, *where, "transcribe", "file"), sound.file, MAX_BYTES
         )
-        audio = {"audio": base64.b64encode(data).decode("ascii"), "file": path.name}
-        return {**common, **audio, "expect": sound.expect, "max_cer": sound.max_cer}
-    return {**common, **_request(check)}
-
-
-def _request(check: Check) -> dict[str, Any]:
-    """Return what an `http` check sends and expects; what is not said is left out."""
-    request: dict[str, Any] = {"path": check.http, "status": check.status}
-    if check.method is not None:
-        request["method"] = check.method
-    if check.body is not None:
-        request["body"] = check.body
-    if check.headers:
-        request["headers"] = check.headers
-    if check.json_:
-        request["json"] = check.json_
-    return request
+        audio = base64.b64encode(data).decode("ascii")
+        return wire.Transcribe(
+            audio=audio, file=path.name, expect=sound.expect, max_cer=sound.max_cer, **asked
+        )
+    assert check.http is not None
+    return wire.Http(
+        timeout=timeout,
+        path=check.http,
+        status=check.status,
+        method=check.method,
+        headers=check.headers,
+        body=check.body,
+        json=check.json_,
+        expect=expect,
+    )

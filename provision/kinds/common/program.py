@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from provision.config.secrets import Secret
     from provision.kinds.common.turn import Turn
+    from provision.wire.cases import Cases
+    from provision.wire.checks import Check
+    from provision.wire.preflight import Preflight
 
 
 @dataclass
@@ -17,8 +20,7 @@ class Program:
     Args:
         kind: `vllm`, `asr`, `program`.
         script: content of the start script.
-        cases: the content by installed version, as the file resource has it; None when it is the same for
-            all.
+        cases: the content by installed version; None when it is the same for all.
         port: where it listens; None when that is not known.
         bind: the address it listens on; None for all.
         model: name under which requests ask for it.
@@ -28,12 +30,10 @@ class Program:
         key_name: the variable in the env file that holds the API key.
         key_field: the field by which the service declares one.
         health: whether the server has a page `/health` that says when it is ready.
-        checks: the proof, as the probe resource has it.
+        checks: the proof.
         drain: seconds that it may take to finish requests when stopped.
         before: commands for `ExecStartPre=`, already quoted.
-        gpus: cards it may use, by index or UUID; None for all.
-        preflight: how to ask whether it would start: `program`, `arguments`, `cases`, `env`, `timeout`; None
-            when there is no way.
+        preflight: how to ask whether it would start; None when there is no way.
         writable: directories that it may write to, beside its own.
         tls: whether it speaks TLS.
         ca: what checks verify its certificate by: a file on the host; None when they do not.
@@ -43,7 +43,7 @@ class Program:
 
     kind: str
     script: str
-    cases: dict[str, Any] | None
+    cases: Cases | None
     port: int | None
     bind: str | None
     model: str | None
@@ -52,12 +52,11 @@ class Program:
     env: dict[str, str | Secret]
     key_name: str | None
     key_field: str
-    checks: list[dict[str, Any]]
+    checks: list[Check]
     health: bool = False
     drain: float = 0.0
     before: list[str] = field(default_factory=list)
-    gpus: list[int | str] | None = None
-    preflight: dict[str, Any] | None = None
+    preflight: Preflight | None = None
     writable: list[str] = field(default_factory=list)
     tls: bool = False
     ca: str | None = None

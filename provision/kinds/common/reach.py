@@ -13,6 +13,7 @@ from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.files import within
 from provision.kinds.common.paths import Told, told
 from provision.kinds.common.program import Program
+from provision.wire.access import Access, Written
 
 HOMES = ("/home", "/root", "/run/user")
 """What `ProtectHome=` hides."""
@@ -67,13 +68,13 @@ class Reach:
         home: whether it names something in a home.
         writable: directories that it may write to.
         runtime: directories below /run that systemd makes for it at each start, without `/run/`.
-        looked_at: the host side's `reach`: `user`, `read` and `write`; None when there is nothing to look at.
+        access: what its user has to be able to read and write; None when there is nothing to look at.
     """
 
     home: bool = False
     writable: list[str] = field(default_factory=list)
     runtime: list[str] = field(default_factory=list)
-    looked_at: dict[str, Any] | None = None
+    access: Access | None = None
 
 
 def reach(context: ServiceContext[Any], program: Program) -> Reach:
@@ -96,7 +97,7 @@ def reach(context: ServiceContext[Any], program: Program) -> Reach:
             "sandbox has no effect here: a script supervises it, which confines nothing",
         )
     if context.user is not None:
-        found.looked_at = _looked_at(context, everything)
+        found.access = _access(context, context.user, everything)
     if context.systemd and lifted is not None:
         context.note("sandbox-opened", f"its unit is opened by {', '.join(lifted.lifted())}")
     return found
@@ -150,8 +151,8 @@ def _owned(context: ServiceContext[Any], place: str) -> bool:
     return context.builder.resources[f"directory:{place}"].spec.get("owner") == context.user
 
 
-def _looked_at(context: ServiceContext[Any], everything: list[Told]) -> dict[str, Any] | None:
-    """Return what the host side looks at: whether the service's user can read and write what it is told."""
+def _access(context: ServiceContext[Any], user: str, everything: list[Told]) -> Access | None:
+    """Return what the user of a service has to be able to read and write."""
     known = ("/usr", "/lib", "/bin", "/sbin", "/etc/ssl", *ALWAYS)
     read = [
         each.path
@@ -159,19 +160,19 @@ def _looked_at(context: ServiceContext[Any], everything: list[Told]) -> dict[str
         if each.loc and each.writes is None and not each.listed and not within(each.path, known)
     ]
     write = [
-        {
-            "path": each.writes,
-            "because": _because(each),
-            "said": each.loc[0] == "writable",
-            "made": _declared(context.builder, each.writes) is not None,
-        }
+        Written(
+            path=each.writes,
+            because=_because(each),
+            said=each.loc[0] == "writable",
+            made=_declared(context.builder, each.writes) is not None,
+        )
         for each in everything
         if each.writes is not None and each.loc and each.sure
         if not (context.systemd and _runtime(each.writes))
     ]
     if not read and not write:
         return None
-    return {"user": context.user, "read": list(dict.fromkeys(read)), "write": write}
+    return Access(user=user, read=list(dict.fromkeys(read)), write=write)
 
 
 def _because(each: Told) -> str:

@@ -15,6 +15,11 @@ from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import env_content, unit_content
 from provision.kinds.common.program import Program
 from provision.kinds.common.reach import reach
+from provision.wire.cases import Cases
+from provision.wire.spec import Supervised
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.process import ProcessSpec
+from provision.wire.specs.unit import UnitSpec
 
 GRACE = 15.0
 """Seconds that a stop is given beyond the draining of requests."""
@@ -55,40 +60,34 @@ def add(context: ServiceContext[Any], program: Program) -> None:
             )
     if context.user is not None and f"user:{context.user}" in builder.resources:
         needs.append(f"user:{context.user}")
-    spec: dict[str, Any]
+    common: dict[str, Any] = {
+        "service": name,
+        "port": program.port,
+        "bind": program.bind,
+        "stop_timeout": stop_timeout,
+        "cards": list(program.turn.cards) if program.turn else None,
+        "access": reached.access,
+        "preflight": program.preflight,
+    }
+    spec: UnitSpec | ProcessSpec
     if context.systemd:
         runner = f"unit:{name}"
-        spec = {
-            "unit": unit_name(name),
-            "service": name,
-            "enabled": True,
-            "port": program.port,
-            "host": program.bind,
-            "stop_timeout": stop_timeout,
-        }
+        spec = UnitSpec(unit=unit_name(name), **common)
     else:
         runner = f"process:{name}"
-        for path in (layout.log(name), layout.pid_file(name)):
+        log, pid_file = layout.log(name), layout.pid_file(name)
+        for path in (log, pid_file):
             needs.append(builder.imply_tree(play, context.where, layout.prefix, dirname(path)))
-        spec = {
-            "service": name,
-            "script": context.script,
-            "directory": layout.service(name),
-            "log": layout.log(name),
-            "pid_file": layout.pid_file(name),
-            "user": context.user,
-            "stop_timeout": stop_timeout,
-            "port": program.port,
-            "host": program.bind,
-        }
-    if program.turn:
-        spec["cards"] = list(program.turn.cards)
-    if reached.looked_at is not None:
-        spec["reach"] = reached.looked_at
-    if program.preflight:
-        spec["preflight"] = {**program.preflight, "user": context.user}
+        spec = ProcessSpec(
+            script=context.script,
+            directory=layout.service(name),
+            log=log,
+            pid_file=pid_file,
+            user=context.user,
+            **common,
+        )
     builder.add(play, context.where, runner, spec, f"service {name}", needs=needs, service=name, tags=tags)
-    probe = _probe(context, program)
+    probe = _probe(context, program, spec)
     builder.add(
         play,
         context.where,
@@ -145,7 +144,7 @@ def _file(
     mode: str,
     program: Program,
     *,
-    cases: dict[str, Any] | None = None,
+    cases: Cases | None = None,
     owner: str | None = None,
     validate: str | None = None,
 ) -> str:
@@ -157,7 +156,7 @@ def _file(
         "mode": mode,
         "secret": isinstance(content, SecretText),
         "validate": validate,
-        "cases": cases,
+        "cases": cases and cases.plain(),
     }
     if program.turn:
         spec["quiet"] = turn.QUIET
@@ -176,24 +175,23 @@ def _file(
     ).id
 
 
-def _probe(context: ServiceContext[Any], program: Program) -> dict[str, Any]:
-    service = context.service
-    return {
-        "service": context.name,
-        "health": program.health,
-        "url": _url(program, "127.0.0.1") or "",
-        "ca": program.ca,
-        "model": program.model,
-        "key_file": context.env_file if program.key_name else None,
-        "key_name": program.key_name,
-        "key_field": program.key_field,
-        "checks": program.checks,
-        "timeout": service.start_timeout,
-        "unit": unit_name(context.name) if context.systemd else None,
-        "log": None if context.systemd else context.layout.log(context.name),
-        "pid_file": None if context.systemd else context.layout.pid_file(context.name),
-        "cards": list(program.turn.cards) if program.turn else None,
-    }
+def _probe(context: ServiceContext[Any], program: Program, runner: Supervised) -> ProbeSpec:
+    return ProbeSpec(
+        service=context.name,
+        unit=runner.unit,
+        log=runner.log,
+        pid_file=runner.pid_file,
+        health=program.health,
+        url=_url(program, "127.0.0.1") or "",
+        ca=program.ca,
+        model=program.model,
+        key_file=context.env_file if program.key_name else None,
+        key_name=program.key_name,
+        key_field=program.key_field,
+        checks=program.checks,
+        timeout=context.service.start_timeout,
+        cards=list(program.turn.cards) if program.turn else None,
+    )
 
 
 def _url(program: Program, everywhere: str) -> str | None:
@@ -236,9 +234,7 @@ def _info(context: ServiceContext[Any], program: Program, resources: list[str]) 
         url=_url(program, outside),
         model=program.model,
         stop=f"{sudo}systemctl stop {unit}" if unit else remove,
-        checks=program.checks,
         resources=resources,
         tags=frozenset(context.play.tags) | frozenset(service.tags),
-        gpus=program.gpus,
         pid_file=None if context.systemd else context.layout.pid_file(context.name),
     )

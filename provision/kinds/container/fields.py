@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
@@ -27,30 +26,11 @@ from provision.config.problems import quoted
 from provision.config.services import engine_options as options
 from provision.config.services.base import Listener, Spoken
 from provision.config.services.gpus import GivenGpus
+from provision.wire.specs.container import Port, Volume
 
 _PORT = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?")
 
 _VOLUME_OPTIONS = {"ro", "rw", "z", "Z"}
-
-
-@dataclass(frozen=True)
-class Published:
-    """A port of the container and where it is on the host; address None means every one."""
-
-    address: str | None
-    port: int
-    target: int
-    protocol: str
-
-
-@dataclass(frozen=True)
-class Volume:
-    """What is mounted: a path of the host or a named volume, and where; `label` is SELinux's z or Z."""
-
-    source: str
-    target: str
-    read_only: bool
-    label: str | None
 
 
 def _published(value: str) -> str:
@@ -249,15 +229,16 @@ class ContainerService(Spoken):
             )
         return self
 
-    def published(self) -> list[Published]:
+    def published(self) -> list[Port]:
         """The published ports, taken apart."""
         found = []
         for text in self.ports:
             match = _PORT.fullmatch(text)
             assert match is not None
             address = match.group(1).strip("[]") if match.group(1) else None
+            port, target, protocol = match.group(2, 3, 4)
             found.append(
-                Published(address, int(match.group(2)), int(match.group(3)), match.group(4) or "tcp")
+                Port(address=address, port=int(port), target=int(target), protocol=protocol or "tcp")
             )
         return found
 
@@ -268,7 +249,7 @@ class ContainerService(Spoken):
             source, target, *rest = text.split(":")
             options = rest[0].split(",") if rest else []
             label = next((option for option in options if option in ("z", "Z")), None)
-            found.append(Volume(source, target, "ro" in options, label))
+            found.append(Volume(source=source, target=target, read_only="ro" in options, label=label))
         return found
 
     def listeners(self) -> Iterator[Listener]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from provision.catalog import text
@@ -13,9 +13,11 @@ from provision.catalog.text import SecretPart, SecretText
 from provision.kinds.common import certificates, checks, files, spoken, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.supervised import address_url
+from provision.wire.specs.container import ContainerSpec, EngineOptions, Port
+from provision.wire.specs.probe import ProbeSpec
 
 if TYPE_CHECKING:
-    from provision.kinds.container.fields import ContainerService, Published
+    from provision.kinds.container.fields import ContainerService
 
 FIND = (
     "e=$$(command -v podman); "
@@ -41,108 +43,85 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     for id in read:
         builder.resources[id].triggers.append(name)
     port = next((port for port in service.published() if port.protocol == "tcp"), None)
-    taken = turn.of(["all"] if service.gpus == "all" else service.gpus or [], {}, turn.SETTLED)
+    gpus = ["all"] if service.gpus == "all" else [str(gpu) for gpu in service.gpus or []]
+    taken = turn.of(gpus, {}, turn.SETTLED)
     if taken and port is None:
         taken = replace(taken, still=turn.STILL)
     made = [_unit(context, taken, port)] if context.systemd else []
     if taken and context.systemd:
         made.append(turn.add(context))
-    spec: dict[str, Any] = {
-        "service": name,
-        "name": service.name or name,
-        "engine": service.engine,
-        "image": service.image,
-        "archive": service.archive,
-        "command": service.command,
-        "env": {
-            variable: value if isinstance(value, str) else SecretText((SecretPart(value),))
-            for variable, value in service.env.items()
-        },
-        "secrets": [variable for variable, value in service.env.items() if not isinstance(value, str)],
-        "ports": [asdict(port) for port in service.published()],
-        "volumes": [asdict(volume) for volume in service.mounts()],
-        "gpus": service.gpus,
-        "cards": list(taken.cards) if taken and context.systemd else None,
-        # Two that start it again would be in each other's way.
-        "restart": "no" if context.systemd else service.restart,
-        "network": service.network,
-        "user": service.user,
-        "env_files": service.env_file,
-        "entrypoint": service.entrypoint,
-        "options": engine_options(service),
-        "ipc": service.ipc,
-        "shm_size": service.shm_size,
-        "init": service.init,
-        "unit": unit_name(name) if context.systemd else None,
-        "stop_timeout": service.stop_timeout,
+    cards = list(taken.cards) if taken and context.systemd else None
+    env: dict[str, Any] = {
+        variable: value if isinstance(value, str) else SecretText((SecretPart(value),))
+        for variable, value in service.env.items()
     }
+    spec = ContainerSpec(
+        service=name,
+        unit=unit_name(name) if context.systemd else None,
+        container=service.name or name,
+        engine=service.engine,
+        image=service.image,
+        archive=service.archive,
+        command=service.command,
+        entrypoint=service.entrypoint,
+        env=env,
+        secrets=[variable for variable, value in service.env.items() if not isinstance(value, str)],
+        env_files=service.env_file,
+        ports=service.published(),
+        volumes=service.mounts(),
+        gpus=gpus,
+        cards=cards,
+        # Two that start it again would be in each other's way.
+        restart="no" if context.systemd else service.restart,
+        network=service.network,
+        user=service.user,
+        options=engine_options(service),
+        ipc=service.ipc,
+        shm_size=service.shm_size,
+        init=service.init,
+        stop_timeout=service.stop_timeout,
+    )
     below = _below(context, sources)
     for id in below:
         if builder.resources[id].type == "model":
             builder.resources[id].triggers.append(name)
     runner, needs = f"container:{name}", [*context.after, *read, *below, *made]
     builder.add(play, context.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
-    proofs = checks.specs(context) or [checks.undeclared(port is not None)]
-    probe = {
-        "service": name,
-        "health": False,
-        "url": _url(service, port, "127.0.0.1") or "",
-        "ca": spoken.ca(service),
-        "model": spoken.model(service, service.command or []),
-        "key_file": None,
-        "key_name": spoken.key(service),
-        "key_field": spoken.KEY_FIELD,
-        "checks": proofs,
-        "timeout": service.start_timeout,
-        "unit": spec["unit"],
-        "container": spec["name"],
-        "engine": service.engine,
-        "cards": spec["cards"],
-    }
+    probe = ProbeSpec(
+        service=name,
+        unit=spec.unit,
+        container=spec.container,
+        engine=spec.engine,
+        health=False,
+        url=_url(service, port, "127.0.0.1") or "",
+        ca=spoken.ca(service),
+        model=spoken.model(service, service.command or []),
+        key_file=None,
+        key_name=spoken.key(service),
+        key_field=spoken.KEY_FIELD,
+        checks=checks.specs(context) or [checks.undeclared(port is not None)],
+        timeout=service.start_timeout,
+        cards=cards,
+    )
     proof = f"probe:{name}"
     builder.add(
         play, context.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags
     )
-    builder.services.append(_info(context, port, proofs, [*made, runner, proof]))
+    builder.services.append(_info(context, port, [*made, runner, proof]))
 
 
-SIMPLE = (
-    "devices",
-    "privileged",
-    "cap_add",
-    "cap_drop",
-    "group_add",
-    "security_opt",
-    "ulimits",
-    "labels",
-    "working_dir",
-    "hostname",
-    "extra_hosts",
-    "dns",
-    "mem_limit",
-    "cpus",
-    "cpuset",
-    "pids_limit",
-    "runtime",
-    "tmpfs",
-    "read_only",
-    "pid",
-    "sysctls",
-    "stop_signal",
-)
-"""Fields that the engine is given as they are."""
-
-
-def engine_options(service: ContainerService) -> dict[str, Any]:
+def engine_options(service: ContainerService) -> EngineOptions:
     """Return what the engine is told beside image, command, variables, ports and volumes."""
-    given = {name: getattr(service, name) for name in SIMPLE}
+    given = {
+        name: getattr(service, name) for name in EngineOptions.FIELDS if name in type(service).model_fields
+    }
     health = service.healthcheck
     if health is not None:
         seconds = {name: getattr(health, name) for name in ("interval", "timeout", "start_period")}
         given |= {f"health_{name}": f"{value:g}s" for name, value in seconds.items() if value is not None}
         given |= {"health_cmd": health.test, "health_retries": health.retries}
         given["no_healthcheck"] = health.disable or ("test" in health.model_fields_set and not health.test)
-    return {name: value for name, value in given.items() if value not in (None, False, [])}
+    return EngineOptions(**{name: value for name, value in given.items() if value not in (None, False, [])})
 
 
 def _below(context: ServiceContext[ContainerService], sources: list[str]) -> list[str]:
@@ -157,7 +136,7 @@ def _below(context: ServiceContext[ContainerService], sources: list[str]) -> lis
 def _unit(
     context: ServiceContext[ContainerService],
     taken: turn.Turn | None,
-    port: Published | None,
+    port: Port | None,
 ) -> str:
     """Add the unit that runs the container; returns its id."""
     service = context.service
@@ -206,7 +185,7 @@ def _unit(
     ).id
 
 
-def _url(service: ContainerService, port: Published | None, everywhere: str) -> str | None:
+def _url(service: ContainerService, port: Port | None, everywhere: str) -> str | None:
     """Return where it answers; `everywhere` is the address to name when it is published on all of them."""
     if port is None:
         return None
@@ -216,8 +195,7 @@ def _url(service: ContainerService, port: Published | None, everywhere: str) -> 
 
 def _info(
     context: ServiceContext[ContainerService],
-    port: Published | None,
-    proofs: list[dict[str, Any]],
+    port: Port | None,
     resources: list[str],
 ) -> ServiceInfo:
     host, service = context.builder.host, context.service
@@ -238,10 +216,8 @@ def _info(
         url=_url(service, port, outside),
         model=spoken.model(service, service.command or []),
         stop=f"{sudo}{f'systemctl stop {unit}' if unit else f'{engine} stop {shlex.quote(container)}'}",
-        checks=proofs,
         resources=resources,
         tags=frozenset(context.play.tags) | frozenset(service.tags),
-        gpus=None if service.gpus == "all" else service.gpus or [],
         container=container,
         engine=service.engine,
     )

@@ -71,7 +71,6 @@ def lower(context: ServiceContext[ProgramService]) -> None:
             checks=checks.specs(context)
             or [checks.undeclared(service.port is not None or service.socket is not None)],
             before=[] if service.gpus == [] else [MODPROBE],
-            gpus=service.gpus,
             writable=directories,
             tls=spoken.tls(service, command),
             ca=spoken.ca(service),

@@ -22,6 +22,9 @@ from provision.kinds.common import certificates, checks, files, modelpaths, more
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import MODPROBE, exports
 from provision.kinds.common.program import Program
+from provision.wire.cases import Case, Cases
+from provision.wire.checks import Fitting
+from provision.wire.preflight import Preflight
 
 if TYPE_CHECKING:
     from provision.config.requirements import Wanted
@@ -58,11 +61,6 @@ PREFLIGHT = 180.0
 STILL = 120.0
 """Seconds for which a server without a port must not have taken memory to count as started: it compiles for
 as long between taking some and taking the rest."""
-
-FITTING = {"type": "fitting"}
-"""The proof when a service declares no checks, by what its model does: `/health` says 200 when nothing can be
-generated any more.
-"""
 
 
 def lower(context: ServiceContext[VllmService]) -> None:
@@ -127,11 +125,11 @@ def lower(context: ServiceContext[VllmService]) -> None:
             key_name=KEY if KEY in env else None,
             key_field="api_key",
             health=True,
+            # `/health` says 200 also when nothing can be generated any more.
             checks=checks.specs(context, [*names, *service.lora, *told.adapters])
-            or [{**FITTING, "first": told.does}],
+            or [Fitting(first=told.does)],
             drain=service.shutdown_timeout or 0.0,
             before=[] if cpu or service.gpus == [] else [MODPROBE],
-            gpus=[] if cpu else service.gpus,
             preflight=preflight,
             tls=bool(certificate),
             ca=service.tls.ca if service.tls is not None else None,
@@ -267,7 +265,7 @@ def _script(
     service: VllmService,
     environment: Environment,
     model: Model,
-) -> tuple[str, dict[str, Any] | None, dict[str, Any]] | None:
+) -> tuple[str, Cases | None, Preflight] | None:
     """Return the start script, its cases when the version of vLLM is not pinned, and how to try it out.
 
     None after a problem.
@@ -312,7 +310,7 @@ def _script(
     port = service.port if _listens(service) else None
     waits = taken.command(context, port, service.host) if taken else None
     script = _render(context, environment, service, found, waits)
-    preflight = _preflight(environment, service, found)
+    preflight = _preflight(context, environment, service, found)
     if wanted is not None and wanted.pin is not None:
         _note(context, version, service)
         return script, None, preflight
@@ -327,28 +325,29 @@ def _script(
     for note in _doubts(refused):
         context.note("unknown-flag", note)
 
-    def case(version: Version) -> Any:
+    def case(version: Version) -> tuple[str | None, list[str] | None, str | None, str | None]:
         found, refusals = flags(version)
         if refusals:
-            return {"error": refusals[0].message, "hint": refusals[0].hint}
-        return _render(context, environment, service, found, waits), _words(found, service)
+            return None, None, refusals[0].message, refusals[0].hint
+        return _render(context, environment, service, found, waits), _words(found, service), None, None
 
     variants = releases.variants(case)
     # The first is for whatever is older, too.
     firsts = ["0", *(str(first) for first, _ in variants[1:])]
 
-    def cases(part: int) -> dict[str, Any]:
-        contents = (content if isinstance(content, dict) else content[part] for _, content in variants)
-        versions = [[first, content] for first, content in zip(firsts, contents, strict=True)]
-        return {
-            "environment": environment.path,
-            "package": package,
-            "others": [name for name in PACKAGES if name != package],
-            "oldest": str(releases.oldest()),
-            "versions": versions,
-        }
+    def cases(part: int) -> Cases:
+        return Cases(
+            environment=environment.path,
+            package=str(package),
+            others=[name for name in PACKAGES if name != package],
+            oldest=str(releases.oldest()),
+            versions=[
+                Case(since=first, content=found[part], error=found[2], hint=found[3])
+                for first, (_, found) in zip(firsts, variants, strict=True)
+            ],
+        )
 
-    return script, cases(0), {**preflight, "cases": cases(1)}
+    return script, cases(0), preflight.replace(cases=cases(1))
 
 
 def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
@@ -427,16 +426,21 @@ def _words(flags: list[arguments.Flag], service: VllmService) -> list[str]:
     return [word for flag in flags for word in flag] + extra_words(service)
 
 
-def _preflight(environment: Environment, service: VllmService, flags: list[arguments.Flag]) -> dict[str, Any]:
+def _preflight(
+    context: ServiceContext[VllmService],
+    environment: Environment,
+    service: VllmService,
+    flags: list[arguments.Flag],
+) -> Preflight:
     """Return how to ask the installed vLLM about the arguments. Secrets are no part of the question."""
     env = {name: value for name, value in service.env.items() if isinstance(value, str)}
-    return {
-        "program": [environment.program("python"), "-c", _asking()],
-        "arguments": _words(flags, service),
-        "cases": None,
-        "env": {**_defaults(service), **env},
-        "timeout": PREFLIGHT,
-    }
+    return Preflight(
+        program=[environment.program("python"), "-c", _asking()],
+        arguments=_words(flags, service),
+        env={**_defaults(service), **env},
+        user=context.user,
+        timeout=PREFLIGHT,
+    )
 
 
 @cache

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from provision.wire.record import Record, many
+from provision.wire.record import Record, many, one
 from provision.wire.spec import Supervised
 
 
@@ -26,34 +24,72 @@ class Volume(Record):
     label: str | None
 
 
+class EngineOptions(Record):
+    """What else the engine is told, by the names of its flags; None: nothing.
+
+    A list is a flag for each. Durations of `health_…` are texts such as `30s`; `mem_limit` is in bytes.
+    """
+
+    devices: list[str] | None = None
+    privileged: bool | None = None
+    cap_add: list[str] | None = None
+    cap_drop: list[str] | None = None
+    group_add: list[str] | None = None
+    security_opt: list[str] | None = None
+    ulimits: list[str] | None = None
+    labels: list[str] | None = None
+    working_dir: str | None = None
+    hostname: str | None = None
+    extra_hosts: list[str] | None = None
+    dns: list[str] | None = None
+    mem_limit: int | None = None
+    cpus: float | None = None
+    cpuset: str | None = None
+    pids_limit: int | None = None
+    runtime: str | None = None
+    tmpfs: list[str] | None = None
+    read_only: bool | None = None
+    pid: str | None = None
+    sysctls: list[str] | None = None
+    stop_signal: str | None = None
+    health_cmd: str | None = None
+    health_interval: str | None = None
+    health_timeout: str | None = None
+    health_retries: int | None = None
+    health_start_period: str | None = None
+    no_healthcheck: bool | None = None
+
+
 class ContainerSpec(Supervised):
-    """A container that runs; its name is in `container`. What is None is left to the engine.
+    """A container that runs. What is None is left to the engine or the image.
 
     - `image`, or `archive`: where it comes from
     - `command`, `entrypoint`: what runs
     - `env`: variables, of which those in `secrets` are never shown; `env_files`: files with more
+    - `gpus`: those that it is given, by index or UUID, `all` for every one
     - `cards`: the GPUs on which it starts in its turn, under systemd
     - `restart`: the engine's policy
-    - `options`: what else the engine is told, by the name of the service's field
+    - `shm_size`: bytes
     - `stop_timeout`: seconds
     """
 
+    container: str
     image: str
-    archive: str | None
-    command: list[str] | None
-    entrypoint: list[str] | None
-    env: dict[str, str]
-    secrets: list[str]
-    env_files: list[str]
-    ports: list[Port] = many(Port)
-    volumes: list[Volume] = many(Volume)
-    gpus: Any
-    cards: list[str] | None
-    restart: str
-    network: str | None
-    user: str | None
-    options: dict[str, Any]
-    ipc: str | None
-    shm_size: int | str | None
-    init: bool
-    stop_timeout: float
+    archive: str | None = None
+    command: list[str] | None = None
+    entrypoint: list[str] | None = None
+    env: dict[str, str] = {}
+    secrets: list[str] = []
+    env_files: list[str] = []
+    ports: list[Port] = many(Port, default=[])
+    volumes: list[Volume] = many(Volume, default=[])
+    gpus: list[str] | None = None
+    cards: list[str] | None = None
+    restart: str = "no"
+    network: str | None = None
+    user: str | None = None
+    options: EngineOptions = one(EngineOptions)
+    ipc: str | None = None
+    shm_size: int | None = None
+    init: bool = False
+    stop_timeout: float = 60.0

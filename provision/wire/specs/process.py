@@ -11,11 +11,13 @@ from provision.wire.spec import Supervised
 class ProcessSpec(Supervised):
     """A process of a start script, with its log and pid file.
 
-    - `script`: what starts it, in `directory`
+    - `script`: what starts it, in `directory` (None: in `/`)
     - `user`: None: whoever runs this
     - `port`, `bind`, `stop_timeout`, `cards`, `access`, `preflight`: as of a unit
     """
 
+    log: str
+    pid_file: str
     script: str
     directory: str | None = None
     user: str | None = None

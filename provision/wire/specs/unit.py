@@ -18,6 +18,7 @@ class UnitSpec(Supervised):
     - `preflight`: how to ask whether it would start
     """
 
+    unit: str
     enabled: bool = True
     port: int | None = None
     bind: str | None = None

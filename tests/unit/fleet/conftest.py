@@ -14,6 +14,7 @@ from provision.config.inventory import load_inventories
 from provision.config.playbook import load_playbook
 from provision.config.problems import ConfigError
 from provision.fleet.host import compile_host
+from provision.wire.record import R
 
 ROOT = "{gpu-box: {connection: ssh, address: 10.0.0.12, user: ops, become: true}}"
 """A host that is used as root."""
@@ -63,6 +64,11 @@ def resource(catalog: Catalog, id: str) -> Resource:
 def spec(catalog: Catalog, id: str) -> dict[str, Any]:
     """Return the spec of one resource of a catalog."""
     return resource(catalog, id).spec
+
+
+def record(catalog: Catalog, id: str, kind: type[R]) -> R:
+    """Return what the host side reads of one resource."""
+    return kind.parse(spec(catalog, id))
 
 
 def order(catalog: Catalog) -> Callable[[str], int]:

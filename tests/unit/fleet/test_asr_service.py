@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from provision.catalog.render import render_tree
-from tests.unit.fleet.conftest import Project, resource, spec
+from provision.wire import checks
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.unit import UnitSpec
+from tests.unit.fleet.conftest import Project, record, resource, spec
 
 PLAYBOOK = """
 - hosts: all
@@ -35,15 +38,15 @@ def test_the_script_names_models_and_options(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "flag", "gpus"),
-    [("cpu", "cpu", []), ("cuda", "cuda", [0]), ("cuda:10", "cuda:10", [10]), ("GPU-5a", None, None)]
+    ("device", "flag", "cards"),
+    [("cpu", "cpu", None), ("cuda", "cuda", ["0"]), ("cuda:10", "cuda:10", ["10"]), ("GPU-5a", None, None)]
     + [
         (uuid, "cuda:0", [uuid])
         for uuid in ("GPU-52a3a85d-3c55-ca3a", "MIG-377e0049-554c-540b-93c6-d0976f8426cb")
     ],
 )
 def test_the_card_by_index_or_uuid(
-    project: Project, device: str, flag: str | None, gpus: list[int | str] | None
+    project: Project, device: str, flag: str | None, cards: list[str] | None
 ) -> None:
     playbook = PLAYBOOK.replace("use_itn: false", f"device: '{device}'")
     if flag is None:
@@ -53,7 +56,7 @@ def test_the_card_by_index_or_uuid(
     script = render_tree(catalog)["/opt/provision/services/asr/start.sh"][0]
     assert f"--device {flag} " in script
     assert (f"export CUDA_VISIBLE_DEVICES={device}" in script) == (device[0].isupper())
-    assert catalog.services[0].gpus == gpus
+    assert record(catalog, "unit:asr", UnitSpec).cards == cards
 
 
 def test_its_flags_are_those_of_the_app(project: Project, tmp_path: Path) -> None:
@@ -113,19 +116,12 @@ def test_a_new_app_restarts_it(project: Project) -> None:
 
 
 def test_health_is_the_proof_unless_something_is_transcribed(project: Project) -> None:
-    assert spec(project.compile(PLAYBOOK), "probe:asr")["checks"][0]["path"] == "/health"
+    assert record(project.compile(PLAYBOOK), "probe:asr", ProbeSpec).checks == [checks.Http(path="/health")]
     (project.root / "playbooks/a.wav").write_bytes(b"RIFF")
-    checks = ", checks: [{transcribe: {file: a.wav, expect: hello}}]}"
-    text = PLAYBOOK.replace("use_itn: false}", "use_itn: false" + checks)
-    assert spec(project.compile(text), "probe:asr")["checks"] == [
-        {
-            "type": "transcribe",
-            "timeout": 120.0,
-            "audio": "UklGRg==",
-            "file": "a.wav",
-            "expect": "hello",
-            "max_cer": 0.0,
-        }
+    declared = ", checks: [{transcribe: {file: a.wav, expect: hello}}]}"
+    text = PLAYBOOK.replace("use_itn: false}", "use_itn: false" + declared)
+    assert record(project.compile(text), "probe:asr", ProbeSpec).checks == [
+        checks.Transcribe(audio="UklGRg==", file="a.wav", expect="hello")
     ]
 
 

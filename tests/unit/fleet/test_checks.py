@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.unit.fleet.conftest import Project, spec
+from provision.wire import checks
+from provision.wire.specs.probe import ProbeSpec
+from tests.unit.fleet.conftest import Project, record
 from tests.unit.fleet.test_vllm_service import playbook
 
 OLD = '"vllm==0.11.0", modelscope'
@@ -26,36 +26,35 @@ OLD = '"vllm==0.11.0", modelscope'
 def test_flags_tell_what_a_model_does(project: Project, arguments: str, first: str | None) -> None:
     service = f"extra_args: {arguments}" if "eager" not in arguments else "enforce_eager: true"
     catalog = project.compile(playbook(service, OLD))
-    assert spec(catalog, "probe:r1")["checks"] == [{"type": "fitting", "first": first}]
+    assert record(catalog, "probe:r1", ProbeSpec).checks == [checks.Fitting(first=first)]
 
 
 @pytest.mark.parametrize(
     ("check", "wanted"),
     [
-        ("embed: hi", {"type": "embed", "text": "hi"}),
-        ("classify: hi, expect: good", {"type": "classify", "text": "hi", "expect": "good"}),
+        ("embed: hi", checks.Embed(text="hi")),
+        ("classify: hi, expect: good, timeout: 5s", checks.Classify(text="hi", expect="good", timeout=5.0)),
         (
             "rerank: {query: a, documents: [b, c]}, expect: c, model: r1",
-            {"type": "rerank", "query": "a", "documents": ["b", "c"], "expect": "c", "model": "r1"},
+            checks.Rerank(query="a", documents=["b", "c"], expect="c", model="r1"),
         ),
-        ("score: {query: a, documents: [b]}", {"type": "score", "query": "a", "documents": ["b"]}),
+        ("score: {query: a, documents: [b]}", checks.Score(query="a", documents=["b"])),
         (
             "http: /v1/x, body: {x-a: [1]}, headers: {x-b: c}, status: [200, 201], json: {a.0.b: 1}",
-            {
-                "type": "http",
-                "path": "/v1/x",
-                "body": {"x-a": [1]},
-                "headers": {"x-b": "c"},
-                "status": [200, 201],
-                "json": {"a.0.b": 1},
-            },
+            checks.Http(
+                path="/v1/x",
+                body={"x-a": [1]},
+                headers={"x-b": "c"},
+                status=[200, 201],
+                json={"a.0.b": 1},
+            ),
         ),
-        ("http: /x, method: PUT, body: y", {"path": "/x", "method": "PUT", "body": "y", "status": 200}),
+        ("http: /x, method: PUT, body: y", checks.Http(path="/x", method="PUT", body="y")),
     ],
 )
-def test_what_a_check_sends(project: Project, check: str, wanted: dict[str, Any]) -> None:
-    (found,) = spec(project.compile(playbook(f"checks: [{{{check}}}]")), "probe:r1")["checks"]
-    assert found == {"type": "http", **wanted, "timeout": 120.0}
+def test_what_a_check_sends(project: Project, check: str, wanted: checks.Check) -> None:
+    catalog = project.compile(playbook(f"checks: [{{{check}}}]"))
+    assert record(catalog, "probe:r1", ProbeSpec).checks == [wanted]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +88,10 @@ def test_flags_tell_what_can_never_be_answered(project: Project) -> None:
 
 def test_an_adapter_of_the_arguments_may_be_asked_for(project: Project) -> None:
     adapters = '[--enable-lora, --lora-modules, sql=/data/sql, \'{"name": "py", "path": "/data/py"}\']'
-    checks = "checks: [{chat: hi, model: sql}, {chat: hi, model: py}]"
-    catalog = project.compile(playbook(f"extra_args: {adapters}\n{checks}"))
-    assert [check["model"] for check in spec(catalog, "probe:r1")["checks"]] == ["sql", "py"]
+    declared = "checks: [{chat: hi, model: sql}, {chat: hi, model: py}]"
+    catalog = project.compile(playbook(f"extra_args: {adapters}\n{declared}"))
+    asked = [checks.Chat(user="hi", model=name) for name in ("sql", "py")]
+    assert record(catalog, "probe:r1", ProbeSpec).checks == asked
 
 
 def test_a_speech_server_chats_with_nobody(project: Project) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,10 @@ from provision.catalog.catalog import Catalog, Resource
 from provision.catalog.text import SecretText
 from provision.config.problems import ConfigError
 from provision.host.services import container_state
-from tests.unit.fleet.conftest import Project
+from provision.wire import checks
+from provision.wire.specs.container import ContainerSpec
+from provision.wire.specs.probe import ProbeSpec
+from tests.unit.fleet.conftest import Project, record
 
 ROOT = "{gpu-box: {connection: ssh, address: 10.0.0.1, become: true}}"
 USER = "{gpu-box: {connection: ssh, address: 10.0.0.1, prefix: /home/ops/provision}}"
@@ -80,20 +82,20 @@ def test_a_mounted_file_restarts_it_and_a_directory_does_not(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("service", "url", "checks"),
+    ("service", "url", "proofs"),
     [
-        ("ports: ['8000:80']", "http://127.0.0.1:8000", [{"type": "port"}]),
-        ("ports: ['53:53/udp', '10.0.0.9:81:80']", "http://10.0.0.9:81", [{"type": "port"}]),
-        ("ports: ['[::1]:81:80']", "http://[::1]:81", [{"type": "port"}]),
-        ("ports: ['53:53/udp']", "", [{"type": "running", "seconds": 3}]),
-        ("restart: 'no'", "", [{"type": "running", "seconds": 3}]),
+        ("ports: ['8000:80']", "http://127.0.0.1:8000", [checks.Port()]),
+        ("ports: ['53:53/udp', '10.0.0.9:81:80']", "http://10.0.0.9:81", [checks.Port()]),
+        ("ports: ['[::1]:81:80']", "http://[::1]:81", [checks.Port()]),
+        ("ports: ['53:53/udp']", "", [checks.Running()]),
+        ("restart: 'no'", "", [checks.Running()]),
     ],
 )
 def test_what_proves_it_when_no_check_is_declared(
-    tmp_path: Path, service: str, url: str, checks: list[dict[str, Any]]
+    tmp_path: Path, service: str, url: str, proofs: list[checks.Check]
 ) -> None:
-    spec = resource(compiled(tmp_path, service), "probe:web").spec
-    assert (spec["url"], spec["checks"], spec["container"]) == (url, checks, "web")
+    probe = record(compiled(tmp_path, service), "probe:web", ProbeSpec)
+    assert (probe.url, probe.checks, probe.container) == (url, proofs, "web")
 
 
 @pytest.mark.parametrize(
@@ -129,9 +131,9 @@ def test_what_cannot_be_meant(tmp_path: Path, service: str, said: str) -> None:
 def test_it_is_asked_as_any_server(tmp_path: Path, service: str, url: str, model: str | None) -> None:
     key = "env: {KEY: {env: CHAT_KEY}}, api_key_env: KEY"
     catalog = compiled(tmp_path, f"ports: ['80:80'], checks: [{{chat: hi}}], {key}, {service}")
-    spec = resource(catalog, "probe:web").spec
-    assert (spec["url"], spec["model"], spec["key_name"]) == (url, model, "KEY")
-    assert spec["checks"][0]["type"] == "chat"
+    probe = record(catalog, "probe:web", ProbeSpec)
+    assert (probe.url, probe.model, probe.key_name) == (url, model, "KEY")
+    assert probe.checks == [checks.Chat(user="hi")]
     assert catalog.services[0].url == url.replace("127.0.0.1", "10.0.0.1")
 
 
@@ -177,7 +179,8 @@ FULL = """
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 def test_the_start_scripts_of_ascend_and_amd(project: Project, engine: str) -> None:
     catalog = project.compile(FULL)
-    argv = container_state.create_argv(resource(catalog, "container:ascend").spec, "ascend", None, engine)
+    ascend, rocm = (record(catalog, f"container:{name}", ContainerSpec) for name in ("ascend", "rocm"))
+    argv = container_state.create_argv(ascend, "ascend", None, engine)
     words = " ".join(argv)
     runtime = "--runtime=ascend" if engine == "docker" else "--runtime ascend create"
     for part in (
@@ -191,9 +194,7 @@ def test_the_start_scripts_of_ascend_and_amd(project: Project, engine: str) -> N
         "--entrypoint vllm quay.io/ascend/vllm-ascend:v0.11.0 serve /models/m --port 8000",
     ):
         assert part in words
-    words = " ".join(
-        container_state.create_argv(resource(catalog, "container:rocm").spec, "rocm", None, engine)
-    )
+    words = " ".join(container_state.create_argv(rocm, "rocm", None, engine))
     for part in (
         "--device=/dev/kfd --device=/dev/dri",
         "--group-add=video --group-add=110",

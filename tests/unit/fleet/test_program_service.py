@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +12,10 @@ from hypothesis import strategies as st
 
 from provision.catalog.catalog import Catalog
 from provision.catalog.render import render_tree
-from tests.unit.fleet.conftest import LOCAL, Project, resource, spec
+from provision.wire import checks
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.process import ProcessSpec
+from tests.unit.fleet.conftest import LOCAL, Project, record, resource, spec
 
 SCRIPT = "/opt/provision/services/web/start.sh"
 UNIT = "/etc/systemd/system/provision-web.service"
@@ -99,37 +101,36 @@ def test_declared_files_that_it_reads_restart_it(project: Project) -> None:
 def test_gpus_are_those_of_cuda_and_none_need_no_driver(project: Project) -> None:
     catalog = compiled(project, "command: serve, gpus: [1, 3]")
     assert "export CUDA_VISIBLE_DEVICES=1,3\n" in script(catalog)
-    assert (catalog.services[0].gpus, "nvidia-modprobe" in render_tree(catalog)[UNIT][0]) == ([1, 3], True)
+    assert "nvidia-modprobe" in render_tree(catalog)[UNIT][0]
     catalog = compiled(project, "command: serve, gpus: []")
     assert "export CUDA_VISIBLE_DEVICES=''\n" in script(catalog)
     assert "nvidia-modprobe" not in render_tree(catalog)[UNIT][0]
 
 
 @pytest.mark.parametrize(
-    ("service", "url", "model", "checks"),
+    ("service", "url", "model", "proofs"),
     [
-        ("", "", None, [{"type": "running", "seconds": 3}]),
-        ("port: 81", "http://127.0.0.1:81", None, [{"type": "port"}]),
-        ("port: 81, host: '::1'", "http://[::1]:81", None, [{"type": "port"}]),
-        ("port: 81, checks: [{http: /ok}]", "http://127.0.0.1:81", None, [{"path": "/ok"}]),
-        ("port: 81, checks: [{chat: hi}]", "http://127.0.0.1:81", None, [{"user": "hi"}]),
-        ("port: 81, tls: {}", "https://127.0.0.1:81", None, [{"type": "port"}]),
-        ("socket: /run/web.sock", "unix:/run/web.sock", None, [{"type": "port"}]),
+        ("", "", None, [checks.Running()]),
+        ("port: 81", "http://127.0.0.1:81", None, [checks.Port()]),
+        ("port: 81, host: '::1'", "http://[::1]:81", None, [checks.Port()]),
+        ("port: 81, checks: [{http: /ok}]", "http://127.0.0.1:81", None, [checks.Http(path="/ok")]),
+        ("port: 81, checks: [{chat: hi}]", "http://127.0.0.1:81", None, [checks.Chat(user="hi")]),
+        ("port: 81, tls: {}", "https://127.0.0.1:81", None, [checks.Port()]),
+        ("socket: /run/web.sock", "unix:/run/web.sock", None, [checks.Port()]),
         (
             "port: 81, checks: [{completion: hi}], served_model_name: q",
             "http://127.0.0.1:81",
             "q",
-            [{"prompt": "hi"}],
+            [checks.Completion(prompt="hi")],
         ),
     ],
 )
 def test_what_proves_it(
-    project: Project, service: str, url: str, model: str | None, checks: list[dict[str, Any]]
+    project: Project, service: str, url: str, model: str | None, proofs: list[checks.Check]
 ) -> None:
     catalog = compiled(project, f"command: serve, {service}")
-    probe = spec(catalog, "probe:web")
-    assert (probe["url"], probe["model"], len(probe["checks"])) == (url, model, len(checks))
-    assert all(found.items() >= wanted.items() for found, wanted in zip(probe["checks"], checks, strict=True))
+    probe = record(catalog, "probe:web", ProbeSpec)
+    assert (probe.url, probe.model, probe.checks) == (url, model, proofs)
     (told,) = catalog.services
     assert told.url == (url.replace("127.0.0.1", "10.0.0.12") or None)
 
@@ -144,9 +145,9 @@ def test_its_key_is_in_the_env_file_and_checks_send_it(project: Project) -> None
 
 def test_without_systemd_it_is_a_process(project: Project) -> None:
     catalog = compiled(project, "command: serve, port: 81, host: 127.0.0.1", hosts=LOCAL)
-    process = spec(catalog, "process:web")
-    assert (process["port"], process["host"]) == (81, "127.0.0.1")
-    assert spec(compiled(project, "command: serve", hosts=LOCAL), "process:web")["port"] is None
+    process = record(catalog, "process:web", ProcessSpec)
+    assert (process.port, process.bind) == (81, "127.0.0.1")
+    assert record(compiled(project, "command: serve", hosts=LOCAL), "process:web", ProcessSpec).port is None
 
 
 def test_its_unit_is_what_systemd_accepts(project: Project, tmp_path: Path) -> None:

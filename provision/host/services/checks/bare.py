@@ -7,7 +7,9 @@ import time
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import idle, processes, supervision
-from provision.host.services.checks.asking import Asking, Spec, Verdict
+from provision.host.services.checks.asking import Asking, Verdict
+from provision.wire.checks import Port
+from provision.wire.specs.probe import ProbeSpec
 
 LOOK = 0.2
 """Seconds between two looks at a service that is to stay up."""
@@ -16,13 +18,13 @@ REST = 1.0
 """Seconds without any work after which a service has started: what fails later would fail at any time."""
 
 
-def port(asking: Asking) -> Verdict:
+def port(asking: Asking, check: Port) -> Verdict:
     """Open a connection that the server keeps open."""
     asking.client.connect(asking.limit)
     return Verdict()
 
 
-def stays(machine: Machine, spec: Spec, seconds: float) -> None:
+def stays(machine: Machine, spec: ProbeSpec, seconds: float) -> None:
     """Raise `Failure` unless the service stays up.
 
     It has to run for `seconds` from its start, or until nothing of it has used a CPU for `REST`: a program
@@ -42,12 +44,12 @@ def stays(machine: Machine, spec: Spec, seconds: float) -> None:
         raise Failure(f"it does not stay up ({last.ended or last.state})")
 
 
-def _age(spec: Spec, life: supervision.Life) -> float:
+def _age(spec: ProbeSpec, life: supervision.Life) -> float:
     """Return for how many seconds the program has run at least.
 
     A container's process may not be visible from here, and the start script of a service on a GPU waits for
     its turn before it becomes the program.
     """
-    if life.pid is None or spec.get("container") or spec.get("cards"):
+    if life.pid is None or spec.container or spec.cards:
         return 0.0
     return processes.uptime(life.pid) or 0.0

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services.checks import keys, tls
+from provision.wire.specs.probe import ProbeSpec
 
 LIMIT = 4 * 1024 * 1024
 """Bytes of a reply that are read."""
@@ -71,13 +72,13 @@ class Client:
 
     Args:
         machine: a request ends early when its run is cancelled.
-        spec: of the probe: `url`, `ca`, and what `keys.key` reads.
+        spec: of the probe.
     """
 
-    def __init__(self, machine: Machine, spec: Mapping[str, Any]) -> None:
+    def __init__(self, machine: Machine, spec: ProbeSpec) -> None:
         self._machine = machine
-        self._url: SplitResult = urlsplit(spec["url"])
-        self._ca = spec.get("ca")
+        self._url: SplitResult = urlsplit(spec.url)
+        self._ca = spec.ca
         self._declared = self._url.scheme == "https"
         self._secure = self._declared
         self.key = keys.key(machine, spec)

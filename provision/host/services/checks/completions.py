@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from provision.host.services.checks.asking import Asking, Verdict
+from provision.host.services.checks.asking import Asking, Verdict, matched
+from provision.wire.checks import Chat, Completion
 
 
-def chat(asking: Asking) -> Verdict:
-    """Have a chat message answered: `user`, `system`, `max_tokens`, `expect`."""
-    check = asking.check
-    messages = [{"role": "system", "content": check["system"]}] if check.get("system") else []
-    messages.append({"role": "user", "content": check["user"]})
-    return _written(asking, "/v1/chat/completions", {"messages": messages})
+def chat(asking: Asking, check: Chat) -> Verdict:
+    """Have a chat message answered."""
+    messages = [{"role": "system", "content": check.system}] if check.system else []
+    messages.append({"role": "user", "content": check.user})
+    return _written(asking, check, "/v1/chat/completions", {"messages": messages})
 
 
-def completion(asking: Asking) -> Verdict:
-    """Have a prompt completed: `prompt`, `max_tokens`, `expect`."""
-    return _written(asking, "/v1/completions", {"prompt": asking.check["prompt"]})
+def completion(asking: Asking, check: Completion) -> Verdict:
+    """Have a prompt completed."""
+    return _written(asking, check, "/v1/completions", {"prompt": check.prompt})
 
 
-def _written(asking: Asking, path: str, data: Mapping[str, Any]) -> Verdict:
-    longest = int(asking.check.get("max_tokens") or 64)
-    request = {**asking.with_model(data), "max_tokens": longest, "temperature": 0}
+def _written(asking: Asking, check: Chat | Completion, path: str, data: Mapping[str, Any]) -> Verdict:
+    request = {**asking.with_model(data), "max_tokens": check.max_tokens, "temperature": 0}
     reply = asking.client.post(path, request, asking.limit)
     if reply.status != 200:
         return asking.refused(path, reply)
     text = said(reply.json())
     if text is None:
         return Verdict("the answer is no completion", received=reply.text())
-    return asking.matched(text)
+    return matched(text, check.expect)
 
 
 def said(answer: Any) -> str | None:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import containers
 from provision.host.state import durable
+from provision.wire.specs.probe import ProbeSpec
 
 _WRITES_IT = "run `provision apply`, which writes it"
 
 
-def key(machine: Machine, spec: Mapping[str, Any]) -> str | None:
+def key(machine: Machine, spec: ProbeSpec) -> str | None:
     """Return the key of a probe's service, None when it has none.
 
     Args:
         machine: where it runs.
-        spec: `key_name`, a variable, and `key_file` or `container` with `engine`, which have it.
+        spec: with the variable, and the file or container that has it.
 
     Raises:
         Failure: the variable is not there.
     """
-    name = spec.get("key_name")
-    if name and spec.get("container"):
-        return _of_container(machine, spec, name)
-    return read_key(spec.get("key_file"), name)
+    if spec.key_name and spec.container:
+        return _of_container(machine, spec, spec.key_name)
+    return read_key(spec.key_file, spec.key_name)
 
 
 def read_key(path: str | None, name: str | None) -> str | None:
@@ -47,15 +45,15 @@ def read_key(path: str | None, name: str | None) -> str | None:
     raise Failure(f"{path} holds no {name}", hint=_WRITES_IT)
 
 
-def _of_container(machine: Machine, spec: Mapping[str, Any], name: str) -> str:
+def _of_container(machine: Machine, spec: ProbeSpec, name: str) -> str:
     """Return the value of a variable as the running container has it."""
-    engine = containers.require(spec.get("engine"))
-    found = containers.container(machine, engine, spec["container"])
+    engine = containers.require(spec.engine)
+    found = containers.container(machine, engine, spec.container or "")
     for variable in found["Config"].get("Env") or [] if found else []:
         known, _, value = variable.partition("=")
         if known == name:
             return str(value)
-    raise Failure(f"the container {spec['container']} has no variable {name}", hint=_WRITES_IT)
+    raise Failure(f"the container {spec.container} has no variable {name}", hint=_WRITES_IT)
 
 
 def hidden(text: str, key: str | None) -> str:

@@ -5,25 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from provision.host.services.checks.asking import Asking, Verdict
+from provision.wire.checks import Classify
 
 
-def classify(asking: Asking) -> Verdict:
-    """Have a text classified: `text`; `expect`, the class that must be the most likely.
+def classify(asking: Asking, check: Classify) -> Verdict:
+    """Have a text classified; `expect` must be the most likely class.
 
     Asked as vLLM and Infinity do, then as TEI does.
     """
-    text = asking.check["text"]
-    request = asking.with_model({"input": [text]})
-    _, reply = asking.first_known(("/classify", request), ("/predict", {"inputs": text}))
+    request = asking.with_model({"input": [check.text]})
+    _, reply = asking.first_known(("/classify", request), ("/predict", {"inputs": check.text}))
     if reply.status != 200:
         return asking.refused("/classify", reply)
     label, likely = _best(reply.json())
     if likely is None:
         return Verdict("the answer holds no class", received=reply.text())
     received = f"{label} ({likely:.4g})"
-    expect = asking.check.get("expect")
-    if expect and expect != label:
-        return Verdict(f'the class is "{label}" instead of "{expect}"', received=received)
+    if check.expect and check.expect != label:
+        return Verdict(f'the class is "{label}" instead of "{check.expect}"', received=received)
     return Verdict(received=received)
 
 

@@ -6,8 +6,9 @@ import json
 import re
 from typing import Any
 
-from provision.host.services.checks.asking import Asking, Verdict
+from provision.host.services.checks.asking import Asking, Verdict, matched
 from provision.host.services.checks.client import Reply
+from provision.wire.checks import Http
 
 NO_USE = (400, 401, 403, 405, 415, 422)
 """Status codes that the same request gets again."""
@@ -15,31 +16,21 @@ NO_USE = (400, 401, 403, 405, 415, 422)
 _MISSING = object()
 
 
-def http(asking: Asking) -> Verdict:
-    """Send a request: `path`, `method` (GET), `headers`, `body`; `status` (200), `expect`, `json`.
-
-    `body` is text, or plain data that is sent as JSON; `status` a number or a list; `json` values by path.
-    """
-    check = asking.check
-    body, headers = check.get("body"), dict(check.get("headers") or {})
+def http(asking: Asking, check: Http) -> Verdict:
+    """Send a request, and compare the answer with what is expected."""
+    body, headers = check.body, check.headers
     if body is not None and not isinstance(body, str):
         body = json.dumps(body)
         headers = {"Content-Type": "application/json", **headers}
     data = None if body is None else body.encode("utf-8")
-    reply = asking.client.ask(method(check), check.get("path", "/"), data, headers, asking.limit)
-    wanted = check.get("status") or 200
-    wanted = wanted if isinstance(wanted, list) else [wanted]
+    reply = asking.client.ask(check.verb(), check.path, data, headers, asking.limit)
+    wanted = check.status if isinstance(check.status, list) else [check.status]
     if reply.status not in wanted:
         error = f"status {reply.status} instead of {' or '.join(str(each) for each in wanted)}"
         hint = asking.unauthorised(reply) or _moved(reply)
         return Verdict(error, hint, reply.status in NO_USE or hint is not None, reply.text())
-    differs = _differs(check.get("json") or {}, reply)
-    return Verdict(differs, received=reply.text()) if differs else asking.matched(reply.text())
-
-
-def method(check: dict[str, Any]) -> str:
-    """Return the method of a check: POST when there is something to send, unless it says another."""
-    return str(check.get("method") or ("GET" if check.get("body") is None else "POST"))
+    differs = _differs(check.json, reply)
+    return Verdict(differs, received=reply.text()) if differs else matched(reply.text(), check.expect)
 
 
 def _moved(reply: Reply) -> str | None:

@@ -7,44 +7,43 @@ from typing import Any
 
 from provision.host.services.checks.asking import Asking, Verdict
 from provision.host.services.checks.client import Reply
+from provision.wire.checks import Ranked, Rerank, Score
 
 
-def rerank(asking: Asking) -> Verdict:
-    """Have documents put in order: `query`, `documents`; `expect`, a part of the one that comes first.
+def rerank(asking: Asking, check: Rerank) -> Verdict:
+    """Have documents put in order; `expect` must be a part of the first.
 
     Asked as Cohere and Jina do (vLLM, SGLang, llama.cpp, Infinity, Xinference), then as TEI does.
     """
-    query, documents = asking.check["query"], asking.check["documents"]
-    request = asking.with_model({"query": query, "documents": documents})
-    tei = {"query": query, "texts": documents}
+    request = asking.with_model({"query": check.query, "documents": check.documents})
+    tei = {"query": check.query, "texts": check.documents}
     _, reply = asking.first_known(("/v1/rerank", request), ("/rerank", request), ("/rerank", tei))
     if reply.status != 200:
         return asking.refused("/v1/rerank", reply)
     answer = reply.json()
     found = answer.get("results", answer.get("data")) if isinstance(answer, dict) else answer
-    return _judged(asking, found, reply)
+    return _judged(check, found, reply)
 
 
-def score(asking: Asking) -> Verdict:
-    """Have documents compared with a query: `query`, `documents`; `expect`, a part of the best.
+def score(asking: Asking, check: Score) -> Verdict:
+    """Have documents compared with a query; `expect` must be a part of the best.
 
     Asked as vLLM does (`/score`; `/v1/score` in old releases), then as TEI does.
     """
-    query, documents = asking.check["query"], asking.check["documents"]
-    request = asking.with_model({"text_1": query, "text_2": documents})
-    tei = {"inputs": {"source_sentence": query, "sentences": documents}}
+    request = asking.with_model({"text_1": check.query, "text_2": check.documents})
+    tei = {"inputs": {"source_sentence": check.query, "sentences": check.documents}}
     _, reply = asking.first_known(("/score", request), ("/v1/score", request), ("/similarity", tei))
     if reply.status != 200:
         return asking.refused("/score", reply)
     answer = reply.json()
     if isinstance(answer, list):
         answer = {"data": [{"index": index, "score": value} for index, value in enumerate(answer)]}
-    return _judged(asking, answer.get("data") if isinstance(answer, dict) else None, reply)
+    return _judged(check, answer.get("data") if isinstance(answer, dict) else None, reply)
 
 
-def _judged(asking: Asking, found: Any, reply: Reply) -> Verdict:
+def _judged(check: Ranked, found: Any, reply: Reply) -> Verdict:
     """Say whether all documents have a score, and whether the expected one has the best."""
-    documents = asking.check["documents"]
+    documents = check.documents
     try:
         scored = {
             int(each["index"]): float(each["relevance_score"] if "relevance_score" in each else each["score"])
@@ -58,7 +57,6 @@ def _judged(asking: Asking, found: Any, reply: Reply) -> Verdict:
         return Verdict("the answer holds scores that are no numbers", received=reply.text())
     order = sorted(scored, key=lambda index: -scored[index])
     received = "; ".join(f"{scored[index]:.4g} {documents[index]}" for index in order)
-    expect = asking.check.get("expect")
-    if expect and expect not in documents[order[0]]:
-        return Verdict(f'the document with "{expect}" does not come first', received=received)
+    if check.expect and check.expect not in documents[order[0]]:
+        return Verdict(f'the document with "{check.expect}" does not come first', received=received)
     return Verdict(received=received)

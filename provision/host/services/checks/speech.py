@@ -8,26 +8,25 @@ import io
 import wave
 
 from provision.host.failure import Failure
-from provision.host.services.checks.asking import Asking, Check, Verdict
+from provision.host.services.checks.asking import Asking, Verdict
 from provision.host.services.checks.error_rate import error_rate
+from provision.wire.checks import Transcribe
 
 RATE = 16000
 """Samples a second of the sound that `silence` makes."""
 
 
-def transcribe(asking: Asking) -> Verdict:
-    """Have a recording transcribed: `audio` (base64), `file` (its name), `expect`, `max_cer` (0.0)."""
-    check = asking.check
+def transcribe(asking: Asking, check: Transcribe) -> Verdict:
+    """Have a recording transcribed."""
     try:
-        audio = base64.b64decode(check["audio"], validate=True)
+        audio = base64.b64decode(check.audio, validate=True)
     except (binascii.Error, ValueError):
         raise Failure("the check's audio is no base64") from None
-    file = check.get("file") or "audio.wav"
     path = "/v1/audio/transcriptions"
     model = asking.model()
-    reply = asking.client.upload(path, file, audio, {"model": model} if model else {}, asking.limit)
+    reply = asking.client.upload(path, check.file, audio, {"model": model} if model else {}, asking.limit)
     if reply.status == 404:
-        other = asking.client.upload("/recognize/", file, audio, {}, asking.limit)
+        other = asking.client.upload("/recognize/", check.file, audio, {}, asking.limit)
         reply = reply if other.status == 404 else other
     if reply.status != 200:
         return asking.refused(path, reply)
@@ -35,17 +34,16 @@ def transcribe(asking: Asking) -> Verdict:
     text = answer.get("text", answer.get("result")) if isinstance(answer, dict) else None
     if not isinstance(text, str):
         return Verdict("the answer holds no transcript", received=reply.text())
-    expect = check.get("expect")
-    if expect is None:
+    if check.expect is None:
         return Verdict(received=text)
-    rate, allowed = error_rate(expect, text), float(check.get("max_cer") or 0.0)
-    if rate > allowed:
-        error = f'heard "{text}" instead of "{expect}": character error rate {rate:.3f}, allowed {allowed:g}'
-        return Verdict(error, received=text)
+    rate = error_rate(check.expect, text)
+    if rate > check.max_cer:
+        error = f'heard "{text}" instead of "{check.expect}": character error rate {rate:.3f}'
+        return Verdict(f"{error}, allowed {check.max_cer:g}", received=text)
     return Verdict(received=text)
 
 
-def silence() -> Check:
+def silence() -> Transcribe:
     """Return a check with a second of silence: any transcript of it proves that the model listens."""
     data = io.BytesIO()
     with wave.open(data, "wb") as file:
@@ -54,4 +52,4 @@ def silence() -> Check:
         file.setframerate(RATE)
         file.writeframes(bytes(2 * RATE))
     audio = base64.b64encode(data.getvalue()).decode("ascii")
-    return {"type": "transcribe", "file": "silence.wav", "audio": audio}
+    return Transcribe(file="silence.wav", audio=audio)

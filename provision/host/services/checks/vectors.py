@@ -9,14 +9,14 @@ import math
 from typing import Any
 
 from provision.host.services.checks.asking import Asking, Verdict
+from provision.wire.checks import Embed, Pooling
 
 
-def embed(asking: Asking) -> Verdict:
-    """Have a text embedded: `text`."""
-    text = asking.check["text"]
-    request = asking.with_model({"input": text})
+def embed(asking: Asking, check: Embed) -> Verdict:
+    """Have a text embedded."""
+    request = asking.with_model({"input": check.text})
     path, reply = asking.first_known(
-        ("/v1/embeddings", request), ("/embeddings", request), ("/embed", {"inputs": text})
+        ("/v1/embeddings", request), ("/embeddings", request), ("/embed", {"inputs": check.text})
     )
     if reply.status != 200:
         return asking.refused("/v1/embeddings", reply)
@@ -28,9 +28,9 @@ def embed(asking: Asking) -> Verdict:
     return _judged(vector, reply.text())
 
 
-def pooling(asking: Asking) -> Verdict:
-    """Have a text pooled, which is what reward models and token embeddings do: `text`."""
-    reply = asking.client.post("/pooling", asking.with_model({"input": asking.check["text"]}), asking.limit)
+def pooling(asking: Asking, check: Pooling) -> Verdict:
+    """Have a text pooled, which is what reward models and token embeddings do."""
+    reply = asking.client.post("/pooling", asking.with_model({"input": check.text}), asking.limit)
     if reply.status != 200:
         return asking.refused("/pooling", reply)
     try:
