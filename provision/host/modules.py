@@ -2,8 +2,8 @@
 
 `boot.py` executes this from that very file.
 
-Most runs find a converged host, and importing took longer than looking at it. So the modules have an `import`
-of their own, which does less at the top level of a module:
+Most runs find a converged host, and importing everything would take longer than looking at it. So the modules
+get an `__import__` of their own, which does less for the statements at the top level of a module:
 
     import x, import x.y          imports when something of the module is first used
     from package import module    the same, when the module is one of the host side
@@ -38,22 +38,21 @@ class Modules:
         self.builtins = {**vars(builtins), "__import__": self.import_}
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Tell the import system of a module that is here."""
+        """Return the spec of a module that is here; None for others."""
         if name not in self.code:
             return None
-        file = f"{self.directory}/{self.code[name][0]}"
-        spec = ModuleSpec(name, self, origin=file, is_package=name in self.packages)  # type: ignore[arg-type]
-        spec.has_location = True
-        return spec
+        return ModuleSpec(name, self, is_package=name in self.packages)  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave making the module to the import system."""
+        """Let the import system create the module."""
 
     def exec_module(self, module: object) -> None:
-        """Fill it."""
+        """Execute the module's code."""
         names = vars(module)
+        file, code = self.code[names["__name__"]]
+        names["__file__"] = f"{self.directory}/{file}"
         names["__builtins__"] = self.builtins
-        exec(marshal.loads(self.code[names["__name__"]][1]), names)
+        exec(marshal.loads(code), names)
 
     def import_(
         self,
@@ -72,7 +71,7 @@ class Modules:
             if type(earlier) is Later:
                 earlier._names.append(name)
                 return earlier
-            return __import__(name) if name in sys.modules else Later(globals, top, name)
+            return _module(globals, top, name)
         if name not in self.packages:
             light = f"{LIGHT}.{name}"
             if light not in self.code:
@@ -83,14 +82,14 @@ class Modules:
         for each in fromlist:
             module = f"{name}.{each}"
             if module in self.code:
-                setattr(found, each, sys.modules.get(module) or Later(globals, module, module))
+                setattr(found, each, _module(globals, module, module))
             elif hasattr(package := __import__(name, fromlist=(each,)), each):
                 setattr(found, each, getattr(package, each))
         return found
 
 
 class Later:
-    """Stands for a module in the globals of another one, and gives way to it when something of it is used."""
+    """Stands for a module in the globals of another one, until something of it is used."""
 
     __slots__ = ("_globals", "_module", "_names")
 
@@ -111,3 +110,11 @@ class Later:
 
 class _Names:
     """What `from package import …` takes its names from."""
+
+
+def _module(globals: dict[str, object], module: str, name: str) -> object:
+    """Return a module when `name` has been imported, else what stands for it."""
+    if name in sys.modules:
+        __import__(name)  # waits for a thread that is importing it
+        return sys.modules[module]
+    return Later(globals, module, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import ModuleType
 
 import pytest
@@ -102,8 +103,6 @@ def test_a_missing_name_is_an_error_at_once_and_a_missing_module_when_it_is_used
 
 
 def test_a_module_that_threads_use_first_at_the_same_time(load: Load) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     house = load(
         {
             "house/__init__.py": "from house import slow\ndef use(_): return slow.value\n",
@@ -112,3 +111,22 @@ def test_a_module_that_threads_use_first_at_the_same_time(load: Load) -> None:
     )
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(house.use, range(8))) == [1] * 8
+
+
+def test_a_module_that_another_thread_is_importing(load: Load) -> None:
+    house = load(
+        {
+            "house/__init__.py": "from house import gate, slow\ndef use(): return slow.value\n",
+            "house/gate.py": "from threading import Event\nentered, go = Event(), Event()\n",
+            "house/slow.py": "from house import gate\ngate.entered.set()\ngate.go.wait(60)\nvalue = 1\n",
+            "house/other.py": "from house import slow\nvalue = slow.value\n",
+        }
+    )
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(house.use)
+        assert house.gate.entered.wait(60)
+        second = pool.submit(__import__, "house.other")
+        wait([second], 0.1)
+        house.gate.go.set()
+        assert first.result() == 1
+        assert second.result().other.value == 1
