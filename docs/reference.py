@@ -20,6 +20,7 @@ from provision.config.schema import schema
 from provision.config.secrets import Secret
 from provision.config.services import arguments, base, checks, engine_options, gpus, sandbox
 from provision.config.services.any import SERVICES
+from provision.findings import areas
 from provision.kinds.container import fields as container
 from provision.kinds.program import fields as program
 from provision.kinds.vllm import fields as vllm
@@ -176,12 +177,30 @@ def with_tables(text: str) -> str:
     return re.sub(r"<!-- keys of ([^>]+?) -->\n.*?<!-- end -->", renew, text, flags=re.DOTALL)
 
 
+def findings() -> str:
+    """Return the page of all codes."""
+    parts = [
+        "# Findings",
+        "Every error, warning and note ends with a code in brackets, and carries it as `code` with "
+        "`--output json`. A code stands for a class of faults and stays the same from release to release, so "
+        "that scripts can go by it. `provision explain CODE` prints what is said here.",
+    ]
+    for area, entries in areas().items():
+        parts.append(f"## {area}")
+        for code, entry in entries.items():
+            given = "\n\n".join(filter(None, (entry.inventory, entry.playbook)))
+            example = f"```\n{given}\n{entry.example}\n```" if given else f"```\n{entry.example}\n```"
+            parts += [f"### {code}", f"{entry.title}. {entry.cause} {entry.way_out}", example]
+    return "\n\n".join(parts) + "\n"
+
+
 def files() -> dict[Path, str]:
     """Return every file that comes from the code, whole or in part, as it has to be."""
     found = {DOCS / name: with_tables((DOCS / name).read_text(encoding="utf-8")) for name in PAGES}
     for kind in SCHEMAS:
         text = json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
         found[DOCS / "schema" / f"{kind}.json"] = text
+    found[DOCS / "findings.md"] = findings()
     return found
 
 

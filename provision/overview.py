@@ -13,6 +13,7 @@ VERBS = {
     "logs": "Print or follow the log of a service.",
     "inventory": "List hosts, or show one host's variables and where each value came from.",
     "schema": "Print the JSON Schema of playbooks or inventories, for editors.",
+    "explain": "Say what a code such as unknown-key means: cause, example, way out.",
     "remove": "Take away what provision has put on hosts, and nothing else.",
 }
 """Verb -> its line in the overview, in the order in which people meet them."""

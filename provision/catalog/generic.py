@@ -157,7 +157,10 @@ def _packages(builder: Builder, play: Play, before: list[str]) -> str:
         name, equals, version = text.partition("=")
         if found.get(name, version or None) not in (None, version or None) and version:
             builder.problem(
-                "apt-versions", play, ("packages", index), f"package {name} is asked for in two versions"
+                "conflicting-requirements",
+                play,
+                ("packages", index),
+                f"package {name} is asked for in two versions",
             )
         found[name] = version if equals else found.get(name)
     there = builder.resources.get("apt")
@@ -167,7 +170,7 @@ def _packages(builder: Builder, play: Play, before: list[str]) -> str:
             mine = found.get(name)
             if version and mine and version != mine:
                 builder.problem(
-                    "apt-versions",
+                    "conflicting-requirements",
                     play,
                     where,
                     f"package {name} is asked for as {mine} here and as {version} at {there.position}",

@@ -51,7 +51,7 @@ class Templates:
         except jinja2.TemplateNotFound as error:
             where = f"it should be in {shipped()}; install provision again"
             raise ConfigError(
-                [Problem("unknown-template", None, f"there is no template {error.name}", where)]
+                [Problem("missing-file", None, f"there is no template {error.name}", where)]
             ) from None
         except Exception as error:  # anything may be raised by what a user's template calls
             raise _problem(error, name) from None
@@ -72,7 +72,7 @@ def render_text(source: str, path: Path, values: Mapping[str, object], secret: b
     try:
         text = _template(source, path).render(values)
         if SURROGATE.search(text):
-            raise TemplateError("template-value", "it gives half a surrogate pair, which is no text")
+            raise TemplateError("template-failure", "it gives half a surrogate pair, which is no text")
         return text
     except Exception as error:  # as above
         raise _problem(error, str(path), secret) from None
@@ -139,11 +139,11 @@ def _code(error: Exception) -> str:
     if isinstance(error, TemplateError):
         return error.code
     if isinstance(error, jinja2.TemplateNotFound):
-        return "unknown-template"
+        return "missing-file"
     if isinstance(error, jinja2.TemplateSyntaxError):
         return "template-syntax"
     if isinstance(error, SecurityError):
-        return "template-limit"
+        return "template-failure"
     return "undefined-variable" if isinstance(error, jinja2.UndefinedError) else "template-failure"
 
 

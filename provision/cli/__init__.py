@@ -6,15 +6,12 @@ import gc
 import os
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from provision import __version__
 from provision.overview import VERBS, overview
-
-DEBUG = "PROVISION_DEBUG"
-"""Environment variable: when set, a fault of provision's own shows where it happened."""
 
 EXIT_BAD_INPUT = 1
 EXIT_INTERRUPTED = 130
@@ -77,18 +74,14 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = EXIT_BAD_INPUT
-    except click.UsageError as error:
-        verb = error.ctx.command_path if error.ctx else "provision"
-        click.echo(f"error: {_sentence(error.format_message())} (see `{verb} --help`)", err=True)
-        code = EXIT_BAD_INPUT
-    except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
-        code = EXIT_BAD_INPUT
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         code = EXIT_INTERRUPTED
     except Exception as error:
-        code = _explain(error)
+        from provision.cli.faults import tell
+
+        tell(error, sys.argv[1:] if argv is None else argv)
+        code = EXIT_BAD_INPUT
     if argv is None:
         _leave(code or 0)
     sys.exit(code or 0)
@@ -104,31 +97,3 @@ def _leave(code: int) -> NoReturn:
         # Whoever read our output has seen enough.
         pass
     os._exit(code)
-
-
-def _sentence(message: str) -> str:
-    """Bring one of click's messages into the form of ours: one line, small first letter, no full stop."""
-    message = " ".join(message.split()).rstrip(".").replace(". Did you mean", "; did you mean")
-    message = message.replace(". Choose from:", "; choose from")
-    return message[:1].lower() + message[1:] if message[1:2].islower() else message
-
-
-def _explain(error: Exception) -> int:
-    """Print what is wrong: with the input, with this machine, or else with provision itself."""
-    if os.environ.get(DEBUG):
-        raise error
-    problems: list[Any] | None = getattr(error, "problems", None)
-    if problems is not None:
-        for problem in problems:
-            click.echo(str(problem), err=True)
-    elif isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror.lower()}", err=True)
-    else:
-        what = " ".join(str(error).split())
-        click.echo(
-            f"error: a fault of provision itself, please report it: {type(error).__name__}: {what} "
-            f"(with {DEBUG}=1 it shows where)",
-            err=True,
-        )
-    return EXIT_BAD_INPUT

@@ -25,7 +25,7 @@ def command(
     from provision.config.problems import ConfigError
     from provision.project.load import load
     from provision.rollout.keyring import foresee
-    from provision.show.findings import sentence
+    from provision.show.findings import json_line, sentence
     from provision.show.words import count
 
     project = load(chosen.selection())
@@ -36,6 +36,11 @@ def command(
     hosts, services = len(fleet.catalogs), len(list(fleet.endpoints))
     resources = len(list(fleet.resources))
     if output == "json":
+        for note in project.notes:
+            click.echo(json_line(note))
+        for name, catalog in fleet.catalogs.items():
+            for note in catalog.notes:
+                click.echo(json_line(note, name))
         names = [str(path) for path in project.playbooks.values()]
         found = {"playbooks": names, "hosts": hosts, "services": services, "resources": resources}
         click.echo(json.dumps({"version": 1, "event": "valid", **found}))

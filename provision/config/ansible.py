@@ -183,11 +183,11 @@ def read_level(data: Mapping[str, Any], level: str, position: Position, problems
             if name in _KEYS:
                 message = f"`{name}` of {level} is encrypted by Ansible's vault"
                 problems.append(
-                    Problem("ansible-vault", position, message, "write it in plain text: it is no secret")
+                    Problem("ansible-setting", position, message, "write it in plain text: it is no secret")
                 )
             else:
                 message = f"`{name}` is encrypted by Ansible's vault and is not read"
-                read.notes.append(warning("ansible-vault", message))
+                read.notes.append(warning("ansible-setting", message))
         elif name_problem(name, None) is not None:
             message = f"`{name}` cannot be the name of a variable here and is not read"
             read.notes.append(warning("variable-name", message))
@@ -207,7 +207,7 @@ def _password(name: str, level: str, position: Position | None) -> Problem:
     kind, _, of = level.partition(" ")
     who = f"the {kind} `{of}` has" if of else ("`-e` sets" if kind == "-e" else "`all` has")
     return Problem(
-        "ansible-password", position, f"{who} `{name}`", "use SSH keys, and --ask-become-pass for sudo"
+        "secret-in-yaml", position, f"{who} `{name}`", "use SSH keys, and --ask-become-pass for sudo"
     )
 
 
@@ -380,4 +380,4 @@ def own_key(name: str, position: Position) -> Problem:
 def unreachable_note(host: str, connection: str) -> Finding:
     """Return the note for a host that is left out."""
     message = f"the host {host} is left out: its connection {quoted(connection)} is not known here"
-    return warning("ansible-connection", message)
+    return warning("ansible-setting", message)

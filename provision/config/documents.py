@@ -200,7 +200,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
                     raise failure(
-                        "several-documents",
+                        "yaml-syntax",
                         "the file holds more than one YAML document",
                         self._position(event),
                         "keep one, or put the other into a file of its own",
@@ -236,11 +236,11 @@ class _Composer:
     def _alias(self, anchor: str, position: Position) -> _Node:
         if anchor in self.open:
             raise failure(
-                "yaml-alias", f"the alias `*{anchor}` stands inside the value that it repeats", position
+                "yaml-syntax", f"the alias `*{anchor}` stands inside the value that it repeats", position
             )
         if anchor not in self.anchors:
             raise failure(
-                "yaml-alias",
+                "yaml-syntax",
                 f"the alias `*{anchor}` has no anchor `&{anchor}` before it",
                 position,
                 "a text that begins with * must be quoted",
@@ -283,7 +283,7 @@ class _Composer:
             return
         shown = "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag
         raise failure(
-            "yaml-tag",
+            "yaml-syntax",
             f"the YAML tag {quoted(shown)} is not supported",
             position,
             "a text that begins with ! must be quoted",
@@ -396,7 +396,7 @@ class _Builder:
         for source in merged:
             if not isinstance(source, _Map):
                 self._problem(
-                    "yaml-alias",
+                    "yaml-syntax",
                     source,
                     "`<<` merges mappings only",
                     "give it an alias of a mapping, `<<: *name`",
@@ -411,12 +411,12 @@ class _Builder:
             hint = (
                 'a text that begins with `{{` must be quoted: "{{ name }}"' if isinstance(key, _Map) else None
             )
-            self._problem("key-not-text", key, "a key must be text, not a list or a mapping", hint)
+            self._problem("wrong-type", key, "a key must be text, not a list or a mapping", hint)
             return None
         value = self._scalar(key)
         if isinstance(value, str):
             return value
-        self._problem("key-not-text", key, f"the key {quoted(key.text)} is not text", "put it in quotes")
+        self._problem("wrong-type", key, f"the key {quoted(key.text)} is not text", "put it in quotes")
         return None
 
     def _scalar(self, node: _Scalar) -> Any:
@@ -440,7 +440,7 @@ class _Builder:
             return node.text
         expected = {"null": _NULL, "bool": _BOOL, "int": _INT, "float": _FLOAT}[tag]
         if not expected.fullmatch(node.text):
-            self._problem("yaml-tag", node, f"{quoted(node.text)} is not a value of the YAML type `{tag}`")
+            self._problem("yaml-syntax", node, f"{quoted(node.text)} is not a value of the YAML type `{tag}`")
             return None
         if tag == "float":
             return self._number(node, float)

@@ -50,7 +50,9 @@ def members(groups: Mapping[str, Group], hosts: list[str], problems: list[Proble
         if way is not None and not circular:
             circular = True
             problems.append(
-                Problem("group-circle", group.position, f"the groups {' → '.join(way)} go round in a circle")
+                Problem(
+                    "circular-reference", group.position, f"the groups {' → '.join(way)} go round in a circle"
+                )
             )
     found: dict[str, list[str]] = {}
     for name in groups:

@@ -323,7 +323,7 @@ class Maker:
             if step == name:
                 chain = " → ".join([*seen, name])
                 self.problems.append(
-                    Problem("host-circle", position, f"the containers {chain} stand in each other")
+                    Problem("circular-reference", position, f"the containers {chain} stand in each other")
                 )
 
 

@@ -283,7 +283,7 @@ def unique(values: list[Any]) -> list[Any]:
     """Refuse a list that names something twice."""
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise reject("listed-twice", f"{found(value)} is listed twice")
+            raise reject("declared-twice", f"{found(value)} is listed twice")
     return values
 
 

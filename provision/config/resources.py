@@ -93,14 +93,14 @@ def _python(value: str) -> str:
         hint = "write python3.12, or an absolute path"
         if re.fullmatch(r"3\.[0-9]+", value):
             hint = f"did you mean `python{value}`?"
-        raise reject("python-interpreter", f"{quoted(value)} is not a Python interpreter", hint)
+        raise reject("wrong-form", f"{quoted(value)} is not a Python interpreter", hint)
     return value
 
 
 def _python_number(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise reject(
-            "python-interpreter",
+            "wrong-form",
             f"expected a Python interpreter, found {found(value)}",
             "write python3.12, or an absolute path",
         )

@@ -29,8 +29,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Carry out one of the bounded operators."""
         if operator == "**" and (abs(left) > 10**6 or abs(right) > 64):
-            raise TemplateError("template-limit", "the power in the template is too large")
+            raise TemplateError("template-failure", "the power in the template is too large")
         for sequence, times in ((left, right), (right, left)):
             if hasattr(sequence, "__len__") and len(sequence) * times > MAX_TEXT:
-                raise TemplateError("template-limit", f"the template gives more than {MAX_TEXT} characters")
+                raise TemplateError("template-failure", f"the template gives more than {MAX_TEXT} characters")
         return super().call_binop(context, operator, left, right)

@@ -196,12 +196,12 @@ class Secret:
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise self._failure("secret-command", f"{self._named()} cannot be run: {reason}") from None
+            raise self._failure("unusable-secret", f"{self._named()} cannot be run: {reason}") from None
         try:
             output, _ = process.communicate(timeout=COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
             raise self._failure(
-                "secret-command", f"{self._named()} took longer than {COMMAND_SECONDS} s"
+                "unusable-secret", f"{self._named()} took longer than {COMMAND_SECONDS} s"
             ) from None
         finally:
             if process.poll() is None:
@@ -211,7 +211,7 @@ class Secret:
                 process.stdout.close()
         if process.returncode != 0:
             raise self._failure(
-                "secret-command",
+                "unusable-secret",
                 f"{self._named()} failed with exit code {process.returncode}",
                 "run it by hand to see why",
             )

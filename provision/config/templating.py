@@ -58,7 +58,7 @@ class Template:
         except UndefinedError as error:
             raise self._undefined(error, context, variables) from None
         except SecurityError:
-            raise TemplateError("template-limit", "the template does what templates may not do") from None
+            raise TemplateError("template-failure", "the template does what templates may not do") from None
         # An expression may fail in any way that Python code can; whatever it is, the text is at fault.
         except (Exception, RecursionError) as error:
             raise TemplateError(
@@ -93,33 +93,33 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (int, float)):
         # The same numbers as in YAML.
         if not abs(value) < MAX_NUMBER:
-            raise TemplateError("template-value", "the template gives a number that is too large, or none")
+            raise TemplateError("template-failure", "the template gives a number that is too large, or none")
         return value
     if isinstance(value, str):
         text = str(value)  # raises for an undefined variable, and drops subclasses of str
         if len(text) > MAX_TEXT:
-            raise TemplateError("template-limit", f"the template gives more than {MAX_TEXT} characters")
+            raise TemplateError("template-failure", f"the template gives more than {MAX_TEXT} characters")
         if not text.isascii() and SURROGATE.search(text):
             raise TemplateError(
-                "template-value", "the template gives half a surrogate pair, which is no text"
+                "template-failure", "the template gives half a surrogate pair, which is no text"
             )
         return text
     if depth > MAX_DEPTH:
         raise TemplateError(
-            "template-limit", f"the template gives a value nested deeper than {MAX_DEPTH} levels"
+            "template-failure", f"the template gives a value nested deeper than {MAX_DEPTH} levels"
         )
     if isinstance(value, Mapping):
         return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, Iterator)):
         return [_plain(item, depth + 1) for item in value]
     str(value)  # raises for an undefined variable
-    raise TemplateError("template-value", f"the template gives a {type(value).__name__}, which is not data")
+    raise TemplateError("template-failure", f"the template gives a {type(value).__name__}, which is not data")
 
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise TemplateError(
-            "template-value",
+            "template-failure",
             "the template gives a mapping with a key that is not text",
             "put the key in quotes",
         )
@@ -172,7 +172,7 @@ def _inside_text(value: Any) -> Any:
         return "true" if value else "false"
     if value is None or isinstance(value, (list, dict, tuple, set)):
         raise TemplateError(
-            "template-value",
+            "template-failure",
             f"{'null' if value is None else found(value)} cannot stand inside a text",
             "use `{{ name }}` alone to keep the value itself, or a filter such as `| join(' ')`",
         )

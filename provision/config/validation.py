@@ -238,7 +238,7 @@ def _explained(details: ErrorDetails) -> tuple[str, str, Advice | None]:
             None,
         )
     message = details["msg"]
-    return "wrong-value", message[:1].lower() + message[1:], None
+    return "wrong-form", message[:1].lower() + message[1:], None
 
 
 def _type_hint(kind: str, value: Any) -> Advice | None:

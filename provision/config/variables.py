@@ -111,14 +111,12 @@ def parse_extra(assignments: Iterable[str]) -> dict[str, Any]:
             continue
         name, equals, text = assignment.partition("=")
         if SURROGATE.search(assignment):
-            problems.append(
-                Problem("wrong-assignment", None, f"-e {quoted(name)}: the value is not UTF-8 text")
-            )
+            problems.append(Problem("wrong-usage", None, f"-e {quoted(name)}: the value is not UTF-8 text"))
             continue
         if not equals:
             problems.append(
                 Problem(
-                    "wrong-assignment",
+                    "wrong-usage",
                     None,
                     f"-e {quoted(assignment)} is not an assignment",
                     "write -e name=value or -e @file.yml",
@@ -164,7 +162,7 @@ class Scope(Mapping[str, Any]):
         if name in self._open:
             chain = [*self._open[self._open.index(name) :], name]
             raise failure(
-                "variable-circle",
+                "circular-reference",
                 f"the variables {' → '.join(chain)} go round in a circle",
                 self.variables[chain[0]].position,
             )
@@ -202,7 +200,8 @@ class Scope(Mapping[str, Any]):
             if chain:
                 message = f"the variables {' → '.join(chain)} go round in a circle"
                 problems.setdefault(
-                    frozenset(chain), Problem("variable-circle", self.variables[chain[0]].position, message)
+                    frozenset(chain),
+                    Problem("circular-reference", self.variables[chain[0]].position, message),
                 )
         return list(problems.values())
 

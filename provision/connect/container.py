@@ -114,7 +114,7 @@ _MESSAGES: tuple[tuple[str, Explanation], ...] = (
     (
         r"executable file .?sh.? not found|\"?sh\"?: executable file not found|exec: \"sh\"",
         Explanation(
-            "container-without-shell", "the container {container} has no shell", "use an image that has one"
+            "container-engine", "the container {container} has no shell", "use an image that has one"
         ),
     ),
 )

@@ -186,7 +186,7 @@ class Ssh:
                     words["forget"] = _forget(words["file"], words.get("name", self.address))
                 return Explanation(known, cause.format(**words), hint.format(**words))
         said = last_line(stderr)
-        return Explanation("ssh-failed", said or f"ssh ended with exit code {code} and said nothing")
+        return Explanation("host-failed", said or f"ssh ended with exit code {code} and said nothing")
 
     def kept(self) -> bool:
         """Whether the socket of a kept connection is there."""
@@ -254,7 +254,7 @@ _MESSAGES: tuple[tuple[str, str, str, str], ...] = (
         "is the host switched on, and does a firewall let ssh through?",
     ),
     (
-        "ssh-greeting",
+        "host-unreachable",
         r"timed out during banner exchange|Connection to \S+ port \d+ timed out",
         "{address} accepts the connection but no ssh server greets",
         "is sshd hung, or is something else listening on that port?",
@@ -342,7 +342,7 @@ _MESSAGES: tuple[tuple[str, str, str, str], ...] = (
         "correct ssh_config or `ssh_options:`",
     ),
     (
-        "ssh-greeting",
+        "host-unreachable",
         _GREETING,
         "{address} closed the connection during the greeting",
         "sshd may be overloaded (MaxStartups), or the address be blocked there",

@@ -54,4 +54,6 @@ def ordered(resources: Iterable[Resource]) -> tuple[list[Resource], list[Problem
 
 def _cycle(members: list[Resource]) -> Problem:
     round = " → ".join(resource.label for resource in [*members, members[0]])
-    return Problem("needs-circle", members[0].position, f"these need each other in a circle: {round}", None)
+    return Problem(
+        "circular-reference", members[0].position, f"these need each other in a circle: {round}", None
+    )

@@ -54,9 +54,7 @@ def named_models(
 def inside(file: str) -> None:
     """Refuse a path that leads out of a model."""
     if not {"", ".", ".."}.isdisjoint(file.split("/")):
-        raise reject(
-            "wrong-argument", "`file` expects a path inside the model", "write it such as q4/model.gguf"
-        )
+        raise reject("wrong-form", "`file` expects a path inside the model", "write it such as q4/model.gguf")
 
 
 def as_text(argument: Argument) -> str:
@@ -89,9 +87,7 @@ def _argument(value: Any) -> Argument:
         raise reject("secret-in-yaml", message, "give it to the program by a variable of `env`")
     if isinstance(value, dict) and value and all(str(key).startswith("-") for key in value):
         flag = next(iter(value))
-        raise reject(
-            "wrong-argument", f"the flag {flag} and its value are two items", f'write ["{flag}", VALUE]'
-        )
+        raise reject("wrong-form", f"the flag {flag} and its value are two items", f'write ["{flag}", VALUE]')
     for _, named in named_models(value, ()):
         inside(named.file or "x")
     _representable(value)
@@ -111,7 +107,7 @@ def _representable(value: Any) -> None:
             _representable(item)
     elif isinstance(value, float) and not math.isfinite(value):
         raise reject(
-            "wrong-argument", "neither JSON nor a command line has such a number", "write a finite number"
+            "wrong-form", "neither JSON nor a command line has such a number", "write a finite number"
         )
 
 

@@ -24,11 +24,11 @@ def _lift(*others: str) -> PlainValidator:
         choices = " or ".join([NO, *others])
         if value is True or value == "yes":
             raise reject(
-                "wrong-sandbox",
+                "wrong-form",
                 "it is in force already; here stands what is lifted",
                 f"leave it out, or write {choices}",
             )
-        raise reject("wrong-sandbox", f"expected {choices}, found {found(value)}", f"write {choices}")
+        raise reject("wrong-form", f"expected {choices}, found {found(value)}", f"write {choices}")
 
     return PlainValidator(check)
 
@@ -40,9 +40,9 @@ def _families(value: Any) -> str | list[str]:
         wrong = next((item for item in value if not item.startswith("AF_")), None)
         if wrong is None:
             return value
-        raise reject("wrong-sandbox", f"{found(wrong)} is no address family", "write it such as AF_PACKET")
+        raise reject("wrong-form", f"{found(wrong)} is no address family", "write it such as AF_PACKET")
     raise reject(
-        "wrong-sandbox",
+        "wrong-form",
         f"expected no, or a list of more address families, found {found(value)}",
         "write no, or [AF_PACKET]",
     )

@@ -152,9 +152,7 @@ def _check_flag(
         message = "an API key in extra_args would stand in the process list"
         yield Refusal("secret-in-yaml", here, message, "use the field api_key")
     elif field := _field(flag):
-        yield Refusal(
-            "flag-of-a-key", here, f"{name} is what the field {field} is for", f"use the field {field}"
-        )
+        yield Refusal("flag-form", here, f"{name} is what the field {field} is for", f"use the field {field}")
     elif foreign or flag in releases.known(version) or _negated(flag, version):
         return
     elif len(parts := name.split()) > 1 and not equals:

@@ -93,13 +93,13 @@ def reach(context: ServiceContext[Any], program: Program) -> Reach:
         found.runtime = [path.removeprefix("/run/") for path in found.writable if _runtime(path)]
     elif lifted is not None:
         context.note(
-            "sandbox-without-effect",
+            "sandbox-effect",
             "sandbox has no effect here: a script supervises it, which confines nothing",
         )
     if context.user is not None:
         found.access = _access(context, context.user, everything)
     if context.systemd and lifted is not None:
-        context.note("sandbox-opened", f"its unit is opened by {', '.join(lifted.lifted())}")
+        context.note("sandbox-effect", f"its unit is opened by {', '.join(lifted.lifted())}")
     return found
 
 
@@ -111,7 +111,7 @@ def _refuse(context: ServiceContext[Any], everything: list[Told], hidden: tuple[
         if each.path not in hidden and within(each.path, hidden):
             own = "/tmp" if within(each.path, ["/tmp"]) else "/var/tmp"
             context.problem(
-                "unseen-by-service",
+                "unreadable-by-service",
                 each.loc,
                 f"service {context.name} does not see {each.path}: its unit has a {own} of its own",
                 "put it elsewhere, or set `sandbox: {PrivateTmp: no}` on the service",

@@ -47,18 +47,16 @@ def _word(value: Any) -> str | ModelPath:
         raise reject("secret-in-yaml", message, "give it to the program by a variable of `env`")
     texts = all(isinstance(part, str) and part for part in value.values())
     if not {"model"} <= set(value) <= {"model", "file"} or not texts:
-        raise reject("wrong-argument", "an argument that is no text names a model", _FORMS)
+        raise reject("wrong-form", "an argument that is no text names a model", _FORMS)
     inside(value.get("file", "x"))
     return ModelPath.model_construct(**value)
 
 
 def _startable(command: list[str | ModelPath]) -> list[str | ModelPath]:
     if not command or command[0] == "":
-        raise reject("wrong-argument", "the command is empty", "begin it with a program")
+        raise reject("wrong-form", "the command is empty", "begin it with a program")
     if isinstance(command[0], str) and command[0].startswith("-"):
-        raise reject(
-            "wrong-argument", f"the command begins with {found(command[0])}", "begin it with a program"
-        )
+        raise reject("wrong-form", f"the command begins with {found(command[0])}", "begin it with a program")
     return command
 
 

@@ -370,7 +370,7 @@ def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
 def _note(context: ServiceContext[VllmService], version: Version, service: VllmService) -> None:
     if version < releases.oldest():
         context.note(
-            "unknown-release",
+            "flags-unchecked",
             f"vLLM {version} is older than any release known here; "
             f"it is given the flags of {releases.oldest()}",
         )
@@ -481,7 +481,7 @@ def _check_values(context: ServiceContext[VllmService], service: VllmService) ->
         if served.startswith("-"):
             message = f"vLLM would take the name {served!r} for a flag"
             context.problem(
-                "wrong-argument",
+                "wrong-form",
                 ("served_model_name", index),
                 message,
             )

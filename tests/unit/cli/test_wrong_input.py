@@ -215,7 +215,7 @@ def test_a_saved_plan_that_is_not_as_it_was(here: Provision, text: str, message:
     said = refused(here, "apply", "saved", "--yes")
     assert said.startswith("saved: ")
     assert message in said
-    assert said.rstrip().endswith("make a new one with `provision plan --out`")
+    assert said.rstrip().endswith("make a new one with `provision plan --out` [saved-plan]")
 
 
 def test_a_saved_plan_is_no_playbook_and_takes_no_selection(here: Provision) -> None:
@@ -230,7 +230,7 @@ def test_names_and_values_that_are_no_text(here: Provision, name: bytes) -> None
     path.parent.mkdir(exist_ok=True)
     path.write_text(play("  packages: [git]\n"))
     said = refused(here, "validate", os.fsdecode(name))
-    assert said.endswith("is not UTF-8 text; rename it\n")
+    assert said.endswith("is not UTF-8 text; rename it [unreadable-file]\n")
     assert "\\udcff" in said
     path.rename(here.cwd / "p.yml")
     assert "the value is not UTF-8 text" in refused(here, "validate", "p.yml", "-e", os.fsdecode(b"a=\xff"))

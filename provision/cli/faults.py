@@ -1,0 +1,61 @@
+"""What is printed when a command cannot go on: a finding a line, as text and where asked for as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+
+import click
+
+from provision.config.problems import ConfigError
+from provision.show.findings import coded, json_line
+from provision.wire.finding import Finding
+
+DEBUG = "PROVISION_DEBUG"
+"""Environment variable: when set, a fault of provision's own shows where it happened."""
+
+
+def tell(error: Exception, arguments: Sequence[str]) -> None:
+    """Print what is wrong: with the command line, the input, this machine, or else with provision itself.
+
+    Args:
+        error: what ended the command.
+        arguments: its command line. With `--output json`, each finding is a line on standard output, too.
+    """
+    json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            click.echo(coded(str(problem), problem.code), err=True)
+            if json:
+                click.echo(json_line(problem.finding()))
+        return
+    finding = _finding(error)
+    hint = f" ({finding.hint})" if finding.hint else ""
+    click.echo(coded(f"error: {finding.message}{hint}", finding.code), err=True)
+    if json:
+        click.echo(json_line(finding))
+
+
+def _finding(error: Exception) -> Finding:
+    if isinstance(error, click.UsageError):
+        verb = error.ctx.command_path if error.ctx else "provision"
+        hint = f"see `{verb} --help`"
+        return Finding(code="wrong-usage", message=_sentence(error.format_message()), hint=hint)
+    if isinstance(error, click.ClickException):
+        return Finding(code="wrong-usage", message=error.format_message())
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return Finding(code="system-error", message=f"{where}{error.strerror.lower()}")
+    if os.environ.get(DEBUG):
+        raise error
+    what = " ".join(str(error).split())
+    message = f"a fault of provision itself, please report it: {type(error).__name__}: {what}"
+    return Finding(code="internal-fault", message=message, hint=f"with {DEBUG}=1 it shows where")
+
+
+def _sentence(message: str) -> str:
+    """Bring one of click's messages into the form of ours: one line, small first letter, no full stop."""
+    message = " ".join(message.split()).rstrip(".").replace(". Did you mean", "; did you mean")
+    message = message.replace(". Choose from:", "; choose from")
+    return message[:1].lower() + message[1:] if message[1:2].islower() else message

@@ -1,0 +1,61 @@
+"""The catalogue of codes: each finding has one, chosen once, and it stays the same from release to release.
+
+A code is a class of faults that a person would look up, in lower-case words with hyphens. The YAML files
+beside this one have an entry for each; `provision explain` and docs/findings.md are made from them. Tests
+hold the entries against the codes in use, and their examples against what really is printed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+AREAS = {
+    "files": "Files",
+    "keys": "Keys and values",
+    "references": "Names and references",
+    "variables": "Variables and templates",
+    "secrets": "Secrets",
+    "hosts": "Hosts and inventories",
+    "packages": "Packages, environments and models",
+    "services": "Services",
+    "connection": "The way to a host",
+    "commands": "The command line",
+}
+"""The files of the catalogue and their titles, in the order in which they are listed."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What there is to say of one code.
+
+    - `title`: a few words
+    - `cause`: why it happens
+    - `way_out`: what to do
+    - `example`: a line that carries the code, as it is printed
+    - `playbook`, `inventory`: an input that gives exactly this example, where YAML is the cause
+    """
+
+    title: str
+    cause: str
+    way_out: str
+    example: str
+    playbook: str | None = None
+    inventory: str | None = None
+
+
+@cache
+def areas() -> dict[str, dict[str, Entry]]:
+    """Return the entries by code, area by area."""
+    here = Path(__file__).parent
+    read = {title: yaml.safe_load((here / f"{name}.yml").read_bytes()) for name, title in AREAS.items()}
+    return {title: {code: Entry(**entry) for code, entry in data.items()} for title, data in read.items()}
+
+
+@cache
+def catalogue() -> dict[str, Entry]:
+    """Return all entries by code."""
+    return {code: entry for entries in areas().values() for code, entry in entries.items()}
