@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provision.catalog.catalog import Resource, ServiceInfo
 from provision.catalog.layout import above
-from provision.catalog.text import UnquotableError
 from provision.config.problems import ConfigError, Problem
 from provision.wire.finding import Finding
 from provision.wire.spec import Spec
@@ -53,15 +51,11 @@ class Builder:
 
     @contextmanager
     def blame(self, play: Play, *where: str | int) -> Iterator[None]:
-        """Turn an unquotable string, or another config error, into a problem at this place."""
+        """Note what is wrong with the input at this place, where it does not name another."""
         try:
             yield
-        except UnquotableError as error:
-            self.problem("unsafe-text", play, where, f"this cannot be used: {error}")
         except ConfigError as error:
-            for problem in error.problems:
-                position = problem.position or play.where(*where)
-                self.problems.append(replace(problem, position=position))
+            self.problems += error.at(play.where(*where)).problems
 
     def packages(self, play: Play) -> list[str]:
         """Return the id of the packages when the play, or one before it in its playbook, asks for some."""

@@ -19,7 +19,7 @@ from jinja2.loaders import split_template_path
 from provision.config import inputs
 from provision.config.problems import ConfigError, Position, Problem, failure
 from provision.config.sandbox import Sandbox
-from provision.config.templating import SURROGATE, TemplateError
+from provision.config.templating import SURROGATE
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -72,7 +72,7 @@ def render_text(source: str, path: Path, values: Mapping[str, object], secret: b
     try:
         text = _template(source, path).render(values)
         if SURROGATE.search(text):
-            raise TemplateError("template-failure", "it gives half a surrogate pair, which is no text")
+            raise failure("template-failure", "it gives half a surrogate pair, which is no text")
         return text
     except Exception as error:  # as above
         raise _problem(error, str(path), secret) from None
@@ -118,7 +118,7 @@ def _environment(directories: tuple[Path, ...]) -> Sandbox:
 
 
 def _problem(error: Exception, name: str, secret: bool = False) -> ConfigError:
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError) and error.problems[0].position:
         return error
     path, line = name, 1
     if isinstance(error, jinja2.TemplateSyntaxError):
@@ -136,8 +136,8 @@ def _problem(error: Exception, name: str, secret: bool = False) -> ConfigError:
 
 
 def _code(error: Exception) -> str:
-    if isinstance(error, TemplateError):
-        return error.code
+    if isinstance(error, ConfigError):
+        return error.problems[0].code
     if isinstance(error, jinja2.TemplateNotFound):
         return "missing-file"
     if isinstance(error, jinja2.TemplateSyntaxError):

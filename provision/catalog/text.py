@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from provision.config.problems import failure
+
 if TYPE_CHECKING:
     from provision.config.secrets import Secret
 
@@ -22,10 +24,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class UnquotableError(ValueError):
-    """A string that cannot stand in a generated file; the message says why, without showing the string."""
-
-
 def check(value: str) -> str:
     """Return `value` unless it holds a character that cannot stand in a script, an env file or a unit.
 
@@ -33,7 +31,7 @@ def check(value: str) -> str:
     (`env_value_is_valid`) and ends a setting at the line.
 
     Raises:
-        UnquotableError: it holds a line end, NUL, another control character, or half a surrogate pair.
+        ConfigError: it holds a line end, NUL, another control character, or half a surrogate pair.
     """
     match = _CONTROL.search(value)
     if not match:
@@ -45,7 +43,9 @@ def check(value: str) -> str:
             if match[0] >= "\ud800"
             else f"the control character \\x{ord(match[0]):02x}"
         )
-    raise UnquotableError(f"it contains {name}, which cannot stand in a script, an env file or a unit")
+    raise failure(
+        "unsafe-text", f"the text contains {name}, which cannot stand in a script, an env file or a unit"
+    )
 
 
 def sh(value: str) -> str:
@@ -71,10 +71,12 @@ def env_line(name: str, value: str) -> str:
     """Return one assignment of an env file, without its line end.
 
     Raises:
-        UnquotableError: the name is no environment variable's, or the value holds a control character.
+        ConfigError: the name is no environment variable's, or the value holds a control character.
     """
     if not _ENV_NAME.fullmatch(name):
-        raise UnquotableError(f"{name!r} is no name for an environment variable (letters, digits and _)")
+        raise failure(
+            "unsafe-text", f"{name!r} is no name for an environment variable (letters, digits and _)"
+        )
     return f'{name}="{env_escape(value)}"'
 
 
@@ -84,7 +86,9 @@ def unit(value: str) -> str:
     """
     value = check(value)
     if value != value.strip() or value.endswith("\\"):
-        raise UnquotableError("it begins or ends with a space or a backslash, which a unit would lose")
+        raise failure(
+            "unsafe-text", "the text begins or ends with a space or a backslash, which a unit would lose"
+        )
     return value.replace("%", "%%")
 
 
@@ -144,7 +148,7 @@ class SecretText:
         """Return the text with the secrets' values.
 
         Raises:
-            UnquotableError: a secret's value cannot stand in its place.
+            ConfigError: a secret's value cannot stand in its place.
         """
         return self._join(
             lambda part: part.text if isinstance(part, PrivateText) else _quoted(part, resolve(part.secret))

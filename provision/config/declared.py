@@ -15,7 +15,7 @@ from provision.config.ansible import settings as settings_of_ansible
 from provision.config.documents import Document, Part, load, parse, read
 from provision.config.groups import Group
 from provision.config.problems import ConfigError, Position, Problem, closest, failure, found
-from provision.config.ranges import RangeError, expand
+from provision.config.ranges import expand
 from provision.config.settings import NAMES, InventoryFile, Setting
 from provision.config.templating import is_template
 from provision.config.validation import validate
@@ -242,7 +242,7 @@ class Declared:
             return
         try:
             names = expand(written)
-        except RangeError:
+        except ConfigError:
             return
         for name in names:
             level = f"host {name}"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from provision.config.problems import Position, Problem, did_you_mean, quoted
-from provision.config.ranges import RangeError, expand, is_range
+from provision.config.problems import ConfigError, Position, Problem, did_you_mean, quoted
+from provision.config.ranges import expand, is_range
 from provision.config.settings import Setting
 from provision.config.variables import Variable
 
@@ -67,8 +67,8 @@ def _own_members(group: Group, hosts: list[str], problems: list[Problem]) -> set
     for pattern, position in group.hosts:
         try:
             meant = expand(pattern) if is_range(pattern) else [pattern]
-        except RangeError as error:
-            problems.append(Problem("host-range", position, str(error), error.hint))
+        except ConfigError as error:
+            problems += error.at(position).problems
             continue
         for each in meant:
             matches = _matches(each, hosts, known)

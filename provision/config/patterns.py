@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from provision.config.problems import Position, closest, did_you_mean, failure, quoted
-from provision.config.ranges import RangeError, expand, is_range
+from provision.config.problems import ConfigError, Position, closest, did_you_mean, failure, quoted
+from provision.config.ranges import expand, is_range
 
 ALL = "all"
 NO_HOSTS = "name them in inventories/hosts.yml (`provision init` writes one), or name an inventory with -i"
@@ -107,8 +107,8 @@ def _in_range(
 ) -> list[str]:
     try:
         meant = expand(part)
-    except RangeError as error:
-        raise failure("host-range", str(error), position, error.hint) from None
+    except ConfigError as error:
+        raise error.at(position) from None
     known = set(names)
     missing = [name for name in meant if name not in known and name not in groups]
     if missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provision.wire.finding import WARNING, Finding
 
@@ -35,6 +35,10 @@ class Problem:
         hint = f"; {self.hint}" if self.hint else ""
         return where + "".join(_visible(character) for character in f"{self.message}{hint}")
 
+    def at(self, position: Position | None) -> Problem:
+        """Return it with this position, unless it has one."""
+        return self if self.position else replace(self, position=position)
+
     def finding(self) -> Finding:
         """Return it as a finding."""
         where = str(self.position) if self.position else None
@@ -47,6 +51,10 @@ class ConfigError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: list[Problem] = sorted(dict.fromkeys(problems), key=_order)
         super().__init__(self.problems)
+
+    def at(self, position: Position | None) -> ConfigError:
+        """Return it with this position for the problems that have none."""
+        return ConfigError(problem.at(position) for problem in self.problems)
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)

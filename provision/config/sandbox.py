@@ -11,7 +11,8 @@ from typing import Any
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from provision.config.templating import MAX_TEXT, TemplateError
+from provision.config.problems import failure
+from provision.config.templating import MAX_TEXT
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -29,8 +30,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Carry out one of the bounded operators."""
         if operator == "**" and (abs(left) > 10**6 or abs(right) > 64):
-            raise TemplateError("template-failure", "the power in the template is too large")
+            raise failure("template-failure", "the power in the template is too large")
         for sequence, times in ((left, right), (right, left)):
             if hasattr(sequence, "__len__") and len(sequence) * times > MAX_TEXT:
-                raise TemplateError("template-failure", f"the template gives more than {MAX_TEXT} characters")
+                raise failure("template-failure", f"the template gives more than {MAX_TEXT} characters")
         return super().call_binop(context, operator, left, right)

@@ -13,8 +13,8 @@ from provision.config.documents import Part
 from provision.config.hosts import Connection
 from provision.config.model import PATTERN_NAME, Model, Name, Port, Text, host_path, reject, shaped
 from provision.config.model import name as checked_name
-from provision.config.problems import Position
-from provision.config.ranges import RangeError, expand
+from provision.config.problems import ConfigError, Position
+from provision.config.ranges import expand
 from provision.config.variables import Variable
 
 
@@ -34,8 +34,9 @@ def _names(value: str) -> str:
     """Check a name, or each of those that a range stands for."""
     try:
         names = expand(value)
-    except RangeError as error:
-        raise reject("host-range", str(error), error.hint) from None
+    except ConfigError as error:
+        (problem,) = error.problems
+        raise reject(problem.code, problem.message, problem.hint) from None
     for each in names:
         checked_name(each)
     return value

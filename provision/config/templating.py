@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from provision.config.documents import MAX_DEPTH
-from provision.config.problems import did_you_mean, found
+from provision.config.problems import ConfigError, did_you_mean, failure, found
 
 if TYPE_CHECKING:
     from provision.config.sandbox import Sandbox
@@ -27,16 +27,6 @@ MAX_TEXT = 1_000_000
 """Longest text that a template may give, in characters."""
 
 
-class TemplateError(Exception):
-    """A string that cannot be rendered: a code, one sentence, and the way out when there is one."""
-
-    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.hint = hint
-
-
 class Template:
     """A compiled string."""
 
@@ -46,39 +36,34 @@ class Template:
         self._evaluate = evaluate
 
     def render(self, variables: Mapping[str, Any]) -> Any:
-        """The value for these variables (only those named are looked up); raises `TemplateError`."""
+        """The value for these variables (only those named are looked up); raises `ConfigError`."""
         from jinja2 import UndefinedError
         from jinja2.exceptions import SecurityError
 
         context = {name: variables[name] for name in self.names if name in variables}
         try:
             value = _plain(self._evaluate(context))
-        except TemplateError:
+        except ConfigError:
             raise
         except UndefinedError as error:
             raise self._undefined(error, context, variables) from None
         except SecurityError:
-            raise TemplateError("template-failure", "the template does what templates may not do") from None
+            raise failure("template-failure", "the template does what templates may not do") from None
         # An expression may fail in any way that Python code can; whatever it is, the text is at fault.
         except (Exception, RecursionError) as error:
-            raise TemplateError(
-                "template-failure", f"the template cannot be rendered: {_reason(error)}"
-            ) from None
+            raise failure("template-failure", f"the template cannot be rendered: {_reason(error)}") from None
         return value
 
     def _undefined(
         self, error: Exception, context: Mapping[str, Any], variables: Mapping[str, Any]
-    ) -> TemplateError:
+    ) -> ConfigError:
         text = str(error)
         for name in sorted(self.names - set(context)):
             if text == f"'{name}' is undefined":
-                return TemplateError(
-                    "undefined-variable",
-                    f"undefined variable `{name}`",
-                    did_you_mean(name, variables, "known variables")
-                    or "define it in the inventory or below `vars:`",
-                )
-        return TemplateError("template-failure", f"the template cannot be rendered: {text}")
+                near = did_you_mean(name, variables, "known variables")
+                hint = near or "define it in the inventory or below `vars:`"
+                return failure("undefined-variable", f"undefined variable `{name}`", hint=hint)
+        return failure("template-failure", f"the template cannot be rendered: {text}")
 
 
 def _reason(error: BaseException) -> str:
@@ -93,35 +78,31 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (int, float)):
         # The same numbers as in YAML.
         if not abs(value) < MAX_NUMBER:
-            raise TemplateError("template-failure", "the template gives a number that is too large, or none")
+            raise failure("template-failure", "the template gives a number that is too large, or none")
         return value
     if isinstance(value, str):
         text = str(value)  # raises for an undefined variable, and drops subclasses of str
         if len(text) > MAX_TEXT:
-            raise TemplateError("template-failure", f"the template gives more than {MAX_TEXT} characters")
+            raise failure("template-failure", f"the template gives more than {MAX_TEXT} characters")
         if not text.isascii() and SURROGATE.search(text):
-            raise TemplateError(
-                "template-failure", "the template gives half a surrogate pair, which is no text"
-            )
+            raise failure("template-failure", "the template gives half a surrogate pair, which is no text")
         return text
     if depth > MAX_DEPTH:
-        raise TemplateError(
-            "template-failure", f"the template gives a value nested deeper than {MAX_DEPTH} levels"
-        )
+        raise failure("template-failure", f"the template gives a value nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, Iterator)):
         return [_plain(item, depth + 1) for item in value]
     str(value)  # raises for an undefined variable
-    raise TemplateError("template-failure", f"the template gives a {type(value).__name__}, which is not data")
+    raise failure("template-failure", f"the template gives a {type(value).__name__}, which is not data")
 
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
-        raise TemplateError(
+        raise failure(
             "template-failure",
             "the template gives a mapping with a key that is not text",
-            "put the key in quotes",
+            hint="put the key in quotes",
         )
     return str(_plain(key))
 
@@ -133,7 +114,7 @@ def is_template(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def compile_template(text: str) -> Template:
-    """The compiled form of a string; raises `TemplateError` for a syntax error."""
+    """The compiled form of a string; raises `ConfigError` for a syntax error."""
     from jinja2 import TemplateSyntaxError, meta, nodes
 
     environment = _environment()
@@ -152,9 +133,9 @@ def compile_template(text: str) -> Template:
         template = environment.from_string(tree)
         return Template(names, lambda context: template.render(context))
     except TemplateSyntaxError as error:
-        raise TemplateError("template-syntax", f"the template has a syntax error: {_reason(error)}") from None
+        raise failure("template-syntax", f"the template has a syntax error: {_reason(error)}") from None
     except (Exception, RecursionError) as error:
-        raise TemplateError("template-syntax", f"the template cannot be read: {_reason(error)}") from None
+        raise failure("template-syntax", f"the template cannot be read: {_reason(error)}") from None
 
 
 @lru_cache(maxsize=1)
@@ -171,9 +152,9 @@ def _inside_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or isinstance(value, (list, dict, tuple, set)):
-        raise TemplateError(
+        raise failure(
             "template-failure",
             f"{'null' if value is None else found(value)} cannot stand inside a text",
-            "use `{{ name }}` alone to keep the value itself, or a filter such as `| join(' ')`",
+            hint="use `{{ name }}` alone to keep the value itself, or a filter such as `| join(' ')`",
         )
     return value

@@ -13,7 +13,7 @@ from typing import Any
 
 from provision.config.documents import Document, Part, load, parse
 from provision.config.problems import ConfigError, Position, Problem, failure, found, quoted
-from provision.config.templating import SURROGATE, TemplateError, compile_template, is_template
+from provision.config.templating import SURROGATE, compile_template, is_template
 
 COMMAND_LINE = "-e"
 ANSIBLE = "ansible_"
@@ -228,7 +228,7 @@ def names_in(value: Any) -> frozenset[str]:
             return frozenset()
         try:
             return compile_template(value).names
-        except TemplateError:
+        except ConfigError:
             return frozenset()
     if isinstance(value, dict):
         return frozenset().union(*map(names_in, value), *map(names_in, value.values()))
@@ -285,10 +285,8 @@ class Rendering:
     def _text(self, text: str, loc: Loc, written: Loc) -> Any:
         try:
             return compile_template(text).render(self._scope)
-        except TemplateError as error:
-            self.problems.append(Problem(error.code, self._where(written), error.message, error.hint))
         except ConfigError as error:
-            self.problems += error.problems
+            self.problems += error.at(self._where(written)).problems
         self.failed.add(loc)
         return None
 

@@ -7,7 +7,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-from provision.catalog.text import UnquotableError, reveal
+from provision.catalog.text import reveal
 from provision.config.problems import ConfigError, Problem
 from provision.rollout.keyring import Keyring
 from provision.wire.requests import Service
@@ -75,7 +75,7 @@ def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> 
 
     try:
         return reveal(resource.spec, resolve)
-    except UnquotableError as error:
+    except ConfigError as error:
         problems.append(
             Problem(
                 "unusable-secret", resource.position, f"{resource.label}: a secret cannot be used: {error}"

@@ -22,7 +22,6 @@ MAKERS = {
     "Failure",
     "Problem",
     "Refusal",
-    "TemplateError",
     "_failure",
     "failure",
     "note",

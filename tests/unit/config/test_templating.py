@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.config.problems import ConfigError
-from provision.config.templating import TemplateError, compile_template, is_template
+from provision.config.templating import compile_template, is_template
 from provision.config.variables import parse_extra
 
 VARIABLES: dict[str, Any] = {
@@ -87,17 +87,17 @@ def test_values(text: str, value: object) -> None:
     ],
 )
 def test_errors(text: str, message: str) -> None:
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises(ConfigError) as caught:
         render(text)
-    assert caught.value.message.startswith(message)
+    assert caught.value.problems[0].message.startswith(message)
 
 
 @given(st.text(alphabet="{}%#-+*/ abport'\"|.()[],:=", max_size=30))
 def test_any_text_gives_data_or_an_error(text: str) -> None:
     try:
         value = render("{{" + text)
-    except TemplateError as error:
-        value = error.message.partition("\n")[0]
+    except ConfigError as error:
+        value = error.problems[0].message.partition("\n")[0]
     assert value is None or isinstance(value, (str, int, float, bool, list, dict))
 
 

@@ -174,7 +174,7 @@ def test_its_unit_is_what_systemd_accepts(project: Project, tmp_path: Path) -> N
         ("command: [a, {model: qwenn}]", "there is no model `qwenn`; did you mean `qwen`?"),
         ("command: a, models: [qwenn]", "there is no model `qwenn`; did you mean `qwen`?"),
         ("command: a, environment: appp", "there is no environment `appp`; did you mean `app`?"),
-        ('command: [a, "b\\nc"]', "this cannot be used: it contains a line end"),
+        ('command: [a, "b\\nc"]', "the text contains a line end"),
         ("command: a, checks: [{http: /}]", "a check needs a `port`"),
         ("command: a, api_key_env: KEY", "there is no variable `KEY` in `env`; add KEY: {env: NAME} to it"),
         ("command: a, gpus: [0], env: {CUDA_VISIBLE_DEVICES: 1}", "is what the field gpus sets"),

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.catalog import text
-from provision.catalog.text import SecretPart, SecretText, UnquotableError
+from provision.catalog.text import SecretPart, SecretText
+from provision.config.problems import ConfigError
 
 # Everything that can stand in a value, with what shells, systemd and env files treat as special drawn often.
 SPECIAL = st.sampled_from(
@@ -50,7 +51,7 @@ class TestEnvFile:
 
     @pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "Ä", "A\n"])
     def test_names_that_are_none(self, name: str) -> None:
-        with pytest.raises(UnquotableError, match="no name for an environment variable"):
+        with pytest.raises(ConfigError, match="no name for an environment variable"):
             text.env_line(name, "x")
 
 
@@ -59,7 +60,7 @@ class TestControlCharacters:
     @pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\0b", "\x1b[0m", "\x7f", "\ud800"])
     def test_are_refused_everywhere(self, function: object, bad: str) -> None:
         assert callable(function)
-        with pytest.raises(UnquotableError) as error:
+        with pytest.raises(ConfigError) as error:
             function(bad)
         assert bad not in str(error.value)
 
@@ -79,7 +80,7 @@ class TestUnits:
 
     @pytest.mark.parametrize("value", [" x", "x ", "x\\"])
     def test_what_a_whole_setting_would_lose_is_refused(self, value: str) -> None:
-        with pytest.raises(UnquotableError):
+        with pytest.raises(ConfigError):
             text.unit(value)
 
 
@@ -92,7 +93,7 @@ class TestSecrets:
 
     def test_a_secret_with_a_line_end_is_refused_without_showing_it(self) -> None:
         content = SecretText((SecretPart(_Secret("K")),))  # type: ignore[arg-type]
-        with pytest.raises(UnquotableError) as error:
+        with pytest.raises(ConfigError) as error:
             content.reveal(lambda _: "hunter2\nroot::0:0")
         assert "hunter2" not in str(error.value)
 
