@@ -75,6 +75,14 @@ class Machine:
         with lock:
             self._reads.pop(key, None)
 
+    def correct(self, key: Hashable, part: Hashable, value: Any) -> None:
+        """Put what was read anew into a shared read that has been made, in the place of one part of it."""
+        with self._guard:
+            lock = self._locks.setdefault(key, allocate_lock())
+        with lock:
+            if key in self._reads:
+                self._reads[key][part] = value
+
     # -- commands -----------------------------------------------------------------------------------------
 
     def run(

@@ -32,7 +32,7 @@ def fails(service: Service, probe: Probe) -> Failure:
 
 
 def test_proves_by_a_real_answer_and_only_once(service: Service) -> None:
-    service.script("--load 1 --reply '{user}!'")
+    service.script("--load 2 --reply '{user}!'")
     marks.need(service.machine.state, "tiny", ["file:/start.sh"])
     service.converge(service.process())
     probe = service.probe(CHAT.replace(expect="你好!"))

@@ -357,19 +357,40 @@ def test_a_program_that_is_not_there_is_said(remote: Remote) -> None:
     assert result["log"]
 
 
-def test_many_units_are_read_by_one_call(remote: Remote) -> None:
-    remote.apply()
+def systemctl_calls(remote: Remote) -> list[str]:
+    """Apply, and return the first argument of each systemctl that was called."""
     remote.host.exec(["mv", "/usr/bin/systemctl", "/usr/bin/systemctl.real"])
     try:
-        script = '#!/bin/sh\necho "$@" >>/tmp/systemctl.calls\nexec /usr/bin/systemctl.real "$@"\n'
+        script = '#!/bin/sh\necho "$1" >>/tmp/systemctl.calls\nexec /usr/bin/systemctl.real "$@"\n'
         remote.put("/usr/bin/systemctl", script)
         remote.host.exec(["chmod", "755", "/usr/bin/systemctl"])
         remote.host.exec(["rm", "-f", "/tmp/systemctl.calls"])
-        remote.ask("apply")
-        calls = remote.host.exec(["cat", "/tmp/systemctl.calls"]).stdout.splitlines()
+        remote.apply()
+        return remote.host.exec(["cat", "/tmp/systemctl.calls"]).stdout.split()
     finally:
         remote.host.exec(["mv", "/usr/bin/systemctl.real", "/usr/bin/systemctl"])
-    assert len(calls) == 1, calls
+
+
+def test_systemd_is_asked_only_for_what_nothing_else_tells(remote: Remote) -> None:
+    remote.apply()
+    assert systemctl_calls(remote) == ["show"]  # for all units
+    remote.put(f"{remote.state}/restart/{remote.name}", '{"state": "needed", "because": ["file:/x"]}')
+    calls = systemctl_calls(remote)
+    assert [call for call in calls if call != "show"] == ["stop", "start"]
+    # All units; this one before its stop, after it, after its start, before its proof and after it.
+    assert calls.count("show") <= 7
+
+
+def test_a_unit_that_was_started_too_often_is_started_again(remote: Remote) -> None:
+    limit = "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=2\n"
+    remote.put(f"/etc/systemd/system/{remote.unit}.d/limit.conf", limit)
+    remote.apply()
+    for _ in range(3):
+        remote.host.exec(["systemctl", "stop", remote.unit])
+        remote.host.exec(["systemctl", "start", remote.unit], check=False)
+    assert remote.systemctl("show", "-p", "Result", "--value") == "start-limit-hit"
+    assert remote.apply()["unit"]["status"] == "changed"
+    remote.host.exec(["rm", "-r", f"/etc/systemd/system/{remote.unit}.d"])
 
 
 def test_status_and_logs(remote: Remote) -> None:

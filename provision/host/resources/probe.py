@@ -9,13 +9,18 @@ from typing import Any
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
-from provision.host.services import checks, compiling, endings, supervision, turns
+from provision.host.services import checks, compiling, endings, processes, supervision, turns
 from provision.host.state import marks
 from provision.wire.checks import Check
 from provision.wire.specs.probe import ProbeSpec
 
-POLL = 0.5
-"""Seconds between two looks at a service that is not ready."""
+POLL = 0.05
+"""Seconds between the first two looks at a service that is not ready; they grow to `POLL_AT_MOST`."""
+
+POLL_AT_MOST = 0.5
+
+FIRST_WORD = 0.5
+"""Seconds after which the first word is said about how it comes along."""
 
 TELL = 2.0
 """Seconds between two words about how it comes along."""
@@ -45,7 +50,6 @@ class Probe(Resource):
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Wait until the service really answers, and note which process has."""
-        machine.forget("units")
         watch = Watch(machine, self.id, self.spec)
         watch.await_turn()
         if self.spec.health:
@@ -59,7 +63,6 @@ class Probe(Resource):
         if life.invocation is None or life.invocation != watch.first:
             raise watch.ended(life)
         marks.prove(machine.state, self.spec.service, life.invocation)
-        machine.forget("units")
 
     def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
         """Say what will be asked."""
@@ -78,7 +81,8 @@ class Watch:
         self._id = id
         self._spec = spec
         self._began = time.monotonic()
-        self._told = 0.0
+        self._told = self._began + FIRST_WORD - TELL
+        self._poll = POLL
         self._limit = spec.timeout
         life = supervision.life(machine, spec)
         self._since = life.since
@@ -136,6 +140,8 @@ class Watch:
         return endings.ended(self._machine, self._spec, life, self._since, self._hide)
 
     def _require_alive(self) -> None:
+        if self.first and processes.alive(self.first):
+            return  # a process tells by itself; of a container, and of how one has ended, others are asked
         life = self.look()
         if life.invocation is None or life.invocation != self.first or life.restarts > self._restarts:
             raise self.ended(life)
@@ -151,7 +157,8 @@ class Watch:
             self._told = now
             text = compiling.compiles(self.look().pid) or self._said() or f"{self._spec.url}: {why}"
             self._machine.progress(self._id, round(now - self._began, 1), self._limit, "seconds", text)
-        self._machine.sleep(POLL)
+        self._machine.sleep(self._poll)
+        self._poll = min(1.5 * self._poll, POLL_AT_MOST)
 
     def _said(self) -> str | None:
         """Return what the server last said of its start."""

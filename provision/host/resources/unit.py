@@ -23,6 +23,11 @@ from provision.host.services import (
 from provision.host.state import marks
 from provision.wire.specs.unit import UnitSpec
 
+LOOK = 0.02
+"""Seconds between two looks at a unit that stops, at first; they grow to `LOOK_AT_MOST`."""
+
+LOOK_AT_MOST = 0.2
+
 START = 120.0
 """Seconds that `systemctl start` may take: not the loading of a model, only the start of its process."""
 
@@ -64,16 +69,18 @@ class Unit(Resource):
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring about what differs."""
         name = self.spec.unit
-        properties = self._load(machine)
         try:
-            if changes.get("enabled", (None, None))[1] is True:
-                machine.run(["systemctl", "enable", name], timeout=60)
-            elif "enabled" in changes:
-                machine.run(["systemctl", "disable", name], timeout=60)
+            properties = self._load(machine)
+            if "enabled" in changes:
+                verb = "enable" if changes["enabled"][1] else "disable"
+                machine.run(["systemctl", verb, name], timeout=60)
             if "active" in changes or "current" in changes:
                 self._start(machine, properties)
-        finally:
+            else:
+                systemd.fresh(machine, name)
+        except Failure:
             machine.forget("units")
+            raise
 
     def missed(self, machine: Machine, changes: Changes) -> Failure | None:
         """Return how the service ended when it did so right after its start."""
@@ -132,22 +139,30 @@ class Unit(Resource):
         return properties
 
     def _start(self, machine: Machine, properties: systemd.Unit) -> None:
-        name = self.spec.unit
         self._require_port()
         access.require(machine, self.spec.service, self.spec.access)
         if properties.get("ActiveState") != "inactive":
             with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
                 self._stop(machine, properties)
-        # A unit that has failed too often in a row would not be started again.
-        machine.run(["systemctl", "reset-failed", name], timeout=60, check=False)
         try:
-            machine.run(["systemctl", "start", name], timeout=START)
+            self._send_start(machine)
         except Failure as failure:
             raise self._not_started(machine, failure) from None
         now = supervision.life(machine, self.spec)
         if now.invocation is None:
             raise endings.ended(machine, self.spec, now, now.since)
         marks.started(machine.state, self.spec.service, now.invocation)
+
+    def _send_start(self, machine: Machine) -> None:
+        start = ["systemctl", "start", self.spec.unit]
+        try:
+            machine.run(start, timeout=START)
+        except Failure:
+            # What was started or has failed too often in a row is only started again after a reset.
+            if systemd.fresh(machine, self.spec.unit).get("Result") != "start-limit-hit":
+                raise
+            self._send(machine, ["reset-failed", self.spec.unit], False)
+            machine.run(start, timeout=START)
 
     def _stop(self, machine: Machine, properties: systemd.Unit) -> None:
         """Stop the unit within its time.
@@ -163,12 +178,16 @@ class Unit(Resource):
         begun = time.monotonic()
         limit = self.spec.stop_timeout
         told = begun
+        pause = LOOK
         while True:
-            state = systemd.fresh(machine, name).get("ActiveState")
-            if state in ("inactive", "failed"):
-                return
+            # While its main process lives, systemd need not be asked.
+            if life is None or processes.alive(life) is None:
+                state = systemd.fresh(machine, name).get("ActiveState")
+                if state in ("inactive", "failed"):
+                    return
             now = time.monotonic()
             if now > begun + limit + 30:
+                state = systemd.fresh(machine, name).get("ActiveState")
                 raise Failure(f"{name} does not stop (it is {state})", hint="look at it on the host")
             if now > begun + limit:
                 machine.run(["systemctl", "kill", "-s", "KILL", name], timeout=60, check=False)
@@ -177,7 +196,8 @@ class Unit(Resource):
             if now > told + 2:
                 told = now
                 machine.progress(self.id, now - begun, limit, "seconds", "stopping")
-            machine.sleep(0.2)
+            machine.sleep(pause)
+            pause = min(1.5 * pause, LOOK_AT_MOST)
 
     def _send(self, machine: Machine, words: list[str], check: bool = True) -> None:
         machine.run(["systemctl", *words], timeout=60, check=check)

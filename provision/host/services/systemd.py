@@ -74,9 +74,10 @@ def unit(machine: Machine, name: str) -> Unit:
 
 
 def fresh(machine: Machine, name: str) -> Unit:
-    """Return the properties of one unit as they are now."""
-    machine.forget("units")
-    return _show(machine, [name]).get(name, ABSENT)
+    """Return the properties of one unit as they are now, and let the whole run know them."""
+    found = _show(machine, [name]).get(name, ABSENT)
+    machine.correct("units", name, found)
+    return found
 
 
 def main_pid(properties: Unit) -> int | None:
