@@ -16,6 +16,7 @@ from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import MODPROBE, exports
 from provision.kinds.common.program import Program
 from provision.wire.checks import Http
+from provision.wire.specs.tree import TreeSpec
 
 if TYPE_CHECKING:
     from provision.kinds.asr.fields import AsrService
@@ -184,7 +185,7 @@ def _written(value: object) -> str:
 def _app(context: ServiceContext[AsrService], app: str) -> str:
     """Add the app, which all speech services of a host share; returns its id."""
     sources = _sources()
-    spec = {"path": app, "files": sources, "mode": "0644"}
+    spec = TreeSpec(path=app, files=sources, mode="0644")
     context.builder.imply_tree(context.play, context.where, context.layout.prefix, dirname(app))
     label = f"speech app ({len(sources)} files)"
     return context.builder.add(context.play, context.where, f"tree:{app}", spec, label).id

@@ -15,6 +15,7 @@ from provision.catalog.models import Model
 from provision.catalog.templates import Templates
 from provision.config.problems import did_you_mean, warning
 from provision.config.services.base import Service
+from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
@@ -90,6 +91,23 @@ class ServiceContext(Generic[S]):
     def blame(self, *where: str | int) -> AbstractContextManager[None]:
         """Turn a text that cannot be quoted, or another error, into a problem at a place of the service."""
         return self.builder.blame(self.play, *self.where, *where)
+
+    def add(
+        self, id: str, spec: Spec, label: str, *, needs: Sequence[str] = (), triggers: Sequence[str] = ()
+    ) -> str:
+        """Add a resource that belongs to the service alone; returns its id."""
+        added = self.builder.add(
+            self.play,
+            self.where,
+            id,
+            spec,
+            label,
+            needs=needs,
+            triggers=triggers,
+            service=self.name,
+            tags=frozenset(self.service.tags),
+        )
+        return added.id
 
     def note(self, code: str, message: str) -> None:
         """Add a warning about the service to the plan."""

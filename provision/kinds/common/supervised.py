@@ -17,9 +17,11 @@ from provision.kinds.common.program import Program
 from provision.kinds.common.reach import reach
 from provision.wire.cases import Cases
 from provision.wire.spec import Supervised
+from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
 from provision.wire.specs.unit import UnitSpec
+from provision.wire.specs.user import UserSpec
 
 GRACE = 15.0
 """Seconds that a stop is given beyond the draining of requests."""
@@ -29,7 +31,6 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     """Add a service's resources, and what there is to say of it."""
     builder, play, layout = context.builder, context.play, context.layout
     name, service = context.name, context.service
-    tags = frozenset(service.tags)
     _check_readable(context, program)
     reached = reach(context, program)
     _own_user(context)
@@ -86,19 +87,9 @@ def add(context: ServiceContext[Any], program: Program) -> None:
             user=context.user,
             **common,
         )
-    builder.add(play, context.where, runner, spec, f"service {name}", needs=needs, service=name, tags=tags)
-    probe = _probe(context, program, spec)
-    builder.add(
-        play,
-        context.where,
-        f"probe:{name}",
-        probe,
-        f"answer of {name}",
-        needs=[runner],
-        service=name,
-        tags=tags,
-    )
-    builder.services.append(_info(context, program, [*files, runner, f"probe:{name}"]))
+    context.add(runner, spec, f"service {name}", needs=needs)
+    proof = context.add(f"probe:{name}", _probe(context, program, spec), f"answer of {name}", needs=[runner])
+    builder.services.append(_info(context, program, [*files, runner, proof]))
 
 
 def _check_readable(context: ServiceContext[Any], program: Program) -> None:
@@ -122,25 +113,18 @@ def _own_user(context: ServiceContext[Any]) -> None:
     """Add the system user that services run as, unless a play declares it."""
     if context.user != USER:
         return
-    spec: dict[str, Any] = {
-        "name": USER,
-        "uid": None,
-        "group": None,
-        "groups": [],
-        "home": HOME,
-        "shell": None,
-        "system": True,
-        "create_home": True,
-    }
+    spec = UserSpec(
+        name=USER, uid=None, group=None, groups=[], home=HOME, shell=None, system=True, create_home=True
+    )
     declared = context.builder.resources.get(f"user:{USER}")
-    if declared is None or declared.spec == spec:
+    if declared is None or declared.spec == spec.plain():
         context.builder.add(context.play, context.where, f"user:{USER}", spec, f"user {USER}")
 
 
 def _file(
     context: ServiceContext[Any],
     path: str,
-    content: str | SecretText,
+    content: Any,
     mode: str,
     program: Program,
     *,
@@ -148,31 +132,19 @@ def _file(
     owner: str | None = None,
     validate: str | None = None,
 ) -> str:
-    spec = {
-        "path": path,
-        "content": content,
-        "owner": owner,
-        "group": None,
-        "mode": mode,
-        "secret": isinstance(content, SecretText),
-        "validate": validate,
-        "cases": cases and cases.plain(),
-    }
-    if program.turn:
-        spec["quiet"] = turn.QUIET
+    spec = FileSpec(
+        path=path,
+        content=content,
+        owner=owner,
+        mode=mode,
+        secret=isinstance(content, SecretText),
+        validate=validate,
+        cases=cases,
+        quiet=turn.QUIET if program.turn else None,
+    )
     # After what it is about: a script for another vLLM must not lie there while that cannot be installed, and
     # what is tried out before the change is the program as it will be.
-    return context.builder.add(
-        context.play,
-        context.where,
-        f"file:{path}",
-        spec,
-        path,
-        needs=program.needs,
-        triggers=[context.name],
-        service=context.name,
-        tags=frozenset(context.service.tags),
-    ).id
+    return context.add(f"file:{path}", spec, path, needs=program.needs, triggers=[context.name])
 
 
 def _probe(context: ServiceContext[Any], program: Program, runner: Supervised) -> ProbeSpec:

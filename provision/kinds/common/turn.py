@@ -12,6 +12,7 @@ from typing import Any
 
 from provision.catalog import text
 from provision.kinds.common.context import ServiceContext
+from provision.wire.specs.file import FileSpec
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
@@ -101,16 +102,7 @@ def add(context: ServiceContext[Any]) -> str:
     """Add the program that waits, which all services of a host share; returns its id."""
     builder, path = context.builder, program(context)
     builder.imply_directory(context.play, context.where, context.layout.prefix)
-    spec = {
-        "path": path,
-        "content": _source(),
-        "owner": None,
-        "group": None,
-        "mode": "0644",
-        "secret": False,
-        "validate": None,
-        "cases": None,
-    }
+    spec = FileSpec(path=path, content=_source(), mode="0644")
     return builder.add(context.play, context.where, f"file:{path}", spec, path).id
 
 

@@ -14,6 +14,7 @@ from provision.kinds.common import certificates, checks, files, spoken, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.supervised import address_url
 from provision.wire.specs.container import ContainerSpec, EngineOptions, Port
+from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ FIND = (
 
 def lower(context: ServiceContext[ContainerService]) -> None:
     """Add the resources of a container."""
-    builder, play, name, service = context.builder, context.play, context.name, context.service
-    tags = frozenset(service.tags)
+    builder, name, service = context.builder, context.name, context.service
     for variable, value in service.env.items():
         with context.blame("env", variable):
             text.check(value if isinstance(value, str) else "")
@@ -86,7 +86,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         if builder.resources[id].type == "model":
             builder.resources[id].triggers.append(name)
     runner, needs = f"container:{name}", [*context.after, *read, *below, *made]
-    builder.add(play, context.where, runner, spec, f"container {name}", needs=needs, service=name, tags=tags)
+    context.add(runner, spec, f"container {name}", needs=needs)
     probe = ProbeSpec(
         service=name,
         unit=spec.unit,
@@ -103,10 +103,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         timeout=service.start_timeout,
         cards=cards,
     )
-    proof = f"probe:{name}"
-    builder.add(
-        play, context.where, proof, probe, f"answer of {name}", needs=[runner], service=name, tags=tags
-    )
+    proof = context.add(f"probe:{name}", probe, f"answer of {name}", needs=[runner])
     builder.services.append(_info(context, port, [*made, runner, proof]))
 
 
@@ -160,29 +157,15 @@ def _unit(
         },
     )
     path = unit_path(context.name)
-    spec = {
-        "path": path,
-        "content": content,
-        "owner": "root",
-        "group": None,
-        "mode": "0644",
-        "secret": False,
-        "validate": "systemd",
-        "cases": None,
-    }
-    if taken:
-        spec["quiet"] = turn.QUIET
-    tags = frozenset(service.tags)
-    return context.builder.add(
-        context.play,
-        context.where,
-        f"file:{path}",
-        spec,
-        path,
-        triggers=[context.name],
-        service=context.name,
-        tags=tags,
-    ).id
+    spec = FileSpec(
+        path=path,
+        content=content,
+        owner="root",
+        mode="0644",
+        validate="systemd",
+        quiet=turn.QUIET if taken else None,
+    )
+    return context.add(f"file:{path}", spec, path, triggers=[context.name])
 
 
 def _url(service: ContainerService, port: Port | None, everywhere: str) -> str | None:

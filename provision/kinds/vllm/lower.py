@@ -25,6 +25,7 @@ from provision.kinds.common.program import Program
 from provision.wire.cases import Case, Cases
 from provision.wire.checks import Fitting
 from provision.wire.preflight import Preflight
+from provision.wire.specs.tree import TreeSpec
 
 if TYPE_CHECKING:
     from provision.config.requirements import Wanted
@@ -145,10 +146,7 @@ def _more_keys(context: ServiceContext[VllmService], service: VllmService) -> li
         return []
     name, path = f"{KEYS_MODULE}.py", _keys_place(context)
     content = (resources.files("provision.engines.vllm") / name).read_text(encoding="utf-8")
-    spec = {"path": path, "files": {name: content}, "mode": "0644"}
-    return [
-        context.builder.add(context.play, context.where, f"tree:{path}", spec, path, service=context.name).id
-    ]
+    return [context.add(f"tree:{path}", TreeSpec(path=path, files={name: content}, mode="0644"), path)]
 
 
 def _keys_place(context: ServiceContext[VllmService]) -> str:
