@@ -72,8 +72,8 @@ def test_every_model_of_the_configuration_has_its_table() -> None:
         assert f"<!-- keys of {name} -->\n| key |" in shown, name
 
 
-@pytest.mark.parametrize("text", EXAMPLES)
-def test_examples_are_valid(text: str, tmp_path: Path) -> None:
+def example(text: str, root: Path) -> Selection:
+    """Write an example as a project below `root`; the rest of the project is made up."""
     data: Any = yaml.safe_load(text)
     if isinstance(data, dict) and isinstance(data.get("hosts"), dict):
         inventory, plays = text, "- hosts: all\n"
@@ -82,12 +82,17 @@ def test_examples_are_valid(text: str, tmp_path: Path) -> None:
         plays = (
             text if isinstance(data, list) else "- hosts: gpu\n" + re.sub(r"^(?=.)", "  ", text, flags=re.M)
         )
-    (tmp_path / "inventories").mkdir()
-    (tmp_path / "playbooks").mkdir()
-    (tmp_path / "inventories" / "hosts.yml").write_text(inventory, encoding="utf-8")
-    playbook = tmp_path / "playbooks" / "example.yml"
+    (root / "inventories").mkdir()
+    (root / "playbooks").mkdir()
+    (root / "inventories" / "hosts.yml").write_text(inventory, encoding="utf-8")
+    playbook = root / "playbooks" / "example.yml"
     playbook.write_text(plays, encoding="utf-8")
-    assert load(Selection(playbooks=(playbook,), extra={"hub": "http://192.0.2.9:8440"})).fleet.catalogs
+    return Selection(playbooks=(playbook,), extra={"hub": "http://192.0.2.9:8440"})
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_examples_are_valid(text: str, tmp_path: Path) -> None:
+    assert load(example(text, tmp_path)).fleet.catalogs
 
 
 def anchors(page: Path) -> set[str]:

@@ -1,0 +1,70 @@
+"""What is sent to hosts, against what the host side makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from provision.catalog.catalog import Catalog
+from provision.config.secrets import Secret
+from provision.host.resources import make
+from provision.project.load import load
+from provision.project.project import Selection
+from provision.rollout import request
+from provision.rollout.keyring import Keyring
+from provision.wire.record import Mismatch, Record
+from provision.wire.requests import Service
+from provision.wire.specs.probe import ProbeSpec
+from tests.unit.test_docs import EXAMPLES, ROOT, example
+
+SHIPPED = sorted([*ROOT.glob("playbooks/*.yml"), *ROOT.glob("tests/lab/playbooks/*.yml")])
+
+HOSTS = """
+hosts: {h1: {connection: ssh, address: 192.0.2.1, user: root}, localhost: {connection: local}}
+groups: {gpu: {hosts: [h1]}, asr: {hosts: [h1]}}
+"""
+
+
+class Dummies(Keyring):
+    """Has a value for each secret."""
+
+    def resolve(self, secret: Secret) -> str:
+        return "dummy"
+
+
+def understood(catalog: Catalog) -> None:
+    """Assert that the host side reads each spec whole: no field too many, none too few."""
+    sent = json.loads(request.build(catalog, "apply", Dummies(), {}))
+    assert [entry["id"] for entry in sent["resources"]] == [each.id for each in catalog.resources]
+    for entry in sent["resources"]:
+        spec = make(entry).spec
+        assert (spec.plain() if isinstance(spec, Record) else spec) == entry["spec"], entry["id"]
+    for service in sent["services"]:
+        assert Service.parse(service).plain() == service
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_hosts_understand_what_is_documented(text: str, tmp_path: Path) -> None:
+    for catalog in load(example(text, tmp_path)).fleet.catalogs.values():
+        understood(catalog)
+
+
+@pytest.mark.parametrize("playbook", SHIPPED, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+def test_hosts_understand_what_is_shipped(playbook: Path, tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(HOSTS, encoding="utf-8")
+    found = [ROOT / "inventories"] if playbook.stem in ("asr-container", "quickstart") else [inventory]
+    for name in ("hello_world", "nihao_shijie"):
+        (tmp_path / f"{name}.wav").write_bytes(b"RIFF")
+    extra = {"hub": "http://192.0.2.9:8440", "waves": str(tmp_path)}
+    catalogs = load(Selection((playbook,), tuple(found), extra=extra)).fleet.catalogs
+    assert catalogs
+    for catalog in catalogs.values():
+        understood(catalog)
+
+
+def test_a_field_too_many_or_too_few_is_named() -> None:
+    with pytest.raises(Mismatch, match=r"^ProbeSpec lacks `health` and .* and has no field `host`$"):
+        ProbeSpec.parse({"service": "a", "host": "b"})
