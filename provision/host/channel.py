@@ -6,9 +6,10 @@ import os
 import select
 import time
 from _thread import allocate_lock, start_new_thread
-from typing import Any, BinaryIO, Callable
+from typing import BinaryIO, Callable
 
 from provision.host.light import plainjson
+from provision.wire import events
 
 HEARTBEAT = 5.0
 """Seconds of silence after which the host says that it is still there."""
@@ -27,9 +28,9 @@ class Channel:
         self._last = time.monotonic()
         self._lost = False
 
-    def emit(self, event: dict[str, Any]) -> None:
+    def emit(self, event: events.Event) -> None:
         """Send one event. When nobody reads any more, say so once and drop the rest."""
-        line = plainjson.dumps(event).encode("utf-8", "replace") + b"\n"
+        line = plainjson.dumps(event.plain()).encode("utf-8", "replace") + b"\n"
         with self._lock:
             if self._lost:
                 return
@@ -53,7 +54,7 @@ class Channel:
                 watched.clear()
                 self._on_lost()
             elif time.monotonic() - self._last >= HEARTBEAT:
-                self.emit({"event": "heartbeat"})
+                self.emit(events.Heartbeat())
 
 
 def _goes_on(fd: int) -> bool:

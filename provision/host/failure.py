@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from typing import Iterable
 
+from provision.wire.finding import Finding
+
 
 class Failure(Exception):
     """A resource, or the whole run, cannot go on; the message is shown to a person as it is.
 
     Args:
         message: one sentence saying what is wrong.
+        code: of the finding; see `provision explain`.
         hint: what to change, when that is known.
         log: the last lines of the output that explains it.
         final: no other resource can mend it. Found while looking, it keeps an apply from changing anything.
     """
 
     def __init__(
-        self, message: str, hint: str | None = None, log: Iterable[str] = (), *, final: bool = False
+        self,
+        message: str,
+        hint: str | None = None,
+        log: Iterable[str] = (),
+        *,
+        code: str = "failed",
+        final: bool = False,
     ) -> None:
         super().__init__(message)
+        self.code = code
         self.final = final
         self.message = message
         self.hint = hint
         self.log: list[str] = list(log)
+
+    @property
+    def finding(self) -> Finding:
+        """What a person is told of it."""
+        return Finding(code=self.code, message=self.message, hint=self.hint, log=self.log)

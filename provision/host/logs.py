@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Callable
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import containers, supervision
+from provision.wire import events
 from provision.wire.requests import Service
 
 LINES = 100
@@ -18,7 +19,7 @@ POLL = 0.25
 """Seconds between two looks at a log that is followed."""
 
 
-def logs(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
+def logs(machine: Machine, request: dict[str, Any]) -> events.Done:
     """Carry out the verb `logs`: send a `line` event for each line.
 
     Options: `lines`, how many of the last; `follow`, go on until the controller is gone.
@@ -29,7 +30,7 @@ def logs(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
     if not options.get("follow"):
         for service in services:
             _print(machine, service, lines)
-        return {"ok": True}
+        return events.Done(ok=True)
     followers = [
         threading.Thread(target=_follow, args=(machine, service, lines), name="follow")
         for service in services
@@ -38,13 +39,13 @@ def logs(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
         follower.start()
     for follower in followers:
         follower.join()
-    return {"ok": True}
+    return events.Done(ok=True)
 
 
 def _say(machine: Machine, service: Service) -> Callable[[str], None]:
     def say(text: str) -> None:
         for line in text.splitlines() or [""]:  # a progress bar is many lines in one
-            machine.emit({"event": "line", "service": service.service, "text": line})
+            machine.emit(events.Line(service=service.service, text=line))
 
     return say
 
@@ -58,16 +59,19 @@ def _print(machine: Machine, service: Service, lines: int) -> None:
     for line in found:
         say(line)
     if not found and lines > 0:
-        machine.emit({"event": "note", "text": _nothing(machine, service)})
+        _nothing(machine, service)
 
 
-def _nothing(machine: Machine, service: Service) -> str:
+def _nothing(machine: Machine, service: Service) -> None:
+    """Say why no line is shown."""
     if service.unit and not machine.root:
-        return (
+        machine.note(
+            "journal-unreadable",
             f"the journal shows nothing of {service.service}: this user may not read it "
-            "(set `become: true` on the host, or add the user to the group systemd-journal)"
+            "(set `become: true` on the host, or add the user to the group systemd-journal)",
         )
-    return f"{service.service} has printed nothing"
+    else:
+        machine.note("empty-log", f"{service.service} has printed nothing")
 
 
 def _follow(machine: Machine, service: Service, lines: int) -> None:
@@ -96,7 +100,7 @@ def _follow(machine: Machine, service: Service, lines: int) -> None:
             follow_file(machine, service.log or "", lines, _say(machine, service))
     except Failure as failure:
         if not machine.cancelled.is_set():
-            machine.emit({"event": "note", "text": f"{service.service}: {failure.message}"})
+            machine.note(failure.code, f"{service.service}: {failure.message}")
 
 
 def follow_file(machine: Machine, path: str, lines: int, say: Callable[[str], None]) -> None:

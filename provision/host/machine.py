@@ -12,6 +12,8 @@ from typing import Any, Callable, Hashable, Mapping, Sequence, TypeVar
 from provision.host import children
 from provision.host.capture import KILL, TERM, Completed, capture, end_group, group_lives
 from provision.host.failure import Failure
+from provision.wire import events
+from provision.wire.finding import INFO, Finding
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ class Machine:
     """
 
     def __init__(
-        self, emit: Callable[[dict[str, Any]], None], state: str, deep: bool = False, place: str | None = None
+        self, emit: Callable[[events.Event], None], state: str, deep: bool = False, place: str | None = None
     ) -> None:
         self.emit = emit
         self.state = state
@@ -166,7 +168,7 @@ class Machine:
             children = dict(self._children)
         self._end([pid for pid, interruptible in children.items() if interruptible])
         if not all(children.values()):
-            self.emit({"event": "note", "text": UNCUT})
+            self.note("uncut-step", UNCUT)
 
     def settle(self) -> None:
         """Wait until nothing is left of the commands that were cut off; it takes `CUT` seconds at most."""
@@ -207,12 +209,16 @@ class Machine:
         self, id: str, done: float, total: float | None = None, unit: str = "bytes", text: str = ""
     ) -> None:
         """Say how far a resource's work has come; at most a few times a second is useful."""
-        self.emit({"event": "progress", "id": id, "done": done, "total": total, "unit": unit, "text": text})
+        self.emit(events.Progress(id=id, done=done, total=total, unit=unit, text=text))
 
-    def waiting(self, id: str, what: str, seconds: float) -> None:
+    def waiting(self, id: str, reason: str, seconds: float) -> None:
         """Say that a resource waits for something that somebody else holds."""
-        self.emit({"event": "waiting", "id": id, "for": what, "seconds": round(seconds, 1)})
+        self.emit(events.Waiting(id=id, reason=reason, seconds=round(seconds, 1)))
 
     def output(self, id: str, line: str) -> None:
         """Pass on a line that a resource's command printed."""
-        self.emit({"event": "output", "id": id, "line": line})
+        self.emit(events.Output(id=id, line=line))
+
+    def note(self, code: str, message: str) -> None:
+        """Tell something that is good to know."""
+        self.emit(events.Note(finding=Finding(code=code, severity=INFO, message=message)))

@@ -10,17 +10,19 @@ from _thread import start_new_thread
 from signal import signal
 from typing import Any, Callable, Dict
 
+from provision import __version__
 from provision.host import causes, logs, removal, runner, status, verify
 from provision.host.capture import TERM
 from provision.host.channel import Channel
 from provision.host.failure import Failure
 from provision.host.light import plainjson
 from provision.host.machine import Machine
+from provision.wire import VERSION, events
 
 Request = Dict[str, Any]
 
 
-def _verb(name: str) -> Callable[[Machine, Request], dict[str, Any]]:
+def _verb(name: str) -> Callable[[Machine, Request], events.Done]:
     if name in ("inspect", "apply"):
         return runner.converge
     if name == "verify":
@@ -34,7 +36,7 @@ def _verb(name: str) -> Callable[[Machine, Request], dict[str, Any]]:
     raise Failure(f"this host side does not know the verb {name!r}")
 
 
-def facts() -> dict[str, Any]:
+def facts() -> events.Facts:
     """Return what a person wants to know of the host at a glance; cheap to read."""
     release: dict[str, str] = {}
     try:
@@ -46,13 +48,13 @@ def facts() -> dict[str, Any]:
         pass
     kernel = os.uname()
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "hostname": kernel.nodename,
-        "os": release.get("PRETTY_NAME", kernel.sysname),
-        "arch": kernel.machine,
-        "cpus": os.cpu_count(),
-        "memory": pages,
-    }
+    return events.Facts(
+        hostname=kernel.nodename,
+        os=release.get("PRETTY_NAME", kernel.sysname),
+        arch=kernel.machine,
+        cpus=os.cpu_count(),
+        memory=pages,
+    )
 
 
 def main(request: bytes, place: str | None = None) -> int:
@@ -78,26 +80,27 @@ def main(request: bytes, place: str | None = None) -> int:
     # In a thread, as the main one may hold what `cancel` wants. What is cut off is ended as after ^C.
     signal(TERM, lambda *_: start_new_thread(machine.cancel, ()))
     channel.emit(
-        {
-            "event": "hello",
-            "python": "{}.{}.{}".format(*sys.version_info),
-            "pid": os.getpid(),
-            "user": pwd.getpwuid(os.geteuid()).pw_name,
-            "root": machine.root,
-            "facts": facts(),
-        }
+        events.Hello(
+            version=__version__,
+            wire=VERSION,
+            python="{}.{}.{}".format(*sys.version_info),
+            pid=os.getpid(),
+            user=pwd.getpwuid(os.geteuid()).pw_name,
+            root=machine.root,
+            facts=facts(),
+        )
     )
     try:
-        summary = _verb(order["verb"])(machine, order)
+        done = _verb(order["verb"])(machine, order)
     except Exception as error:
-        failure = causes.explain(error)
-        channel.emit({"event": "error", "message": failure.message, "hint": failure.hint, "log": failure.log})
-        summary = {"ok": False}
+        channel.emit(events.Error(finding=causes.explain(error).finding))
+        done = events.Done(ok=False)
     machine.settle()
-    channel.emit({"event": "done", "seconds": round(time.monotonic() - started, 3), **summary})
+    done.seconds = round(time.monotonic() - started, 3)
+    channel.emit(done)
     out.flush()
     # Threads may still wait in a cancelled command; what matters has been written and said.
-    os._exit(0 if summary.get("ok") else 1)
+    os._exit(0 if done.ok else 1)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resources import make
 from provision.host.state import backup, ground, marks
 from provision.host.state.ledger import Entry, Ledger, removal_order
 from provision.host.state.lock import RunLock
+from provision.wire import events
 
 RUNNING = ("unit", "process", "container")
 
 
-def remove(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
+def remove(machine: Machine, request: dict[str, Any]) -> events.Done:
     """Carry out the verb `remove`.
 
     Options: `playbooks` and `services` choose what goes (None: everything); `keep` names resource types that
@@ -23,20 +25,18 @@ def remove(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
     """
     options = request["options"]
     if not os.path.isdir(machine.state):
-        return {"ok": True, "counts": {"removed": 0, "kept": 0, "failed": 0}}
+        return events.Done(ok=True, counts={"removed": 0, "kept": 0, "failed": 0})
     ledger = Ledger(machine.state)
     entries = {id: entry for id, entry in ledger.entries.items() if _chosen(entry, options)}
     if options.get("dry"):
-        return {
-            "ok": True,
-            "counts": remove_entries(machine, ledger, entries, options.get("playbooks"), dry=True),
-        }
+        counts = remove_entries(machine, ledger, entries, options.get("playbooks"), dry=True)
+        return events.Done(ok=True, counts=counts)
     with RunLock(machine, options.get("who", "somebody")):
         counts = remove_entries(machine, ledger, entries, options.get("playbooks"))
         ledger.save()
         if not ledger.entries:
             ground.leave(machine.state)
-    return {"ok": not counts["failed"], "counts": counts}
+    return events.Done(ok=not counts["failed"], counts=counts)
 
 
 def remove_entries(
@@ -53,27 +53,20 @@ def remove_entries(
     counts = {"removed": 0, "kept": 0, "failed": 0}
     for id in removal_order(entries):
         entry = entries[id]
-        kept = _kept(entry, playbooks)
-        event: dict[str, Any] = {
-            "event": "removed",
-            "id": id,
-            "label": entry["label"],
-            "planned": dry,
-            "kept": kept,
-        }
+        event = events.Removed(id=id, label=entry["label"], planned=dry, kept=_kept(entry, playbooks))
         try:
             if not dry:
-                if kept is None:
+                if event.kept is None:
                     gone = make({"id": id, "type": entry["type"], "spec": entry["spec"]}).remove(machine)
                     if not gone and entry["type"] == "directory" and _holds_others(entry, machine.state):
-                        kept = event["kept"] = "holds what is not ours"
+                        event.kept = "holds what is not ours"
                     if entry["type"] in RUNNING and entry.get("service"):
                         marks.forget(machine.state, entry["service"])
                         backup.forget(machine.state, entry["service"])
                 ledger.release(id, playbooks)
-            counts["removed" if kept is None else "kept"] += 1
+            counts["removed" if event.kept is None else "kept"] += 1
         except (Failure, OSError) as error:
-            event["error"] = str(error)
+            event.finding = causes.explain(error).finding
             counts["failed"] += 1
         machine.emit(event)
     return counts

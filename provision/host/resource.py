@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Dict, Mapping, Tuple
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
+from provision.wire.events import Work
+from provision.wire.finding import Finding
 
 State = Dict[str, Any]
 """Plain data (JSON types). A key whose value is None is absent."""
@@ -30,6 +32,9 @@ class Resource:
 
     identity: ClassVar[tuple[str, ...]] = ()
     """The keys of `spec` that `remove` needs. They are kept in the host's ledger, so never a secret."""
+
+    role: ClassVar[str] = ""
+    """What it is to its service: `SERVICE` or `PROOF` of `provision.wire.events`, or nothing special."""
 
     beside: ClassVar[tuple[str, ...]] = ()
     """The keys of its state that may be set although the thing itself is not there."""
@@ -66,6 +71,10 @@ class Resource:
         """Return why these keys still differ right after `fix`, where more is known than their values."""
         return None
 
+    def new(self, changes: Changes) -> bool:
+        """Whether these changes mean that it is not there at all yet, rather than other than declared."""
+        return all(actual is None for actual, _ in changes.values())
+
     def disturbs(self, changes: Changes) -> bool:
         """Whether a service that has read this resource must be restarted after these changes."""
         return True
@@ -74,11 +83,11 @@ class Resource:
         """Return a unified diff for a person to read, or None. Never shows a secret."""
         return None
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
-        """Return what `fix` would fetch or do, for the plan: `{"bytes": 936291369, "install": ["git"]}`."""
-        return {}
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
+        """Return what `fix` would fetch or do, for the plan."""
+        return None
 
-    def notes(self, machine: Machine) -> list[str]:
+    def notes(self, machine: Machine) -> list[Finding]:
         """Return warnings worth a line in the plan even when nothing differs."""
         return []
 

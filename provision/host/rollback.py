@@ -7,6 +7,7 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resources import make
 from provision.host.state import backup, marks
+from provision.wire import events
 
 
 def undo(machine: Machine, id: str, service: str) -> None:
@@ -50,7 +51,5 @@ def undo(machine: Machine, id: str, service: str) -> None:
 def _tell(
     machine: Machine, id: str, service: str, text: str, why: Failure | None = None, ok: bool = False
 ) -> None:
-    event = {"event": "restored", "id": id, "service": service, "ok": ok, "text": text}
-    if why:
-        event.update(error=why.message, hint=why.hint, log=why.log)
-    machine.emit(event)
+    finding = why.finding if why else None
+    machine.emit(events.Restored(id=id, service=service, ok=ok, text=text, finding=finding))

@@ -23,6 +23,8 @@ from provision.host.state import owed as commands
 from provision.host.state.ledger import Ledger, removal_order
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
+from provision.wire import events
+from provision.wire.finding import WARNING, Finding, warning
 from provision.wire.preflight import Preflight
 
 READERS = 8
@@ -32,8 +34,8 @@ SERVICES = ("unit", "process", "container")
 """The resource types that run something, and so can owe a restart."""
 
 
-def converge(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
-    """Carry out the verbs `inspect` and `apply`; return the summary for the `done` event."""
+def converge(machine: Machine, request: dict[str, Any]) -> events.Done:
+    """Carry out the verbs `inspect` and `apply`; return the last event."""
     if request["verb"] == "inspect":
         return Run(machine, request).inspect()
     options = request["options"]
@@ -52,24 +54,20 @@ class Run:
 
     # -- looking ------------------------------------------------------------------------------------------
 
-    def inspect(self) -> dict[str, Any]:
+    def inspect(self) -> events.Done:
         """Look at every resource and say what differs. Changes nothing, not even our own state."""
         self._look()
         orphans = self._orphans()
         self._tell(orphans)
         broken = [item for item in self.items.values() if item.error]
         differing = [item for item in self.items.values() if item.changes and not item.error]
-        return {
-            "ok": not broken,
-            "counts": {
-                "ok": len(self.items) - len(differing) - len(broken),
-                "changed": len(differing),
-                "failed": len(broken),
-                "skipped": 0,
-            },
-            "orphans": len(orphans),
-            "digest": self._digest(),
+        counts = {
+            "ok": len(self.items) - len(differing) - len(broken),
+            "changed": len(differing),
+            "failed": len(broken),
+            "skipped": 0,
         }
+        return events.Done(ok=not broken, counts=counts, orphans=len(orphans), digest=self._digest())
 
     def _look(self) -> None:
         slow = [[item] for item in self.items.values() if item.resource.waits]
@@ -102,7 +100,7 @@ class Run:
                 if item.type == "probe" and "proven" not in item.changes:
                     item.changes = {**item.changes, "proven": (False, True)}
             if self._runs(service):
-                self.machine.emit({"event": "restart", "service": service, "because": because})
+                self.machine.emit(events.Restart(service=service, because=because))
 
     def _foresee_commands(self) -> None:
         """Count a command among what differs when something will change that it follows."""
@@ -140,42 +138,32 @@ class Run:
 
     def _tell(self, orphans: dict[str, dict[str, Any]]) -> None:
         for item in self.items.values():
-            event: dict[str, Any] = {
-                "event": "inspected",
-                "id": item.id,
-                "type": item.type,
-                "label": item.label,
-                "service": item.service,
-                "changes": item.changes,
-                "diff": None,
-                "work": {},
-                "notes": [],
-            }
+            resource = item.resource
+            seen = events.Inspected(
+                id=item.id, type=item.type, label=item.label, service=item.service, changes=item.changes
+            )
             if item.error:
-                event.update(error=item.error.message, hint=item.error.hint)
+                seen.finding = item.error.finding
             else:
+                seen.role = resource.role
+                seen.new = bool(item.changes) and resource.new(item.changes)
                 try:
-                    event["notes"] = [*item.resource.notes(self.machine), *self._homeless(item)]
+                    seen.notes = [*resource.notes(self.machine), *self._homeless(item)]
                     if item.changes:
-                        event["diff"] = item.resource.diff(self.machine, item.changes)
-                        event["work"] = item.resource.work(self.machine, item.changes)
+                        seen.diff = resource.diff(self.machine, item.changes)
+                        seen.work = resource.work(self.machine, item.changes)
                 except Exception as error:
-                    event["notes"] = [causes.explain(error).message]
-            self.machine.emit(event)
+                    seen.notes = [causes.explain(error).finding.replace(severity=WARNING)]
+            self.machine.emit(seen)
         groups: dict[str, list[str]] = {}
         for id, entry in orphans.items():
             groups.setdefault(entry.get("service") or "", []).append(id)
         for service, ids in groups.items():
-            self.machine.emit(
-                {
-                    "event": "orphan",
-                    "service": service or None,
-                    "playbooks": orphans[ids[0]]["playbooks"],
-                    "ids": removal_order({id: orphans[id] for id in ids}),
-                }
-            )
+            ids = removal_order({id: orphans[id] for id in ids})
+            playbooks = orphans[ids[0]]["playbooks"]
+            self.machine.emit(events.Orphan(service=service or None, playbooks=playbooks, ids=ids))
 
-    def _homeless(self, item: Item) -> list[str]:
+    def _homeless(self, item: Item) -> list[Finding]:
         """Say of a new file that nobody declares its directory; a package may bring it, so it is no error."""
         parent = os.path.dirname(item.resource.spec.get("path") or "")
         if item.type != "file" or not item.changes or os.path.isdir(parent):
@@ -183,7 +171,8 @@ class Run:
         made = [each.resource.spec["path"] for each in self.items.values() if each.type == "directory"]
         if any(path == parent or path.startswith(parent + "/") for path in made):
             return []
-        return [f"{parent} does not exist; declare it under `directories:` unless something else makes it"]
+        hint = "declare it under `directories:` unless something else makes it"
+        return [warning("missing-directory", f"{parent} does not exist", hint)]
 
     def _orphans(self) -> dict[str, dict[str, Any]]:
         if self.options.get("partial"):
@@ -197,7 +186,7 @@ class Run:
 
     # -- fixing -------------------------------------------------------------------------------------------
 
-    def apply(self) -> dict[str, Any]:
+    def apply(self) -> events.Done:
         """Fix what differs. What needs something that failed is skipped, and keeps running as it was."""
         self._look()
         orphans = self._orphans()
@@ -226,8 +215,8 @@ class Run:
         for item in self.items.values():
             counts[item.status] += 1
         ok = not counts["failed"] and not counts["skipped"] and not unproven
-        summary = {"ok": ok, "counts": counts, "orphans": len(orphans)}
-        return summary if ok else {**summary, "services": self._aftermath(unproven)}
+        states = {} if ok else self._aftermath(unproven)
+        return events.Done(ok=ok, counts=counts, orphans=len(orphans), services=states)
 
     def _aftermath(self, unproven: list[str]) -> dict[str, str]:
         """Return how each service is of which something did not go well; `unproven` does not answer."""
@@ -334,7 +323,7 @@ class Run:
             self._conclude(item, "changed" if made else "ok", made, time.monotonic() - started)
             return
         before, changes = item.actual, item.changes
-        self.machine.emit({"event": "started", "id": item.id, "changes": sorted(changes)})
+        self.machine.emit(events.Started(id=item.id, changes=sorted(changes)))
         triggers = item.triggers if item.resource.disturbs(changes) else []
         owed = {service: marks.pending(self.machine.state, service) for service in triggers}
         asked: list[tuple[str, str]] = []
@@ -443,16 +432,11 @@ class Run:
             self.ledger.confirm(item.id)
             if not self.ledger.knows(item.id, item.playbooks):
                 self._record(item, created=item.resource.spec.get("path") in self._made())
-        event: dict[str, Any] = {
-            "event": "result",
-            "id": item.id,
-            "status": status,
-            "changes": changes,
-            "seconds": round(seconds, 3),
-        }
-        if failure:
-            event.update(error=failure.message, hint=failure.hint, log=failure.log)
-        self.machine.emit(event)
+        finding = failure.finding if failure else None
+        seconds = round(seconds, 3)
+        self.machine.emit(
+            events.Result(id=item.id, status=status, changes=changes, seconds=seconds, finding=finding)
+        )
 
 
 def _followed(item: Item, changes: Changes) -> list[tuple[str, str]]:

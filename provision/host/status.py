@@ -7,6 +7,7 @@ from typing import Any
 from provision.host.machine import Machine
 from provision.host.services import gpus, processes, supervision
 from provision.host.state import marks
+from provision.wire import events
 from provision.wire.requests import Service
 
 WORDS = {
@@ -25,32 +26,20 @@ FORWARDERS = ("conmon", "docker-proxy", "rootlessport", "slirp4netns", "pasta", 
 """What holds the published ports of a container on the host."""
 
 
-def status(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
-    """Carry out the verb `status`: send one `service` event for each service of the request.
-
-    Its fields:
-
-    - `kind`, `supervisor`, `url`, `model`, `port`: from the request
-    - `state`: running, starting, stopping, restarting, stopped or failed
-    - `ended`: how the last process ended, when none runs
-    - `pid`, `uptime` in seconds, `restarts` by systemd since the last start on purpose
-    - `listening`: whether the service itself has its port open; `listener`: who else has
-    - `gpu_memory`: bytes held by its processes; None without an NVIDIA GPU
-    - `proven`: whether the process that runs has answered
-    - `owed`: the ids of what it has to be restarted for, or None
-    """
+def status(machine: Machine, request: dict[str, Any]) -> events.Done:
+    """Carry out the verb `status`: send an event for each service of the request."""
     running = 0
     among = processes.table()
     for service in map(Service.parse, request["services"]):
         known = describe(machine, service, among)
-        running += known["state"] == "running"
-        machine.emit({"event": "service", "service": service.service, **known})
+        running += known.state == "running"
+        machine.emit(known)
     total = len(request["services"])
-    return {"ok": True, "counts": {"running": running, "stopped": total - running}}
+    return events.Done(ok=True, counts={"running": running, "stopped": total - running})
 
 
-def describe(machine: Machine, service: Service, among: dict[int, processes.Process]) -> dict[str, Any]:
-    """Return the fields of a `service` event."""
+def describe(machine: Machine, service: Service, among: dict[int, processes.Process]) -> events.ServiceStatus:
+    """Return how a service is."""
     life = supervision.life(machine, service, shared=True)
     owed = marks.pending(machine.state, service.service)
     ours = _processes(life, among)
@@ -61,24 +50,25 @@ def describe(machine: Machine, service: Service, among: dict[int, processes.Proc
     if service.container and life.pid:
         own += [each for each in listeners if each.name in FORWARDERS]
     others = [str(each) for each in listeners if each not in own]
-    return {
-        "kind": service.kind,
-        "supervisor": service.supervisor,
-        "state": WORDS.get(life.state) or WORDS.get(life.state.split(" ")[0], life.state),
-        "ended": life.ended,
-        "pid": life.pid,
-        "uptime": round(processes.uptime(life.pid) or 0.0, 1) if life.pid else None,
-        "restarts": life.restarts,
-        "port": port,
-        "listening": bool(own),
-        "listener": others[0] if others and not own else None,
-        "url": service.url,
-        "model": service.model,
-        "gpu_memory": _gpu_memory(machine, ours),
-        "proven": life.invocation is not None
+    return events.ServiceStatus(
+        service=service.service,
+        kind=service.kind,
+        supervisor=service.supervisor,
+        state=WORDS.get(life.state) or WORDS.get(life.state.split(" ")[0], life.state),
+        ended=life.ended,
+        pid=life.pid,
+        uptime=round(processes.uptime(life.pid) or 0.0, 1) if life.pid else None,
+        restarts=life.restarts,
+        port=port,
+        listening=bool(own),
+        listener=others[0] if others and not own else None,
+        url=service.url,
+        model=service.model,
+        gpu_memory=_gpu_memory(machine, ours),
+        proven=life.invocation is not None
         and life.invocation == marks.proven(machine.state, service.service),
-        "owed": owed["because"] if owed and owed["state"] == "needed" else None,
-    }
+        owed=owed["because"] if owed and owed["state"] == "needed" else None,
+    )
 
 
 def _processes(life: supervision.Life, among: dict[int, processes.Process]) -> set[int]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from provision.connect.base import Explanation
 from provision.wire.checks import Running
-from provision.wire.dataclass_events import (
+from provision.wire.events import (
+    PROOF,
     Done,
     Error,
     Event,
@@ -19,6 +20,7 @@ from provision.wire.dataclass_events import (
     Result,
     Unreachable,
 )
+from provision.wire.finding import INFO, WARNING, Finding
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
@@ -65,7 +67,7 @@ class Nesting:
             return None
         if verb == "remove":
             return lambda why: [
-                Note(host=host.name, text=f"{why.cause}: nothing in it can be removed"),
+                _note(host.name, why.code, f"{why.cause}: nothing in it can be removed"),
                 Done(host=host.name, ok=True),
             ]
         if verb == "inspect" and host.name in self._made:
@@ -104,7 +106,7 @@ class Nesting:
                 take(event)
             elif isinstance(event, Done) and not event.ok:
                 message = "what is in a container of this host does not answer through its ports"
-                take(Error(host=event.host, message=message))
+                take(Error(host=event.host, finding=Finding(code="container-not-answering", message=message)))
 
         return passed
 
@@ -117,25 +119,25 @@ class Nesting:
         }
 
     def watch(self, take: Callable[[Event], None]) -> Callable[[Event], None]:
-        """Pass events on, and add a note to a plan of what is in a container that will be made anew.
+        """Pass events on, and add a note to a plan of what is in a container that will be recreated.
 
         What is found in it now is not what an apply of the plan will find.
         """
-        anew: set[tuple[str | None, str]] = set()
+        recreated: set[tuple[str | None, str]] = set()
 
         def passed(event: Event) -> None:
             if isinstance(event, Result) and event.status == "changed":
                 self._changed.add(event.host)
-            if isinstance(event, Inspected) and event.work.get("recreate"):
-                anew.add((event.host, event.work["recreate"]))
+            if isinstance(event, Inspected) and event.work and event.work.recreate:
+                recreated.add((event.host, event.work.recreate))
             name = self._made.get(event.host, {}).get("name")
-            doomed = name is not None and (self._outer.get(event.host), name) in anew
+            doomed = name is not None and (self._outer.get(event.host), name) in recreated
             if isinstance(event, Done) and doomed:
                 event.digest = None
             take(event)
             if isinstance(event, Hello) and doomed:
-                text = f"container {name} will be made anew, and everything in it with it"
-                take(Note(host=event.host, text=text))
+                text = f"container {name} will be recreated, and everything in it with it"
+                take(_note(event.host, "container-recreated", text, WARNING))
 
         return passed
 
@@ -151,9 +153,8 @@ def _to_come(catalog: Catalog, why: Explanation) -> list[Event]:
     host = catalog.host
     name = host.container or host.name
     if why.absent == "stopped":
-        note = Note(
-            host=host.name, text=f"container {name} does not run yet; what is in it shows once it does"
-        )
+        text = f"container {name} does not run yet; what is in it shows once it does"
+        note = _note(host.name, why.code, text)
         return [note, Done(host=host.name, ok=True)]
     text = f"container {name} does not exist yet; everything in it will be made once it runs"
     pending: list[Event] = [
@@ -163,10 +164,16 @@ def _to_come(catalog: Catalog, why: Explanation) -> list[Event]:
             type=resource.type,
             label=resource.label,
             service=resource.service,
+            role=PROOF if resource.type == "probe" else "",
+            new=True,
             changes={"present": (None, True)},
             pending=True,
         )
         for resource in catalog.resources
     ]
     counts = {"ok": 0, "changed": len(pending), "failed": 0, "skipped": 0}
-    return [Note(host=host.name, text=text), *pending, Done(host=host.name, ok=True, counts=counts)]
+    return [_note(host.name, why.code, text), *pending, Done(host=host.name, ok=True, counts=counts)]
+
+
+def _note(host: str, code: str, message: str, severity: str = INFO) -> Note:
+    return Note(host=host, finding=Finding(code=code, severity=severity, message=message))

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from provision.caches import cache
 from provision.transport.archive import Archive
 from provision.transport.session import LIMITS, Limits, OnEvent, Outcome, Session, Target
-from provision.wire.dataclass_events import Error, Event, Unreachable
+from provision.wire.events import Error, Event, Unreachable
+from provision.wire.finding import Finding
 
 __all__ = ["FORKS", "GRACE", "Limits", "Outcome", "Summary", "Target", "run"]
 
@@ -157,11 +158,13 @@ class _Fleet:
     async def _work(self, target: Target) -> Outcome:
         host = target.host
         if self.summary.cancelled:
-            self._emit(Error(host=host, message="cancelled before it began"))
+            finding = Finding(code="cancelled", message="cancelled before it began")
+            self._emit(Error(host=host, finding=finding))
             return Outcome(host, "cancelled", 0, 0)
         before = self.summary.outcomes.get(target.after or "")
         if before and before.status == "unreachable":
-            self._emit(Unreachable(host=host, cause=f"{before.host}, which it is on, was not reached"))
+            message = f"{before.host}, which it is on, was not reached"
+            self._emit(Unreachable(host=host, finding=Finding(code="outer-unreachable", message=message)))
             return Outcome(host, "unreachable", 0, 0)
         session = Session(target, self.archive, self._emit, self.handshakes, self.password, self.limits)
         self.sessions.add(session)

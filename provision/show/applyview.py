@@ -15,7 +15,7 @@ from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.tee import Tee
 from provision.show.words import clip, count, human_seconds
-from provision.wire import dataclass_events as events
+from provision.wire import events
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo
@@ -111,7 +111,7 @@ def verdict(host: HostReport) -> str:
     for name in ("failed", "skipped"):
         if counts.get(name):
             words.append(paint(f"{counts[name]} {name}", BAD))
-    removed = sum(1 for event in host.removed if not event.kept and not event.error)
+    removed = sum(1 for event in host.removed if not event.kept and not event.finding)
     if removed:
         words.append(f"{removed} removed")
     return ", ".join(words)
@@ -120,11 +120,11 @@ def verdict(host: HostReport) -> str:
 def failures(host: HostReport) -> str:
     """Return the first failure of a host in one line, and the number of the others."""
     said = [
-        failed(host.label(result.id), result.error or "")
+        failed(host.label(result.id), result.finding.message if result.finding else "")
         for result in host.results.values()
         if result.status == "failed"
     ]
-    said = said or [f"{proof.service}: {proof.error}" for proof in host.proofs if not proof.ok]
+    said = said or [f"{proof.service}: {proof.finding.message}" for proof in host.proofs if proof.finding]
     more = f", and {count(len(said) - 1, 'more failure')}" if len(said) > 1 else ""
     return f"; {clip(said[0].partition(chr(10))[0], REASON)}{more}" if said else ""
 

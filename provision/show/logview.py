@@ -9,7 +9,7 @@ from provision.show.plan import cause
 from provision.show.progress import View
 from provision.show.report import Report
 from provision.show.style import BAD, QUIET, paint
-from provision.wire import dataclass_events as events
+from provision.wire import events
 
 
 class LogText:

@@ -6,15 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from provision.show.findings import coded, sentence
 from provision.show.flags import changed_flags
 from provision.show.grouping import grouped, heading
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, listing
-from provision.wire import dataclass_events as events
-
-SUPERVISED = {"unit": ("enabled", "active"), "process": ("running",)}
-"""What a service that has never been started is not; its state is never absent, but no."""
+from provision.wire import events
 
 NEW_LINES = 24
 """Lines of a new file that a plan shows: a start script whole, of a unit the beginning."""
@@ -53,21 +51,21 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
 
 def resource_lines(seen: events.Inspected, diffs: bool = True) -> Iterator[str]:
     """Return what a plan says of one resource that differs."""
-    if seen.error:
-        yield f"  {paint('!', BAD)} {seen.label}: {seen.error}"
-        if seen.hint:
-            yield f"      {paint(seen.hint, QUIET)}"
+    if seen.finding:
+        yield coded(f"  {paint('!', BAD)} {seen.label}: {seen.finding.message}", seen.finding.code)
+        if seen.finding.hint:
+            yield f"      {paint(seen.finding.hint, QUIET)}"
         return
-    if seen.type == "probe":
+    if seen.role == events.PROOF:
         yield f"  {paint('?', OLD)} then prove that {seen.service} answers"
         return
     if seen.changes.keys() == {"there"}:
         yield f"  {paint('-', BAD)} {seen.label}: remove it"
         return
-    new = is_new(seen)
+    new = seen.new
     mark = paint("+", NEW) if new else paint("~", OLD)
     details = [] if new else [_difference(key, *values) for key, values in seen.changes.items()]
-    details += work_words(seen.work)
+    details += work_words(seen.work) if seen.work else []
     flags = changed_flags(seen.diff) if seen.diff and not new else []
     yield f"  {mark} {seen.label}{': ' if details else ''}{'; '.join(filter(None, details))}"
     for flag in flags:
@@ -81,34 +79,23 @@ def restarts(host: HostReport, seen: events.Inspected) -> bool:
     return seen.service in host.restarts and seen.changes.keys() <= {"current", "proven"}
 
 
-def is_new(seen: events.Inspected) -> bool:
-    """Whether the resource is not there at all yet, rather than other than declared."""
-    if seen.pending:
-        return True
-    if seen.type == "container":
-        return seen.changes.get("image", (True, True))[0] is None
-    if seen.type in SUPERVISED:
-        return all(seen.changes.get(key, (True, True))[0] is False for key in SUPERVISED[seen.type])
-    return all(actual is None for actual, _ in seen.changes.values())
-
-
-def work_words(work: dict[str, Any]) -> list[str]:
+def work_words(work: events.Work) -> list[str]:
     """Say what a change has to fetch."""
     words = []
-    if work.get("install"):
-        words.append(f"install {listing(work['install'])}")
-    if work.get("remove"):
-        words.append(f"remove {listing(work['remove'])}")
-    if work.get("pull"):
-        words.append(f"pull {work['pull']}")
-    if work.get("load"):
-        words.append(f"load the image from {work['load']}")
-    if work.get("recreate"):
-        words.append("make it anew")
-    if work.get("because"):
-        words.append(f"runs because of {listing(work['because'], 4)}")
-    if work.get("bytes"):
-        words.append(f"download {human_bytes(work['bytes'])}")
+    if work.install:
+        words.append(f"install {listing(work.install)}")
+    if work.remove:
+        words.append(f"remove {listing(work.remove)}")
+    if work.pull:
+        words.append(f"pull {work.pull}")
+    if work.load:
+        words.append(f"load the image from {work.load}")
+    if work.recreate:
+        words.append("recreate it")
+    if work.because:
+        words.append(f"runs because of {listing(work.because, 4)}")
+    if work.bytes:
+        words.append(f"download {human_bytes(work.bytes)}")
     return words
 
 
@@ -124,8 +111,7 @@ def cause(host: HostReport) -> str | None:
     trouble = host.unreachable or host.error
     if trouble is None:
         return None
-    words = trouble.cause if isinstance(trouble, events.Unreachable) else trouble.message
-    return f"{words}{f'; {trouble.hint}' if trouble.hint else ''}"
+    return sentence(trouble.finding)
 
 
 def summary(report: Report) -> str:
@@ -133,18 +119,18 @@ def summary(report: Report) -> str:
     hosts = report.hosts.values()
     seen = [each for host in hosts for each in host.inspected.values()]
     differing = [each for host in hosts for each in host.differing if not restarts(host, each)]
-    acting = [each for each in differing if not each.error and each.type != "probe"]
-    added = sum(1 for each in acting if is_new(each))
+    acting = [each for each in differing if not each.finding and each.role != events.PROOF]
+    added = sum(1 for each in acting if each.new)
     changed = len(acting) - added
-    proofs = sum(1 for each in seen if each.type == "probe" and each.changes and not each.error)
+    proofs = sum(1 for each in seen if each.role == events.PROOF and each.changes and not each.finding)
     again = sum(len(host.restarts) for host in hosts)
-    fetched = sum(each.work.get("bytes") or 0 for each in seen)
+    fetched = sum(each.work.bytes or 0 for each in seen if each.work)
     parts = [f"{added} to add", f"{changed} to change"]
     if again:
         parts.append(count(again, "restart"))
     if proofs:
         parts.append(f"{count(proofs, 'service')} to prove")
-    unseen = sum(1 for each in seen if each.error)
+    unseen = sum(1 for each in seen if each.finding)
     if unseen:
         parts.append(paint(f"{count(unseen, 'resource')} could not be inspected", BAD))
     orphans = sum(len(host.orphans) for host in hosts)
@@ -153,15 +139,15 @@ def summary(report: Report) -> str:
     broken = sum(1 for host in hosts if not host.ok)
     if broken:
         parts.append(paint(f"{count(broken, 'host')} in trouble", BAD))
-    parts.append(f"{sum(1 for each in seen if not each.changes and not each.error)} as declared")
+    parts.append(f"{sum(1 for each in seen if not each.changes and not each.finding)} as declared")
     download = f" Downloads: {human_bytes(fetched)}." if fetched else ""
     return f"{paint('Plan:', LOUD)} {count(len(report.hosts), 'host')}, {', '.join(parts)}.{download}"
 
 
 def _notes(host: HostReport) -> list[str]:
-    notes = list(host.notes)
+    notes = [sentence(note) for note in host.notes]
     for seen in host.inspected.values():
-        notes += [f"{seen.label}: {note}" for note in seen.notes]
+        notes += [f"{seen.label}: {sentence(note)}" for note in seen.notes]
     return notes
 
 

@@ -14,7 +14,7 @@ from provision.show.plan import plan_lines
 from provision.show.report import Report
 from provision.show.tee import Tee
 from provision.show.words import count, listing
-from provision.wire import dataclass_events as events
+from provision.wire import events
 
 if TYPE_CHECKING:
     from provision.project.project import Project
@@ -39,7 +39,7 @@ class PlanText:
         """Remember one event."""
         host = self._report.take(event)
         if isinstance(event, events.Hello):
-            host.notes += map(sentence, self._notes.get(event.host, []))
+            host.notes += self._notes.get(event.host, [])
         if isinstance(event, events.Done | events.Unreachable | events.Error):
             self._waiting.pop(event.host, None)
             self._line.show(waiting_words(len(self._report.hosts), list(self._waiting)))

@@ -14,7 +14,8 @@ from provision.show.plan import cause
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.words import clip, count, human_bytes, human_seconds
-from provision.wire import dataclass_events as events
+from provision.wire import events
+from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -53,33 +54,31 @@ def lines(report: Report, event: events.Event) -> list[str]:
             mark, colour = MARKS[event.status]
             took = f" ({human_seconds(event.seconds)})" if event.seconds >= 0.1 else ""
             start = f"{where}  {paint(mark, colour)} "
+            message = event.finding.message if event.finding else ""
             if event.status == "skipped":
-                return [f"{start}{host.label(event.id)}{paint(took, QUIET)} skipped: {event.error}"]
-            if event.error:
+                return [f"{start}{host.label(event.id)}{paint(took, QUIET)} skipped: {message}"]
+            if event.finding:
                 told = host.told(event)
                 return [
-                    f"{start}{failed(host.label(event.id), event.error)}{paint(took, QUIET)}",
-                    *([] if told else explaining(event.log)),
-                    *explaining([], None if told and told.hint == event.hint else event.hint),
+                    f"{start}{failed(host.label(event.id), message)}{paint(took, QUIET)}",
+                    *([] if told else explaining(event.finding.log)),
+                    *explaining([], None if told and told.hint == event.finding.hint else event.finding.hint),
                 ]
             return [f"{start}{host.label(event.id)}{paint(took, QUIET)}"]
         case events.Proof():
             return proof_lines(event)
         case events.Restored():
             mark = paint("✓", GOOD) if event.ok else paint("·", OLD)
-            why = f": {event.error}" if event.error else ""
+            why = f": {event.finding.message}" if event.finding else ""
             said = f"{where}  {mark} {event.service}: {event.text}{why}"
-            return [said, *explaining(event.log, event.hint)]
+            return [said, *below(event.finding)]
         case events.Removed():
             return [f"{where}  {removed_words(event)}"]
         case events.Bootstrapped():
             took = human_seconds(event.seconds)
             return [f"{where}  {paint('✓', GOOD)} python3 {event.python} installed ({took})"]
         case events.Unreachable() | events.Error():
-            return [
-                f"{where}  {paint('✗', BAD)} {cause(host)}",
-                *explaining(event.log),
-            ]
+            return [f"{where}  {paint('✗', BAD)} {cause(host)}", *explaining(event.finding.log)]
         case _:
             return []
 
@@ -100,23 +99,28 @@ def explaining(log: list[str], hint: str | None = None) -> list[str]:
     return [*(paint(f"    | {line}", QUIET) for line in log), *([f"    {hint}"] if hint else [])]
 
 
+def below(finding: Finding | None) -> list[str]:
+    """Return the lines below a finding: its log and its hint."""
+    return explaining(finding.log, finding.hint) if finding else []
+
+
 def proof_lines(event: events.Proof) -> list[str]:
     """Return a check with what was sent and what came back."""
     mark = paint("✓", GOOD) if event.ok else paint("✗", BAD)
-    verdict = "answers" if event.ok else f"does not pass: {event.error}"
+    verdict = f"does not pass: {event.finding.message}" if event.finding else "answers"
     how = f"({event.check}, {human_seconds(event.seconds)})"
     words = [f"{paint(event.host, LOUD)}  {mark} {event.service} {verdict} {how}"]
     if event.sent:
         words.append(f"    {paint('>', QUIET)} {event.sent}")
     if event.received:
         words.append(f"    {paint('<', QUIET)} {event.received}")
-    return words if event.ok else [*words, *explaining(event.log, event.hint)]
+    return [*words, *below(event.finding)]
 
 
 def removed_words(event: events.Removed) -> str:
     """Say what became of something that was to be taken away."""
-    if event.error:
-        return f"{paint('✗', BAD)} {event.label}: {event.error}"
+    if event.finding:
+        return f"{paint('✗', BAD)} {event.label}: {event.finding.message}"
     if event.kept:
         return f"{paint('=', QUIET)} {event.label} stays: {event.kept}"
     return f"{paint('-', BAD)} {event.label}{'' if event.planned else ' removed'}"
@@ -169,7 +173,7 @@ class Steps:
             case events.Waiting():
                 label = host.label(event.id) if event.id else "waiting"
                 step = steps.setdefault(event.id or "", Step(label, time.monotonic()))
-                step.text = f"waits for {event.what}"
+                step.text = f"waits for {event.reason}"
                 return step
             case events.Result() | events.Restored():
                 steps.pop(event.id, None)

@@ -10,7 +10,7 @@ from provision.show.report import Report
 from provision.show.style import LOUD, paint
 from provision.show.tee import Tee
 from provision.show.words import count
-from provision.wire import dataclass_events as events
+from provision.wire import events
 
 
 class RemoveText:
@@ -30,7 +30,7 @@ class RemoveText:
     def close(self) -> None:
         """Print the sum."""
         removed = [event for host in self._report.hosts.values() for event in host.removed]
-        gone = sum(1 for event in removed if not event.kept and not event.error)
+        gone = sum(1 for event in removed if not event.kept and not event.finding)
         planned = any(event.planned for event in removed)
         verb = "to remove" if planned else "removed"
         click.echo(f"{paint('Remove:', LOUD)} {count(gone, 'resource')} {verb}, {len(removed) - gone} kept.")

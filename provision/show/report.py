@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from provision.show.words import count, human_bytes
-from provision.wire import dataclass_events as events
+from provision.wire import events
+from provision.wire.finding import Finding
 
 
 @dataclass
@@ -22,7 +23,7 @@ class HostReport:
     removed: list[events.Removed] = field(default_factory=list)
     proofs: list[events.Proof] = field(default_factory=list)
     services: list[events.ServiceStatus] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
     error: events.Error | None = None
     unreachable: events.Unreachable | None = None
     done: events.Done | None = None
@@ -47,7 +48,7 @@ class HostReport:
             case events.ServiceStatus():
                 self.services.append(event)
             case events.Note():
-                self.notes.append(event.text)
+                self.notes.append(event.finding)
             case events.Error():
                 self.error = event
             case events.Unreachable():
@@ -68,30 +69,30 @@ class HostReport:
         if self.hello is None:
             return None
         facts = self.hello.facts
-        words = [str(facts.get("os") or "unknown system"), f"Python {self.hello.python}"]
-        if facts.get("cpus"):
-            words.append(count(facts["cpus"], "CPU"))
-        if facts.get("memory"):
-            words.append(f"{human_bytes(facts['memory'])} memory")
+        words = [facts.os, f"Python {self.hello.python}"]
+        if facts.cpus:
+            words.append(count(facts.cpus, "CPU"))
+        words.append(f"{human_bytes(facts.memory)} memory")
         return ", ".join(words)
 
     @property
     def differing(self) -> list[events.Inspected]:
-        """The resources that are not as declared, or could not be looked at."""
-        return [seen for seen in self.inspected.values() if seen.changes or seen.error]
+        """The resources that are not as declared, or could not be inspected."""
+        return [seen for seen in self.inspected.values() if seen.changes or seen.finding]
 
     @property
     def changes(self) -> int:
         """How many resources a plan would change, or an apply has changed."""
         if self.results:
             return sum(1 for result in self.results.values() if result.status == "changed")
-        return sum(1 for seen in self.inspected.values() if seen.changes and not seen.error)
+        return sum(1 for seen in self.inspected.values() if seen.changes and not seen.finding)
 
-    def told(self, result: events.Result) -> events.Proof | None:
-        """Return the failed check that a result only repeats, with its log; None when it says more."""
+    def told(self, result: events.Result) -> Finding | None:
+        """Return what a failed check said that a result only repeats; None when it says more."""
         for proof in reversed(self.proofs):
-            if not proof.ok and result.error == f"{proof.check}: {proof.error}":
-                return proof
+            failure = proof.finding
+            if failure and result.finding and result.finding.message == f"{proof.check}: {failure.message}":
+                return failure
         return None
 
     def label(self, id: str) -> str:

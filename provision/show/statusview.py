@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from provision.show.jsonl import JsonLines
@@ -12,7 +10,7 @@ from provision.show.progress import View
 from provision.show.report import Report
 from provision.show.style import BAD, GOOD, OLD, QUIET, paint
 from provision.show.words import human_bytes, human_seconds
-from provision.wire import dataclass_events as events
+from provision.wire import events
 
 COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY")
 STATES = {"running": GOOD, "starting": OLD, "stopped": BAD, "failed": BAD}
@@ -30,11 +28,7 @@ class StatusText:
 
     def close(self) -> None:
         """Print the table, then the hosts that had nothing to say."""
-        rows = [
-            _row(host.name, service.service, service.status)
-            for host in self._report.hosts.values()
-            for service in host.services
-        ]
+        rows = [_row(host.name, service) for host in self._report.hosts.values() for service in host.services]
         widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
         if rows:
             click.echo(paint(_line(COLUMNS, widths), QUIET))
@@ -50,19 +44,17 @@ class StatusText:
                 click.echo(f"{host.name}  no services")
 
 
-def _row(host: str, service: str, status: dict[str, Any]) -> tuple[str, ...]:
-    port = status.get("port")
-    listening = "" if port is None or status.get("listening") else " (closed)"
-    memory = status.get("gpu_memory")
+def _row(host: str, service: events.ServiceStatus) -> tuple[str, ...]:
+    listening = "" if service.listening else " (closed)"
     return (
         host,
-        service,
-        str(status.get("state") or "unknown"),
-        str(status.get("pid") or "-"),
-        human_seconds(status["uptime"]) if status.get("uptime") is not None else "-",
-        f"{port}{listening}" if port else "-",
-        str(status.get("model") or "-"),
-        human_bytes(memory) if memory else "-",
+        service.service,
+        service.state,
+        str(service.pid or "-"),
+        "-" if service.uptime is None else human_seconds(service.uptime),
+        f"{service.port}{listening}" if service.port else "-",
+        service.model or "-",
+        human_bytes(service.gpu_memory) if service.gpu_memory else "-",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.show.report import Report
-from provision.wire import dataclass_events as events
+from provision.wire import events
 
 if TYPE_CHECKING:
     from provision.show.progress import View

@@ -9,7 +9,7 @@ from provision.show.progress import View, lines
 from provision.show.report import Report
 from provision.show.style import BAD, LOUD, paint
 from provision.show.words import count
-from provision.wire import dataclass_events as events
+from provision.wire import events
 
 
 class VerifyText:

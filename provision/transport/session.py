@@ -13,25 +13,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from provision import __version__
 from provision.connect import Connection, Explanation
 from provision.connect.base import PATIENCE, last_line
 from provision.connect.become import PROMPT, refusal
 from provision.transport import bootstrap
 from provision.transport.archive import Archive
 from provision.transport.process import Process
+from provision.transport.reading import read
 from provision.transport.visible import visible
-from provision.wire.dataclass_events import (
-    Bootstrapped,
-    Done,
-    Error,
-    Event,
-    Heartbeat,
-    Hello,
-    MalformedEvent,
-    Note,
-    Unreachable,
-    parse,
-)
+from provision.wire.events import Bootstrapped, Done, Error, Event, Heartbeat, Hello, Unreachable
+from provision.wire.finding import Finding
+from provision.wire.record import Mismatch
 
 OnEvent = Callable[[Event], None]
 
@@ -229,21 +222,21 @@ class Session:
             if not self.failed:
                 hint = _UNATTENDED if execution.begun and self.abandoned else None
                 log = execution.log()
-                self.on_event(Error(host=self.target.host, message="cancelled", hint=hint, log=log))
+                finding = Finding(code="cancelled", message="cancelled", hint=hint, log=log)
+                self.on_event(Error(host=self.target.host, finding=finding))
             return self._outcome("cancelled")
         if self.failed:
             return self._outcome("failed")
         if execution.no_python:
             python = self.target.connection.python
-            self.on_event(
-                Error(
-                    host=self.target.host,
-                    message=f"there is no {python} on the host",
-                    hint="`provision apply` installs it by apt where it can become root"
-                    if python == "python3"
-                    else "correct `python:` of this host",
-                )
+            finding = Finding(
+                code="no-python",
+                message=f"there is no {python} on the host",
+                hint="`provision apply` installs it by apt where it can become root"
+                if python == "python3"
+                else "correct `python:` of this host",
             )
+            self.on_event(Error(host=self.target.host, finding=finding))
             return self._outcome("failed")
         return self._unreachable(execution.explain(), execution)
 
@@ -255,10 +248,13 @@ class Session:
         self.on_event(
             Unreachable(
                 host=self.target.host,
-                cause=why.cause,
-                hint=why.hint,
+                finding=Finding(
+                    code=why.code,
+                    message=why.cause,
+                    hint=why.hint,
+                    log=execution.log() if execution else [],
+                ),
                 begun=execution.begun if execution else False,
-                log=execution.log() if execution else [],
                 executions=self.executions,
                 sent=self.sent,
             )
@@ -310,6 +306,7 @@ class _Execution:
         self.reached = False
         self.begun = False
         self.no_python = False
+        self.version = "an unknown version"
         self.pid = 0
         self.killed = 0
         self.verdict: _Verdict | None = None
@@ -390,9 +387,11 @@ class _Execution:
             if data["event"] == "need":
                 self._send(bootstrap.delivery(self.session.archive.data))
                 return
-            event = parse(data, host)
-        except MalformedEvent as error:
-            self.session.on_event(Note(host=host, text=f"the host said what is not understood: {error}"))
+            if data["event"] == Hello.NAME:
+                self.version = str(data.get("version"))
+            event = read(data, host)
+        except Mismatch as error:
+            self._unrecognized(str(error))
             return
         except ValueError:
             self._noise(line)
@@ -414,6 +413,15 @@ class _Execution:
             self._watch.cancel()
             self._watch = self._loop.call_later(self.limits.ending, self.process.end)
         self.session.on_event(event)
+
+    def _unrecognized(self, why: str) -> None:
+        """Fail, once: what the host says after that may be about anything."""
+        if not self.session.failed:
+            versions = f"provision {__version__} here, {visible(self.version)} there"
+            message = f"unrecognized message from host: {visible(why)} ({versions})"
+            finding = Finding(code="unrecognized-message", message=message)
+            self.session.failed = True
+            self.session.on_event(Error(host=self.session.target.host, finding=finding))
 
     def _error(self, data: bytes) -> None:
         self.stderr += data

@@ -14,6 +14,11 @@ Changes = Dict[str, Tuple[Any, Any]]
 """The keys that differ: key -> (actual, expected)."""
 
 
+SERVICE = "service"
+PROOF = "proof"
+"""What a resource is to the service that it belongs to; most are nothing special."""
+
+
 class Event(Variant):
     """What all events have in common: the host that they are about, which the controller fills in."""
 
@@ -59,6 +64,7 @@ class Work(Record):
     - `install`, `remove`: packages
     - `pull`, `load`: an image, from a registry or from a file
     - `recreate`: the container that is made again, with all that is in it
+    - `start`, `restart`: a service
     - `because`: what else changes, and so runs a command
     - `bytes`: to download
     - `checks`: what a service will be asked
@@ -69,6 +75,8 @@ class Work(Record):
     pull: str | None = None
     load: str | None = None
     recreate: str | None = None
+    start: str | None = None
+    restart: str | None = None
     because: list[str] = []
     bytes: int | None = None
     checks: list[str] = []
@@ -77,6 +85,7 @@ class Work(Record):
 class Inspected(Event):
     """A resource was inspected. Nothing differs when `changes` is empty and `finding` is None.
 
+    - `role`: `service`: it runs a service; `proof`: it proves that one answers; else empty
     - `new`: it is not there at all yet, rather than other than declared
     - `pending`: what differs only does so because something that it needs is not there yet
     - `finding`: why it could not be inspected
@@ -88,10 +97,11 @@ class Inspected(Event):
     type: str
     label: str
     service: str | None = None
+    role: str = ""
     changes: Changes = {}
     new: bool = False
     diff: str | None = None
-    work: Work = one(Work, default=None)
+    work: Work | None = one(Work, default=None)
     notes: list[Finding] = many(Finding, default=[])
     pending: bool = False
     finding: Finding | None = one(Finding, default=None)

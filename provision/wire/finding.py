@@ -26,3 +26,8 @@ class Finding(Record):
     hint: str | None = None
     where: str | None = None
     log: list[str] = []
+
+
+def warning(code: str, message: str, hint: str | None = None) -> Finding:
+    """Return what may not work."""
+    return Finding(code=code, severity=WARNING, message=message, hint=hint)

@@ -22,10 +22,10 @@ def drive(order):
     events = []
 
     def hear(event):
-        events.append(event)
+        events.append(event.plain())
         if "events" in order:
             with open(order["events"], "a") as file:
-                file.write(json.dumps(event) + "\n")
+                file.write(json.dumps(event.plain()) + "\n")
 
     machine = Machine(hear, order["state"])
     resource = make(order["resource"])
@@ -37,10 +37,11 @@ def drive(order):
         result["expected"] = resource.expected(machine)
         result["before"] = resource.actual(machine)
         result["changes"] = changes = differences(result["expected"], result["before"])
-        result["notes"] = resource.notes(machine)
+        result["notes"] = [note.plain() for note in resource.notes(machine)]
         if changes:
             result["diff"] = resource.diff(machine, changes)
-            result["work"] = resource.work(machine, changes)
+            work = resource.work(machine, changes)
+            result["work"] = work.plain() if work else {}
         if order["verb"] == "fix" and changes:
             resource.fix(machine, changes)
             result["left"] = differences(resource.expected(machine), resource.actual(machine))

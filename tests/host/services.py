@@ -18,6 +18,7 @@ from provision.wire.checks import Check, Fitting
 from provision.wire.requests import Service as Facts
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
+from tests.host import heard
 
 SERVER = Path(__file__).with_name("model_server.py")
 
@@ -50,7 +51,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        self.machine = Machine(self.events.append, str(self.root / "state"))
+        self.machine = Machine(heard.into(self.events), str(self.root / "state"))
         self.script("")
 
     def script(self, options: str, python: str = sys.executable) -> None:

@@ -182,7 +182,7 @@ def test_accounts_without_a_number_get_theirs_by_name_whatever_runs_at_once(host
     program = (
         "import sys, json; sys.path.insert(0, '/src'); from provision.host.machine import Machine; "
         "from provision.host.runner import converge; request = json.load(sys.stdin); "
-        "print(json.dumps(converge(Machine(lambda event: None, request['state']), request)))"
+        "print(json.dumps(converge(Machine(lambda event: None, request['state']), request).plain()))"
     )
     done = host.exec(["python3", "-c", program], input=json.dumps(request))
     assert json.loads(done.stdout)["ok"], done.stdout

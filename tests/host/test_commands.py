@@ -48,7 +48,7 @@ def test_without_a_condition_it_runs_every_time_and_says_so(here: Drive, tmp_pat
     for count in (1, 2):
         result = here("command", spec)
         assert (result["error"], result["left"]) == (None, {})
-        assert "runs at every apply" in result["notes"][0]
+        assert "runs at every apply" in result["notes"][0]["message"]
         assert lines(result) == ["one", "two"]
         assert len((tmp_path / "log").read_text().splitlines()) == count
 

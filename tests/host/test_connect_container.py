@@ -12,16 +12,16 @@ import pytest
 from provision.connect import Container, Local, Ssh
 from provision.rollout.run import run
 from provision.transport.session import Target
-from provision.wire.dataclass_events import Done, Hello, Note, Unreachable
+from provision.wire.events import Done, Hello, Note, Unreachable
 from tests.lab import Lab, LabHost, Podman
 from tests.lab.podman import IMAGE
-from tests.unit.rollout.standin import go, host_side
+from tests.unit.rollout.standin import go, host_side, note
 
 pytestmark = pytest.mark.lab
 
 ANSWER = """
 hello()
-say(event="note", text=" ".join([str(os.geteuid()), open("/etc/mark").read()]))
+note(" ".join([str(os.geteuid()), open("/etc/mark").read()]))
 say(event="done", ok=True)
 return 0
 """
@@ -55,7 +55,7 @@ def test_runs_inside(container: Callable[..., Container], tmp_path: Path) -> Non
     archive = host_side(tmp_path, ANSWER)
     first, events = go([Target(container("web"), b"x")], archive)
     assert [type(event) for event in events] == [Hello, Note, Done]
-    assert events[1] == Note(host="web", text="0 web\n")
+    assert events[1] == note("web", "0 web\n")
     second, _ = go([Target(container("web"), b"x")], archive)
     assert first.outcomes["web"].executions == second.outcomes["web"].executions == 1
     assert second.outcomes["web"].sent < first.outcomes["web"].sent
@@ -63,17 +63,17 @@ def test_runs_inside(container: Callable[..., Container], tmp_path: Path) -> Non
 
 def test_as_a_user_of_the_image(container: Callable[..., Container], tmp_path: Path) -> None:
     _, events = go([Target(container("web", user="nobody"), b"x")], host_side(tmp_path, ANSWER))
-    assert events[1] == Note(host="web", text="65534 web\n")
+    assert events[1] == note("web", "65534 web\n")
 
 
 def test_one_that_is_not_there_or_does_not_run(container: Callable[..., Container], tmp_path: Path) -> None:
     archive = host_side(tmp_path, ANSWER)
     _, events = go([Target(container("gone"), b"x")], archive)
     assert isinstance(events[-1], Unreachable)
-    assert events[-1].cause == "there is no container gone"
+    assert events[-1].finding.message == "there is no container gone"
     _, events = go([Target(container("stopped"), b"x")], archive)
     assert isinstance(events[-1], Unreachable)
-    assert events[-1].cause == "the container stopped is not running"
+    assert events[-1].finding.message == "the container stopped is not running"
 
 
 def test_through_ssh_and_sudo(lab: Lab, boot_host: Callable[..., LabHost], tmp_path: Path) -> None:
@@ -98,4 +98,4 @@ def test_through_ssh_and_sudo(lab: Lab, boot_host: Callable[..., LabHost], tmp_p
         archive = host_side(tmp_path / user, ANSWER)
         summary = asyncio.run(run([target], None, events.append, password=password, archive=archive))
         assert summary.outcomes["web"].status == "ok", events
-        assert events[1] == Note(host="web", text="0 box\n")
+        assert events[1] == note("web", "0 box\n")

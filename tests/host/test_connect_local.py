@@ -12,7 +12,7 @@ import pytest
 from provision.connect import Local
 from provision.transport.archive import Archive
 from provision.transport.session import Target
-from provision.wire.dataclass_events import Done, Error, Hello, Inspected, Result
+from provision.wire.events import Done, Error, Hello, Inspected, Result
 from tests.unit.rollout.standin import go
 
 VERSIONS = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
@@ -79,8 +79,8 @@ def test_a_python_that_is_too_old_says_so(old_python: Path, tmp_path: Path) -> N
     summary, events = go([target], Archive())
     assert summary.outcomes["here"].status == "failed"
     assert isinstance(events[-1], Error)
-    assert events[-1].message.startswith("Python 3.")
-    assert "3.8 or newer is needed" in events[-1].message
+    assert events[-1].finding.message.startswith("Python 3.")
+    assert "3.8 or newer is needed" in events[-1].finding.message
 
 
 def test_a_python_2_says_so(tmp_path: Path) -> None:

@@ -23,15 +23,16 @@ from provision.connect import Ssh
 from provision.rollout.run import run
 from provision.transport.archive import Archive
 from provision.transport.session import Limits, Outcome, Target
-from provision.wire.dataclass_events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
+from provision.wire.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
+from provision.wire.finding import Finding
 from tests.lab import Base, Lab, LabHost
-from tests.unit.rollout.standin import PATIENT, go, host_side
+from tests.unit.rollout.standin import PATIENT, go, host_side, note
 
 pytestmark = pytest.mark.lab
 
 ANSWER = """
 hello()
-say(event="note", text=request.decode())
+note(request.decode())
 say(event="done", ok=True)
 return 0
 """
@@ -90,11 +91,11 @@ def one(
     return summary.outcomes[connection.host], events
 
 
-def why(connection: Ssh, archive: Archive, limits: Limits = PATIENT) -> Unreachable:
+def why(connection: Ssh, archive: Archive, limits: Limits = PATIENT) -> Finding:
     outcome, events = one(connection, archive, limits=limits)
     assert outcome.status == "unreachable"
     assert isinstance(events[-1], Unreachable)
-    return events[-1]
+    return events[-1].finding
 
 
 def is_told(host: LabHost) -> bool:
@@ -165,14 +166,14 @@ def test_whatever_the_login_shell_is(way: Way, lab_host: LabHost, tmp_path: Path
 
 # -- becoming root ------------------------------------------------------------------------------------------
 
-WHO = 'say(event="note", text=str(os.geteuid()))\nsay(event="done", ok=True)\nreturn 0\n'
+WHO = 'note(str(os.geteuid()))\nsay(event="done", ok=True)\nreturn 0\n'
 
 
 def test_becomes_root_without_a_password(way: Way, host: LabHost, tmp_path: Path) -> None:
     archive = host_side(tmp_path, WHO)
-    assert one(way(host, "deploy"), archive)[1][0] != Note(host=host.name, text="0")
+    assert one(way(host, "deploy"), archive)[1][0] != note(host.name, "0")
     outcome, events = one(way(host, "deploy", become=True), archive)
-    assert events[0] == Note(host=host.name, text="0")
+    assert events[0] == note(host.name, "0")
     assert outcome.executions == 1
 
 
@@ -189,7 +190,7 @@ def test_becomes_root_with_a_password_that_nobody_can_read(
             seen += open(path, "rb").read()
         except OSError:
             pass
-    say(event="note", text=str(os.geteuid()) + " " + str(b"pass-w0rd" in seen))
+    note(str(os.geteuid()) + " " + str(b"pass-w0rd" in seen))
     say(event="done", ok=True)
     return 0
     """
@@ -198,7 +199,7 @@ def test_becomes_root_with_a_password_that_nobody_can_read(
         outcome, events = one(connection, host_side(tmp_path, look), password="pass-w0rd")
     finally:
         host.exec(["sh", "-c", "echo ops:ops | chpasswd; rm /home/ops/secret"])
-    assert events[0] == Note(host=host.name, text="0 False")
+    assert events[0] == note(host.name, "0 False")
     assert outcome.executions == 1
     assert "pass-w0rd" not in str(events) + str(capfd.readouterr())
 
@@ -210,7 +211,7 @@ def test_a_password_at_hand_is_not_sent_where_none_is_asked_for(
     for user in ("deploy", "root"):
         outcome, events = one(way(host, user, become=True, asks_password=True), archive, password="ops")
         assert outcome.status == "ok"
-        assert events[0] == Note(host=host.name, text="0")
+        assert events[0] == note(host.name, "0")
 
 
 def test_a_wrong_password_is_tried_once(way: Way, host: LabHost, tmp_path: Path) -> None:
@@ -219,13 +220,13 @@ def test_a_wrong_password_is_tried_once(way: Way, host: LabHost, tmp_path: Path)
     )
     assert outcome.status == "unreachable"
     assert isinstance(events[-1], Unreachable)
-    assert events[-1].cause == "sudo did not accept the password"
+    assert events[-1].finding.message == "sudo did not accept the password"
     assert "provision-sudo" not in str(events)
 
 
 def test_sudo_that_wants_a_password_is_told(way: Way, host: LabHost, tmp_path: Path) -> None:
     found = why(way(host, "ops", become=True), host_side(tmp_path, WHO))
-    assert found.cause == "sudo wants a password"
+    assert found.message == "sudo wants a password"
     assert found.hint is not None
     assert "--ask-become-pass" in found.hint
 
@@ -234,7 +235,7 @@ def test_a_sudo_that_makes_a_terminal_of_its_own(way: Way, lab_host: LabHost, tm
     (lab_host.root / "etc/sudoers.d/pty").write_text("Defaults use_pty\n")
     body = """
     import hashlib
-    say(event="note", text=hashlib.sha256(request).hexdigest())
+    note(hashlib.sha256(request).hexdigest())
     hello()
     until_input_ends()
     open("/var/tmp/told", "w").close()
@@ -253,7 +254,7 @@ def test_a_sudo_that_makes_a_terminal_of_its_own(way: Way, lab_host: LabHost, tm
 
         connection = way(lab_host, user, become=True, asks_password=password is not None)
         asyncio.run(run([Target(connection, request)], None, listen, password=password, archive=archive))
-        assert events[0] == Note(host=lab_host.name, text=hashlib.sha256(request).hexdigest())
+        assert events[0] == note(lab_host.name, hashlib.sha256(request).hexdigest())
         assert isinstance(events[-1], Done)
         assert is_told(lab_host)
         (lab_host.root / "var/tmp/told").unlink()
@@ -262,7 +263,7 @@ def test_a_sudo_that_makes_a_terminal_of_its_own(way: Way, lab_host: LabHost, tm
 def test_no_sudo_is_told(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
     lab_host.exec(["mv", "/usr/bin/sudo", "/usr/bin/not-sudo"])
     found = why(way(lab_host, "deploy", become=True), host_side(tmp_path, WHO))
-    assert found.cause == "sudo is not installed on the host"
+    assert found.message == "sudo is not installed on the host"
 
 
 # -- not reached --------------------------------------------------------------------------------------------
@@ -272,12 +273,12 @@ def test_host_keys_are_checked(way: Way, lab: Lab, tmp_path: Path) -> None:
     archive = host_side(tmp_path, ANSWER)
     host, other = lab["h1"], lab["h2"]
     unknown = why(way(host, options=("UserKnownHostsFile=/dev/null",)), archive)
-    assert unknown.cause == f"the host key of {host.address} is not known"
+    assert unknown.message == f"the host key of {host.address} is not known"
     line = next(line for line in lab.known_hosts.read_text().splitlines() if line.startswith(other.address))
     known = tmp_path / "known_hosts"
     known.write_text(line.replace(other.address, host.address, 1) + "\n")
     changed = why(way(host, options=(f"UserKnownHostsFile={known}",)), archive)
-    assert changed.cause.startswith(f"the host key of {host.address} has changed")
+    assert changed.message.startswith(f"the host key of {host.address} has changed")
     assert unknown.executions == changed.executions == 0
 
 
@@ -304,13 +305,13 @@ def test_what_is_advised_for_a_changed_host_key_forgets_it(
     }.get(found_by, (f'UserKnownHostsFile="{known}"',))
     connection = way(host, options=(*options, "GlobalKnownHostsFile=none"))
     changed = why(connection, archive)
-    assert changed.cause == f"the host key of {name} has changed ({known} line 1 has another)"
+    assert changed.message == f"the host key of {name} has changed ({known} line 1 has another)"
     assert changed.hint is not None
     forget, look = changed.hint.split("`")[1::2]
     assert forget == f"ssh-keygen -f '{known}' -R {name}"
     assert look == connection.by_hand()
     subprocess.run(forget, shell=True, check=True, capture_output=True)
-    assert "has changed" not in why(connection, archive).cause
+    assert "has changed" not in why(connection, archive).finding.message
     # Whoever looks by hand, in the same way, is asked about the new key, or sees why not.
     asked = subprocess.run(
         f"{look} true", shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True
@@ -332,18 +333,18 @@ def test_the_name_of_a_host_key_on_another_port_holds_the_port() -> None:
 def test_a_key_that_is_not_accepted(way: Way, host: LabHost, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
     found = why(way(host, identity_file=str(tmp_path / "key")), host_side(tmp_path, ANSWER))
-    assert found.cause.startswith(f"root@{host.address} was not let in: permission denied")
+    assert found.message.startswith(f"root@{host.address} was not let in: permission denied")
 
 
 def test_a_key_with_a_passphrase_is_not_waited_for(way: Way, host: LabHost, tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(key)], check=True)
-    assert "permission denied" in why(way(host, identity_file=str(key)), host_side(tmp_path, ANSWER)).cause
+    assert "permission denied" in why(way(host, identity_file=str(key)), host_side(tmp_path, ANSWER)).message
 
 
 def test_nobody_listens(way: Way, host: LabHost, tmp_path: Path) -> None:
     found = why(way(host, port=9), host_side(tmp_path, ANSWER))
-    assert found.cause == f"connection refused by {host.address} port 9"
+    assert found.message == f"connection refused by {host.address} port 9"
 
 
 def test_one_that_takes_connections_and_says_nothing(way: Way, host: LabHost, tmp_path: Path) -> None:
@@ -352,9 +353,9 @@ def test_one_that_takes_connections_and_says_nothing(way: Way, host: LabHost, tm
         archive = host_side(tmp_path, ANSWER)
         for limit in (3, 60):  # the second for a machine on which ssh has not given up by then
             found = why(connection, archive, Limits(connect=limit))
-            if found.cause != f"no answer within {limit} s":
+            if found.message != f"no answer within {limit} s":
                 break
-        assert found.cause == "127.0.0.1 accepts the connection but no ssh server greets"
+        assert found.message == "127.0.0.1 accepts the connection but no ssh server greets"
         assert found.executions == 0
 
 
@@ -370,13 +371,15 @@ def test_one_that_greets_and_then_says_nothing(way: Way, host: LabHost, tmp_path
         threading.Thread(target=greet, daemon=True).start()
         connection = way(host, address="127.0.0.1", port=silent.getsockname()[1])
         connection = replace(connection, options=(*connection.options, "ConnectTimeout=60"))
-        assert why(connection, host_side(tmp_path, ANSWER), Limits(connect=3)).cause == "no answer within 3 s"
+        assert (
+            why(connection, host_side(tmp_path, ANSWER), Limits(connect=3)).message == "no answer within 3 s"
+        )
 
 
 def test_an_account_that_may_not_log_in(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
     lab_host.exec(["usermod", "-s", "/usr/sbin/nologin", "deploy"])
     found = why(way(lab_host, "deploy"), host_side(tmp_path, ANSWER))
-    assert found.cause == "This account is currently not available."
+    assert found.message == "This account is currently not available."
 
 
 # -- lost ---------------------------------------------------------------------------------------------------
@@ -393,7 +396,7 @@ def test_a_connection_that_is_cut_was_lost(way: Way, lab_host: LabHost, tmp_path
     assert outcome.status == "unreachable"
     assert isinstance(events[-1], Unreachable)
     assert events[-1].begun
-    assert events[-1].cause.startswith("the connection was lost: ")
+    assert events[-1].finding.message.startswith("the connection was lost: ")
     assert is_told(lab_host)
 
 
@@ -408,7 +411,7 @@ def test_a_host_that_loses_power_was_lost(way: Way, lab_host: LabHost, tmp_path:
     assert outcome.status == "unreachable"
     assert isinstance(events[-1], Unreachable)
     assert events[-1].begun
-    assert events[-1].cause.startswith(
+    assert events[-1].finding.message.startswith(
         "the connection was lost: "
     )  # ssh has noticed, before our patience ends
 
@@ -420,7 +423,8 @@ def test_a_cancelled_run_tells_the_host(way: Way, lab_host: LabHost, tmp_path: P
 
     outcome, events = one(way(lab_host), host_side(tmp_path, STAY), on_event=interrupt)
     assert outcome.status == "cancelled"
-    assert events[-1] == Error(host=lab_host.name, message="cancelled")
+    assert isinstance(events[-1], Error)
+    assert events[-1].finding.message == "cancelled"
     assert is_told(lab_host)
 
 
@@ -437,7 +441,7 @@ from provision.rollout.run import run
 from provision.transport.session import Target
 target = Target({way(lab_host, "deploy", become=become)!r}, b"x")
 archive = Archive(pathlib.Path({str(archive.package)!r}))
-asyncio.run(run([target], None, lambda event: print(event.name, flush=True), archive=archive))
+asyncio.run(run([target], None, lambda event: print(event.NAME, flush=True), archive=archive))
 """
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(way(lab_host).directory)}
     with subprocess.Popen(
@@ -491,11 +495,11 @@ def test_a_host_without_python_is_given_one(
     outcome, events = one(way(host, "deploy", become=True), archive)
     assert outcome.status == "failed"
     assert isinstance(events[-1], Error)
-    assert events[-1].message == "there is no python3 on the host"
+    assert events[-1].finding.message == "there is no python3 on the host"
     outcome, events = one(way(host, "deploy"), archive, install_python=True)
     assert outcome.status == "unreachable"
     assert isinstance(events[-1], Unreachable)
-    assert events[-1].cause == "python3 could not be installed: only root can install python3"
+    assert events[-1].finding.message == "python3 could not be installed: only root can install python3"
     outcome, events = one(way(host, "deploy", become=True), archive, install_python=True)
     assert [type(event) for event in events] == [Bootstrapped, Hello, Note, Done]
     assert (outcome.status, outcome.executions) == ("ok", 2)
@@ -510,7 +514,7 @@ def small(host: LabHost, *paths: str) -> None:
         host.exec(["mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "small", path])
 
 
-WHERE = 'say(event="note", text=place)\nsay(event="done", ok=True)\nreturn 0\n'
+WHERE = 'note(place)\nsay(event="done", ok=True)\nreturn 0\n'
 
 
 def big(directory: Path) -> Archive:
@@ -524,14 +528,14 @@ def test_a_full_disk_is_gone_round_and_named_when_there_is_no_way_round(
 ) -> None:
     small(lab_host, "/root/.cache")
     _, events = one(way(lab_host), big(tmp_path / "1"))
-    assert events[0] == Note(host=lab_host.name, text="/var/tmp/provision-0")
+    assert events[0] == note(lab_host.name, "/var/tmp/provision-0")
     small(lab_host, "/var/tmp", "/dev/shm")
     outcome, events = one(way(lab_host), big(tmp_path / "2"))
     assert outcome.status == "failed"
     assert isinstance(events[-1], Error)
-    assert events[-1].message.startswith("provision finds no place for its own ")
+    assert events[-1].finding.message.startswith("provision finds no place for its own ")
     for place in ("/root/.cache/provision", "/var/tmp/provision-0", "/dev/shm/provision-0"):
-        assert f"{place}: No space left on device" in events[-1].message
+        assert f"{place}: No space left on device" in events[-1].finding.message
     left = lab_host.exec(["find", "/root/.cache", "/var/tmp", "/dev/shm", "-name", ".new-*"]).stdout
     assert left == ""
 
@@ -544,7 +548,7 @@ def test_a_user_without_a_home(way: Way, lab_host: LabHost, tmp_path: Path) -> N
     uid = lab_host.exec(["id", "-u", "deploy"]).stdout.strip()
     outcome, events = one(way(lab_host, "deploy"), big(tmp_path))
     assert outcome.status == "ok"
-    assert events[0] == Note(host=lab_host.name, text=f"/var/tmp/provision-{uid}")
+    assert events[0] == note(lab_host.name, f"/var/tmp/provision-{uid}")
 
 
 def test_a_python_that_is_too_old(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
@@ -556,4 +560,4 @@ def test_a_python_that_is_too_old(way: Way, lab_host: LabHost, tmp_path: Path) -
     outcome, events = one(way(lab_host, python="python3.7"), host_side(tmp_path, ANSWER))
     assert outcome.status == "failed"
     assert isinstance(events[-1], Error)
-    assert "Python 3.7" in events[-1].message
+    assert "Python 3.7" in events[-1].finding.message

@@ -27,6 +27,7 @@ from provision.wire.checks import Chat, Check, Http, Running
 from provision.wire.checks import Port as TakesConnections
 from provision.wire.specs.container import ContainerSpec, EngineOptions, Port, Volume
 from provision.wire.specs.probe import ProbeSpec
+from tests.host import heard
 from tests.host.services import SERVER, free_port
 from tests.lab import Podman
 
@@ -49,7 +50,7 @@ class Box:
         self.podman = podman
         self.events: list[dict[str, Any]] = []
         self.state = directory / "state"
-        self.machine = Machine(self.events.append, str(self.state))
+        self.machine = Machine(heard.into(self.events), str(self.state))
         self.name = f"test-{engine}"
         self.port = free_port()
         self.data = directory / "data"
@@ -340,11 +341,11 @@ def test_an_image_is_loaded_from_an_archive_only_when_it_is_not_there(box: Box, 
     box.podman.run("save", "--quiet", "--output", str(archive), tag)
     box.podman.run("untag", "localhost/lab:1", tag)
     resource = box.resource(image=tag, archive=str(archive))
-    assert resource.work(box.machine, {})["load"] == str(archive)
+    assert resource.work(box.machine, {}).load == str(archive)
     box.converge()
     archive.unlink()
     assert resource.notes(box.machine) == []
-    assert "load" not in resource.work(box.machine, {})
+    assert resource.work(box.machine, {}).load is None
     assert box.converge(env={"A": "b"}, secrets=[]) == {"env"}
     box.podman.run("rm", "--force", "--time", "0", box.name)
     box.podman.run("untag", tag, tag)
@@ -400,7 +401,7 @@ def test_a_program_that_ends_at_once_is_told_with_its_last_words(box: Box) -> No
 def test_a_port_that_somebody_else_holds(box: Box) -> None:
     with socket.create_server(("127.0.0.1", box.port)):
         note = f"port {box.port} is held by "
-        assert box.resource().notes(box.machine)[0].startswith(note)
+        assert box.resource().notes(box.machine)[0].message.startswith(note)
         with pytest.raises(Failure, match=note):
             box.resource().fix(box.machine, {})
 
@@ -461,7 +462,8 @@ def test_a_host_without_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ContainerSpec(service="web", container="web", image="x", options=EngineOptions()),
     )
     assert resource.actual(machine)["running"] is False
-    assert resource.notes(machine) == ["docker or podman is not installed yet"]
+    (note,) = resource.notes(machine)
+    assert note.message == "docker or podman is not installed yet"
     assert resource.remove(machine) is False
     with pytest.raises(Failure, match="neither docker nor podman is installed"):
         resource.fix(machine, {})

@@ -18,6 +18,7 @@ from provision.host.services import exits, systemd
 from provision.wire.checks import Running
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
+from tests.host import heard
 
 RUNNING = Running(seconds=60)
 
@@ -84,8 +85,8 @@ class Site:
             "resources": self.resources(),
             "services": [],
         }
-        machine = Machine(self.events.append, str(self.state))
-        return remove(machine, request) if verb == "remove" else converge(machine, request)
+        machine = Machine(heard.into(self.events), str(self.state))
+        return (remove if verb == "remove" else converge)(machine, request).plain()
 
     @property
     def failure(self) -> dict[str, Any]:

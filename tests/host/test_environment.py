@@ -20,6 +20,8 @@ from provision.host.machine import Machine
 from provision.host.python.dist_info import read, site_packages
 from provision.host.resource import Changes, differences
 from provision.host.resources.environment import MANIFEST, MARKER, Environment
+from provision.wire.events import Work
+from tests.host import heard
 from tests.host.wheels import index, wheel
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -59,7 +61,7 @@ class Host:
         }
 
     def machine(self, deep: bool = False) -> Machine:
-        return Machine(self.events.append, str(self.path.parent / "state"), deep)
+        return Machine(heard.into(self.events), str(self.path.parent / "state"), deep)
 
     def environment(self, *raw: str, **other: Any) -> Environment:
         if raw:
@@ -157,7 +159,7 @@ def test_makes_and_installs(fresh: Host) -> None:
 def test_plan_says_what_is_installed_and_writes_nothing(fresh: Host) -> None:
     environment, machine = fresh.environment("demo-alpha==1.0", "demo-beta[more]"), fresh.machine()
     changes = differences(environment.expected(machine), environment.actual(machine))
-    assert environment.work(machine, changes) == {"install": ["demo-alpha==1.0", "demo-beta[more]"]}
+    assert environment.work(machine, changes) == Work(install=["demo-alpha==1.0", "demo-beta[more]"])
     assert not fresh.path.parent.exists()
 
 
@@ -286,7 +288,7 @@ def test_dependency_removed(host: Host) -> None:
     environment, machine = host.environment(), host.machine()
     changes = differences(environment.expected(machine), environment.actual(machine))
     assert changes == {"packages": ({"demo-gamma": None}, {"demo-gamma": "==1.0"})}
-    assert environment.work(machine, changes) == {"install": ["demo-gamma==1.0"]}
+    assert environment.work(machine, changes) == Work(install=["demo-gamma==1.0"])
     environment.fix(machine, changes)
     assert host.look() == {}
     assert "demo_alpha" not in host.lines()  # only what was missing

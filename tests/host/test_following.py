@@ -12,6 +12,7 @@ from provision.host.machine import Machine
 from provision.host.removal import remove
 from provision.host.runner import converge
 from provision.host.state import owed
+from tests.host import heard
 
 ID = "command:reload"
 
@@ -34,8 +35,8 @@ class Box:
         resources = [{"playbooks": ["box"], "label": entry["id"], **entry} for entry in entries]
         request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": resources, "services": []}
         self.events.clear()
-        machine = Machine(self.events.append, str(self.root / "state"))
-        return (remove if verb == "remove" else converge)(machine, request)
+        machine = Machine(heard.into(self.events), str(self.root / "state"))
+        return (remove if verb == "remove" else converge)(machine, request).plain()
 
     def seen(self) -> dict[str, Any]:
         return next(event for event in self.events if event.get("event") == "inspected" and event["id"] == ID)
@@ -141,7 +142,7 @@ def test_a_file_that_must_not_be_there(tmp_path: Path) -> None:
         entry = {"id": f"file:{path}", "type": "file", "label": str(path), "spec": spec, "playbooks": ["box"]}
         request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": [entry], "services": []}
         act = remove if verb == "remove" else converge
-        return act(Machine(lambda event: None, str(tmp_path / "state")), request)
+        return act(Machine(lambda event: None, str(tmp_path / "state")), request).plain()
 
     assert run("apply")["counts"]["changed"] == 1
     assert not path.exists()

@@ -438,7 +438,7 @@ def move(host: Host, tool: str, first: str, second: str) -> list[dict[str, str]]
     seen = []
     for raw in (first, second):
         requirements = [parse(raw).spec()]
-        assert host.environment(requirements=requirements).work(host.machine(), {})["install"] == [raw]
+        assert host.environment(requirements=requirements).work(host.machine(), {}).install == [raw]
         host.converge(installer=tool, requirements=requirements)
         assert host.look(installer=tool, requirements=requirements) == {}
         seen.append(host.installed())

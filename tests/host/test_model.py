@@ -23,6 +23,8 @@ from provision.host.models.manifest import NAME
 from provision.host.python.inside import STEP
 from provision.host.resource import Changes, differences
 from provision.host.resources.model import Model
+from provision.wire.events import Work
+from tests.host import heard
 from tests.lab.hub import Fault, Hub
 
 WEIGHTS = "model.safetensors"
@@ -71,7 +73,7 @@ class Host:
         }
 
     def machine(self, deep: bool = False) -> Machine:
-        return Machine(self.events.append, str(self.path.parent / "state"), deep)
+        return Machine(heard.into(self.events), str(self.path.parent / "state"), deep)
 
     def model(self, **other: Any) -> Model:
         return Model("model:m", {**self.spec, **other})
@@ -155,7 +157,7 @@ def test_downloads_once(host: Host, hub: Hub) -> None:
 def test_plan_says_how_much_and_writes_nothing(host: Host) -> None:
     model, machine = host.model(), host.machine()
     changes = differences(model.expected(machine), model.actual(machine))
-    assert model.work(machine, changes) == {"bytes": sum(CONTENT.values())}
+    assert model.work(machine, changes) == Work(bytes=sum(CONTENT.values()))
     assert model.notes(machine) == []
     assert not host.path.exists()
 
@@ -293,7 +295,7 @@ def test_repairs_only_what_is_damaged(host: Host, hub: Hub) -> None:
             {"config.json": "300 B", WEIGHTS: "6 MB", ODD: "70 kB"},
         )
     }
-    assert model.work(machine, changes) == {"bytes": CONTENT[WEIGHTS] + CONTENT[ODD] + 300}
+    assert model.work(machine, changes) == Work(bytes=CONTENT[WEIGHTS] + CONTENT[ODD] + 300)
     model.fix(machine, changes)
     assert host.look() == {}
     assert host.same()
@@ -361,8 +363,8 @@ def test_plan_notes_what_will_fail(host: Host) -> None:
     model, machine = host.model(revision="v9"), host.machine()
     model.expected(machine)
     (note,) = model.notes(machine)
-    assert 'no revision "v9"' in note
-    assert model.work(machine, {}) == {}
+    assert 'no revision "v9"' in note.message
+    assert model.work(machine, {}) is None
 
 
 def test_token(host: Host, hub: Hub) -> None:
@@ -399,8 +401,8 @@ def test_hub_down(host: Host, hub: Hub) -> None:
     assert "endpoint" in str(failure.hint)
     model, machine = host.model(), host.machine()
     changes = differences(model.expected(machine), model.actual(machine))
-    assert model.work(machine, changes) == {}
-    assert "cannot be reached" in model.notes(machine)[0]
+    assert model.work(machine, changes) is None
+    assert "cannot be reached" in model.notes(machine)[0].message
 
 
 def test_hub_out_of_order(host: Host, hub: Hub) -> None:
@@ -431,7 +433,7 @@ def test_disk_too_small(host: Host, tmp_path: Path) -> None:
         assert failure.message.endswith(str(disk))
         model, machine = host.model(path=str(disk / "models/m")), host.machine()
         model.expected(machine)
-        assert model.notes(machine)[0].startswith(failure.message)
+        assert model.notes(machine)[0].message == failure.message
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -508,7 +510,7 @@ def test_local_directory(tmp_path: Path) -> None:
 
     model = local(path, required=["config.json"])
     assert look(model) == {"directory": (None, "there, with files")}
-    assert model.work(machine, {}) == {}
+    assert model.work(machine, {}) is None
     with pytest.raises(Failure, match="does not exist on this host"):
         model.fix(machine, look(model))
     path.mkdir()
@@ -531,8 +533,11 @@ def test_a_local_directory_that_nothing_brings_cannot_be_planned(tmp_path: Path)
         nobody.expected(machine)
     somebody = local(path, required=["config.json"], made_by=["command convert"])
     assert somebody.expected(machine) == {"directory": "there, with files"}
-    note = f"{path} does not exist on this host; command convert may bring it"
-    assert somebody.notes(machine) == [note]
+    (note,) = somebody.notes(machine)
+    assert (note.message, note.hint) == (
+        f"{path} does not exist on this host",
+        "command convert may bring it",
+    )
     path.mkdir()
     (path / "weights").write_text("x")
     with pytest.raises(Failure, match=r"has no config\.json"):

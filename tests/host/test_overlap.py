@@ -11,6 +11,8 @@ import pytest
 
 from provision.host.machine import Machine
 from provision.host.runner import converge
+from provision.show.jsonl import fields
+from provision.wire.events import Event as Told
 from tests.host.package_index import serve, simple
 from tests.host.test_environment import requirement
 from tests.host.wheels import wheel
@@ -66,13 +68,13 @@ def apply(
     """Converge; return the events in their order."""
     events: list[Event] = []
 
-    def emit(event: Event) -> None:
-        events.append(event)
-        hear(event)
+    def emit(event: Told) -> None:
+        events.append(fields(event))
+        hear(events[-1])
 
     request = {"verb": "apply", "options": {"playbooks": []}, "resources": resources}
-    summary = converge(Machine(emit, str(root / "state")), request)
-    assert summary["ok"], [event for event in events if event.get("error")]
+    done = converge(Machine(emit, str(root / "state")), request)
+    assert done.ok, [event for event in events if event.get("error")]
     return events
 
 

@@ -38,13 +38,11 @@ def test_packages_are_installed_once_with_fresh_lists_only_when_needed(there: Dr
     assert any("apt-get update" in line for line in lines(first))
     assert there("apt", packages("one", "dpkg"))["changes"] == {}
     plan = there("apt", packages("three"), verb="inspect", user="ops")
-    assert plan["work"] == {
-        "install": ["three 1.0"],
-        "bytes": (source.directory / "three_1.0_all.deb").stat().st_size,
-    }
-    assert plan["notes"] == [
-        "only root can install packages: set `become: true` for this host, or connect as root"
-    ]
+    assert plan["work"]["install"] == ["three 1.0"]
+    assert plan["work"]["bytes"] == (source.directory / "three_1.0_all.deb").stat().st_size
+    (note,) = plan["notes"]
+    assert note["message"] == "only root can install packages"
+    assert note["hint"] == "set `become: true` for this host, or connect as root"
     second = there("apt", packages("three"))
     assert second["left"] == {}
     assert not any("apt-get update" in line for line in lines(second))
@@ -87,7 +85,7 @@ def test_unknown_names_and_versions_are_named(there: Drive, source: Source) -> N
     source.package("known")
     source.publish()
     plan = there("apt", packages("known", "no-such-a", "no-such-b"), verb="inspect")
-    assert "apply fetches newer ones first" in plan["notes"][0]
+    assert "apply fetches newer ones first" in plan["notes"][0]["hint"]
     unknown = there("apt", packages("known", "no-such-a", "no-such-b"))
     assert unknown["error"] == "no package of this name: no-such-a, no-such-b"
     version = there("apt", packages("known=7"))
@@ -139,7 +137,7 @@ def test_a_held_lock_is_awaited_and_its_holder_named(
     assert (result["error"], result["left"]) == (None, {})
     waits = [event for event in result["events"] if event["event"] == "waiting"]
     assert waits
-    assert "held by python3 (pid " in waits[0]["for"]
+    assert "held by python3 (pid " in waits[0]["reason"]
 
 
 def test_a_half_configured_package_is_finished(there: Drive, host: LabHost, source: Source) -> None:
@@ -197,7 +195,7 @@ def test_nothing_is_removed_for_a_new_package(there: Drive, source: Source) -> N
     assert there("apt", packages("incumbent"))["left"] == {}
     there("apt", packages("no-such-package"))  # renews the lists
     plan = there("apt", packages("rival"), verb="inspect")
-    assert plan["notes"] == ["installing rival would remove incumbent"]
+    assert [note["message"] for note in plan["notes"]] == ["installing rival would remove incumbent"]
     assert there("apt", packages("rival"))["error"] == "installing rival would remove incumbent"
     source.package("newcomer", fields="Conflicts: incumbent\n")
     source.publish()

@@ -20,6 +20,7 @@ from provision.host.failure import Failure
 from provision.host.resources import process as module
 from provision.host.services import processes, stopping
 from provision.host.state import marks
+from provision.wire.events import Work
 from tests.host.services import Service
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -80,7 +81,7 @@ def test_a_needed_restart_is_done_once(service: Service) -> None:
     before = service.pid
     marks.need(service.machine.state, "tiny", ["file:/start.sh"])
     assert service.look(process) == {"current": (False, True)}
-    assert process.work(service.machine, service.look(process)) == {"restart": "tiny"}
+    assert process.work(service.machine, service.look(process)) == Work(restart="tiny")
     service.converge(process)
     assert service.pid != before
     assert processes.process(before) is None
@@ -209,7 +210,7 @@ def test_a_foreign_port_holder_is_named_and_the_running_service_spared(
     with pytest.raises(Failure, match=rf"port {service.port} is held by .* \(pid {pid}\)"):
         rival.converge(rival.process())
     (note,) = rival.process().notes(rival.machine)
-    assert note.startswith(f"port {service.port} is held by ")
+    assert note.message.startswith(f"port {service.port} is held by ")
     assert service.process().notes(service.machine) == []
     assert service.look(service.process()) == {}
 

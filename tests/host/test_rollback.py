@@ -18,6 +18,7 @@ from provision.host.state import backup, marks
 from provision.wire.checks import Chat
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
+from tests.host import heard
 from tests.host.services import SERVER, free_port
 
 
@@ -83,8 +84,8 @@ class Site:
             "resources": self.resources(),
             "services": [],
         }
-        machine = Machine(self.events.append, str(self.root / "state"))
-        return remove(machine, request) if verb == "remove" else converge(machine, request)
+        machine = Machine(heard.into(self.events), str(self.root / "state"))
+        return (remove if verb == "remove" else converge)(machine, request).plain()
 
     def apply(self) -> None:
         assert self.run("apply")["ok"], self.events

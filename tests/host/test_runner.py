@@ -22,9 +22,11 @@ from provision.host.state import marks
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import lock_path
 from provision.wire.checks import Chat
+from provision.wire.events import Event, Waiting
 from provision.wire.preflight import Preflight
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
+from tests.host import heard
 from tests.host.services import SERVER, free_port
 
 
@@ -126,11 +128,11 @@ class Box:
 
     def run(self, verb: str, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         events: list[dict[str, Any]] = []
-        machine = Machine(events.append, self.state)
+        machine = Machine(heard.into(events), self.state)
         options = {"playbooks": ["box"], **options}
         request = {"verb": verb, "options": options, "resources": self.resources(), "services": []}
         act = remove if verb == "remove" else converge
-        return act(machine, request), events
+        return act(machine, request).plain(), events
 
     def apply(self, **options: Any) -> dict[str, int]:
         summary, events = self.run("apply", **options)
@@ -383,8 +385,8 @@ def test_two_runs_wait_for_each_other(box: Box) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         waits = threading.Event()
 
-        def hear(event: dict[str, Any]) -> None:
-            if event["event"] == "waiting" and "another run" in event["for"]:
+        def hear(event: Event) -> None:
+            if isinstance(event, Waiting) and "another run" in event.reason:
                 waits.set()
 
         request = {"verb": "apply", "options": {"playbooks": ["box"]}, "resources": box.resources()}
@@ -403,7 +405,7 @@ def test_a_cancelled_run_stops_and_says_what_it_did_not_do(box: Box) -> None:
     slow = box.entry("command", "slow", {"name": "slow", "argv": argv, "creates": f"{box.root}/x"})
     box.extra = [slow, box.file("after.conf", needs=["command:slow"])]
     events: list[dict[str, Any]] = []
-    machine = Machine(events.append, box.state)
+    machine = Machine(heard.into(events), box.state)
 
     def cancel() -> None:
         while not begun.exists():
@@ -413,12 +415,12 @@ def test_a_cancelled_run_stops_and_says_what_it_did_not_do(box: Box) -> None:
     threading.Thread(target=cancel, daemon=True).start()
     began = time.monotonic()
 
-    summary = converge(
+    done = converge(
         machine, {"verb": "apply", "options": {"playbooks": ["box"]}, "resources": box.resources()}
     )
 
     assert time.monotonic() - began < 300
-    assert not summary["ok"]
+    assert not done.ok
     assert statuses(events) == {"command:slow": "failed", f"file:{box.root}/after.conf": "skipped"}
     (skipped,) = [event for event in events if event.get("status") == "skipped"]
     assert skipped["error"] == "needs command slow, which failed"

@@ -28,7 +28,7 @@ PROGRAM = textwrap.dedent(
 
     order = json.load(sys.stdin)
     events = []
-    machine = Machine(events.append, order["state"])
+    machine = Machine(lambda event: events.append(event.plain()), order["state"])
     process = Process("process:tiny", ProcessSpec.parse(order["process"]))
     probe = Probe("probe:tiny", ProbeSpec.parse(order["probe"]))
     process.fix(machine, {"running": (False, True)})

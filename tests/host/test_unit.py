@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from provision.show.jsonl import fields
+from provision.transport.reading import read
 from provision.wire.checks import Chat
 from provision.wire.requests import Service
 from provision.wire.specs.probe import ProbeSpec
@@ -128,7 +130,7 @@ class Remote:
         shell = 'mkfifo "$2"; sleep 600 >"$2" & python3 -I -S -c "$0" "$1" <"$2"; kill $!; rm "$2"'
         fifo = f"/tmp/{self.name}-{time.monotonic_ns()}"
         done = self.host.exec(["sh", "-c", shell, program, json.dumps(request), fifo], check=False)
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [fields(read(json.loads(line), "")) for line in done.stdout.splitlines()]
 
     def changes(self) -> dict[str, Any]:
         """What a plan says of the unit."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from typing import Any
 
 from provision.host.causes import BECOME
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.packages import aptget, dpkg
 from provision.host.resource import Changes, Resource, State, differences
+from provision.wire.events import Work
+from provision.wire.finding import Finding, warning
 
 INSTALLED = "installed"
 
@@ -55,28 +56,30 @@ class Apt(Resource):
         finally:
             dpkg.forget(machine)
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return what would be installed, with dependencies, and the bytes to fetch, as far as is known."""
         planned = self._foresee(machine, _selection(changes))
         if isinstance(planned, Failure):
-            return {"install": sorted(changes)}
+            return Work(install=sorted(changes))
         install = sorted(planned.install.items(), key=lambda item: (item[0] not in changes, item[0]))
-        return {"install": [f"{name} {version}" for name, version in install], "bytes": planned.size}
+        return Work(install=[f"{name} {version}" for name, version in install], bytes=planned.size)
 
-    def notes(self, machine: Machine) -> list[str]:
+    def notes(self, machine: Machine) -> list[Finding]:
         """Say what stands in the way of an apply."""
         changes = differences(self.expected(machine), self.actual(machine))
         if not changes:
             return []
-        notes = [] if machine.root else [f"only root can install packages: {BECOME}"]
+        notes = [] if machine.root else [warning("needs-root", "only root can install packages", BECOME)]
         packages = _selection(changes)
         planned = self._foresee(machine, packages)
         if isinstance(planned, aptget.Unknown):
-            notes.append(f"{planned.message} in the present package lists; an apply fetches newer ones first")
+            message = f"{planned.message} in the present package lists"
+            notes.append(warning(planned.code, message, "an apply fetches newer ones first"))
         elif isinstance(planned, Failure):
-            notes.append(planned.message)
+            notes.append(warning(planned.code, planned.message))
         elif planned.remove:
-            notes.append(_would_remove(packages, planned).message)
+            refused = _would_remove(packages, planned)
+            notes.append(warning(refused.code, refused.message))
         return notes
 
     def _foresee(self, machine: Machine, packages: list[str]) -> aptget.Transaction | Failure:

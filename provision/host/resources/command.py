@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from typing import Any, Mapping, Sequence
+from typing import Mapping, Sequence
 
 from provision.host.causes import BECOME
 from provision.host.failure import Failure
@@ -12,6 +12,8 @@ from provision.host.files.paths import which
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.host.state import owed
+from provision.wire.events import Work
+from provision.wire.finding import Finding, warning
 
 UNLESS_TIMEOUT = 60.0
 """Seconds that `unless` may take to answer."""
@@ -80,18 +82,19 @@ class Command(Resource):
             raise Failure(f"the command succeeded, but {missing}")
         owed.settle(machine.state, self.id)
 
-    def notes(self, machine: Machine) -> list[str]:
+    def notes(self, machine: Machine) -> list[Finding]:
         """Say when it will never be done."""
         if self._unconditional:
-            return [
+            message = (
                 "runs at every apply, as none of `creates`, `unless` and `when_changed` says when it is done"
-            ]
+            )
+            return [warning("runs-every-time", message)]
         return []
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return what it follows."""
         reasons = [*owed.pending(machine.state, self.id), *self.because]
-        return {"because": list(dict.fromkeys(reasons))} if reasons else {}
+        return Work(because=list(dict.fromkeys(reasons))) if reasons else None
 
     def remove(self, machine: Machine) -> bool:
         """Forget what is owed; what a command did is not undone."""

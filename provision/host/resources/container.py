@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -14,6 +14,8 @@ from provision.host.resource import Changes, Resource, State, differences
 from provision.host.resources.unit import Unit
 from provision.host.services import container_state, containers, endings, processes, supervision, turns
 from provision.host.state import marks
+from provision.wire.events import SERVICE, Work
+from provision.wire.finding import Finding, warning
 from provision.wire.specs.container import ContainerSpec
 from provision.wire.specs.unit import UnitSpec
 
@@ -39,6 +41,7 @@ class Container(Resource):
     spec: ContainerSpec
     RENAMED: ClassVar = {"name": "container"}
     identity = ("service", "container", "engine", "unit", "stop_timeout")
+    role = SERVICE
     beside = ("loaded", "current")
     waits = True
 
@@ -107,36 +110,42 @@ class Container(Resource):
             return None
         return self._ended(machine, life)
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+    def new(self, changes: Changes) -> bool:
+        """Whether it has never been started; a state that is not there is no, rather than absent."""
+        return changes.get("image", (True, True))[0] is None
+
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say where the image comes from, when it is not here, and what becomes of the service."""
         engine = containers.find(self.spec.engine)
-        work: dict[str, Any] = {}
+        work = Work()
         if engine is None or self._local_image(machine, engine) is None:
-            source = "load" if self.spec.archive else "pull"
-            work[source] = self.spec.archive or self.spec.image
+            work.load = self.spec.archive
+            work.pull = None if work.load else self.spec.image
         found = self._found(machine)
         if found is None:
-            work["start"] = self.spec.service
+            work.start = self.spec.service
         elif any(key in changes for key in container_state.CREATION):
-            work["recreate"] = self.spec.container
+            work.recreate = self.spec.container
         elif containers.invocation(found) is None:
-            work["start"] = self.spec.service
+            work.start = self.spec.service
         elif changes.keys() & {"active", "current"}:
-            work["restart"] = self.spec.service
+            work.restart = self.spec.service
         return work
 
-    def notes(self, machine: Machine) -> list[str]:
+    def notes(self, machine: Machine) -> list[Finding]:
         """Warn where a start could not succeed."""
         engine = containers.find(self.spec.engine)
         if engine is None:
-            return [f"{self.spec.engine or 'docker or podman'} is not installed yet"]
+            missing = self.spec.engine or "docker or podman"
+            return [warning("engine-missing", f"{missing} is not installed yet")]
         unit = self._unit()
         notes = unit.notes(machine) if unit else []
         archive = self.spec.archive
         if archive and not os.path.exists(archive) and self._local_image(machine, engine) is None:
-            notes.append(f"{archive}, which the image is to be loaded from, is not there yet")
+            message = f"{archive}, which the image is to be loaded from, is not there yet"
+            notes.append(warning("image-not-found", message))
         if containers.invocation(self._found(machine)) is None:
-            notes += [taken for taken in [self._taken()] if taken]
+            notes += [warning("port-taken", taken) for taken in [self._taken()] if taken]
         return notes
 
     def remove(self, machine: Machine) -> bool:

@@ -24,6 +24,7 @@ from provision.host.python.dist_info import (
 )
 from provision.host.resource import Changes, Resource, State
 from provision.host.state import durable
+from provision.wire.events import Work
 
 MANIFEST = ".provision-environment.json"
 """What the last successful installation left: the requirements, and every package by version."""
@@ -65,13 +66,13 @@ class Environment(Resource):
         seen, self._seen = self._seen or _Look(self, machine), None
         return seen.actual
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return what pip is going to install."""
         look = _Look(self, machine)
         raw = {_name(entry) or entry["raw"]: entry["raw"] for entry in self.spec["requirements"]}
         missing = [name for name, wanted in look.wrong.items() if wanted[1] is not None]
         install = [raw.get(name) or f"{name}{look.wrong[name][1]}" for name in missing]
-        return {"install": install} if install else {}
+        return Work(install=install) if install else None
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Make or mend the environment with the least work: an intact package is not installed again.

@@ -17,6 +17,8 @@ from provision.host.models.hubs import hub
 from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
 from provision.host.models.manifest import Manifest, Record
 from provision.host.resource import Changes, Resource, State
+from provision.wire.events import Work
+from provision.wire.finding import Finding, warning
 
 PLAN_TIMEOUT = 5.0
 """Seconds a plan waits for the hub, which it asks only for the number of bytes."""
@@ -120,24 +122,25 @@ class Model(Resource):
         more = classes.files(self.path, self.spec["expects"]) if self.spec.get("expects") else []
         return sorted({*required, *more})
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return the bytes to download, when the hub tells them in time."""
         try:
             wanted = self._foresee(machine)
         except Failure:
-            return {}  # said by `notes`
-        return {"bytes": sum(file.size for file in wanted)} if wanted else {}
+            return None  # said by `notes`
+        return Work(bytes=sum(file.size for file in wanted)) if wanted else None
 
-    def notes(self, machine: Machine) -> list[str]:
+    def notes(self, machine: Machine) -> list[Finding]:
         """Return what would make the download fail, as far as hub and disk tell beforehand."""
         if not self._differs:
             return []
         if self.spec["source"] == "path":
-            return [f"{self._amiss().message}; {', '.join(self.spec['made_by'])} may bring it"]
+            may = f"{', '.join(self.spec['made_by'])} may bring it"
+            return [warning("model-incomplete", self._amiss().message, may)]
         try:
             self._check_space(self._foresee(machine))
         except Failure as failure:
-            return [f"{failure.message}; {failure.hint}" if failure.hint else failure.message]
+            return [warning(failure.code, failure.message, failure.hint)]
         return []
 
     def _foresee(self, machine: Machine) -> list[RemoteFile]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.host.services import checks, compiling, endings, processes, supervision, turns
 from provision.host.state import marks
+from provision.wire import events
 from provision.wire.checks import Check
+from provision.wire.events import Work
+from provision.wire.finding import Finding
 from provision.wire.specs.probe import ProbeSpec
 
 POLL = 0.05
@@ -37,6 +39,7 @@ class Probe(Resource):
     type = "probe"
     Spec = ProbeSpec
     spec: ProbeSpec
+    role = events.PROOF
     identity = ("service",)
 
     def expected(self, machine: Machine) -> State:
@@ -64,9 +67,9 @@ class Probe(Resource):
             raise watch.ended(life)
         marks.prove(machine.state, self.spec.service, life.invocation)
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say what will be asked."""
-        return {"checks": [check.title() for check in self.spec.checks]}
+        return Work(checks=[check.title() for check in self.spec.checks])
 
     def remove(self, machine: Machine) -> bool:
         """Say whether something was proven; it is forgotten with the service, whose stop has to know it."""
@@ -201,7 +204,7 @@ def run_checks(machine: Machine, spec: ProbeSpec) -> bool:
             now = supervision.life(machine, spec)
             if now.invocation is None or now.invocation != life.invocation:
                 gone = endings.ended(machine, spec, now, life.since)
-                proof, lines = proof._replace(error=gone.message, hint=gone.hint), gone.log
+                proof, lines = proof._replace(error=gone.message, hint=gone.hint, code=gone.code), gone.log
             else:
                 lines = supervision.tail(machine, spec, supervision.TAIL, life.since)
         tell(machine, spec, proof, lines)
@@ -210,6 +213,17 @@ def run_checks(machine: Machine, spec: ProbeSpec) -> bool:
 
 def tell(machine: Machine, spec: ProbeSpec, proof: checks.Proof, log: list[str]) -> None:
     """Send how a check went."""
-    event = {"event": "proof", "service": spec.service, "log": log}
-    event.update((field, value) for field, value in proof._asdict().items() if field != "final")
-    machine.emit(event)
+    finding = None
+    if proof.error is not None:
+        finding = Finding(code=proof.code, message=proof.error, hint=proof.hint, log=log)
+    machine.emit(
+        events.Proof(
+            service=spec.service,
+            check=proof.check,
+            ok=proof.ok,
+            sent=proof.sent,
+            received=proof.received,
+            seconds=proof.seconds,
+            finding=finding,
+        )
+    )

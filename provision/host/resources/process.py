@@ -17,6 +17,8 @@ from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.host.services import access, endings, exits, processes, stopping, supervision, turns
 from provision.host.state import durable, marks
+from provision.wire.events import SERVICE, Work
+from provision.wire.finding import Finding, warning
 from provision.wire.specs.process import ProcessSpec
 
 ROTATE = 50 * 1024 * 1024
@@ -48,6 +50,7 @@ class Process(Resource):
     spec: ProcessSpec
     RENAMED: ClassVar = {"host": "bind", "reach": "access"}
     identity = ("service", "pid_file", "log", "stop_timeout", "port", "bind")
+    role = SERVICE
     beside = ("current",)
 
     def expected(self, machine: Machine) -> State:
@@ -77,17 +80,23 @@ class Process(Resource):
         """Return how the service ended when it did so right after its start."""
         return self._ended(machine) if "running" in changes else None
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+    def new(self, changes: Changes) -> bool:
+        """Whether it has never been started; a state that is not there is no, rather than absent."""
+        return changes.get("running", (True, True))[0] is False
+
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say whether the service will be started or restarted."""
         up = supervision.recorded(self.spec.pid_file) is not None
-        return {"restart" if up else "start": self.spec.service}
+        service = self.spec.service
+        return Work(restart=service) if up else Work(start=service)
 
-    def notes(self, machine: Machine) -> list[str]:
+    def notes(self, machine: Machine) -> list[Finding]:
         """Warn where a start could not succeed."""
         if supervision.recorded(self.spec.pid_file) is not None:
             return []
         taken = self._taken()
-        return [*([taken] if taken else []), *access.notes(machine, self.spec.service, self.spec.access)]
+        held = [warning("port-taken", taken)] if taken else []
+        return [*held, *access.notes(machine, self.spec.service, self.spec.access)]
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from _thread import allocate_lock
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -21,6 +21,8 @@ from provision.host.services import (
     turns,
 )
 from provision.host.state import marks
+from provision.wire.events import SERVICE, Work
+from provision.wire.finding import Finding, warning
 from provision.wire.specs.unit import UnitSpec
 
 LOOK = 0.02
@@ -42,6 +44,7 @@ class Unit(Resource):
     spec: UnitSpec
     RENAMED: ClassVar = {"host": "bind", "reach": "access"}
     identity = ("unit", "service", "stop_timeout", "port", "bind")
+    role = SERVICE
     beside = ("loaded", "current")
     waits = True
 
@@ -89,19 +92,25 @@ class Unit(Resource):
             return None
         return endings.ended(machine, self.spec, life, life.since)
 
-    def work(self, machine: Machine, changes: Changes) -> dict[str, Any]:
+    def new(self, changes: Changes) -> bool:
+        """Whether it has never been started; a state that is not there is no, rather than absent."""
+        return all(changes.get(key, (True, True))[0] is False for key in ("enabled", "active"))
+
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say whether the service will be started or restarted."""
         if "active" not in changes and "current" not in changes:
-            return {}
+            return None
         up = supervision.active(systemd.unit(machine, self.spec.unit))
-        return {"restart" if up else "start": self.spec.service}
+        service = self.spec.service
+        return Work(restart=service) if up else Work(start=service)
 
-    def notes(self, machine: Machine) -> list[str]:
+    def notes(self, machine: Machine) -> list[Finding]:
         """Warn where a start could not succeed."""
         if supervision.active(systemd.unit(machine, self.spec.unit)):
             return []
         taken = self._taken()
-        return [*([taken] if taken else []), *access.notes(machine, self.spec.service, self.spec.access)]
+        held = [warning("port-taken", taken)] if taken else []
+        return [*held, *access.notes(machine, self.spec.service, self.spec.access)]
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""

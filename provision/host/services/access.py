@@ -9,6 +9,7 @@ from typing import Iterator
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.wire.access import Access
+from provision.wire.finding import Finding, warning
 
 LOOK = 60.0
 """Seconds for looking, which a file system of the network may take."""
@@ -25,9 +26,9 @@ done
 """For sh: prints those of its arguments, `r` or `w` and a path, that its user may not read or write."""
 
 
-def notes(machine: Machine, service: str, access: Access | None) -> list[str]:
-    """Return what would keep a service from reading or writing what it is told, a sentence each."""
-    return [f"{message}; {hint}" for message, hint, _ in _problems(machine, service, access)]
+def notes(machine: Machine, service: str, access: Access | None) -> list[Finding]:
+    """Return what would keep a service from reading or writing what it is told."""
+    return [warning("no-access", message, hint) for message, hint, _ in _problems(machine, service, access)]
 
 
 def require(machine: Machine, service: str, access: Access | None) -> None:
@@ -37,7 +38,7 @@ def require(machine: Machine, service: str, access: Access | None) -> None:
     """
     for message, hint, fatal in _problems(machine, service, access):
         if fatal:
-            raise Failure(message, hint=hint)
+            raise Failure(message, hint=hint, code="no-access")
 
 
 def _problems(machine: Machine, service: str, access: Access | None) -> Iterator[tuple[str, str, bool]]:

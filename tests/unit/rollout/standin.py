@@ -13,7 +13,8 @@ from provision.connect import Explanation, Local
 from provision.rollout.run import Summary, run
 from provision.transport.archive import PACKAGE, Archive
 from provision.transport.session import Limits, Target
-from provision.wire.dataclass_events import Event
+from provision.wire.events import Event, Note
+from provision.wire.finding import Finding
 
 PATIENT = Limits(connect=120)
 """For tests of something else: a machine that stands still for a while has reached its hosts all the same."""
@@ -25,7 +26,14 @@ def say(**event):
     os.write(1, json.dumps(event, separators=(",", ":")).encode() + b"\\n")
 
 def hello():
-    say(event="hello", python="3", pid=os.getpid(), user="u", root=False)
+    facts = dict(hostname="h", os="an OS", arch="x86_64", cpus=1, memory=1)
+    say(event="hello", version="0", wire=0, python="3", pid=os.getpid(), user="u", root=False, facts=facts)
+
+def finding(message):
+    return dict(code="code", message=message)
+
+def note(message):
+    say(event="note", finding=finding(message))
 
 def until_input_ends():
     while os.read(0, 4096):
@@ -76,6 +84,11 @@ def here(
 ) -> Target:
     """Return a target on this machine."""
     return Target(Local(host=host, python=python), request, after=after)
+
+
+def note(host: str, message: str) -> Note:
+    """Return the event that `note` of a host side gives."""
+    return Note(host=host, finding=Finding(code="code", message=message))
 
 
 def go(

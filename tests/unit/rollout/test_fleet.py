@@ -13,7 +13,7 @@ import pytest
 
 from provision.rollout.run import run
 from provision.transport.session import Limits, Target
-from provision.wire.dataclass_events import Done, Error, Event, Hello, Note, Unreachable
+from provision.wire.events import Done, Error, Event, Hello, Note, Unreachable
 from tests.unit.rollout.standin import Raw, go, here, host_side
 
 ANSWER = 'hello()\nsay(event="done", ok=True)\nreturn 0\n'
@@ -45,10 +45,10 @@ def test_outcomes_are_in_the_order_of_the_targets(tmp_path: Path) -> None:
 
 
 def test_events_of_a_host_come_in_order(tmp_path: Path) -> None:
-    body = 'for n in range(200): say(event="note", text=str(n))\nsay(event="done", ok=True)\nreturn 0\n'
+    body = 'for n in range(200): note(str(n))\nsay(event="done", ok=True)\nreturn 0\n'
     _, events = go([here(str(number)) for number in range(4)], host_side(tmp_path, body))
     for host in "0123":
-        texts = [event.text for event in events if isinstance(event, Note) and event.host == host]
+        texts = [event.finding.message for event in events if isinstance(event, Note) and event.host == host]
         assert texts == [str(n) for n in range(200)]
 
 
@@ -93,7 +93,9 @@ def test_a_host_on_one_that_was_not_reached_is_not_tried(tmp_path: Path) -> None
     ]
     summary, events = go(targets, None)
     assert summary.outcomes["inner"].status == "unreachable"
-    assert events[-1] == Unreachable(host="inner", cause="outer, which it is on, was not reached")
+    assert isinstance(events[-1], Unreachable)
+    assert events[-1].host == "inner"
+    assert events[-1].finding.message == "outer, which it is on, was not reached"
     assert not marker.exists()
 
 
@@ -107,7 +109,7 @@ def test_a_signal_lets_hosts_say_what_they_have_done(tmp_path: Path, signum: sig
     body = """
     hello()
     until_input_ends()
-    say(event="note", text="stopped")
+    note("stopped")
     say(event="done", ok=False)
     return 1
     """
@@ -124,14 +126,13 @@ def test_a_signal_lets_hosts_say_what_they_have_done(tmp_path: Path, signum: sig
     assert summary.cancelled
     assert {outcome.status for outcome in summary.outcomes.values()} == {"cancelled"}
     assert Counter(event.host for event in events if isinstance(event, Note)) == {"a": 1, "b": 1}
-    assert events.count(Error(host="c", message="cancelled before it began")) == 1
+    (left,) = (event for event in events if isinstance(event, Error))
+    assert (left.host, left.finding.message) == ("c", "cancelled before it began")
     assert summary.outcomes["c"].executions == 0
 
 
 def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
-    archive = host_side(
-        tmp_path, "hello()\nuntil_input_ends()\nsay(event='note', text='no')\ntime.sleep(600)\n"
-    )
+    archive = host_side(tmp_path, "hello()\nuntil_input_ends()\nnote('no')\ntime.sleep(600)\n")
 
     def on_event(event: Event) -> None:
         if isinstance(event, Hello | Note):

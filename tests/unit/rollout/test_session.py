@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from provision import __version__
 from provision.rollout.run import run
 from provision.transport.session import Limits, Target
-from provision.wire.dataclass_events import Done, Error, Event, Hello, Note, Unreachable
-from tests.unit.rollout.standin import Raw, go, here, host_side
+from provision.wire.events import Done, Error, Event, Hello, Note, Unreachable
+from tests.unit.rollout.standin import Raw, go, here, host_side, note
 
 ANSWER = """
 hello()
-say(event="note", text=request.decode())
+note(request.decode())
 say(event="done", ok=True, counts={"ok": 1}, seconds=0.1)
 return 0
 """
@@ -37,7 +38,7 @@ def test_a_request_goes_there_and_events_come_back(tmp_path: Path) -> None:
     request = json.dumps({"text": "你好 'quoted' $(x) \\ \n"}).encode()
     summary, events = go([here(request=request)], host_side(tmp_path, ANSWER))
     assert [type(event) for event in events] == [Hello, Note, Done]
-    assert events[1] == Note(host="here", text=request.decode())
+    assert events[1] == note("here", request.decode())
     assert isinstance(events[2], Done)
     assert (events[2].executions, events[2].counts) == (1, {"ok": 1})
     outcome = summary.outcomes["here"]
@@ -60,29 +61,29 @@ def test_a_big_request_arrives_whole(tmp_path: Path) -> None:
     body = """
     import hashlib
     hello()
-    say(event="note", text=hashlib.sha256(request).hexdigest())
+    note(hashlib.sha256(request).hexdigest())
     say(event="done", ok=True)
     return 0
     """
     import hashlib
 
     _, events = go([here(request=request)], host_side(tmp_path, body))
-    assert events[1] == Note(host="here", text=hashlib.sha256(request).hexdigest())
+    assert events[1] == note("here", hashlib.sha256(request).hexdigest())
 
 
 def test_a_big_event_arrives_whole(tmp_path: Path) -> None:
     body = """
-    say(event="note", text="x" * 5_000_000)
+    note("x" * 5_000_000)
     say(event="done", ok=True)
     return 0
     """
     _, events = go([here()], host_side(tmp_path, body))
-    assert events[0] == Note(host="here", text="x" * 5_000_000)
+    assert events[0] == note("here", "x" * 5_000_000)
 
 
 def test_lines_may_come_in_pieces(tmp_path: Path) -> None:
     body = """
-    for byte in '{"event":"note","text":"\\u4f60"}'.encode():
+    for byte in '{"event":"note","finding":{"code":"code","message":"\\u4f60"}}'.encode():
         os.write(1, bytes([byte]))
         time.sleep(0.002)
     os.write(1, b"\\n")
@@ -90,7 +91,7 @@ def test_lines_may_come_in_pieces(tmp_path: Path) -> None:
     return 0
     """
     summary, events = go([here()], host_side(tmp_path, body))
-    assert events[0] == Note(host="here", text="你")
+    assert events[0] == note("here", "你")
     assert summary.outcomes["here"].status == "ok"
 
 
@@ -108,8 +109,8 @@ def test_what_a_login_shell_prints_is_skipped(tmp_path: Path) -> None:
 
 def test_noise_is_kept_for_the_error() -> None:
     _, events = go([Target(Raw("echo This account is currently not available.; exit 1"), b"{}")], None)
-    assert lost(events).cause == "exit 1: This account is currently not available."
-    assert lost(events).log == ["This account is currently not available."]
+    assert lost(events).finding.message == "exit 1: This account is currently not available."
+    assert lost(events).finding.log == ["This account is currently not available."]
     assert not lost(events).begun
 
 
@@ -117,20 +118,40 @@ def test_noise_cannot_steer_the_terminal() -> None:
     _, events = go(
         [Target(Raw(r"printf 'Go \033[2Jaway\n'; printf 'or \033]0;x\a\n' >&2; exit 1"), b"{}")], None
     )
-    assert lost(events).log == [r"Go \x1b[2Jaway", r"or \x1b]0;x\x07"]
-    assert lost(events).cause == r"exit 1: or \x1b]0;x\x07"
+    assert lost(events).finding.log == [r"Go \x1b[2Jaway", r"or \x1b]0;x\x07"]
+    assert lost(events).finding.message == r"exit 1: or \x1b]0;x\x07"
 
 
-def test_an_event_that_is_not_known_is_told(tmp_path: Path) -> None:
-    body = 'say(event="surprise")\nsay(event="done", ok=True)\nreturn 0\n'
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        ('event="surprise"', "unknown event 'surprise'"),
+        ('event="line", service="s"', "Line lacks `text`"),
+        ('event="line", service="s", text="t", colour="red"', "Line has no field `colour`"),
+    ],
+)
+def test_what_is_no_event_of_this_version_fails_with_both_versions(
+    tmp_path: Path, event: str, why: str
+) -> None:
+    body = f'hello()\nsay({event})\nsay({event})\nsay(event="done", ok=True)\nreturn 0\n'
     summary, events = go([here()], host_side(tmp_path, body))
-    assert isinstance(events[0], Note)
-    assert "surprise" in events[0].text
-    assert summary.outcomes["here"].status == "ok"
+    assert [type(event) for event in events] == [Hello, Error, Done]
+    assert isinstance(events[1], Error)
+    assert events[1].finding.message == (
+        f"unrecognized message from host: {why} (provision {__version__} here, 0 there)"
+    )
+    assert summary.outcomes["here"].status == "failed"
+
+
+def test_a_newer_host_side_is_named_by_its_version(tmp_path: Path) -> None:
+    body = 'say(event="hello", version="99.1", moon="full")\nsay(event="done", ok=True)\nreturn 0\n'
+    _, events = go([here()], host_side(tmp_path, body))
+    assert isinstance(events[0], Error)
+    assert events[0].finding.message.endswith(f"(provision {__version__} here, 99.1 there)")
 
 
 def test_a_host_side_that_fails_says_so(tmp_path: Path) -> None:
-    body = 'hello()\nsay(event="error", message="no")\nsay(event="done", ok=False)\nreturn 1\n'
+    body = 'hello()\nsay(event="error", finding=finding("no"))\nsay(event="done", ok=False)\nreturn 1\n'
     summary, events = go([here()], host_side(tmp_path, body))
     assert summary.outcomes["here"].status == "failed"
     assert isinstance(events[-1], Done)
@@ -142,9 +163,10 @@ def test_a_host_side_that_dies_was_lost(tmp_path: Path) -> None:
     assert summary.outcomes["here"].status == "unreachable"
     assert lost(events).begun
     assert (
-        lost(events).cause == "somebody or something on the host killed provision's process there (SIGKILL)"
+        lost(events).finding.message
+        == "somebody or something on the host killed provision's process there (SIGKILL)"
     )
-    assert "`dmesg` on the host says so" in (lost(events).hint or "")
+    assert "`dmesg` on the host says so" in (lost(events).finding.hint or "")
     assert lost(events).executions == 1
 
 
@@ -154,7 +176,8 @@ def test_a_host_side_that_cannot_be_loaded_is_no_traceback(tmp_path: Path) -> No
     _, events = go([here()], archive)
     assert not lost(events).begun
     assert (
-        lost(events).cause == "python3 did not start: ModuleNotFoundError: No module named 'no_such_module'"
+        lost(events).finding.message
+        == "python3 did not start: ModuleNotFoundError: No module named 'no_such_module'"
     )
 
 
@@ -166,7 +189,7 @@ def test_silence_ends_a_host(tmp_path: Path) -> None:
         summary, events = go([here()], archive, Limits(connect=120, silence=silence))
         assert time.monotonic() - begin < 300
         assert summary.outcomes["here"].status == "unreachable"
-        assert f"no sign of life for {silence} s" in lost(events).cause
+        assert f"no sign of life for {silence} s" in lost(events).finding.message
         if lost(events).begun:
             break
     assert lost(events).begun
@@ -197,7 +220,7 @@ def test_no_first_word_is_bounded() -> None:
     summary, events = go([Target(Raw("exec sleep 600"), b"{}")], None, limits)
     assert time.monotonic() - begin < 300
     assert summary.outcomes["raw"].status == "unreachable"
-    assert lost(events).cause == "no answer within 0.5 s"
+    assert lost(events).finding.message == "no answer within 0.5 s"
     assert lost(events).executions == 0
 
 
@@ -217,8 +240,8 @@ def test_a_flood_on_standard_error_is_bounded_and_blocks_nobody(tmp_path: Path) 
     return 3
     """
     _, events = go([here()], host_side(tmp_path, body))
-    assert lost(events).cause == "provision's process on the host ended before it was done: the end"
-    assert sum(map(len, lost(events).log)) < 100_000
+    assert lost(events).finding.message == "provision's process on the host ended before it was done: the end"
+    assert sum(map(len, lost(events).finding.log)) < 100_000
 
 
 def test_a_line_without_end_is_dropped(tmp_path: Path) -> None:
@@ -238,7 +261,7 @@ def test_a_descendant_that_keeps_the_pipes_is_not_waited_for(tmp_path: Path) -> 
     import subprocess
     hello()
     child = subprocess.Popen(["sleep", "600"])
-    say(event="note", text=str(child.pid))
+    note(str(child.pid))
     say(event="done", ok=True)
     return 0
     """
@@ -247,7 +270,7 @@ def test_a_descendant_that_keeps_the_pipes_is_not_waited_for(tmp_path: Path) -> 
     assert time.monotonic() - begin < 300
     assert summary.outcomes["here"].status == "ok"
     assert isinstance(events[1], Note)
-    os.kill(int(events[1].text), 9)
+    os.kill(int(events[1].finding.message), 9)
 
 
 def test_one_that_does_not_go_after_it_was_done_is_ended(tmp_path: Path) -> None:
@@ -261,22 +284,21 @@ def test_one_that_does_not_go_after_it_was_done_is_ended(tmp_path: Path) -> None
 def test_a_python_that_is_not_there_is_an_error() -> None:
     summary, events = go([here(python="python3.99")], None)
     assert summary.outcomes["here"].status == "failed"
-    assert events == [
-        Error(
-            host="here", message="there is no python3.99 on the host", hint="correct `python:` of this host"
-        )
-    ]
+    (error,) = events
+    assert isinstance(error, Error)
+    assert error.finding.message == "there is no python3.99 on the host"
+    assert error.finding.hint == "correct `python:` of this host"
 
 
 def test_a_python_that_does_not_start_is_explained() -> None:
     _, events = go([here(python="/bin/false")], None)
-    assert lost(events).cause == "/bin/false did not start: exit code 1"
+    assert lost(events).finding.message == "/bin/false did not start: exit code 1"
 
 
 def test_a_connection_that_cannot_be_started_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     _, events = go([Target(Raw("true"), b"{}")], None)
-    assert lost(events).cause == "the program sh is not on this machine"
+    assert lost(events).finding.message == "the program sh is not on this machine"
 
 
 def test_secrets_of_the_request_are_on_no_command_line_and_in_no_environment(tmp_path: Path) -> None:
@@ -287,12 +309,12 @@ def test_secrets_of_the_request_are_on_no_command_line_and_in_no_environment(tmp
         for name in ("cmdline", "environ"):
             seen += open("/proc/%d/%s" % (pid, name), "rb").read()
         pid = int(open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[1])
-    say(event="note", text=str(request in seen))
+    note(str(request in seen))
     say(event="done", ok=True)
     return 0
     """
     _, events = go([here(request=b"s3cret-of-the-request")], host_side(tmp_path, body))
-    assert events[1] == Note(host="here", text="False")
+    assert events[1] == note("here", "False")
 
 
 def test_no_threads(tmp_path: Path) -> None:
@@ -327,7 +349,7 @@ from provision.transport.archive import Archive
 import asyncio
 from provision.rollout.run import run
 archive = Archive(pathlib.Path({str(archive.package)!r}))
-asyncio.run(run([here()], None, lambda event: print(event.name, flush=True), archive=archive))
+asyncio.run(run([here()], None, lambda event: print(event.NAME, flush=True), archive=archive))
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as controller:
         assert controller.stdout

@@ -14,7 +14,8 @@ from provision.show.applyview import apply_summary
 from provision.show.progress import LiveProgress, PlainProgress, lines
 from provision.show.report import Report
 from provision.show.words import clip, columns
-from provision.wire import dataclass_events as events
+from provision.wire import events
+from provision.wire.finding import Finding
 
 
 def applied(report: Report, host: str, *results: events.Result, seconds: float = 1.0) -> None:
@@ -26,6 +27,10 @@ def applied(report: Report, host: str, *results: events.Result, seconds: float =
     for result in results:
         counts[result.status] += 1
     report.take(events.Done(host=host, ok=not counts["failed"], counts=counts, seconds=seconds))
+
+
+def said(message: str, hint: str | None = None, *log: str) -> Finding:
+    return Finding(code="code", message=message, hint=hint, log=list(log))
 
 
 def result(id: str, status: str, **more: Any) -> events.Result:
@@ -52,12 +57,15 @@ def service(name: str, *ids: str) -> ServiceInfo:
 def test_the_summary_says_of_each_host_how_it_went_and_why_not() -> None:
     report = Report(["h1", "h2", "h3"])
     applied(report, "h1", result("file:/a", "changed"), result("file:/b", "ok"), seconds=2)
-    report.take(events.Unreachable(host="h2", cause="no route to host"))
-    failed = [result("file:/a", "failed", error="no space"), result("file:/b", "skipped", error="needs /a")]
+    report.take(events.Unreachable(host="h2", finding=said("no route to host")))
+    failed = [
+        result("file:/a", "failed", finding=said("no space")),
+        result("file:/b", "skipped", finding=said("needs /a")),
+    ]
     applied(report, "h3", *failed)
     assert list(apply_summary(report, {})) == [
         "h1  1 changed, 1 ok in 2.0 s",
-        "h2  failed: no route to host",
+        "h2  failed: no route to host [code]",
         "h3  0 changed, 0 ok, 1 failed, 1 skipped in 1.0 s; /a: no space",
         "Apply: 3 hosts, 1 changed, 1 ok, 1 failed, 1 skipped, 2 hosts in trouble.",
     ]
@@ -87,7 +95,7 @@ def test_hundreds_of_hosts_that_went_the_same_way_are_one_line() -> None:
 def test_lasting_lines() -> None:
     report = Report()
     failure = events.Proof(
-        host="h", service="s", check="chat", ok=False, sent="hi", error="500", hint="look", log=["boom"]
+        host="h", service="s", check="chat", ok=False, sent="hi", finding=said("500", "look", "boom")
     )
     report.take(failure)
     assert lines(report, failure) == [
@@ -202,16 +210,18 @@ def test_what_failed_is_named_once_and_its_time_told_once() -> None:
     ):
         report.take(events.Inspected(host="h", id=id, type="file", label=label))
 
-    def said(id: str, error: str) -> str:
-        return lines(report, events.Result(host="h", id=id, status="failed", error=error, seconds=5))[0]
+    def line(id: str, error: str) -> str:
+        return lines(report, events.Result(host="h", id=id, status="failed", finding=said(error), seconds=5))[
+            0
+        ]
 
-    assert said("file:/etc/a", "/etc/a: no space") == "h  ✗ /etc/a: no space (5.0 s)"
-    assert said("process:web", "web ended (exit 3)") == "h  ✗ service web ended (exit 3) (5.0 s)"
-    assert said("process:web", "web: no space") == "h  ✗ service web: no space (5.0 s)"
-    assert said("probe:web", "web ended (exit 3)") == "h  ✗ answer of web: web ended (exit 3) (5.0 s)"
-    assert said("apt", "apt-get failed") == "h  ✗ packages: apt-get failed (5.0 s)"
+    assert line("file:/etc/a", "/etc/a: no space") == "h  ✗ /etc/a: no space (5.0 s)"
+    assert line("process:web", "web ended (exit 3)") == "h  ✗ service web ended (exit 3) (5.0 s)"
+    assert line("process:web", "web: no space") == "h  ✗ service web: no space (5.0 s)"
+    assert line("probe:web", "web ended (exit 3)") == "h  ✗ answer of web: web ended (exit 3) (5.0 s)"
+    assert line("apt", "apt-get failed") == "h  ✗ packages: apt-get failed (5.0 s)"
     view = PlainProgress(report)
-    view.take(events.Waiting(host="h", id="apt", what="the lock", seconds=5))
+    view.take(events.Waiting(host="h", id="apt", reason="the lock", seconds=5))
     (step,) = view._steps.running["h"].values()
     assert step.words() == "waits for the lock"
 
@@ -219,11 +229,9 @@ def test_what_failed_is_named_once_and_its_time_told_once() -> None:
 def test_a_long_reason_is_told_once_and_the_summary_is_one_line() -> None:
     report = Report(["h"])
     reason = "no room for the cache " * 40
-    proof = events.Proof(
-        host="h", service="web", check="chat", ok=False, error=reason, log=["boom"], hint="x"
-    )
+    proof = events.Proof(host="h", service="web", check="chat", ok=False, finding=said(reason, "x", "boom"))
     failed = events.Result(
-        host="h", id="probe:web", status="failed", error=f"chat: {reason}", log=["boom"], hint="more"
+        host="h", id="probe:web", status="failed", finding=said(f"chat: {reason}", "more", "boom")
     )
     applied(report, "h", failed)
     report.take(proof)
@@ -246,7 +254,7 @@ def test_a_long_reason_is_told_once_and_the_summary_is_one_line() -> None:
 )
 def test_a_service_is_called_what_it_is_after_a_failure(state: str, words: str) -> None:
     report = Report(["h"])
-    applied(report, "h", result("file:start", "failed", error="web would not start with this"))
+    applied(report, "h", result("file:start", "failed", finding=said("web would not start with this")))
     done = report.hosts["h"].done
     assert done is not None
     done.services = {"web": state}

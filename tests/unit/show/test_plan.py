@@ -10,9 +10,14 @@ from provision.show.flags import changed_flags
 from provision.show.plan import plan_lines, summary
 from provision.show.planview import waiting_words
 from provision.show.report import Report
-from provision.wire import dataclass_events as events
+from provision.wire import events
+from provision.wire.finding import Finding
 
-FACTS = {"os": "Debian 12", "cpus": 2, "memory": 16e9}
+FACTS = events.Facts(hostname="h", os="Debian 12", arch="x86_64", cpus=2, memory=16_000_000_000)
+
+HELLO = events.Hello(version="0", wire=0, python="3.11.2", pid=1, user="root", root=True, facts=FACTS)
+
+PROOF = {"role": events.PROOF, "changes": {"proven": (False, True)}}
 
 STOPPED = {"active": (False, True)}
 
@@ -23,14 +28,18 @@ def seen(id: str, **more: Any) -> dict[str, Any]:
     return {"id": id, "type": id.split(":")[0], "label": id.split(":", 1)[-1], **more}
 
 
+def said(message: str, hint: str | None = None) -> Finding:
+    return Finding(code="code", message=message, hint=hint)
+
+
 def report(**hosts: list[dict[str, Any]]) -> Report:
     """Make the report of a plan: by host what was inspected."""
     made = Report(hosts)
     for host, resources in hosts.items():
-        made.take(events.Hello(host=host, python="3.11.2", pid=1, user="root", root=True, facts=FACTS))
+        made.take(HELLO.replace(host=host))
         for resource in resources:
             made.take(events.Inspected(host=host, **resource))
-        ok = not any(resource.get("error") for resource in resources)
+        ok = not any(resource.get("finding") for resource in resources)
         made.take(events.Done(host=host, ok=ok))
     return made
 
@@ -41,7 +50,8 @@ def text(made: Report, diffs: bool = True) -> str:
 
 FILE = seen(
     "file:/etc/a",
-    changes={"kind": [None, "file"], "content": [None, "x"]},
+    new=True,
+    changes={"kind": (None, "file"), "content": (None, "x")},
     diff="--- /dev/null\n+++ /etc/a\n@@ -0,0 +1 @@\n+a = 1",
 )
 
@@ -56,14 +66,15 @@ def test_golden() -> None:
             seen(
                 "apt",
                 label="packages",
+                new=True,
                 changes={"git": (None, "installed")},
-                work={"install": ["git"], "bytes": 9_400_000},
+                work=events.Work(install=["git"], bytes=9_400_000),
             ),
             seen("unit:tiny", label="service tiny", service="tiny", changes={"current": (False, True)}),
-            seen("probe:tiny", label="answer of tiny", service="tiny", changes={"proven": (False, True)}),
+            seen("probe:tiny", label="answer of tiny", service="tiny", **PROOF),
             seen("directory:/srv", **NOTHING),
         ],
-        h2=[seen("file:/etc/c", error="/etc/c is a directory", hint="remove it")],
+        h2=[seen("file:/etc/c", finding=said("/etc/c is a directory", "remove it"))],
     )  # fmt: skip
     made.take(events.Restart(host="h1", service="tiny", because=["file:/etc/a"]))
     made.take(events.Orphan(host="h1", service="old", playbooks=["main"], ids=["a", "b"]))
@@ -77,7 +88,7 @@ def test_golden() -> None:
         "  - orphaned: service old (2 resources) has left main; `apply --prune` removes it\n"
         "\n"
         "h2  Debian 12, Python 3.11.2, 2 CPUs, 16.0 GB memory\n"
-        "  ! /etc/c: /etc/c is a directory\n"
+        "  ! /etc/c: /etc/c is a directory [code]\n"
         "      remove it\n"
         "\n"
         "Plan: 2 hosts, 2 to add, 1 to change, 1 restart, 1 service to prove, "
@@ -104,11 +115,11 @@ def test_hosts_come_in_the_order_of_the_inventory_whoever_was_first() -> None:
 
 def test_hosts_in_trouble_have_one_line_each_and_are_counted() -> None:
     made = Report(["gone", "broken", "silent"])
-    made.take(events.Unreachable(host="gone", cause="no route to host", hint="is it on?"))
-    made.take(events.Error(host="broken", message="there is no python3 on the host"))
+    made.take(events.Unreachable(host="gone", finding=said("no route to host", "is it on?")))
+    made.take(events.Error(host="broken", finding=said("there is no python3 on the host")))
     assert text(made).splitlines() == [
-        "gone", "  ! no route to host; is it on?", "",
-        "broken", "  ! there is no python3 on the host", "",
+        "gone", "  ! no route to host; is it on? [code]", "",
+        "broken", "  ! there is no python3 on the host [code]", "",
         "silent", "  ! the host did not finish", "",
         "Plan: 3 hosts, 0 to add, 0 to change, 3 hosts in trouble, 0 as declared.",
     ]  # fmt: skip
@@ -117,13 +128,13 @@ def test_hosts_in_trouble_have_one_line_each_and_are_counted() -> None:
 @pytest.mark.parametrize(
     ("resource", "line"),
     [
-        (seen("unit:s", label="service s", changes=STOPPED | {"enabled": (False, True)}), "  + service s"),
+        (seen("unit:s", label="service s", new=True, changes=STOPPED), "  + service s"),
         (seen("unit:s", label="service s", changes=STOPPED), "  ~ service s: not active"),
-        (seen("process:s", label="service s", changes={"running": (False, True)}), "  + service s"),
+        (seen("process:s", label="service s", new=True, changes={"running": (False, True)}), "  + service s"),
         (seen("directory:/d", changes={"owner": ("root", "ops")}), "  ~ /d: owner root → ops"),
         (seen("file:/f", changes={"content": ("a", "b")}), "  ~ /f: content differs"),
         (seen("user:u", changes={"groups": ([], ["video"])}), '  ~ u: groups [] → ["video"]'),
-        (seen("probe:s", service="s", changes={"proven": (False, True)}), "  ? then prove that s answers"),
+        (seen("probe:s", service="s", **PROOF), "  ? then prove that s answers"),
     ],
 )  # fmt: skip
 def test_what_is_new_and_what_is_different(resource: dict[str, Any], line: str) -> None:
@@ -133,7 +144,9 @@ def test_what_is_new_and_what_is_different(resource: dict[str, Any], line: str) 
 def test_of_a_long_new_file_the_beginning_is_shown_and_of_a_changed_one_everything() -> None:
     added = "\n".join(["@@ -0,0 +1,60 @@", *(f"+{number}" for number in range(60))])
     changed = "\n".join(["@@ -1,60 +1,60 @@", *(f"-{n}\n+{n + 1}" for n in range(60))])
-    new = text(report(h=[seen("file:/new", changes={"content": (None, "x")}, diff=added)])).splitlines()
+    new = text(
+        report(h=[seen("file:/new", new=True, changes={"content": (None, "x")}, diff=added)])
+    ).splitlines()
     assert new[2] == "      +0"
     assert new[25:27] == ["      +23", "      … 36 more lines, as `provision render` shows them"]
     old = text(report(h=[seen("file:/old", changes={"content": ("y", "x")}, diff=changed)]))

@@ -34,6 +34,8 @@ class Proof(NamedTuple):
     hint: str | None = None
     final: bool = True
     """False when asking again later may go better."""
+    code: str = "wrong-answer"
+    """Of the finding, when it did not go well."""
 
 
 def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | None = None) -> Proof:
@@ -65,7 +67,7 @@ def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | No
     except Failure as failure:
         if machine.cancelled.is_set():
             raise
-        verdict = Verdict(failure.message, failure.hint)
+        verdict = Verdict(failure.message, failure.hint, code=failure.code)
     key = client.key if client else None
     manner = client.manner if client else None
     return Proof(
@@ -77,4 +79,5 @@ def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | No
         hidden(verdict.error, key) if verdict.error else None,
         verdict.hint,
         verdict.final,
+        verdict.code,
     )

@@ -27,6 +27,7 @@ class Verdict(NamedTuple):
     received: str = ""
     fits: bool = True
     """False when the server does not offer at all what was asked for."""
+    code: str = "wrong-answer"
 
 
 class Asking(NamedTuple):
