@@ -158,7 +158,7 @@ class _Fleet:
     async def _work(self, target: Target) -> Outcome:
         host = target.host
         if self.summary.cancelled:
-            finding = Finding(code="cancelled", message="cancelled before it began")
+            finding = Finding(code="run-cancelled", message="cancelled before it began")
             self._emit(Error(host=host, finding=finding))
             return Outcome(host, "cancelled", 0, 0)
         before = self.summary.outcomes.get(target.after or "")

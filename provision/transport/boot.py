@@ -24,11 +24,11 @@ def say(line: str) -> None:
     os.write(1, line.encode("utf-8", "replace") + b"\n")
 
 
-def fail(message: str, hint: str) -> None:
+def fail(code: str, message: str, hint: str) -> None:
     """Print an error event and end."""
     import json
 
-    say(json.dumps({"event": "error", "message": message, "hint": hint}))
+    say(json.dumps({"event": "error", "finding": {"code": code, "message": message, "hint": hint}}))
     sys.exit(1)
 
 
@@ -89,6 +89,7 @@ def start() -> None:
     """Read what follows on standard input, and run it."""
     if sys.version_info < (3, 8):
         fail(
+            "old-python",
             "Python %d.%d (%s) is too old: 3.8 or newer is needed"
             % (sys.version_info[0], sys.version_info[1], sys.executable),
             "install a newer one and name it with `python:` of this host",

@@ -222,7 +222,7 @@ class Session:
             if not self.failed:
                 hint = _UNATTENDED if execution.begun and self.abandoned else None
                 log = execution.log()
-                finding = Finding(code="cancelled", message="cancelled", hint=hint, log=log)
+                finding = Finding(code="run-cancelled", message="cancelled", hint=hint, log=log)
                 self.on_event(Error(host=self.target.host, finding=finding))
             return self._outcome("cancelled")
         if self.failed:
@@ -230,7 +230,7 @@ class Session:
         if execution.no_python:
             python = self.target.connection.python
             finding = Finding(
-                code="no-python",
+                code="missing-python",
                 message=f"there is no {python} on the host",
                 hint="`provision apply` installs it by apt where it can become root"
                 if python == "python3"

@@ -34,7 +34,7 @@ def unpack(
     places: Sequence[str],
     file: str,
     private: Callable[[str], bool],
-    fail: Callable[[str, str], NoReturn],
+    fail: Callable[[str, str, str], NoReturn],
 ) -> tuple[str, Code]:
     """Unpack an archive in the first place that takes it, and return that place and the compiled code.
 
@@ -47,7 +47,7 @@ def unpack(
         fail: says what is wrong and what can be done, and ends the program.
     """
     if hashlib.sha256(data).hexdigest() != name:
-        fail("the archive was damaged on its way to this host", "try again")
+        fail("damaged-archive", "the archive was damaged on its way to this host", "try again")
     archive = zipfile.ZipFile(io.BytesIO(data))
     refused = []
     for place in places:
@@ -57,6 +57,7 @@ def unpack(
             refused.append(f"{place}: {error.strerror or error}")
     size = len(data) // 1000 + 1
     return fail(
+        "disk-full",
         f"provision finds no place for its own {size} kB on this host ({'; '.join(refused)})",
         "make room on the disk, or make one of these directories writable",
     )

@@ -192,7 +192,7 @@ def test_what_the_container_is_made_with_makes_it_and_what_is_in_it_anew(site: S
     site.edit("init: true", "init: true\n      shm_size: 128MiB")
     answer = site.provision.plan(site.playbook, code=2)
     assert list(answer.changes("localhost")["container:box"]) == ["shm_size"]
-    assert "made anew" in answer.event("note", host="inside")[0]["text"]
+    assert "recreated" in answer.event("note", host="inside")[0]["text"]
     site.provision.apply(site.playbook)
     assert site.id != before
     assert site.models() == "tiny"

@@ -137,13 +137,13 @@ class Container(Resource):
         engine = containers.find(self.spec.engine)
         if engine is None:
             missing = self.spec.engine or "docker or podman"
-            return [warning("engine-missing", f"{missing} is not installed yet")]
+            return [warning("container-engine", f"{missing} is not installed yet")]
         unit = self._unit()
         notes = unit.notes(machine) if unit else []
         archive = self.spec.archive
         if archive and not os.path.exists(archive) and self._local_image(machine, engine) is None:
             message = f"{archive}, which the image is to be loaded from, is not there yet"
-            notes.append(warning("image-not-found", message))
+            notes.append(warning("missing-file", message))
         if containers.invocation(self._found(machine)) is None:
             notes += [warning("port-taken", taken) for taken in [self._taken()] if taken]
         return notes

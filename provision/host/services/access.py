@@ -28,7 +28,7 @@ done
 
 def notes(machine: Machine, service: str, access: Access | None) -> list[Finding]:
     """Return what would keep a service from reading or writing what it is told."""
-    return [warning("no-access", message, hint) for message, hint, _ in _problems(machine, service, access)]
+    return [warning("unreadable-by-service", message, hint) for message, hint, _ in _problems(machine, service, access)]
 
 
 def require(machine: Machine, service: str, access: Access | None) -> None:
@@ -38,7 +38,7 @@ def require(machine: Machine, service: str, access: Access | None) -> None:
     """
     for message, hint, fatal in _problems(machine, service, access):
         if fatal:
-            raise Failure(message, hint=hint, code="no-access")
+            raise Failure(message, hint=hint, code="unreadable-by-service")
 
 
 def _problems(machine: Machine, service: str, access: Access | None) -> Iterator[tuple[str, str, bool]]:

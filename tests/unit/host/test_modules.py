@@ -32,11 +32,11 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
     yield load
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("house", "sched", "colors", "wsgiref") or name.endswith("light.colors"):
+        if name.split(".")[0] in ("house", "colorsys", "colors", "wsgiref") or name.endswith("light.colors"):
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", ["sched", "wsgiref"])
+@pytest.mark.parametrize("name", ["colorsys", "wsgiref"])
 def test_a_module_is_imported_when_it_is_used(load: Load, name: str) -> None:
     sys.modules.pop(name, None)
     house = load({"house/__init__.py": f"import {name}\ndef use(): return {name}.__name__\n"})
@@ -69,24 +69,25 @@ def test_several_modules_of_one_package(load: Load) -> None:
 
 
 def test_a_module_of_a_package_under_another_name(load: Load) -> None:
-    house = load({"house/__init__.py": "import wsgiref.headers as heads\nimport sched as colors\n"})
+    house = load({"house/__init__.py": "import wsgiref.headers as heads\nimport colorsys as colors\n"})
     assert house.heads is sys.modules["wsgiref.headers"]
     assert house.colors.rgb_to_hls(0, 0, 0) == (0, 0, 0)
-    assert house.colors is sys.modules["sched"]
+    assert house.colors is sys.modules["colorsys"]
 
 
 def test_what_is_imported_at_once(load: Load) -> None:
+    sys.modules.pop("colorsys", None)
     house = load(
         {
-            "house/__init__.py": "from house.cellar import depth\ndef late():\n    import sched\n",
+            "house/__init__.py": "from house.cellar import depth\ndef late():\n    import colorsys\n",
             "house/cellar.py": "depth = 4\nclass Inside:\n    import wsgiref\n",
         }
     )
     assert house.depth == 4
     assert "wsgiref" in sys.modules
-    assert "sched" not in sys.modules
+    assert "colorsys" not in sys.modules
     house.late()
-    assert "sched" in sys.modules
+    assert "colorsys" in sys.modules
 
 
 def test_a_name_is_taken_from_its_stand_in(load: Load) -> None:
