@@ -28,7 +28,8 @@ done
 
 def notes(machine: Machine, service: str, access: Access | None) -> list[Finding]:
     """Return what would keep a service from reading or writing what it is told."""
-    return [warning("unreadable-by-service", message, hint) for message, hint, _ in _problems(machine, service, access)]
+    problems = _problems(machine, service, access)
+    return [warning("unreadable-by-service", message, hint) for message, hint, _ in problems]
 
 
 def require(machine: Machine, service: str, access: Access | None) -> None:
