@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from provision.config.problems import Position, Problem, did_you_mean, found, quoted, warning
+from provision.config.problems import Position, Problem, did_you_mean, found, quoted
 from provision.config.settings import Setting
 from provision.config.variables import Variable, name_problem
-from provision.wire.finding import Finding
+from provision.wire.finding import Finding, warning
 
 _SPELLINGS: dict[str, tuple[str, ...]] = {
     "address": ("ansible_paramiko_host", "ansible_docker_host", "ansible_host", "ansible_ssh_host"),

@@ -21,12 +21,11 @@ from provision.config.problems import (
     did_you_mean,
     quoted,
     unrepeated,
-    warning,
 )
 from provision.config.settings import ONLY_FOR, HostFields, Setting, fits
 from provision.config.validation import validate_except
 from provision.config.variables import Rendering, Scope, Variable
-from provision.wire.finding import Finding
+from provision.wire.finding import Finding, information
 
 LOCALHOST = "localhost"
 
@@ -286,7 +285,7 @@ class Maker:
             f"{former} is used on, as it holds what {', '.join(mine)} put there; new is {PREFIX}, after "
             "`provision remove` with this playbook, or with `prefix:` on the host"
         )
-        return former, (warning("former-prefix", message),)
+        return former, (information("former-prefix", message),)
 
     def _check_fields(self, connection: str, fields: HostFields, winning: Mapping[str, Setting]) -> None:
         """Refuse keys on a host that its connection would ignore."""

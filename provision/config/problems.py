@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from provision.wire.finding import WARNING, Finding
+from provision.wire.finding import Finding
 
 
 @dataclass(frozen=True, order=True)
@@ -69,11 +69,6 @@ def failure(
 ) -> ConfigError:
     """A `ConfigError` of a single problem."""
     return ConfigError([Problem(code, position, message, hint)])
-
-
-def warning(code: str, message: str, hint: str | None = None) -> Finding:
-    """A finding that stops nothing."""
-    return Finding(code=code, message=message, severity=WARNING, hint=hint)
 
 
 def unrepeated(findings: Iterable[Finding]) -> list[Finding]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from provision.show.findings import coded
 from provision.show.plan import cause
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
@@ -60,7 +61,10 @@ def lines(report: Report, event: events.Event) -> list[str]:
             if event.finding:
                 told = host.told(event)
                 return [
-                    f"{start}{failed(host.label(event.id), message)}{paint(took, QUIET)}",
+                    coded(
+                        f"{start}{failed(host.label(event.id), message)}{paint(took, QUIET)}",
+                        event.finding.code,
+                    ),
                     *([] if told else explaining(event.finding.log)),
                     *explaining([], None if told and told.hint == event.finding.hint else event.finding.hint),
                 ]
@@ -71,7 +75,7 @@ def lines(report: Report, event: events.Event) -> list[str]:
             mark = paint("✓", GOOD) if event.ok else paint("·", OLD)
             why = f": {event.finding.message}" if event.finding else ""
             said = f"{where}  {mark} {event.service}: {event.text}{why}"
-            return [said, *below(event.finding)]
+            return [coded(said, event.finding.code) if event.finding else said, *below(event.finding)]
         case events.Removed():
             return [f"{where}  {removed_words(event)}"]
         case events.Bootstrapped():
@@ -109,7 +113,8 @@ def proof_lines(event: events.Proof) -> list[str]:
     mark = paint("✓", GOOD) if event.ok else paint("✗", BAD)
     verdict = f"does not pass: {event.finding.message}" if event.finding else "answers"
     how = f"({event.check}, {human_seconds(event.seconds)})"
-    words = [f"{paint(event.host, LOUD)}  {mark} {event.service} {verdict} {how}"]
+    said = f"{paint(event.host, LOUD)}  {mark} {event.service} {verdict} {how}"
+    words = [coded(said, event.finding.code) if event.finding else said]
     if event.sent:
         words.append(f"    {paint('>', QUIET)} {event.sent}")
     if event.received:
@@ -120,7 +125,7 @@ def proof_lines(event: events.Proof) -> list[str]:
 def removed_words(event: events.Removed) -> str:
     """Say what became of something that was to be taken away."""
     if event.finding:
-        return f"{paint('✗', BAD)} {event.label}: {event.finding.message}"
+        return coded(f"{paint('✗', BAD)} {event.label}: {event.finding.message}", event.finding.code)
     if event.kept:
         return f"{paint('=', QUIET)} {event.label} stays: {event.kept}"
     return f"{paint('-', BAD)} {event.label}{'' if event.planned else ' removed'}"

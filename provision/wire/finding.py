@@ -31,3 +31,8 @@ class Finding(Record):
 def warning(code: str, message: str, hint: str | None = None) -> Finding:
     """Return what may not work."""
     return Finding(code=code, severity=WARNING, message=message, hint=hint)
+
+
+def information(code: str, message: str, hint: str | None = None) -> Finding:
+    """Return what is good to know, and asks for nothing."""
+    return Finding(code=code, severity=INFO, message=message, hint=hint)

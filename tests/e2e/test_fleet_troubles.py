@@ -105,7 +105,7 @@ def test_a_host_without_python_is_an_error_to_plan_and_given_one_by_apply(lab: L
         assert planned.out.splitlines()[:2] == [
             "bare",
             "  ! there is no python3 on the host; "
-            "`provision apply` installs it by apt where it can become root",
+            "`provision apply` installs it by apt where it can become root [missing-python]",
         ]
         applied = bare.run("apply", "play.yml", "--yes")
         assert applied.code == 0, applied.out

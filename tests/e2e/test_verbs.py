@@ -385,7 +385,7 @@ def test_the_sudo_password_is_asked_for_once(site: Site, tmp_path: Path) -> None
     assert "+ /root/who" in said
     code, said = asked("wrong")
     assert code == 1
-    assert "  ! sudo did not accept the password\n" in said
+    assert "  ! sudo did not accept the password [sudo-password]\n" in said
     assert "wrong" not in said
 
     bare = Provision(["--limit", "box"], site.env, site.folder)

@@ -13,14 +13,15 @@ from provision.catalog.environments import Environment
 from provision.catalog.layout import USER, Layout
 from provision.catalog.models import Model
 from provision.catalog.templates import Templates
-from provision.config.problems import did_you_mean, warning
+from provision.config.problems import did_you_mean
 from provision.config.services.base import Service
+from provision.wire.finding import WARNING, Finding, information
 from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
 
-WITHOUT_SYSTEMD = warning(
+WITHOUT_SYSTEMD = information(
     "no-systemd",
     "systemd does not run here, so each service is supervised by a script: it runs as root unless it has "
     "`user`, and after a reboot the next apply starts it",
@@ -109,9 +110,10 @@ class ServiceContext(Generic[S]):
         )
         return added.id
 
-    def note(self, code: str, message: str) -> None:
-        """Add a warning about the service to the plan."""
-        self.builder.notes.append(warning(code, f"service {self.name}: {message}"))
+    def note(self, code: str, message: str, severity: str = WARNING) -> None:
+        """Add a line about the service to the plan."""
+        message = f"service {self.name}: {message}"
+        self.builder.notes.append(Finding(code=code, severity=severity, message=message))
 
     def environment(self, key: str = "environment") -> Environment | None:
         """Return the environment that a field of the service names, or note that there is none."""

@@ -14,6 +14,7 @@ from provision.kinds.common.files import within
 from provision.kinds.common.paths import Told, told
 from provision.kinds.common.program import Program
 from provision.wire.access import Access, Written
+from provision.wire.finding import INFO
 
 HOMES = ("/home", "/root", "/run/user")
 """What `ProtectHome=` hides."""
@@ -99,7 +100,7 @@ def reach(context: ServiceContext[Any], program: Program) -> Reach:
     if context.user is not None:
         found.access = _access(context, context.user, everything)
     if context.systemd and lifted is not None:
-        context.note("sandbox-effect", f"its unit is opened by {', '.join(lifted.lifted())}")
+        context.note("sandbox-effect", f"its unit is opened by {', '.join(lifted.lifted())}", INFO)
     return found
 
 

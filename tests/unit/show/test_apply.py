@@ -99,7 +99,7 @@ def test_lasting_lines() -> None:
     )
     report.take(failure)
     assert lines(report, failure) == [
-        "h  ✗ s does not pass: 500 (chat, 0.0 s)", "    > hi", "    | boom", "    look",
+        "h  ✗ s does not pass: 500 (chat, 0.0 s) [code]", "    > hi", "    | boom", "    look",
     ]  # fmt: skip
     assert lines(report, events.Result(host="h", id="file:/a", status="ok")) == []
 
@@ -215,11 +215,11 @@ def test_what_failed_is_named_once_and_its_time_told_once() -> None:
             0
         ]
 
-    assert line("file:/etc/a", "/etc/a: no space") == "h  ✗ /etc/a: no space (5.0 s)"
-    assert line("process:web", "web ended (exit 3)") == "h  ✗ service web ended (exit 3) (5.0 s)"
-    assert line("process:web", "web: no space") == "h  ✗ service web: no space (5.0 s)"
-    assert line("probe:web", "web ended (exit 3)") == "h  ✗ answer of web: web ended (exit 3) (5.0 s)"
-    assert line("apt", "apt-get failed") == "h  ✗ packages: apt-get failed (5.0 s)"
+    assert line("file:/etc/a", "/etc/a: no space") == "h  ✗ /etc/a: no space (5.0 s) [code]"
+    assert line("process:web", "web ended (exit 3)") == "h  ✗ service web ended (exit 3) (5.0 s) [code]"
+    assert line("process:web", "web: no space") == "h  ✗ service web: no space (5.0 s) [code]"
+    assert line("probe:web", "web ended (exit 3)") == "h  ✗ answer of web: web ended (exit 3) (5.0 s) [code]"
+    assert line("apt", "apt-get failed") == "h  ✗ packages: apt-get failed (5.0 s) [code]"
     view = PlainProgress(report)
     view.take(events.Waiting(host="h", id="apt", reason="the lock", seconds=5))
     (step,) = view._steps.running["h"].values()
