@@ -27,10 +27,14 @@ def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
         Failure: not root, no such tool, or the tool refuses; the message is the tool's own.
     """
     if not machine.root:
-        raise Failure("users and groups can only be changed by root", hint=causes.BECOME)
+        raise Failure("needs-root", "users and groups can only be changed by root", hint=causes.BECOME)
     tool = argv[0]
     if which(tool, ADMIN_PATH) is None:
-        raise Failure(f"this host has no {tool}", hint="install the package `passwd` (Debian, Ubuntu)")
+        raise Failure(
+            "missing-program",
+            f"this host has no {tool}",
+            hint="install the package `passwd` (Debian, Ubuntu)",
+        )
     started = time.monotonic()
     with _one_at_a_time:
         while True:
@@ -42,7 +46,7 @@ def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
             if "cannot lock" in lines[-1]:
                 _require_writable()
             if "cannot lock" not in lines[-1] or waited > _LOCK_PATIENCE:
-                raise Failure(lines[-1], log=lines)
+                raise Failure("command-failed", lines[-1], log=lines)
             machine.waiting(id, "the account files, which another tool edits", waited)
             machine.sleep(1)
 

@@ -23,7 +23,9 @@ def explain(error: Exception) -> Failure:
         trace = trace.tb_next
     where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
     return Failure(
-        f"a fault in provision itself: {type(error).__name__}: {error} ({where})", hint="please report it"
+        "internal-fault",
+        f"a fault in provision itself: {type(error).__name__}: {error} ({where})",
+        hint="please report it",
     )
 
 
@@ -35,15 +37,21 @@ def failure(error: OSError, path: str) -> Failure:
             if error.errno == errno.EDQUOT
             else "no space is left on its file system"
         )
-        return Failure(f"{path}: {what}", hint=f"free space below {mount_point(path)}")
+        return Failure("disk-full", f"{path}: {what}", hint=f"free space below {mount_point(path)}")
     if error.errno == errno.EROFS:
         return Failure(
-            f"{path}: its file system is mounted read-only", hint=f"remount {mount_point(path)} writable"
+            "file-refused",
+            f"{path}: its file system is mounted read-only",
+            hint=f"remount {mount_point(path)} writable",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         if os.geteuid() != 0:
-            return Failure(f"{path}: permission denied", hint=BECOME)
-        return Failure(f"{path}: not permitted even to root", hint="look for an immutable flag with `lsattr`")
+            return Failure("file-refused", f"{path}: permission denied", hint=BECOME)
+        return Failure(
+            "file-refused",
+            f"{path}: not permitted even to root",
+            hint="look for an immutable flag with `lsattr`",
+        )
     if error.errno == errno.ENOTDIR:
-        return Failure(f"{path}: something above it is not a directory")
-    return Failure(f"{path}: {error.strerror or error}")
+        return Failure("file-refused", f"{path}: something above it is not a directory")
+    return Failure("file-refused", f"{path}: {error.strerror or error}")

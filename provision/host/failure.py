@@ -11,8 +11,8 @@ class Failure(Exception):
     """A resource, or the whole run, cannot go on; the message is shown to a person as it is.
 
     Args:
+        code: of the finding, as `provision explain` knows it.
         message: one sentence saying what is wrong.
-        code: of the finding; see `provision explain`.
         hint: what to change, when that is known.
         log: the last lines of the output that explains it.
         final: no other resource can mend it. Found while looking, it keeps an apply from changing anything.
@@ -20,11 +20,11 @@ class Failure(Exception):
 
     def __init__(
         self,
+        code: str,
         message: str,
         hint: str | None = None,
         log: Iterable[str] = (),
         *,
-        code: str = "failed",
         final: bool = False,
     ) -> None:
         super().__init__(message)

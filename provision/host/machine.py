@@ -118,7 +118,7 @@ class Machine:
             Failure: it cannot be started, ran out of time, was cancelled, or (with `check`) failed.
         """
         if self.cancelled.is_set():
-            raise Failure(CANCELLED)
+            raise Failure("run-cancelled", CANCELLED)
         environ = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
         if user is not None and user == pwd.getpwuid(os.geteuid()).pw_name:
             user = None
@@ -143,22 +143,22 @@ class Machine:
                 )
         except FileNotFoundError as error:
             missing = error.filename if error.filename else argv[0]
-            raise Failure(f"{missing}: no such file or command") from None
+            raise Failure("missing-program", f"{missing}: no such file or command") from None
         except OSError as error:
-            raise Failure(f"{argv[0]}: {error.strerror or error}") from None
+            raise Failure("command-failed", f"{argv[0]}: {error.strerror or error}") from None
         finally:
             with self._guard:
                 self._children.pop(pid, None)
         name = os.path.basename(argv[0])
         tail = (ended.out + ended.err).splitlines()[-TAIL:]
         if ended.late:
-            raise Failure(f"{name} did not end within {timeout or 0:.0f} s", log=tail)
+            raise Failure("command-failed", f"{name} did not end within {timeout or 0:.0f} s", log=tail)
         if self.cancelled.is_set() and interruptible:
-            raise Failure(CANCELLED)
+            raise Failure("run-cancelled", CANCELLED)
         if check and ended.code != 0:
             last = next((line.strip() for line in reversed(tail) if line.strip()), "")
             how = f"signal {-ended.code}" if ended.code < 0 else f"exit {ended.code}"
-            raise Failure(f"{name} failed ({how}): {last}", log=tail)
+            raise Failure("command-failed", f"{name} failed ({how}): {last}", log=tail)
         return ended
 
     def cancel(self) -> None:
@@ -201,7 +201,7 @@ class Machine:
             Failure: the run was cancelled.
         """
         if self.cancelled.wait(seconds):
-            raise Failure(CANCELLED)
+            raise Failure("run-cancelled", CANCELLED)
 
     # -- telling ------------------------------------------------------------------------------------------
 

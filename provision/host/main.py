@@ -33,7 +33,7 @@ def _verb(name: str) -> Callable[[Machine, Request], events.Done]:
         return logs.logs
     if name == "remove":
         return removal.remove
-    raise Failure(f"this host side does not know the verb {name!r}")
+    raise Failure("unrecognized-message", f"this host side does not know the verb {name!r}")
 
 
 def facts() -> events.Facts:

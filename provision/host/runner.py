@@ -194,7 +194,9 @@ class Run:
         wanted = self.options.get("digest")
         if wanted and wanted != self._digest():
             raise Failure(
-                "this host has changed since the plan was made", hint="make a new plan and look at it"
+                "plan-outdated",
+                "this host has changed since the plan was made",
+                hint="make a new plan and look at it",
             )
         self._refuse()
         if not os.path.isdir(self.machine.state):
@@ -236,7 +238,7 @@ class Run:
         """Raise what no resource of the run can mend, before anything has been changed."""
         for item in self.items.values():
             if item.error is not None and item.error.final:
-                raise Failure(f"{item.label}: {item.error.message}", hint=item.error.hint)
+                raise Failure(item.error.code, f"{item.label}: {item.error.message}", hint=item.error.hint)
 
     def _in_two(self) -> tuple[list[Item], list[Item]]:
         """Split into what services stand on, and services with all that needs them."""
@@ -299,7 +301,7 @@ class Run:
         if blocker is not None:
             became = "failed" if self.items[blocker].status == "failed" else "was skipped"
             reason = f"needs {self.items[blocker].label}, which {became}"
-            self._conclude(item, "skipped", item.changes, 0.0, Failure(reason))
+            self._conclude(item, "skipped", item.changes, 0.0, Failure("skipped-step", reason))
             return True
         moved = any(self.items[need].status == "changed" for need in item.needs)
         if not item.changes and not item.error and not moved:
@@ -310,7 +312,9 @@ class Run:
     def _settle(self, item: Item) -> None:
         started = time.monotonic()
         if self.machine.cancelled.is_set():
-            self._conclude(item, "skipped", item.changes, 0.0, Failure("cancelled before it began"))
+            self._conclude(
+                item, "skipped", item.changes, 0.0, Failure("run-cancelled", "cancelled before it began")
+            )
             return
         foreseen = item.changes
         self._read(item)
@@ -346,7 +350,7 @@ class Run:
                 raise item.error
             if item.changes:
                 missed = item.resource.missed(self.machine, item.changes)
-                raise missed or Failure(f"did not converge: {_still(item.changes)}")
+                raise missed or Failure("not-converged", f"did not converge: {_still(item.changes)}")
             self._remember(item)
         except Exception as error:
             if self._left_as_it_was(item, before):

@@ -178,7 +178,7 @@ def test_a_stop_that_was_cut_off_and_is_begun_again_sends_no_second_sigterm(
     pid = service.pid
 
     def cut_off(seconds: float) -> None:
-        raise Failure("cancelled")
+        raise Failure("run-cancelled", "cancelled")
 
     with monkeypatch.context() as patch:
         patch.setattr(service.machine, "sleep", cut_off)

@@ -19,7 +19,9 @@ def uid_of(owner: str) -> int:
     except KeyError:
         if owner.isdigit():
             return int(owner)
-        raise Failure(f'user "{owner}" does not exist', hint="declare it under `users:`") from None
+        raise Failure(
+            "unknown-account", f'user "{owner}" does not exist', hint="declare it under `users:`"
+        ) from None
 
 
 def gid_of(group: str) -> int:
@@ -33,7 +35,9 @@ def gid_of(group: str) -> int:
     except KeyError:
         if group.isdigit():
             return int(group)
-        raise Failure(f'group "{group}" does not exist', hint="declare it under `groups:`") from None
+        raise Failure(
+            "unknown-account", f'group "{group}" does not exist', hint="declare it under `groups:`"
+        ) from None
 
 
 def owner_name(uid: int, like: str) -> str:

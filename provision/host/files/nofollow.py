@@ -37,7 +37,7 @@ def open_parent(path: str, create: bool = False) -> tuple[int, str]:
 def open_directory(path: str, create: bool = False) -> int:
     """Return an `O_PATH` descriptor of a directory; arguments and errors as for `open_parent`."""
     if not path.startswith("/"):
-        raise Failure(f"{path}: not an absolute path")
+        raise Failure("wrong-path", f"{path}: not an absolute path")
     todo = _components(path)
     links = 0
     here = _root()
@@ -107,6 +107,7 @@ def _trust(link: os.stat_result, path: str, target: str) -> None:
     """Let root follow only links made by root: whoever else made one has no business steering root."""
     if os.geteuid() == 0 and link.st_uid != 0:
         raise Failure(
+            "foreign-link",
             f"{path} leads through a symbolic link to {target} which user id {link.st_uid} has made",
             hint=f"root follows only links of its own: declare the path that is meant, below {target}",
         )

@@ -62,7 +62,11 @@ def _command(machine: Machine, argv: list[str], copy: str, path: str, secret: bo
         return
     log = [] if secret else [line.replace(copy, path) for line in (done.out + done.err).splitlines()]
     why = next((": " + line.strip() for line in reversed(log) if line.strip()), "")
-    raise Failure(f"{path}: {os.path.basename(argv[0])} does not accept the new content{why}", log=log[-40:])
+    raise Failure(
+        "content-refused",
+        f"{path}: {os.path.basename(argv[0])} does not accept the new content{why}",
+        log=log[-40:],
+    )
 
 
 def _systemd(machine: Machine, id: str, copy: str, path: str) -> None:
@@ -75,7 +79,9 @@ def _systemd(machine: Machine, id: str, copy: str, path: str) -> None:
     lines = [line.replace(copy, path) for line in (done.out + done.err).splitlines() if name in line]
     lines = [line for line in lines if "is not executable" not in line]
     if done.code != 0 and any(_FATAL.search(line) for line in lines):
-        raise Failure(f"{path}: systemd would refuse this unit: {_reason(lines)}", log=lines)
+        raise Failure(
+            "content-refused", f"{path}: systemd would refuse this unit: {_reason(lines)}", log=lines
+        )
     for line in lines:
         machine.output(id, line)
 

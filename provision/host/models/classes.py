@@ -33,7 +33,9 @@ def check(path: str, expectations: Iterable[Expectation]) -> None:
         if found not in expected["files"]:
             says = expected["misfits"].get(found) or expected["otherwise"].replace("{class}", found)
             raise Failure(
-                f"{path} {says}", hint=f"name another model in service {expected['service']}, or another kind"
+                "wrong-model",
+                f"{path} {says}",
+                hint=f"name another model in service {expected['service']}, or another kind",
             )
 
 

@@ -152,7 +152,9 @@ def fetch(
     if not report:
         why = f"signal {-ended.code}" if ended.code < 0 else f"exit {ended.code}"
         last = f": {lines[-1].strip()}" if lines else ""
-        raise Failure(f"{python} could not download {spec['repo']} ({why}){last}", log=lines[-TAIL:])
+        raise Failure(
+            "download-failed", f"{python} could not download {spec['repo']} ({why}){last}", log=lines[-TAIL:]
+        )
     raise explain(report[0], hub, listing.endpoint, spec, lines)
 
 
@@ -187,22 +189,30 @@ def explain(
         text = chain[0]["text"]
         if f"'{hub.library}'" in text:
             return Failure(
+                "no-download-library",
                 f"{environment} has no {hub.library}, which downloads this model",
                 hint=f"add {hub.library} to the packages of that environment",
             )
-        return Failure(f"{hub.library} in {environment} does not import: {text}", log=log)
+        return Failure(
+            "no-download-library", f"{hub.library} in {environment} does not import: {text}", log=log
+        )
     if report["kind"] == "old":
         return Failure(
+            "no-download-library",
             f"the {hub.library} in {environment} is too old: {chain[0]['text']}",
             hint=f"let that environment have a newer {hub.library}",
         )
     if any(error["errno"] == 28 or "No space left" in error["text"] for error in chain):
         return Failure(
-            f"the disk is full: {mount_point(spec['path'])}", hint="free some space there", log=log
+            "disk-full",
+            f"the disk is full: {mount_point(spec['path'])}",
+            hint="free some space there",
+            log=log,
         )
     refused = next((error["status"] for error in chain if error["status"] in (401, 403)), None)
     if refused:
         return Failure(
+            "hub-refused",
             f"{hub.title} at {endpoint} refused access to {repo} (HTTP {refused})",
             hint="the token is not valid for this model"
             if spec.get("token")
@@ -212,15 +222,21 @@ def explain(
     if any(_DAMAGED.search(error["class"]) for error in chain):
         worst = next(error for error in chain if _DAMAGED.search(error["class"]))
         return Failure(
+            "damaged-download",
             f"a file of {repo} arrived damaged, again and again: {worst['text']}",
             hint=f"the hub or a proxy on the way gives a wrong file; try another endpoint ({hub.variable})",
             log=log,
         )
     if any(_BROKEN.search(error["class"]) for error in chain):
         return Interrupted(
+            "hub-unreachable",
             f"the connection to {hub.title} at {endpoint} broke while {repo} was downloaded",
             hint="apply again: it goes on where it stopped",
             log=log,
         )
     last = chain[0]
-    return Failure(f"{hub.library} could not download {repo}: {last['class']}: {last['text']}", log=log)
+    return Failure(
+        "download-failed",
+        f"{hub.library} could not download {repo}: {last['class']}: {last['text']}",
+        log=log,
+    )

@@ -90,7 +90,7 @@ def update(machine: Machine, id: str) -> Failure | None:
     broken = [line for line in done.out.splitlines() if _BROKEN_SOURCE.match(line)]
     if not broken:
         return None
-    return Failure(f"apt-get update: {_plain(broken[0])}", hint=_hint(done.out), log=broken)
+    return Failure("apt-failed", f"apt-get update: {_plain(broken[0])}", hint=_hint(done.out), log=broken)
 
 
 def download(machine: Machine, id: str, packages: Sequence[str]) -> None:
@@ -148,24 +148,30 @@ def explain(done: Completed) -> Failure:
     if _UNKNOWN.search(text):
         return _unknown(text, log)
     if re.search(r"^(E: Failed to fetch|Err:).*\n?.*404 ", text, re.MULTILINE):
-        return Outdated("the mirror no longer has the packages that the lists name", log=log)
+        return Outdated("apt-failed", "the mirror no longer has the packages that the lists name", log=log)
     if "E: Packages need to be removed but remove is disabled." in text:
-        return Obstructed("other packages would have to be removed", log=log)
+        return Obstructed("apt-removes", "other packages would have to be removed", log=log)
     space = re.search(r"enough free space in (\S+?)\.?$", text, re.MULTILINE)
     if space or "No space left on device" in text:
         where = space.group(1) if space else "/"
-        return Failure(f"no space is left to install packages (in {where})", hint="free some space", log=log)
+        return Failure(
+            "disk-full", f"no space is left to install packages (in {where})", hint="free some space", log=log
+        )
     broken = re.search(r"^dpkg: error processing (?:package|archive) (\S+) .*:\n(.*)", text, re.MULTILINE)
     if broken:
         return Failure(
-            f"package {broken.group(1)} could not be installed: {broken.group(2).strip()}", log=log
+            "apt-failed",
+            f"package {broken.group(1)} could not be installed: {broken.group(2).strip()}",
+            log=log,
         )
     unmet = re.search(r"^The following packages have unmet dependencies:\n +(.+)$", text, re.MULTILINE)
     if unmet:
-        return Failure(f"apt-get: unmet dependencies: {unmet.group(1)}", hint=_hint(text), log=log)
+        return Failure(
+            "apt-failed", f"apt-get: unmet dependencies: {unmet.group(1)}", hint=_hint(text), log=log
+        )
     errors = [line for line in log if line.startswith("E: ")]
     what = _plain(errors[0]) if errors else (log[-1] if log else f"exit {done.code}")
-    return Failure(f"apt-get: {what}", hint=_hint(text), log=log)
+    return Failure("apt-failed", f"apt-get: {what}", hint=_hint(text), log=log)
 
 
 def _unknown(text: str, log: list[str]) -> Failure:
@@ -176,14 +182,21 @@ def _unknown(text: str, log: list[str]) -> Failure:
     if virtual:
         providers = ", ".join(line.split()[0] for line in virtual.group(2).splitlines())
         return Unknown(
-            f"package {virtual.group(1)} is provided by several", hint=f"declare one of {providers}", log=log
+            "apt-package",
+            f"package {virtual.group(1)} is provided by several",
+            hint=f"declare one of {providers}",
+            log=log,
         )
     version = re.search(r"^E: (Version '[^']*' for '[^']+' was not found)", text, re.MULTILINE)
     if version:
         return Unknown(
-            version.group(1), hint="`apt-cache policy` on the host shows the versions there are", log=log
+            "apt-package",
+            version.group(1),
+            hint="`apt-cache policy` on the host shows the versions there are",
+            log=log,
         )
     return Unknown(
+        "apt-package",
         f"no package of this name: {', '.join(names) or _plain(log[-1])}",
         hint="check the spelling, and that the host's package sources have it",
         log=log,

@@ -139,6 +139,7 @@ def wait_until_free(machine: Machine, id: str) -> None:
         waited = time.monotonic() - started
         if waited > PATIENCE:
             raise Failure(
+                "apt-locked",
                 f"the package database is held by {who} for more than {PATIENCE / 60:.0f} minutes",
                 hint=f"see what {who} is doing, and apply again when it is done",
             )
@@ -186,7 +187,7 @@ def _read(machine: Machine) -> Database:
             text = file.read()
     except FileNotFoundError:
         hint = "`packages` is for Debian, Ubuntu and their like"
-        raise Failure("this host has no dpkg", hint=hint) from None
+        raise Failure("missing-program", "this host has no dpkg", hint=hint) from None
     if interrupted():
         # dpkg is at work, or was killed: it knows best what its journal means.
         text = machine.run(["dpkg-query", "-W", "-f", _FORMAT]).out

@@ -36,13 +36,16 @@ def choose(machine: Machine, cases: Cases, assumed: Any) -> Any:
             return assumed
         reached = [case for case in cases.versions if compare(case.since, version.base()) <= 0]
     except ValueError as error:
-        raise Failure(f"{package} in {cases.environment}: {error}") from None
+        raise Failure("unknown-flag", f"{package} in {cases.environment}: {error}") from None
     if not reached:
-        raise Failure(f"{package} {installed} in {cases.environment} is older than any version known here")
+        raise Failure(
+            "unknown-flag",
+            f"{package} {installed} in {cases.environment} is older than any version known here",
+        )
     best = reached[0]
     for case in reached[1:]:
         if compare(case.since, best.since) > 0:
             best = case
     if best.error is not None:
-        raise Failure(best.error, hint=best.hint)
+        raise Failure("unknown-flag", best.error, hint=best.hint)
     return best.content

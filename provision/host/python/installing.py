@@ -40,11 +40,14 @@ def _uv(pip: Pip) -> uv.Uv:
         try:
             told["index-url"] = pip_configuration.default_index(pip.machine, pip.environment)
         except Failure as failure:
-            raise uv.Unfit(f"this pip does not say where it looks by itself: {failure.message}") from None
+            raise uv.Unfit(
+                "pip-failed", f"this pip does not say where it looks by itself: {failure.message}"
+            ) from None
     try:
         settings = pip_configuration.translate(told, os.environ)
     except pip_configuration.NoCounterpart as missing:
         raise uv.Unfit(
+            "pip-failed",
             f"uv has no counterpart for {missing}",
             hint="let pip install it: installer: pip, or auto",
         ) from None

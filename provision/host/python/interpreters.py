@@ -101,16 +101,17 @@ def require(machine: Machine, name: str) -> Interpreter:
     named = os.path.basename(name)
     if found is None:
         if os.path.isabs(name) and os.path.exists(name):
-            raise Failure(f"{name}: this is not a Python that starts")
+            raise Failure("missing-python", f"{name}: this is not a Python that starts")
         hint = "set python to one that is there"
         if os.path.exists("/etc/debian_version") and re.fullmatch(r"python3(\.\d+)?", named):
             hint = f"add {named}-venv to packages, or set python to one that is there"
-        raise Failure(f"{name}: no such Python on this host", hint=hint)
+        raise Failure("missing-python", f"{name}: no such Python on this host", hint=hint)
     if not found.makes_environments:
         hint = "install the venv and ensurepip modules of this Python"
         if found.base.startswith("/usr/bin/") and os.path.exists("/etc/debian_version"):
             hint = f"add python{found.minor}-venv to packages"
         raise Failure(
+            "missing-program",
             f"{name} (Python {found.version}) cannot make environments: ensurepip is missing",
             hint=hint,
         )

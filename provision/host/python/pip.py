@@ -179,7 +179,7 @@ class Pip:
             failure = explain(lines, ended.code, self.environment)
             begun = any(line.startswith(("Installing collected", "Found existing")) for line in lines)
             if ended.code > 0 and not begun:
-                raise Unchanged(failure.message, failure.hint, failure.log)
+                raise Unchanged(failure.code, failure.message, failure.hint, failure.log)
             raise failure
 
 
@@ -257,7 +257,7 @@ def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
     tail = list(lines[-TAIL:])
     if code < 0:
         hint = "it may have been out of memory: see `dmesg`" if code == -9 else None
-        return Failure(f"pip was ended by signal {-code}", hint=hint, log=tail)
+        return Failure("pip-failed", f"pip was ended by signal {-code}", hint=hint, log=tail)
     errors = [line.strip() for line in lines if re.match(r"\s*(ERROR|error):", line)]
     text = "\n".join(lines)
     reached = re.search(r"host='?([^',)]+)'?, port=(\d+)", text)
@@ -266,9 +266,9 @@ def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
         if answered and "index" in message:
             continue  # a retry that helped, or one index of several: not what it failed for
         where = f" ({reached.group(1)})" if reached and "index" in message else ""
-        return Failure(message + where, hint=hint, log=tail)
+        return Failure("pip-failed", message + where, hint=hint, log=tail)
     message, hint = _reason(errors, lines)
-    return Failure("pip: " + message, hint=hint, log=tail)
+    return Failure("pip-failed", "pip: " + message, hint=hint, log=tail)
 
 
 def _reason(errors: Sequence[str], lines: Sequence[str]) -> tuple[str, str | None]:

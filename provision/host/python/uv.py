@@ -61,9 +61,9 @@ def _obtain(machine: Machine, pip: Pip) -> str | Unfit:
     except Failure as failure:
         machine.sleep(0)  # a run that was cancelled ends here
         shutil.rmtree(directory, ignore_errors=True)
-        return Unfit(f"uv cannot be had ({failure.message})", hint=failure.hint)
+        return Unfit("pip-failed", f"uv cannot be had ({failure.message})", hint=failure.hint)
     if not _starts(machine, path):
-        return Unfit("the uv that pip has brought does not start on this host")
+        return Unfit("pip-failed", "the uv that pip has brought does not start on this host")
     return path
 
 
@@ -175,18 +175,18 @@ def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
     """
     tail = list(lines[-TAIL:])
     if code < 0:
-        return Failure(f"uv was ended by signal {-code}", log=tail)
+        return Failure("pip-failed", f"uv was ended by signal {-code}", log=tail)
     for message, hint in known_causes("\n".join(lines), environment):
         if "disk" in message:
-            return Failure(message, hint=hint, log=tail)
+            return Failure("pip-failed", message, hint=hint, log=tail)
     text = " ".join(line.strip(" │╰─▶├×") for line in lines if line.startswith(("  ", "error:")))
     text = re.sub(
         r"^(error: )?(No solution found when resolving dependencies:?( cause:)? )?", "", text
     ).strip()
     message = "uv: " + (text or (tail[-1].strip() if tail else "failed and said nothing"))
     if not any(line.startswith(_BEGUN) for line in lines):
-        return _UnfitUnchanged(message, log=tail)
-    return Unfit(message, log=tail)
+        return _UnfitUnchanged("pip-failed", message, log=tail)
+    return Unfit("pip-failed", message, log=tail)
 
 
 class _UnfitUnchanged(Unfit, Unchanged):

@@ -33,7 +33,7 @@ def type_of(name: str) -> type[Resource]:
     """
     where = TYPES.get(name)
     if where is None:
-        raise Failure(f'this host side knows no resource type "{name}"')
+        raise Failure("unrecognized-message", f'this host side knows no resource type "{name}"')
     module, _, cls = where.partition(":")
     found: type[Resource] = getattr(__import__(module, fromlist=[cls]), cls)
     return found

@@ -45,7 +45,7 @@ class Apt(Resource):
             Failure: not root, a package is unknown, something would have to be removed, or apt fails.
         """
         if not machine.root:
-            raise Failure("only root can install packages", hint=BECOME)
+            raise Failure("needs-root", "only root can install packages", hint=BECOME)
         try:
             dpkg.wait_until_free(machine, self.id)
             self._repair(machine)
@@ -145,6 +145,7 @@ def _selection(changes: Changes) -> list[str]:
 
 def _would_remove(packages: list[str], planned: aptget.Transaction) -> Failure:
     return Failure(
+        "apt-removes",
         f"installing {', '.join(packages)} would remove {', '.join(planned.remove)}",
         hint="remove them by hand if that is meant, or declare other packages",
     )

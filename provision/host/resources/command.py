@@ -59,7 +59,9 @@ class Command(Resource):
         self._check_user(machine)
         directory = self.spec.get("directory")
         if directory and not os.path.isdir(directory):
-            raise Failure(f"{directory} does not exist", hint="declare it under `directories:`")
+            raise Failure(
+                "missing-directory", f"{directory} does not exist", hint="declare it under `directories:`"
+            )
         try:
             machine.run(
                 self.spec["argv"],
@@ -71,7 +73,9 @@ class Command(Resource):
             )
         except Failure as failure:
             hint = failure.hint and self._masked(failure.hint)
-            raise Failure(self._masked(failure.message), hint, map(self._masked, failure.log)) from None
+            raise Failure(
+                failure.code, self._masked(failure.message), hint, map(self._masked, failure.log)
+            ) from None
         self._ran = True
         if self._guarded and not (self._created() or self._satisfied(machine)):
             missing = (
@@ -79,7 +83,7 @@ class Command(Resource):
                 if self.spec.get("creates")
                 else "`unless` still fails"
             )
-            raise Failure(f"the command succeeded, but {missing}")
+            raise Failure("command-failed", f"the command succeeded, but {missing}")
         owed.settle(machine.state, self.id)
 
     def notes(self, machine: Machine) -> list[Finding]:
@@ -145,9 +149,11 @@ class Command(Resource):
         if not user:
             return
         if not _exists(user):
-            raise Failure(f'user "{user}" does not exist', hint="declare it under `users:`")
+            raise Failure(
+                "unknown-account", f'user "{user}" does not exist', hint="declare it under `users:`"
+            )
         if not machine.root and pwd.getpwnam(user).pw_uid != os.geteuid():
-            raise Failure(f"only root can run a command as {user}", hint=BECOME)
+            raise Failure("needs-root", f"only root can run a command as {user}", hint=BECOME)
 
 
 def _exists(user: str) -> bool:

@@ -186,6 +186,7 @@ class Container(Resource):
     def _require_ours(self, found: containers.Inspected) -> None:
         if not self._ours(found):
             raise Failure(
+                "already-there",
                 f"there is a container {self.spec.container} that provision has not made",
                 hint="remove it, or give the service another `name:`",
             )
@@ -239,10 +240,10 @@ class Container(Resource):
             except FileNotFoundError:
                 if strict:
                     raise Failure(
-                        f"{path} is not there (env_file)", hint="declare it under `files:`"
+                        "missing-file", f"{path} is not there (env_file)", hint="declare it under `files:`"
                     ) from None
             except OSError as error:
-                raise Failure(f"{path}: {error.strerror or error} (env_file)") from None
+                raise Failure("file-refused", f"{path}: {error.strerror or error} (env_file)") from None
         return container_state.with_variables(self.spec, lines)
 
     # -- the image ----------------------------------------------------------------------------------------
@@ -266,6 +267,7 @@ class Container(Resource):
     def _load(self, machine: Machine, engine: str, reference: str, archive: str) -> None:
         if not os.path.exists(archive):
             raise Failure(
+                "image-missing",
                 f"{archive} is not there, and the image {reference} is to be loaded from it",
                 hint="put it there, or leave `archive` out to pull the image",
             )
@@ -276,6 +278,7 @@ class Container(Resource):
         unnamed = [each for each in loaded if re.fullmatch(r"(?:sha256:)?[0-9a-f]{64}", each)]
         if len(unnamed) != 1:
             raise Failure(
+                "image-missing",
                 f"{archive} holds {', '.join(loaded) or 'no image'}, not {reference}",
                 hint="set `image:` to the name that the archive holds",
             )
@@ -320,7 +323,11 @@ class Container(Resource):
         for volume in self.spec.volumes:
             source = volume.source
             if source.startswith("/") and not os.path.exists(source):
-                raise Failure(f"{source} is not there to be mounted", hint="declare it under `directories:`")
+                raise Failure(
+                    "missing-directory",
+                    f"{source} is not there to be mounted",
+                    hint="declare it under `directories:`",
+                )
 
     def _create(self, machine: Machine, engine: str, name: str) -> None:
         spec = self._with_env_files(strict=True)
@@ -378,7 +385,7 @@ class Container(Resource):
     def _start(self, machine: Machine, engine: str) -> None:
         taken = self._taken()
         if taken:
-            raise Failure(taken, hint="stop it, or publish another port")
+            raise Failure("port-taken", taken, hint="stop it, or publish another port")
         unit = self._unit()
         self._begun = containers.now()
         if unit:
@@ -416,7 +423,7 @@ class Container(Resource):
             machine.sleep(0.1)
         if now.invocation is None and now.ended is None:
             state = f"{self.spec.service} does not come up: after {START:.0f} s it is {now.state}"
-            raise endings.explained(machine, self.spec, state, self._since(now))
+            raise endings.explained(machine, self.spec, "service-ended", state, self._since(now))
         raise self._ended(machine, now)
 
     def _ended(self, machine: Machine, life: supervision.Life) -> Failure:

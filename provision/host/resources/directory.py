@@ -124,7 +124,9 @@ def _in_the_way(path: str) -> Failure:
     while os.path.dirname(path) != path and not os.path.lexists(path):
         path = os.path.dirname(path)
     return Failure(
-        f"{path} is not a directory, but should be one", hint="move it away, or declare another path"
+        "already-there",
+        f"{path} is not a directory, but should be one",
+        hint="move it away, or declare another path",
     )
 
 

@@ -87,7 +87,7 @@ class Environment(Resource):
         durable.write(os.path.join(self.path, MARKER), "")
         site = look.site
         if site is None:
-            raise Failure(f"{self.path}: the new environment has no site-packages")
+            raise Failure("pip-failed", f"{self.path}: the new environment has no site-packages")
         for path in [*leftovers(site), os.path.join(self.path, pip.TEMPORARY)]:
             delete(path)
         for distribution in look.damaged:
@@ -116,6 +116,7 @@ class Environment(Resource):
         base = interpreters.require(machine, self.python)
         if os.path.isdir(self.path) and os.listdir(self.path) and not _is_environment(self.path):
             raise Failure(
+                "already-there",
                 f"{self.path} is there already and is no Python environment",
                 hint="move it away, or give the environment another path",
             )
@@ -139,6 +140,7 @@ class Environment(Resource):
         if ended.code != 0:
             lines = ended.out.splitlines()
             raise Failure(
+                "pip-failed",
                 "Python {} could not make the environment {}: {}".format(
                     base.version, self.path, lines[-1].strip() if lines else "it said nothing"
                 ),

@@ -65,12 +65,14 @@ class File(Resource):
             if self.spec.get("absent"):
                 if stat.S_ISDIR(found.st_mode):
                     raise Failure(
+                        "already-there",
                         f"{path} is a directory, and only files are removed",
                         hint="remove it by hand, or take it out of the play",
                     )
                 return {"there": True}
             if stat.S_ISDIR(found.st_mode):
                 raise Failure(
+                    "already-there",
                     f"{path} is a directory, but should be a file",
                     hint="move it away, or declare another path",
                 )
@@ -121,7 +123,9 @@ class File(Resource):
             atomic.write(path, data, self._mode, uid, gid)
         except FileNotFoundError:
             parent = os.path.dirname(path)
-            raise Failure(f"{parent} does not exist", hint="declare it under `directories:`") from None
+            raise Failure(
+                "missing-directory", f"{parent} does not exist", hint="declare it under `directories:`"
+            ) from None
         except OSError as error:
             raise causes.failure(error, path) from None
 

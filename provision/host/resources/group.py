@@ -68,6 +68,7 @@ class Group(Resource):
         except KeyError:
             return
         raise Failure(
+            "id-taken",
             f"group {self.spec['name']} cannot have gid {gid}: it is that of group {other}",
             hint="declare another gid, or none",
         )

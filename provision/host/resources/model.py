@@ -240,9 +240,12 @@ class Model(Resource):
         state = self._directory()
         if state == "there, with files":
             missing = ", ".join(self._missing_required())
-            return Failure(f"{self.path} has no {missing}", hint="the model there is not whole")
+            return Failure(
+                "model-incomplete", f"{self.path} has no {missing}", hint="the model there is not whole"
+            )
         what = {None: "does not exist", "empty": "is empty"}.get(state, f"is {state}")
         return Failure(
+            "model-incomplete",
             f"{self.path} {what} on this host",
             hint="put the model there, or name it by modelscope: or huggingface: to have it downloaded",
         )
@@ -267,14 +270,20 @@ class Model(Resource):
         selected = [file for file in listing.files if kind.selects(file.path, allow, ignore)]
         for file in selected:
             if os.path.isabs(file.path) or ".." in file.path.split("/"):
-                raise Failure(f"{kind.title} lists a file of {spec['repo']} outside of it: {file.path}")
+                raise Failure(
+                    "download-failed",
+                    f"{kind.title} lists a file of {spec['repo']} outside of it: {file.path}",
+                )
         if not selected:
             why = "every file is left out by allow and ignore" if listing.files else "it has no files"
-            raise Failure(f"nothing to download of {spec['repo']}@{spec['revision']}: {why}")
+            raise Failure(
+                "model-incomplete", f"nothing to download of {spec['repo']}@{spec['revision']}: {why}"
+            )
         missing = _without(self._required(), [file.path for file in selected])
         if missing:
             elsewhere = not _without(missing, [file.path for file in listing.files])
             raise Failure(
+                "model-incomplete",
                 f"{spec['repo']}@{spec['revision']} has no {', '.join(missing)}, which its service needs",
                 hint="allow or ignore leaves it out" if elsewhere else "is it the right model?",
             )
@@ -332,6 +341,7 @@ class Model(Resource):
         free = free_bytes(self.path)
         if need > free:
             raise Failure(
+                "disk-full",
                 f"{self.spec['repo']} needs {human(need)}, {human(free)} free on {mount_point(self.path)}",
                 hint="free some space there, or give the model another directory",
             )
@@ -412,10 +422,14 @@ def _not_delivered(
     names = ", ".join(file.path for file in wanted[:5])
     if any(file in came for file in wanted):
         return Failure(
+            "damaged-download",
             f"{names} of {repo} arrived damaged twice: the sha256 is not the one that {kind.title} lists",
             hint=f"the hub or a proxy on the way gives a wrong file; try another endpoint ({kind.variable})",
         )
-    return Failure(f"{kind.library} ended well, but did not bring {names} of {repo} from {listing.endpoint}")
+    return Failure(
+        "download-failed",
+        f"{kind.library} ended well, but did not bring {names} of {repo} from {listing.endpoint}",
+    )
 
 
 def _partial_names(path: str) -> list[str]:

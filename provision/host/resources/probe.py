@@ -61,7 +61,7 @@ class Probe(Resource):
             proof = watch.ask(check)
             tell(machine, self.spec, proof, [] if proof.ok else watch.log())
             if not proof.ok:
-                raise watch.failure(f"{proof.check}: {proof.error}", proof.hint)
+                raise watch.failure(proof.code, f"{proof.check}: {proof.error}", proof.hint)
         life = watch.look()
         if life.invocation is None or life.invocation != watch.first:
             raise watch.ended(life)
@@ -134,9 +134,9 @@ class Watch:
         """Return the last lines of its log."""
         return self._hide(supervision.tail(self._machine, self._spec, supervision.TAIL, self._since))
 
-    def failure(self, message: str, hint: str | None = None) -> Failure:
+    def failure(self, code: str, message: str, hint: str | None = None) -> Failure:
         """Return an error with the log and, when it is known, with what to change."""
-        return endings.explained(self._machine, self._spec, message, self._since, hint, self._hide)
+        return endings.explained(self._machine, self._spec, code, message, self._since, hint, self._hide)
 
     def ended(self, life: supervision.Life) -> Failure:
         """Return the error for a process that is not there any more."""
@@ -154,7 +154,9 @@ class Watch:
 
     def _pause(self, why: str) -> None:
         if self._left() <= 0:
-            raise self.failure(f"{self._spec.service} did not answer within {self._limit:.0f} s: {why}")
+            raise self.failure(
+                "not-answering", f"{self._spec.service} did not answer within {self._limit:.0f} s: {why}"
+            )
         now = time.monotonic()
         if now - self._told >= TELL:
             self._told = now

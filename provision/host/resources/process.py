@@ -122,7 +122,7 @@ class Process(Resource):
         """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
         taken = self._taken()
         if taken:
-            raise Failure(taken, hint="stop it, or give the service another port")
+            raise Failure("port-taken", taken, hint="stop it, or give the service another port")
 
     def _taken(self) -> str | None:
         """Return who else holds the port, as a sentence."""
@@ -162,7 +162,11 @@ class Process(Resource):
         remaining = stopping.end(left, main, terms, limit, sleep)
         if remaining:
             names = ", ".join(f"{each.name} (pid {each.pid})" for each in remaining.values())
-            raise Failure(f"{self.spec.service} does not stop: {names}", hint="end it on the host by hand")
+            raise Failure(
+                "does-not-stop",
+                f"{self.spec.service} does not stop: {names}",
+                hint="end it on the host by hand",
+            )
         durable.remove(self.spec.pid_file)
 
     def _start(self, machine: Machine) -> None:
@@ -174,6 +178,7 @@ class Process(Resource):
             switched["preexec_fn"] = children.become(user)
         elif user and user != pwd.getpwuid(os.geteuid()).pw_name:
             raise Failure(
+                "needs-root",
                 f"{service} should run as {user}, which only root can arrange",
                 hint="set `become: true` on the host, or leave `user` out",
             )
@@ -196,9 +201,11 @@ class Process(Resource):
                 )
             except OSError as error:
                 reach = f"user {user} must be able to reach and run it" if switched else None
-                raise Failure(f"{error.filename or script}: {error.strerror or error}", hint=reach) from None
+                raise Failure(
+                    "file-refused", f"{error.filename or script}: {error.strerror or error}", hint=reach
+                ) from None
             except subprocess.SubprocessError:
-                raise Failure(f"cannot become {user} to start {service}") from None
+                raise Failure("service-ended", f"cannot become {user} to start {service}") from None
         exits.keep(self.spec.pid_file, child, kills)
         life = supervision.record(self.spec.pid_file, child.pid)
         deadline = time.monotonic() + SETTLE

@@ -141,10 +141,12 @@ class Unit(Resource):
                 properties = systemd.fresh(machine, name)
         state = properties.get("LoadState")
         if state == "masked":
-            raise Failure(f"{name} is masked", hint=f"run `systemctl unmask {name}` on the host")
+            raise Failure(
+                "unit-refused", f"{name} is masked", hint=f"run `systemctl unmask {name}` on the host"
+            )
         if state != "loaded":
             why = properties.get("LoadError", "").strip()
-            raise Failure(f"systemd cannot load {name}: {why or state}")
+            raise Failure("unit-refused", f"systemd cannot load {name}: {why or state}")
         return properties
 
     def _start(self, machine: Machine, properties: systemd.Unit) -> None:
@@ -197,7 +199,9 @@ class Unit(Resource):
             now = time.monotonic()
             if now > begun + limit + 30:
                 state = systemd.fresh(machine, name).get("ActiveState")
-                raise Failure(f"{name} does not stop (it is {state})", hint="look at it on the host")
+                raise Failure(
+                    "does-not-stop", f"{name} does not stop (it is {state})", hint="look at it on the host"
+                )
             if now > begun + limit:
                 machine.run(["systemctl", "kill", "-s", "KILL", name], timeout=60, check=False)
             elif terms.due():
@@ -215,7 +219,7 @@ class Unit(Resource):
         """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
         taken = self._taken()
         if taken:
-            raise Failure(taken, hint="stop it, or give the service another port")
+            raise Failure("port-taken", taken, hint="stop it, or give the service another port")
 
     def _taken(self) -> str | None:
         """Return who else holds the port, as a sentence."""
@@ -241,7 +245,9 @@ class Unit(Resource):
         why = failure.log[0] if failure.log else failure.message
         message = f"{self.spec.service} could not be started: {why}"
         log = systemd.journal(machine, self.spec.unit, supervision.TAIL)
-        return Failure(message, hint=failures.explain(log, machine, self.spec.service), log=log)
+        return Failure(
+            "service-ended", message, hint=failures.explain(log, machine, self.spec.service), log=log
+        )
 
 
 def _loaded(properties: systemd.Unit) -> bool:

@@ -117,6 +117,7 @@ class User(Resource):
         except KeyError:
             return
         raise Failure(
+            "id-taken",
             f"user {self.spec['name']} cannot have uid {uid}: it is that of user {other}",
             hint="declare another uid, or none",
         )

@@ -39,7 +39,7 @@ def require(machine: Machine, service: str, access: Access | None) -> None:
     """
     for message, hint, fatal in _problems(machine, service, access):
         if fatal:
-            raise Failure(message, hint=hint, code="unreadable-by-service")
+            raise Failure("unreadable-by-service", message, hint=hint)
 
 
 def _problems(machine: Machine, service: str, access: Access | None) -> Iterator[tuple[str, str, bool]]:

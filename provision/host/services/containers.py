@@ -131,6 +131,7 @@ def require(wanted: str | None) -> str:
     if engine is None:
         which = f"{wanted} is not" if wanted else "neither docker nor podman is"
         raise Failure(
+            "container-engine",
             f"{which} installed, which is to run the container",
             hint=f"add {wanted or 'podman'} to the packages of the play",
         )
@@ -162,7 +163,10 @@ def _failure(engine: str, argv: Sequence[str], done: Completed) -> Failure:
     known = _known(lines)
     message = known.message if known else None
     return Failure(
-        message or f"{engine} {argv[0]}: {last or f'exit {done.code}'}", hint=hint(lines), log=lines[-10:]
+        "container-engine",
+        message or f"{engine} {argv[0]}: {last or f'exit {done.code}'}",
+        hint=hint(lines),
+        log=lines[-10:],
     )
 
 

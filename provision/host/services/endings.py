@@ -54,7 +54,7 @@ def ended(
         said = f"ended ({how})"
     lines = _printed(machine, spec, since, hide)
     hint = _known(machine, spec, lines)
-    failure = Failure(f"{service} {said}", hint=hint, log=first_failure(lines))
+    failure = Failure("service-ended", f"{service} {said}", hint=hint, log=first_failure(lines))
     if failure.hint is None and how is not None:
         if how in WAYS_OUT:
             failure.hint = WAYS_OUT[how]
@@ -68,6 +68,7 @@ def ended(
 def explained(
     machine: Machine,
     spec: Supervised,
+    code: str,
     message: str,
     since: str | None,
     hint: str | None = None,
@@ -76,7 +77,7 @@ def explained(
     """Return an error with the last lines of a start; without a `hint`, with what these are known for."""
     supervision.settle(machine, spec)
     lines = _printed(machine, spec, since, hide)
-    return Failure(message, hint=hint or _known(machine, spec, lines), log=lines[-supervision.TAIL :])
+    return Failure(code, message, hint=hint or _known(machine, spec, lines), log=lines[-supervision.TAIL :])
 
 
 def _printed(machine: Machine, spec: Supervised, since: str | None, hide: Hide | None) -> list[str]:

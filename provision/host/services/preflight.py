@@ -53,6 +53,7 @@ def refusal(machine: Machine, id: str, service: str, preflight: Preflight) -> Fa
         short = len(why) <= SHORT
         message = f"{service} would not start with this, and was left running as it is"
         return Failure(
+            "arguments-refused",
             f"{message}: {why}" if short else message,
             hint=failures.explain(lines, machine),
             log=first_failure(lines[:-1] if short else lines),

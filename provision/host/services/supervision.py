@@ -199,12 +199,14 @@ def require_systemd(machine: Machine) -> None:
     """Raise `Failure` with the way out when no system unit can be managed here."""
     if not systemd.running():
         raise Failure(
+            "no-systemd",
             "systemd does not run here, so nothing can supervise a unit",
             hint="set `supervisor: script` on the service, or on the host for all its services",
             final=True,
         )
     if not machine.root:
         raise Failure(
+            "needs-root",
             "system units can only be managed by root",
             hint="set `become: true` on the host, or `supervisor: script` on the service",
             final=True,

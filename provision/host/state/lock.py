@@ -53,6 +53,7 @@ class RunLock:
                 holder = self._holder()
                 if waited > self._timeout:
                     raise Failure(
+                        "host-locked",
                         f"another run still holds this host: {holder}",
                         hint="wait for it, or end it if nobody watches it any more",
                     ) from None

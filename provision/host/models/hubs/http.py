@@ -91,6 +91,7 @@ def _cause(error: object) -> str:
 def unreachable(title: str, address: str, variable: str, why: object) -> Failure:
     """Return the failure that says that a hub does not answer."""
     return Failure(
+        "hub-unreachable",
         f"{title} at {address} cannot be reached: {why}",
         hint=f"check the host's network and proxy, or set endpoint to a mirror it can reach ({variable})",
     )
@@ -100,9 +101,14 @@ def refused(title: str, address: str, repo: str, error: Refused, token: str | No
     """Return the failure that says why a hub does not give a model."""
     if error.status in (401, 403):
         return Failure(
+            "hub-refused",
             f"{title} at {address} refused access to {repo} (HTTP {error.status})",
             hint="the token is not valid for this model"
             if token
             else "a private or gated model needs a token",
         )
-    return Failure(f"{title} at {address} answered HTTP {error.status} for {repo}", hint="try again later")
+    return Failure(
+        "hub-unreachable",
+        f"{title} at {address} answered HTTP {error.status} for {repo}",
+        hint="try again later",
+    )

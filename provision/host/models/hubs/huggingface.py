@@ -38,16 +38,20 @@ def listing(repo: str, revision: str, endpoint: str | None, token: str | None, t
     except http.Refused as error:
         if error.code == "RevisionNotFound":
             raise Failure(
-                f'{repo} has no revision "{revision}" on {TITLE}', hint=f"see {address}/{repo}/tree/main"
+                "not-on-hub",
+                f'{repo} has no revision "{revision}" on {TITLE}',
+                hint=f"see {address}/{repo}/tree/main",
             ) from None
         # Without a token, the hub answers 401 for a model that does not exist.
         if error.status == 404 or error.code == "RepoNotFound":
             raise Failure(
+                "not-on-hub",
                 f'{TITLE} at {address} has no model "{repo}"',
                 hint="check the name" + ("" if token else "; a private model needs a token"),
             ) from None
         if error.code == "GatedRepo":
             raise Failure(
+                "hub-refused",
                 f"access to {repo} has to be asked for at {address}/{repo}",
                 hint="accept its terms there, and set token to that account's",
             ) from None

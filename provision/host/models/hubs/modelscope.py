@@ -99,9 +99,12 @@ def _missing(
         names = []
     if names:
         return Failure(
-            f'{repo} has no revision "{revision}" on {TITLE}', hint="it has " + ", ".join(names[:12])
+            "not-on-hub",
+            f'{repo} has no revision "{revision}" on {TITLE}',
+            hint="it has " + ", ".join(names[:12]),
         )
     return _Unknown(
+        "not-on-hub",
         f'{TITLE} at {address} has no model "{repo}"',
         hint="check the name" + ("" if token else "; a private model needs a token"),
     )

@@ -41,7 +41,7 @@ def stays(machine: Machine, spec: ProbeSpec, seconds: float) -> None:
             last = supervision.life(machine, spec)
     last = supervision.life(machine, spec)
     if first.invocation is None or last.invocation != first.invocation:
-        raise Failure(f"it does not stay up ({last.ended or last.state})")
+        raise Failure("service-ended", f"it does not stay up ({last.ended or last.state})")
 
 
 def _age(spec: ProbeSpec, life: supervision.Life) -> float:

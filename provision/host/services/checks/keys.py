@@ -37,12 +37,12 @@ def read_key(path: str | None, name: str | None) -> str | None:
     try:
         text = durable.read(path)
     except PermissionError:
-        raise Failure(f"{path} cannot be read, and the key of the service is in it") from None
+        raise Failure("file-refused", f"{path} cannot be read, and the key of the service is in it") from None
     for line in (text or "").splitlines():
         found, equals, value = line.strip().partition("=")
         if equals and found == name:
             return _unquoted(value)
-    raise Failure(f"{path} holds no {name}", hint=_WRITES_IT)
+    raise Failure("missing-api-key", f"{path} holds no {name}", hint=_WRITES_IT)
 
 
 def _of_container(machine: Machine, spec: ProbeSpec, name: str) -> str:
@@ -53,7 +53,9 @@ def _of_container(machine: Machine, spec: ProbeSpec, name: str) -> str:
         known, _, value = variable.partition("=")
         if known == name:
             return str(value)
-    raise Failure(f"the container {spec.container} has no variable {name}", hint=_WRITES_IT)
+    raise Failure(
+        "missing-api-key", f"the container {spec.container} has no variable {name}", hint=_WRITES_IT
+    )
 
 
 def hidden(text: str, key: str | None) -> str:

@@ -21,7 +21,7 @@ def transcribe(asking: Asking, check: Transcribe) -> Verdict:
     try:
         audio = base64.b64decode(check.audio, validate=True)
     except (binascii.Error, ValueError):
-        raise Failure("the check's audio is no base64") from None
+        raise Failure("impossible-check", "the check's audio is no base64") from None
     path = "/v1/audio/transcriptions"
     model = asking.model()
     reply = asking.client.upload(path, check.file, audio, {"model": model} if model else {}, asking.limit)

@@ -38,7 +38,7 @@ def over(line: socket.socket, ca: str | None) -> ssl.SSLSocket:
         # OpenSSL says of a missing file that it is one, and of any other fault nothing that helps.
         known = isinstance(error, (FileNotFoundError, PermissionError))
         why = error.strerror if isinstance(error, OSError) and known else "it holds no certificate"
-        raise Failure(f"{ca}, the CA to verify the server with: {why}") from None
+        raise Failure("file-refused", f"{ca}, the CA to verify the server with: {why}") from None
     return context.wrap_socket(line)
 
 
@@ -48,14 +48,18 @@ def failure(error: Exception, ca: str | None) -> Failure | None:
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
         return Failure(
+            "tls-mismatch",
             f"the server's certificate is not good by {ca}: {error.verify_message}",
             hint="name the CA that has signed it: `tls: {ca: PATH}`",
         )
     reason = getattr(error, "reason", None) or ""
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"):
-        return Failure("the server speaks no TLS, though the service declares it", hint="leave `tls` out")
+        return Failure(
+            "tls-mismatch", "the server speaks no TLS, though the service declares it", hint="leave `tls` out"
+        )
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         return Failure(
+            "tls-mismatch",
             "the server demands a client certificate, and checks have none",
             hint="let a proxy in front demand it, or leave it optional",
         )
