@@ -106,10 +106,8 @@ def start() -> None:
         sys.exit(1)
     place, code = find(archive) or ask(archive)
     modules = run(marshal.loads(code["provision.host.modules"][1]), {})["Modules"]
-    sys.meta_path.insert(0, modules(place + "/" + archive, code))  # type: ignore[operator]
-    from provision.host.main import main
-
-    sys.exit(main(zlib.decompress(request), place))
+    main = modules(place + "/" + archive, code).load("provision.host.main")  # type: ignore[operator]
+    sys.exit(main.main(zlib.decompress(request), place))
 
 
 if __name__ == "__main__":

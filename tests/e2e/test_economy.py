@@ -89,26 +89,15 @@ def test_no_pip_to_know_what_an_environment_holds(tmp_path: Path) -> None:
 
 def imported(*argv: str | Path) -> set[str]:
     """The modules that a program imports under our own Python."""
-    return run_and_list_imports(Path(sys.executable), *argv)[0]
-
-
-def run_and_list_imports(python: Path, *argv: str | Path) -> tuple[set[str], str]:
-    """The modules that a program imports, and its output; its standard input stays open for the host side."""
-    read, write = os.pipe()
-    try:
-        ended = subprocess.run(
-            [python, "-X", "importtime", *argv],
-            cwd=REPOSITORY,
-            stdin=read,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        os.close(read)
-        os.close(write)
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", *argv],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
-    return {line.rpartition("|")[2].strip() for line in lines}, ended.stdout
+    return {line.rpartition("|")[2].strip() for line in lines}
 
 
 SLOW = (
@@ -135,9 +124,25 @@ LOOK = """
 """What it imports of the host side. Nothing comes here that only a change or a failure needs."""
 
 
-def from_archive(python: Path, directory: Path, program: str) -> tuple[set[str], str]:
-    """Run a program that imports the host side as hosts do; return what it imports, and its output."""
-    return run_and_list_imports(python, *archived.arguments(python, directory, program))
+LIST = """
+import os, sys
+leave = os._exit
+def leave_and_list(code):
+    os.write(2, " ".join(sys.modules).encode())
+    leave(code)
+os._exit = leave_and_list
+"""
+
+
+def run_on_host(python: Path, *argv: str | Path) -> tuple[set[str], str]:
+    """Run a program that begins with `LIST` and ends by `os._exit`; return its modules, and its output."""
+    read, write = os.pipe()  # standard input stays open: its end would mean that the controller has gone
+    try:
+        ended = subprocess.run([python, *argv], stdin=read, capture_output=True, text=True, check=True)
+    finally:
+        os.close(read)
+        os.close(write)
+    return set(ended.stderr.split()), ended.stdout
 
 
 def test_help_imports_no_library() -> None:
@@ -188,14 +193,14 @@ def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path
     program = f"from provision.host.main import main; main({json.dumps(order)!r}.encode())"
 
     def look() -> tuple[set[str], dict[str, Any]]:
-        seen, out = from_archive(python, tmp_path, program)
+        seen, out = run_on_host(python, *archived.arguments(python, tmp_path, LIST + program))
         return seen, json.loads(out.splitlines()[-1])
 
     look()  # writes the ledger
     seen, last = look()
     assert last["counts"] == {"ok": len(specs), "changed": 0, "failed": 0, "skipped": 0}
-    bare, _ = run_and_list_imports(python, "-I", "-S", "-c", "import os")
-    of_host = {"provision", "provision.host", *(f"provision.host.{name}" for name in LOOK.split())}
+    bare, _ = run_on_host(python, "-I", "-S", "-c", LIST + "os._exit(0)")
+    of_host = {"provision", "provision.host", *(f"provision.host.{each}" for each in LOOK.split())}
     wire = {name for name in seen if name.startswith("provision.wire")}
     assert seen - bare - wire - LIBRARY - of_host == set()
 
@@ -203,6 +208,7 @@ def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path
 @pytest.mark.parametrize("type", TYPES)
 def test_no_resource_type_imports_what_only_a_change_needs(tmp_path: Path, type: str) -> None:
     module = TYPES[type].partition(":")[0]
-    seen, _ = from_archive(Path(sys.executable), tmp_path, f"import {module}; {module}.__doc__")
+    python, program = Path(sys.executable), f"{LIST}import {module}; {module}.__doc__; os._exit(0)"
+    seen, _ = run_on_host(python, *archived.arguments(python, tmp_path, program))
     assert module in seen
     assert seen.intersection(SLOW) == set()

@@ -30,9 +30,9 @@ with open(file, "rb") as code:
     code = marshal.loads(code.read())
 names = {}
 exec(marshal.loads(code["provision.host.modules"][1]), names)
-sys.meta_path.insert(0, names["Modules"](directory, code))
+exec(%r, {"__name__": "program", "__builtins__": names["Modules"](directory, code).builtins})
 """
-"""What `boot.py` does before it imports the host side."""
+"""What `boot.py` does to import the host side."""
 
 
 def arguments(python: Path, directory: Path, program: str) -> list[str]:
@@ -47,5 +47,5 @@ def arguments(python: Path, directory: Path, program: str) -> list[str]:
     if not file.exists():
         archive.write_bytes(pack(PACKAGE))
         subprocess.run([python, "-I", "-c", _UNPACK, unpack.__file__, archive, directory, file], check=True)
-    start.write_text(_START + program)
+    start.write_text(_START % program)
     return ["-I", "-S", str(start), str(directory), str(file)]

@@ -6,33 +6,32 @@ import marshal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from types import ModuleType
+from typing import Any
 
 import pytest
 
 from provision.host.modules import Modules
 
-Load = Callable[[dict[str, str]], ModuleType]
-"""Takes the text of each module, and imports the package `house`."""
+Load = Callable[..., Any]
+"""Takes the text of each module, and imports one of them: the package `house` if no other is named."""
 
 
 @pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+def load() -> Iterator[Load]:
     before = set(sys.modules)
 
-    def load(texts: dict[str, str]) -> ModuleType:
+    def load(texts: dict[str, str], name: str = "house") -> Any:
         code = {}
         for file, text in {"provision/host/light/colors.py": "red = 'light'\n", **texts}.items():
-            name = file[: -len(".py")].replace("/", ".")
-            name = name[: -len(".__init__")] if name.endswith(".__init__") else name
-            code[name] = file, marshal.dumps(compile(text, f"/nowhere/{file}", "exec", dont_inherit=True))
-        finder = Modules("/nowhere", code)
-        monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
-        return __import__("house")
+            module = file[: -len(".py")].replace("/", ".").removesuffix(".__init__")
+            code[module] = file, marshal.dumps(compile(text, f"/nowhere/{file}", "exec", dont_inherit=True))
+        for package in ("provision", "provision.host", "provision.host.light"):
+            code[package] = f"{package.replace('.', '/')}/__init__.py", marshal.dumps(compile("", "", "exec"))
+        return Modules("/nowhere", code).load(name)
 
     yield load
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("house", "colorsys", "colors", "wsgiref") or name.endswith("light.colors"):
+        if name.split(".")[0] in ("house", "hut", "colorsys", "wsgiref") or name.endswith("light.colors"):
             del sys.modules[name]
 
 
@@ -98,9 +97,12 @@ def test_a_missing_name_is_an_error_at_once_and_a_missing_module_when_it_is_used
     house = load({"house/__init__.py": "import no_such_module\ndef use(): return no_such_module.x\n"})
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         house.use()
-    load({"house/__init__.py": "", "house/hut.py": "from house import nothing\n"})
     with pytest.raises(ImportError, match="cannot import name 'nothing'"):
-        __import__("house.hut")
+        load({"hut/__init__.py": "", "hut/porch.py": "from hut import nothing\n"}, "hut.porch")
+    with pytest.raises(ModuleNotFoundError, match="garden"):
+        load({"shed/__init__.py": "from hut.garden import tree\n"}, "shed")
+    assert "shed" not in sys.modules
+    assert "hut.porch" not in sys.modules
 
 
 def test_a_module_that_threads_use_first_at_the_same_time(load: Load) -> None:
@@ -117,17 +119,17 @@ def test_a_module_that_threads_use_first_at_the_same_time(load: Load) -> None:
 def test_a_module_that_another_thread_is_importing(load: Load) -> None:
     house = load(
         {
-            "house/__init__.py": "from house import gate, slow\ndef use(): return slow.value\n",
+            "house/__init__.py": "from house import gate, other, slow\ndef use(): return slow.value\n",
             "house/gate.py": "from threading import Event\nentered, go = Event(), Event()\n",
             "house/slow.py": "from house import gate\ngate.entered.set()\ngate.go.wait(60)\nvalue = 1\n",
-            "house/other.py": "from house import slow\nvalue = slow.value\n",
+            "house/other.py": "from house.slow import value\n",
         }
     )
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(house.use)
         assert house.gate.entered.wait(60)
-        second = pool.submit(__import__, "house.other")
+        second = pool.submit(lambda: house.other.value)
         wait([second], 0.1)
         house.gate.go.set()
         assert first.result() == 1
-        assert second.result().other.value == 1
+        assert second.result() == 1

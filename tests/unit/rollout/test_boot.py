@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import marshal
 import os
 import stat
 import subprocess
+import sys
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -62,20 +62,19 @@ def test_unpacked_once_and_found_again(place: Path) -> None:
 
 
 def test_modules_come_from_the_compiled_code(place: Path) -> None:
-    name, data = packed('"""Words."""\nwhere = __file__, __name__, __package__\n')
+    name, data = packed('"""Words."""\nwhere = __file__, __name__\n')
     send(name, data)
     (place / name / "provision" / "host" / "main.py").write_text("1 / 0")
     _, code = boot.find(name) or ("", {})
-    finder = Modules(str(place / name), code)
-    assert finder.find_spec("provision.host.nothing") is None
-    spec = finder.find_spec("provision.host.main")
-    assert spec
-    main = importlib.util.module_from_spec(spec)
-    finder.exec_module(main)
-    assert main.where == (f"{place}/{name}/provision/host/main.py", "provision.host.main", "provision.host")
-    package = finder.find_spec("provision")
-    assert package
-    assert package.submodule_search_locations == []
+    loaded = {module: each for module, each in sys.modules.items() if module.split(".")[0] == "provision"}
+    try:
+        for module in loaded:
+            del sys.modules[module]
+        main = Modules(str(place / name), code).load("provision.host.main")
+        assert main.where == (f"{place}/{name}/provision/host/main.py", "provision.host.main")
+        assert sys.modules["provision.host"].main is main
+    finally:
+        sys.modules.update(loaded)
 
 
 @pytest.mark.parametrize("damage", ["emptied", "shortened", "removed", "something else"])
