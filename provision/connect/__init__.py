@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from provision.connect.base import Connection, Explanation
+from provision.connect.base import Connection
 from provision.connect.container import Container
 from provision.connect.local import Local
 from provision.connect.ssh import Ssh
@@ -13,7 +13,7 @@ from provision.connect.ssh import Ssh
 if TYPE_CHECKING:
     from provision.config.hosts import Host
 
-__all__ = ["Connection", "Container", "Explanation", "Local", "Ssh", "connection_to"]
+__all__ = ["Connection", "Container", "Local", "Ssh", "connection_to"]
 
 
 def connection_to(host: Host, hosts: Mapping[str, Host], ask_password: bool = False) -> Connection:

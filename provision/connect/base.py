@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Protocol
+
+from provision.wire.finding import Finding
 
 PATIENCE = 15.0
 """Seconds for which a host's first word is waited for, unless told otherwise."""
 
 
-class Explanation(NamedTuple):
-    """Why a host was not reached: `cause` is one line, `hint` the way out when one is known."""
-
-    code: str
-    cause: str
-    hint: str | None = None
-    absent: Literal["missing", "stopped"] | None = None
-    """Set when the way there works, but the container that is the host does not exist or does not run."""
+ABSENT = ("container-missing", "container-stopped", "engine-missing")
+"""Codes that tell that the way there works, but the container that is the host does not exist or run."""
 
 
 class Connection(Protocol):
@@ -50,7 +46,7 @@ class Connection(Protocol):
                 more than "no answer" about what is the matter does so a little earlier.
         """
 
-    def explain(self, code: int, stderr: str) -> Explanation:
+    def explain(self, code: int, stderr: str) -> Finding:
         """Say in one line why the host was not reached, from the exit code and the real error text."""
 
     def kept(self) -> bool:

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 
-from provision.connect.base import Explanation
+from provision.wire.finding import Finding, fault
 
 PROMPT = "provision-sudo-" + os.urandom(12).hex() + ":"
 """What sudo prints when it wants the password. Not to be guessed: nothing else on a host can ask for it."""
@@ -70,9 +70,9 @@ def as_root(script: str, ask_password: bool) -> str:
     )
 
 
-def refusal(stderr: str) -> Explanation | None:
+def refusal(stderr: str) -> Finding | None:
     """Say why sudo refused, from what it printed; None when it did not."""
     for code, pattern, cause, hint in _REFUSALS:
         if re.search(pattern, stderr):
-            return Explanation(code, cause, hint)
+            return fault(code, cause, hint)
     return None

@@ -6,8 +6,9 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 
-from provision.connect.base import PATIENCE, Connection, Explanation
+from provision.connect.base import PATIENCE, Connection
 from provision.connect.become import as_root
+from provision.wire.finding import Finding, fault
 
 _FIND = (
     "E=podman; "
@@ -55,12 +56,12 @@ class Container:
             command = as_root(command, self.through.asks_password)
         return self.through.argv(command, patience)
 
-    def explain(self, code: int, stderr: str) -> Explanation:
+    def explain(self, code: int, stderr: str) -> Finding:
         """Say what the engine's message means; else what the way to the engine says."""
         for pattern, known in _MESSAGES:
             if re.search(pattern, stderr, re.IGNORECASE):
                 engine = self.engine or "docker or podman"
-                return known._replace(cause=known.cause.format(container=self.container, engine=engine))
+                return known.replace(message=known.message.format(container=self.container, engine=engine))
         return self.through.explain(code, stderr)
 
     def kept(self) -> bool:
@@ -77,25 +78,22 @@ class Container:
         return None if through is None else replace(self, through=through)
 
 
-_MESSAGES: tuple[tuple[str, Explanation], ...] = (
+_MESSAGES: tuple[tuple[str, Finding], ...] = (
     (
         r"no such container|no container with name or id",
-        Explanation(
+        fault(
             "container-missing",
             "there is no container {container}",
             "start it first, or correct `container:`",
-            "missing",
         ),
     ),
     (
         r"container .*is not running|can only create exec sessions on running|container state improper",
-        Explanation(
-            "container-stopped", "the container {container} is not running", "start it first", "stopped"
-        ),
+        fault("container-stopped", "the container {container} is not running", "start it first"),
     ),
     (
         r"permission denied while trying to connect to the docker (?:daemon|api)",
-        Explanation(
+        fault(
             "container-engine",
             "this user may not use {engine}",
             "set `become: true` on the host that runs it, or add the user to its group",
@@ -103,18 +101,14 @@ _MESSAGES: tuple[tuple[str, Explanation], ...] = (
     ),
     (
         r"(?:cannot|failed to) connect to the docker|unable to connect to podman",
-        Explanation("container-engine", "the service of {engine} does not answer", "start it"),
+        fault("container-engine", "the service of {engine} does not answer", "start it"),
     ),
     (
         r"(?:docker|podman): (?:command )?not found",
-        Explanation(
-            "container-engine", "{engine} is not installed", "install it, or set `engine:`", "missing"
-        ),
+        fault("engine-missing", "{engine} is not installed", "install it, or set `engine:`"),
     ),
     (
         r"executable file .?sh.? not found|\"?sh\"?: executable file not found|exec: \"sh\"",
-        Explanation(
-            "container-engine", "the container {container} has no shell", "use an image that has one"
-        ),
+        fault("container-engine", "the container {container} has no shell", "use an image that has one"),
     ),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provision.connect.base import PATIENCE, Explanation, last_line
+from provision.connect.base import PATIENCE, last_line
+from provision.wire.finding import Finding, fault
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Local:
         """Return the shell that runs `script`."""
         return ["sh", "-c", script]
 
-    def explain(self, code: int, stderr: str) -> Explanation:
+    def explain(self, code: int, stderr: str) -> Finding:
         """Return the shell's own last words."""
-        return Explanation("host-failed", last_line(stderr) or f"the local shell ended with exit code {code}")
+        return fault("host-failed", last_line(stderr) or f"the local shell ended with exit code {code}")
 
     def kept(self) -> bool:
         """Nothing has to be opened."""

@@ -22,7 +22,8 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from provision.connect.base import PATIENCE, Explanation, last_line
+from provision.connect.base import PATIENCE, last_line
+from provision.wire.finding import Finding, fault
 
 ALIVE_INTERVAL = 10
 """Seconds of silence after which the server is asked for a sign of life."""
@@ -173,7 +174,7 @@ class Ssh:
         way = (self.address, self.port, self.user, self.identity_file, self.options, _ssh_config())
         return f"{self.directory}/{hashlib.sha256(repr(way).encode()).hexdigest()[:_NAME]}"
 
-    def explain(self, code: int, stderr: str) -> Explanation:
+    def explain(self, code: int, stderr: str) -> Finding:
         """Say what OpenSSH's message means and what to do about it."""
         for known, pattern, cause, hint in _MESSAGES:
             # Compiled here: most runs never come to this, and every run would pay.
@@ -184,9 +185,9 @@ class Ssh:
                     words["name"] = words["name"] or self.address
                 if words.get("file"):
                     words["forget"] = _forget(words["file"], words.get("name", self.address))
-                return Explanation(known, cause.format(**words), hint.format(**words))
+                return fault(known, cause.format(**words), hint.format(**words))
         said = last_line(stderr)
-        return Explanation("host-failed", said or f"ssh ended with exit code {code} and said nothing")
+        return fault("host-failed", said or f"ssh ended with exit code {code} and said nothing")
 
     def kept(self) -> bool:
         """Whether the socket of a kept connection is there."""

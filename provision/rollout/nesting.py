@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from provision.connect.base import Explanation
 from provision.wire.checks import Running
 from provision.wire.events import (
     PROOF,
@@ -57,7 +56,7 @@ class Nesting:
         """Return the containers on a host that are hosts themselves."""
         return tuple(name for name, outer in self._outer.items() if outer == host)
 
-    def foreseen(self, catalog: Catalog, verb: str) -> Callable[[Explanation], list[Event]] | None:
+    def foreseen(self, catalog: Catalog, verb: str) -> Callable[[Finding], list[Event]] | None:
         """Return what to say instead of an error when a container is not there or does not run.
 
         That is for a plan in which the container comes from this very run, and for a removal; None otherwise.
@@ -67,7 +66,7 @@ class Nesting:
             return None
         if verb == "remove":
             return lambda why: [
-                _note(host.name, why.code, f"{why.cause}: nothing in it can be removed"),
+                _note(host.name, why.code, f"{why.message}: nothing in it can be removed"),
                 Done(host=host.name, ok=True),
             ]
         if verb == "inspect" and host.name in self._made:
@@ -149,10 +148,10 @@ def _container(catalog: Catalog, name: str) -> dict[str, Any] | None:
     return None
 
 
-def _to_come(catalog: Catalog, why: Explanation) -> list[Event]:
+def _to_come(catalog: Catalog, why: Finding) -> list[Event]:
     host = catalog.host
     name = host.container or host.name
-    if why.absent == "stopped":
+    if why.code == "container-stopped":
         text = f"container {name} does not run yet; what is in it shows once it does"
         note = _note(host.name, why.code, text)
         return [note, Done(host=host.name, ok=True)]

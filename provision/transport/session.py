@@ -14,8 +14,8 @@ from enum import Enum
 from typing import Literal
 
 from provision import __version__
-from provision.connect import Connection, Explanation
-from provision.connect.base import PATIENCE, last_line
+from provision.connect import Connection
+from provision.connect.base import ABSENT, PATIENCE, last_line
 from provision.connect.become import PROMPT, refusal
 from provision.transport import bootstrap
 from provision.transport.archive import Archive
@@ -23,7 +23,7 @@ from provision.transport.process import Process
 from provision.transport.reading import read
 from provision.transport.visible import visible
 from provision.wire.events import Bootstrapped, Done, Error, Event, Heartbeat, Hello, Unreachable
-from provision.wire.finding import Finding
+from provision.wire.finding import Finding, fault
 from provision.wire.record import Mismatch
 
 OnEvent = Callable[[Event], None]
@@ -90,7 +90,7 @@ class Target:
     install_python: bool = False
     after: str | None = None
     behind: tuple[str, ...] = ()
-    foreseen: Callable[[Explanation], list[Event]] | None = None
+    foreseen: Callable[[Finding], list[Event]] | None = None
 
     @property
     def host(self) -> str:
@@ -176,11 +176,9 @@ class Session:
         except OSError as error:
             if isinstance(error, FileNotFoundError) and error.filename:
                 why = f"the program {error.filename} is not on this machine"
-                return self._unreachable(Explanation("missing-program", why, "install it, or correct PATH"))
+                return self._unreachable(fault("missing-program", why, "install it, or correct PATH"))
             problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            return self._unreachable(
-                Explanation("host-failed", f"the connection cannot be started: {problem}")
-            )
+            return self._unreachable(fault("host-failed", f"the connection cannot be started: {problem}"))
         return self._conclude(execution)
 
     def cancel(self) -> None:
@@ -240,20 +238,15 @@ class Session:
             return self._outcome("failed")
         return self._unreachable(execution.explain(), execution)
 
-    def _unreachable(self, why: Explanation, execution: _Execution | None = None) -> Outcome:
-        if why.absent and self.target.foreseen:
+    def _unreachable(self, why: Finding, execution: _Execution | None = None) -> Outcome:
+        if why.code in ABSENT and self.target.foreseen:
             for event in self.target.foreseen(why):
                 self.on_event(event)
             return self._outcome("ok")
         self.on_event(
             Unreachable(
                 host=self.target.host,
-                finding=Finding(
-                    code=why.code,
-                    message=why.cause,
-                    hint=why.hint,
-                    log=execution.log() if execution else [],
-                ),
+                finding=why.replace(log=execution.log() if execution else []),
                 begun=execution.begun if execution else False,
                 executions=self.executions,
                 sent=self.sent,
@@ -467,20 +460,20 @@ class _Execution:
     def _stderr(self) -> str:
         return "\n".join(map(visible, self.stderr.decode("utf-8", "replace").splitlines()))
 
-    def explain(self) -> Explanation:
+    def explain(self) -> Finding:
         """Say why there is no result."""
         said = self._stderr()
         if self.verdict is _Verdict.PASSWORD:
-            return Explanation("sudo-password", "sudo did not accept the password")
+            return fault("sudo-password", "sudo did not accept the password")
         if self.verdict is _Verdict.SILENT:
-            return Explanation(
+            return fault(
                 "host-silent",
                 f"no sign of life for {self.limits.silence:g} s: the host hangs, or the connection does",
                 "what was done until then stays done; run again to go on",
             )
         if not self.reached:
             if self.verdict is _Verdict.LATE and not said.strip():
-                return Explanation(
+                return fault(
                     "host-timeout",
                     f"no answer within {self.limit:g} s",
                     "the address takes connections but does not answer, or the host is overloaded",
@@ -488,21 +481,21 @@ class _Execution:
             return self.connection.explain(self.code, said if said.strip() else "\n".join(self.noise))
         return self._cut_off(said) or refusal(said) or self._not_started(said)
 
-    def _cut_off(self, said: str) -> Explanation | None:
+    def _cut_off(self, said: str) -> Finding | None:
         """Say what has cut off a run that had reached the host; None when nothing has."""
         again = "what was done until then stays done; run again to go on"
         if self.killed:
             name = _signal_name(self.killed)
             if re.search(rf"killed process {self.pid}\b", said, re.IGNORECASE):
                 cause = f"the host ran out of memory, and its kernel killed provision's process ({name})"
-                return Explanation("host-killed", cause, f"free some memory there; {again}")
+                return fault("host-killed", cause, f"free some memory there; {again}")
             cause = f"somebody or something on the host killed provision's process there ({name})"
             known = (
                 "; when it was for want of memory, `dmesg` on the host says so" if name == "SIGKILL" else ""
             )
-            return Explanation("host-killed", cause, again + known)
+            return fault("host-killed", cause, again + known)
         if self.code < 0:
-            return Explanation(
+            return fault(
                 "connection-lost",
                 f"{self.program} on this machine was killed ({_signal_name(-self.code)})",
                 again,
@@ -510,23 +503,23 @@ class _Execution:
         if self.code == _SSH_FAILED:
             reason = last_line(said)
             if reason:
-                return Explanation("connection-lost", f"the connection was lost: {reason}", again)
+                return fault("connection-lost", f"the connection was lost: {reason}", again)
             also = "it looks the same when all that belongs to the run was killed on the host"
-            return Explanation(
+            return fault(
                 "connection-lost",
                 f"the connection was lost: {self.program} does not say why",
                 f"{again}; {also}",
             )
         if self.begun:
             reason = last_line(said) or f"exit code {self.code}"
-            return Explanation(
+            return fault(
                 "host-killed", f"provision's process on the host ended before it was done: {reason}", again
             )
         return None
 
-    def _not_started(self, said: str) -> Explanation:
+    def _not_started(self, said: str) -> Finding:
         if "Unknown option: -I" in said:
-            return Explanation(
+            return fault(
                 "old-python",
                 f"{self.connection.python} is no Python 3",
                 "name a Python 3.8 or newer with `python:` of this host",
@@ -535,4 +528,4 @@ class _Execution:
         what = (
             "python3 could not be installed" if self.installing else f"{self.connection.python} did not start"
         )
-        return Explanation("host-failed", f"{what}: {reason}")
+        return fault("host-failed", f"{what}: {reason}")

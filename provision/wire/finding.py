@@ -28,6 +28,11 @@ class Finding(Record):
     log: list[str] = []
 
 
+def fault(code: str, message: str, hint: str | None = None) -> Finding:
+    """Return what does not work."""
+    return Finding(code=code, message=message, hint=hint)
+
+
 def warning(code: str, message: str, hint: str | None = None) -> Finding:
     """Return what may not work."""
     return Finding(code=code, severity=WARNING, message=message, hint=hint)

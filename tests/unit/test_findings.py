@@ -18,12 +18,13 @@ from provision.project.project import Selection
 PACKAGE = Path(__file__).resolve().parents[2] / "provision"
 CODE = r"[a-z]+(?:-[a-z]+)+"
 MAKERS = {
-    "Explanation",
     "Failure",
     "Problem",
     "Refusal",
     "_failure",
+    "fault",
     "failure",
+    "information",
     "note",
     "problem",
     "reject",

@@ -28,7 +28,7 @@ from provision.connect.become import PROMPT, as_root, refusal
 def test_refusals_of_sudo_are_explained(stderr: str, cause: str) -> None:
     found = refusal(stderr)
     assert found is not None
-    assert found.cause == cause
+    assert found.message == cause
 
 
 def test_other_messages_are_no_refusals() -> None:

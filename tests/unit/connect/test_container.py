@@ -49,11 +49,11 @@ def test_through_another_host_and_its_sudo() -> None:
 )
 def test_messages_of_the_engines_are_explained(stderr: str, cause: str) -> None:
     container = Container(host="c", container="web", through=Local(host="localhost"), engine="docker")
-    assert container.explain(1, stderr).cause == cause
+    assert container.explain(1, stderr).message == cause
 
 
 def test_a_machine_that_cannot_be_reached_is_explained_by_the_way_to_it() -> None:
     box = Ssh(host="box", address="10.0.0.12", directory=None)
     container = Container(host="c", container="web", through=box, engine="docker")
     refused = "ssh: connect to host 10.0.0.12 port 22: Connection refused\n"
-    assert container.explain(255, refused).cause == "connection refused by 10.0.0.12 port 22"
+    assert container.explain(255, refused).message == "connection refused by 10.0.0.12 port 22"

@@ -255,4 +255,4 @@ me@gpu: Permission denied (publickey).
     ],
 )  # fmt: skip
 def test_messages_of_openssh_are_explained(stderr: str, cause: str) -> None:
-    assert ssh().explain(255, stderr).cause == cause
+    assert ssh().explain(255, stderr).message == cause

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.connect import Explanation, Local
+from provision.connect import Local
 from provision.rollout.run import Summary, run
 from provision.transport.archive import PACKAGE, Archive
 from provision.transport.session import Limits, Target
 from provision.wire.events import Event, Note
-from provision.wire.finding import Finding
+from provision.wire.finding import Finding, fault
 
 PATIENT = Limits(connect=120)
 """For tests of something else: a machine that stands still for a while has reached its hosts all the same."""
@@ -66,8 +66,8 @@ class Raw:
     def argv(self, script: str, patience: float = 15) -> list[str]:
         return ["sh", "-c", self.command]
 
-    def explain(self, code: int, stderr: str) -> Explanation:
-        return Explanation("host-failed", f"exit {code}: {stderr.strip()}")
+    def explain(self, code: int, stderr: str) -> Finding:
+        return fault("host-failed", f"exit {code}: {stderr.strip()}")
 
     def kept(self) -> bool:
         return True
