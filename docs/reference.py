@@ -21,9 +21,6 @@ from provision.config.secrets import Secret
 from provision.config.services import arguments, base, checks, engine_options, gpus, sandbox
 from provision.config.services.any import SERVICES
 from provision.findings import areas
-from provision.kinds.container import fields as container
-from provision.kinds.program import fields as program
-from provision.kinds.vllm import fields as vllm
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("playbook.md", "inventory.md")
@@ -67,12 +64,8 @@ WORDS: list[tuple[Any, str]] = [
     (model.Duration, "duration"),
     (model.ByteSize, "size"),
     (model.FileMode, "mode in octal"),
-    (container.Arguments, "text, or a list of arguments"),
     (model.Command, "text for sh, or a list of arguments"),
     (model.Tags, "name, or a list of them"),
-    (vllm.ModelLength, "number of tokens, or auto"),
-    (vllm.Names, "text, or a list of them"),
-    (program.Command, "text, or a list of arguments and models"),
     (gpus.VisibleGpus, "list of indices or UUIDs"),
     (gpus.GivenGpus, "all, or a list of indices or UUIDs"),
     (engine_options.User, "user, as a number or a name"),
@@ -125,7 +118,11 @@ def words(kind: Any) -> str:
         return ", ".join(str(argument) for argument in arguments)
     if origin is Annotated:
         ranges = [each for each in arguments[1:] if isinstance(each, model.Range)]
-        return ranges[0].describe().removeprefix("a ") if ranges else words(arguments[0])
+        if ranges:
+            return ranges[0].describe().removeprefix("a ")
+        called = [each.words for each in arguments[1:] if isinstance(each, model.Called)]
+        # What was added last may say nothing of the value: without it the type may be a known one.
+        return called[-1] if called else words(Annotated[arguments[:-1]] if arguments[2:] else arguments[0])
     if origin in (Union, UnionType):
         return " or ".join(words(argument) for argument in arguments if argument is not NoneType)
     if origin is list:

@@ -52,7 +52,7 @@ class ServiceInfo:
     Args:
         host: the host that it runs on.
         name: as in the playbook.
-        kind: `vllm`, `asr`, `container`, `program`.
+        kind: which kind of service it is.
         playbook: the playbook that declares it.
         supervisor: `systemd` or `script`.
         unit: the systemd unit; None under the script supervisor.

@@ -249,6 +249,13 @@ def one_or_many(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Called:
+    """What the documentation calls the values of a type: "text, or a list of arguments"."""
+
+    words: str
+
+
+@dataclass(frozen=True)
 class OneOrMany:
     """Lets a single text stand for a list of one."""
 

@@ -74,7 +74,7 @@ class Service(Model):
     """The fields that every kind of service has."""
 
     kind: str
-    """What runs: vllm, asr, container or program."""
+    """What runs: one of the kinds of services."""
     supervisor: Literal["systemd", "script"] | None = None
     """What keeps it running.
 

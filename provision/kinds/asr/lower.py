@@ -80,7 +80,6 @@ def lower(context: ServiceContext[AsrService]) -> None:
     supervised.add(
         context,
         Program(
-            kind="asr",
             script=script,
             cases=None,
             port=service.port,

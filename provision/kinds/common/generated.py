@@ -53,7 +53,7 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
         "service.unit.j2",
         {
             "managed": context.managed,
-            "description": text.unit(f"{program.kind} service {context.name} (provision)"),
+            "description": text.unit(f"{context.service.kind} service {context.name} (provision)"),
             "service": text.unit(context.name),
             "unit_name": text.unit(unit_name(context.name).removesuffix(".service")),
             "user": text.unit(context.user or "root"),

@@ -18,7 +18,6 @@ class Program:
     """What a service kind says of its program; the rest is alike for all kinds.
 
     Args:
-        kind: `vllm`, `asr`, `program`.
         script: content of the start script.
         cases: the content by installed version; None when it is the same for all.
         port: where it listens; None when that is not known.
@@ -41,7 +40,6 @@ class Program:
         turn: on which GPUs it starts in its turn; None for one that uses none.
     """
 
-    kind: str
     script: str
     cases: Cases | None
     port: int | None

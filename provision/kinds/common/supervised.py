@@ -197,7 +197,7 @@ def _info(context: ServiceContext[Any], program: Program, resources: list[str]) 
     return ServiceInfo(
         host=host.name,
         name=context.name,
-        kind=program.kind,
+        kind=context.service.kind,
         playbook=context.play.playbook,
         supervisor="systemd" if context.systemd else "script",
         unit=unit,

@@ -13,6 +13,7 @@ from provision.config import shellline
 from provision.config.model import (
     PATTERN_NAME,
     ByteSize,
+    Called,
     Count,
     HostPath,
     Name,
@@ -70,6 +71,7 @@ Arguments = Annotated[
     list[str],
     BeforeValidator(lambda value: shellline.words(value, "container")),
     JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    Called("text, or a list of arguments"),
 ]
 """An argument vector: a list, or a text that is split into words without any shell."""
 

@@ -190,7 +190,7 @@ def _info(
     return ServiceInfo(
         host=host.name,
         name=context.name,
-        kind="container",
+        kind=service.kind,
         playbook=context.play.playbook,
         supervisor="systemd" if context.systemd else "engine",
         unit=unit,

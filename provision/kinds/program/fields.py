@@ -10,6 +10,7 @@ from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config import shellline
 from provision.config.model import (
+    Called,
     HostPath,
     Model,
     Name,
@@ -67,6 +68,7 @@ Command = Annotated[
     BeforeValidator(lambda value: shellline.words(value, "program")),
     AfterValidator(_startable),
     JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _WORD, "minItems": 1}]}),
+    Called("text, or a list of arguments and models"),
 ]
 """An argument vector in which `{model: NAME}` stands for a model's path."""
 

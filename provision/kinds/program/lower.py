@@ -57,7 +57,6 @@ def lower(context: ServiceContext[ProgramService]) -> None:
     supervised.add(
         context,
         Program(
-            kind="program",
             script=script,
             cases=None,
             port=service.port,

@@ -1,6 +1,7 @@
 """Service kind `vllm`: an OpenAI-compatible server.
 
-Fields carry vLLM's own names; what is not set is left to vLLM.
+Fields carry vLLM's own names: each is the flag of that name unless it is marked otherwise, and what is not
+set is left to vLLM.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pydantic import PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.model import (
+    Called,
     Count,
     Duration,
     Name,
@@ -27,6 +29,8 @@ from provision.config.references import ApiKeys
 from provision.config.services.arguments import Arguments, json_value
 from provision.config.services.base import Listener, Service, Tls
 from provision.config.services.gpus import VisibleGpus
+from provision.kinds.vllm import tokens
+from provision.kinds.vllm.flag import Flag, NoFlag
 
 _ALSO = {
     "tls": r"--(ssl[-_]|uds$)",
@@ -65,6 +69,7 @@ ModelLength = Annotated[
             ]
         }
     ),
+    Called("number of tokens, or auto"),
 ]
 
 
@@ -82,33 +87,37 @@ def _speculative(value: Any) -> Any:
 Speculative = Annotated[
     dict[str, Any], PlainValidator(_speculative), JsonSchema({"type": "object", "minProperties": 1})
 ]
-Names = Annotated[list[Text], OneOrMany()]
+Names = Annotated[list[Text], OneOrMany(), Called("text, or a list of them")]
+
+
+def _seconds(value: float) -> str:
+    return str(round(value))
 
 
 class VllmService(Service):
     """A vLLM server."""
 
-    kind: Literal["vllm"]
+    kind: Annotated[Literal["vllm"], NoFlag()]
     """What runs."""
-    environment: Name
+    environment: Annotated[Name, NoFlag()]
     """The environment (of `environments:`) that vLLM is installed in."""
-    model: Name
+    model: Annotated[Name, NoFlag(also=("--model",))]
     """The model (of `models:`) to serve."""
-    lora: dict[Name, Name] = {}
+    lora: Annotated[dict[Name, Name], NoFlag()] = {}
     """LoRA adapters: the name that clients ask for, and the model (of `models:`) that is the adapter."""
-    speculative: Speculative | None = None
+    speculative: Annotated[Speculative | None, NoFlag()] = None
     """Speculative decoding: the draft `model` (of `models:`), and whatever else vLLM's configuration has."""
     served_model_name: Names | None = None
     """The name, or names, that clients ask for. Default: the name of the service."""
-    gpus: VisibleGpus | None = None
+    gpus: Annotated[VisibleGpus | None, NoFlag()] = None
     """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
     host: Text | None = None
     """The address to listen on; not set: every address."""
     port: Port = 8000
     """The port to listen on; 8000 is vLLM's own default."""
-    api_key: ApiKeys | None = None
+    api_key: Annotated[ApiKeys | None, NoFlag(also=("--api-key",))] = None
     """The key that clients must send; or a list of keys, each of which will do. Checks send the first."""
-    tls: Tls | None = None
+    tls: Annotated[Tls | None, NoFlag()] = None
     """The certificate to speak TLS with: `{cert: PATH, key: PATH}`. Checks verify it by `ca: PATH`."""
     tensor_parallel_size: Count | None = None
     """GPUs that share each layer."""
@@ -116,13 +125,13 @@ class VllmService(Service):
     """GPUs that take turns by layers."""
     data_parallel_size: Count | None = None
     """Copies of the model that share the requests."""
-    gpu_memory_utilization: Share | None = None
+    gpu_memory_utilization: Annotated[Share | None, Flag(also=("--device-memory-utilization",))] = None
     """The part of each GPU's memory to use, above 0 and at most 1."""
     max_num_seqs: Count | None = None
     """Most sequences in one step."""
     max_num_batched_tokens: Count | None = None
     """Most tokens in one step."""
-    max_model_len: ModelLength | None = None
+    max_model_len: Annotated[ModelLength | None, Flag(written=tokens.written)] = None
     """Longest context in tokens: 8192, or 8k (8000), or 8K (8192)."""
     dtype: Text | None = None
     """Type of the weights: auto, half, float16, bfloat16, float, float32."""
@@ -130,35 +139,37 @@ class VllmService(Service):
     """Quantization method of the weights, such as awq, gptq or fp8."""
     kv_cache_dtype: Text | None = None
     """Type of the key-value cache, such as auto or fp8."""
-    enforce_eager: bool | None = None
+    enforce_eager: Annotated[bool | None, Flag(switch=True)] = None
     """Never use CUDA graphs: less memory, a faster start, slower answers."""
     enable_prefix_caching: bool | None = None
     """Keep the cache of common beginnings."""
-    trust_remote_code: bool | None = None
+    trust_remote_code: Annotated[bool | None, Flag(switch=True)] = None
     """Run Python code that comes with the model."""
     chat_template: Text | None = None
     """A Jinja file on the host: how messages become a prompt. Default: the model's own."""
-    reasoning_parser: Text | None = None
+    reasoning_parser: Annotated[Text | None, Flag(also=("--enable-reasoning",))] = None
     """What separates the reasoning from the answer, such as deepseek_r1."""
     tool_call_parser: Text | None = None
     """What finds tool calls in the answer, such as hermes."""
-    enable_auto_tool_choice: bool | None = None
+    enable_auto_tool_choice: Annotated[bool | None, Flag(switch=True)] = None
     """Let the model choose tools by itself; needs `tool_call_parser`."""
     seed: int | None = None
     """Seed of the random numbers."""
-    log_requests: bool | None = None
+    log_requests: Annotated[bool | None, NoFlag(also=("--enable-log-requests", "--disable-log-requests"))] = (
+        None
+    )
     """Write each request to the log."""
-    log_stats: bool | None = None
+    log_stats: Annotated[bool | None, NoFlag(also=("--disable-log-stats",))] = None
     """Write statistics to the log."""
     uvicorn_log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] | None = None
     """What the web server logs."""
-    extra_args: Arguments = []
+    extra_args: Annotated[Arguments, NoFlag()] = []
     """More arguments for vLLM's command line, each item one argument; checked against the version. A mapping
     or a list is written as JSON, in which `{model: NAME}` is the path of a model.
     """
-    flags: Literal["checked", "unchecked"] = "checked"
+    flags: Annotated[Literal["checked", "unchecked"], NoFlag()] = "checked"
     """Whether `extra_args` is compared with the flags of vLLM's releases; `unchecked` is for other builds."""
-    shutdown_timeout: Duration | None = None
+    shutdown_timeout: Annotated[Duration | None, Flag(written=_seconds)] = None
     """How long a stop waits for running requests (vLLM 0.18 and later)."""
 
     @model_validator(mode="after")

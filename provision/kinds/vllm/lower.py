@@ -15,13 +15,16 @@ from provision.catalog.environments import Environment
 from provision.catalog.models import Model
 from provision.config.references import each_key
 from provision.config.services.arguments import as_text, named_models
-from provision.engines.vllm import arguments, extra_args, given, releases
-from provision.engines.vllm.arguments import Refusal
-from provision.engines.vllm.given import Given
+from provision.engines.vllm import releases
 from provision.kinds.common import certificates, checks, files, modelpaths, more_keys, supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import MODPROBE, exports
+from provision.kinds.common.paths import NOT_PATHS
 from provision.kinds.common.program import Program
+from provision.kinds.vllm import arguments, extra_args, given
+from provision.kinds.vllm.arguments import Refusal
+from provision.kinds.vllm.given import Given
+from provision.kinds.vllm.tokens import tokens
 from provision.wire.cases import Case, Cases
 from provision.wire.checks import Fitting
 from provision.wire.preflight import Preflight
@@ -100,7 +103,6 @@ def lower(context: ServiceContext[VllmService]) -> None:
     supervised.add(
         context,
         Program(
-            kind="vllm",
             script=script,
             cases=cases,
             port=None if told.socket else service.port,
@@ -212,8 +214,8 @@ def _listens(service: VllmService) -> bool:
 
 def _words_of(service: VllmService) -> list[str]:
     """Return the values of the user's that may be paths of declared files."""
-    values = (service.chat_template, *service.env.values(), *extra_words(service))
-    return [value for value in values if isinstance(value, str)]
+    own = (getattr(service, name) for name in arguments.FIELDS if name not in NOT_PATHS)
+    return [v for v in (*own, *service.env.values(), *extra_words(service)) if isinstance(v, str)]
 
 
 def extra_words(service: VllmService) -> list[str]:
@@ -269,12 +271,9 @@ def _script(
     None after a problem.
     """
     wanted = environment.find(*PACKAGES)
-    fields = {name: getattr(service, name) for name in arguments.FIELDS}
-    fields |= {"log_requests": service.log_requests, "log_stats": service.log_stats}
-    fields["served_model_name"] = _served(context)
+    fields: dict[str, Any] = {**dict(service), "served_model_name": _served(context)}
     if len(each_key(service.api_key)) > 1:
         fields["middleware"] = f"{KEYS_MODULE}.MoreKeys"
-    fields |= {"lora": service.lora, "speculative": service.speculative}
     fields["tls"] = service.tls.model_dump() if service.tls is not None else None
     problems = len(context.builder.problems)
     _check_values(context, service)
@@ -284,7 +283,7 @@ def _script(
     extra = extra_words(service)
     data = {index for index, item in enumerate(service.extra_args) if not isinstance(item, str)}
 
-    def flags(version: Version) -> tuple[list[arguments.Flag], list[Refusal]]:
+    def flags(version: Version) -> tuple[list[arguments.Words], list[Refusal]]:
         found, refusals = arguments.render(fields, model.path, version)
         return found, refusals + extra_args.check(extra, version, data, service.flags == "unchecked")
 
@@ -386,7 +385,7 @@ def _render(
     context: ServiceContext[VllmService],
     environment: Environment,
     service: VllmService,
-    flags: list[arguments.Flag],
+    flags: list[arguments.Words],
     waits: str | None,
 ) -> str:
     lines = [text.sh_words(flag) for flag in flags] + _extra_lines(extra_words(service))
@@ -419,7 +418,7 @@ def _defaults(service: VllmService) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in service.gpus), **DEFAULTS}
 
 
-def _words(flags: list[arguments.Flag], service: VllmService) -> list[str]:
+def _words(flags: list[arguments.Words], service: VllmService) -> list[str]:
     """Return the arguments of the server, one by one."""
     return [word for flag in flags for word in flag] + extra_words(service)
 
@@ -428,7 +427,7 @@ def _preflight(
     context: ServiceContext[VllmService],
     environment: Environment,
     service: VllmService,
-    flags: list[arguments.Flag],
+    flags: list[arguments.Words],
 ) -> Preflight:
     """Return how to ask the installed vLLM about the arguments. Secrets are no part of the question."""
     env = {name: value for name, value in service.env.items() if isinstance(value, str)}
@@ -485,7 +484,7 @@ def _check_values(context: ServiceContext[VllmService], service: VllmService) ->
             )
     if service.max_model_len is not None:
         try:
-            arguments.tokens(service.max_model_len)
+            tokens(service.max_model_len)
         except ValueError as error:
             context.problem("wrong-form", ("max_model_len",), str(error))
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import pytest
 from packaging.version import Version
 
-from provision.engines.vllm import extra_args, releases
-from provision.engines.vllm.arguments import FIELD_OF
+from provision.engines.vllm import releases
 from provision.engines.vllm.successors import SUCCESSORS
+from provision.kinds.vllm import extra_args
+from provision.kinds.vllm.arguments import FIELD_OF
 from tests.unit.fleet.conftest import Project
 
 VLLM = "services: {s: {kind: vllm, environment: e, model: m, %s}}"

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from packaging.version import Version
 
 from provision.engines.vllm import releases
-from provision.engines.vllm.arguments import FIELD_OF, Refusal
 from provision.engines.vllm.successors import SUCCESSORS, absence
+from provision.kinds.vllm.arguments import FIELD_OF, Refusal
 
 SHORT: dict[str, str] = {
     "-tp": "--tensor-parallel-size",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from provision.engines.vllm.extra_args import canonical, is_value
+from provision.kinds.vllm.extra_args import canonical, is_value
 
 _BY_CONVERT = {"embed": "embed", "classify": "classify", "reward": "pooling"}
 _BY_TASK = {

@@ -1,0 +1,134 @@
+"""From the fields of a vLLM service to the flags of one vLLM release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from packaging.version import Version
+
+from provision.config.services.base import Service
+from provision.engines.vllm import releases, speculative
+from provision.engines.vllm.successors import absence
+from provision.kinds.vllm.fields import VllmService
+from provision.kinds.vllm.flag import Flag, NoFlag
+
+Words = tuple[str, ...]
+"""One flag with its values: `("--port", "8002")`."""
+
+
+def flag_of(field: str) -> str:
+    """Return the flag that is called as a field."""
+    return "--" + field.replace("_", "-")
+
+
+class Refusal(NamedTuple):
+    """A field that a release cannot serve.
+
+    Args:
+        code: see `provision explain`.
+        where: the field, and for `extra_args` the index in it, as in the YAML.
+        message: what is wrong.
+        hint: the way out, when there is one.
+    """
+
+    code: str
+    where: tuple[str | int, ...]
+    message: str
+    hint: str | None = None
+
+
+def _marks() -> dict[str, Flag | NoFlag]:
+    """Return what each field that only vLLM's services have says of its flag."""
+    found: dict[str, Flag | NoFlag] = {}
+    for name, field in VllmService.model_fields.items():
+        if name not in Service.model_fields or name == "kind":
+            marks = [mark for mark in field.metadata if isinstance(mark, (Flag, NoFlag))]
+            found[name] = marks[-1] if marks else Flag()
+    return found
+
+
+FIELDS: dict[str, Flag] = {name: mark for name, mark in _marks().items() if isinstance(mark, Flag)}
+"""The fields that are the flags of their names; the order is the order in a start script."""
+
+FIELD_OF: dict[str, str] = {
+    **{flag_of(name): name for name in FIELDS},
+    **{flag: name for name, mark in _marks().items() for flag in mark.also},
+}
+"""Which field says what a flag says. Such a flag does not belong in `extra_args`."""
+
+LOGS_REQUESTS_UNTIL = Version("0.10.1")
+"""The first release that logs requests only when asked to: before it `--disable-log-requests` counts."""
+
+REASONING_ALONE_FROM = Version("0.9.0")
+"""The first release in which `--reasoning-parser` needs no `--enable-reasoning` beside it."""
+
+
+def render(fields: Mapping[str, Any], model: str, version: Version) -> tuple[list[Words], list[Refusal]]:
+    """Return the flags that say what `fields` say, in the words of one release, and what it cannot say.
+
+    Args:
+        fields: a vLLM service's fields; None and absent are left to vLLM. `tls` holds the paths `cert` and
+            `key`, `lora` the adapters' paths by name, `speculative` the path of its `model` and settings.
+        model: the directory of the model.
+        version: the release; the nearest known one decides.
+    """
+    flags: list[Words] = [("--model", model)]
+    refusals: list[Refusal] = []
+    known = releases.known(version)
+    for field, mark in FIELDS.items():
+        value, flag = fields.get(field), flag_of(field)
+        if value is None:
+            continue
+        if flag not in known:
+            refusals.append(Refusal("unknown-flag", (field,), *absence(f"{field} ({flag})", flag, version)))
+        elif isinstance(value, bool):
+            if value or not mark.switch:
+                flags.append((flag,) if value else ("--no-" + flag[2:],))
+        else:
+            flags.append((flag, *map(mark.written, value if isinstance(value, list) else [value])))
+    if fields.get("reasoning_parser") is not None and version < REASONING_ALONE_FROM:
+        flags.append(("--enable-reasoning",))
+    flags += _certificate(fields.get("tls"))
+    flags += _adapters(fields.get("lora"))
+    drafting, refused = speculative.render(fields.get("speculative"), version)
+    flags += drafting
+    refusals += [Refusal("unknown-flag", *each) for each in refused]
+    if fields.get("middleware") is not None:
+        flags.append(("--middleware", str(fields["middleware"])))
+    flags += _logging(fields, version)
+    return [_safe(flag) for flag in flags], refusals
+
+
+def _certificate(tls: object) -> list[Words]:
+    """Return the flags by which a server speaks TLS; all releases have them."""
+    if not isinstance(tls, Mapping):
+        return []
+    return [("--ssl-certfile", tls["cert"]), ("--ssl-keyfile", tls["key"])]
+
+
+def _adapters(lora: object) -> list[Words]:
+    """Return the flags that load LoRA adapters; all releases have them."""
+    if not isinstance(lora, Mapping) or not lora:
+        return []
+    return [("--enable-lora",), ("--lora-modules", *(f"{name}={path}" for name, path in lora.items()))]
+
+
+def _logging(fields: Mapping[str, object], version: Version) -> list[Words]:
+    flags: list[Words] = []
+    logs_by_default = releases.nearest(version) < LOGS_REQUESTS_UNTIL
+    if fields.get("log_requests") is False and logs_by_default:
+        flags.append(("--disable-log-requests",))
+    if fields.get("log_requests") is True and not logs_by_default:
+        flags.append(("--enable-log-requests",))
+    if fields.get("log_stats") is False:
+        flags.append(("--disable-log-stats",))
+    return flags
+
+
+def _safe(flag: Words) -> Words:
+    """Join flag and value with `=` where argparse would take the value for another flag."""
+    name, *values = flag
+    if len(values) == 1 and values[0].startswith("-"):
+        return (f"{name}={values[0]}",)
+    return flag
