@@ -129,7 +129,7 @@ class Nesting:
                 self._changed.add(event.host)
             if isinstance(event, Inspected) and event.work and event.work.recreate:
                 recreated.add((event.host, event.work.recreate))
-            name = self._made.get(event.host, {}).get("name")
+            name = self._made.get(event.host, {}).get("container")
             doomed = name is not None and (self._outer.get(event.host), name) in recreated
             if isinstance(event, Done) and doomed:
                 event.digest = None
