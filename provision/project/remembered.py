@@ -5,6 +5,10 @@ that. What counts is content: every file that was read, and every directory that
 again. Nothing is remembered that may be another thing every time (an inventory that is a program), nor what
 came by `-e`, which may be secret, nor a text that is declared secret. Other secrets are references in what
 was compiled, never values.
+
+It is worth its lines: loading one host, 10 or 100 takes 0.08 to 0.1 s of CPU instead of 0.47 to 0.59, most of
+which is the import of pydantic and of the models of all kinds; a converged apply of ten hosts, 0.20 s instead
+of 0.58 (docs/benchmarks.md).
 """
 
 from __future__ import annotations
