@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from provision.connect.base import Connection
-from provision.connect.container import Container
 from provision.connect.local import Local
 from provision.connect.ssh import Ssh
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
 
-__all__ = ["Connection", "Container", "Local", "Ssh", "connection_to"]
+__all__ = ["Connection", "Local", "Ssh", "connection_to"]
 
 
 def connection_to(host: Host, hosts: Mapping[str, Host], ask_password: bool = False) -> Connection:
@@ -47,6 +46,8 @@ def _connection(
             asks_password=asks,
         )
     if host.connection == "container":
+        from provision.connect.container import Container
+
         if host.on is not None and (host.on not in hosts or host.on in (*via, host.name)):
             raise ValueError(f"host {host.name}: `on: {host.on}` names no other host")
         through: Connection = Local(host="localhost")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from provision.show.findings import cause
 from provision.show.grouping import grouped, names
 from provision.show.jsonl import JsonLines
-from provision.show.plan import cause, orphan_words
 from provision.show.progress import View, failed, progress
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.tee import Tee
-from provision.show.words import clip, count, human_seconds
+from provision.show.words import clip, count, human_seconds, orphan_words
 from provision.wire import events
 
 if TYPE_CHECKING:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from provision.show.jsonl import VERSION
 from provision.show.style import QUIET, paint
 from provision.wire.finding import Finding
+
+if TYPE_CHECKING:
+    from provision.show.report import HostReport
 
 
 def coded(text: str, code: str) -> str:
@@ -18,6 +22,14 @@ def sentence(finding: Finding) -> str:
     """Return a finding without its place and log."""
     hint = f"; {finding.hint}" if finding.hint else ""
     return coded(f"{finding.message}{hint}", finding.code)
+
+
+def cause(host: HostReport) -> str | None:
+    """Say in one line why a host has nothing to show; None when it has."""
+    trouble = host.unreachable or host.error
+    if trouble is None:
+        return None
+    return sentence(trouble.finding)
 
 
 def json_line(finding: Finding, host: str | None = None) -> str:

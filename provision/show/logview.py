@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from provision.show.findings import cause
 from provision.show.jsonl import JsonLines
-from provision.show.plan import cause
 from provision.show.progress import View
 from provision.show.report import Report
 from provision.show.style import BAD, QUIET, paint

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from provision.show.findings import coded, sentence
+from provision.show.findings import cause, coded, sentence
 from provision.show.flags import changed_flags
 from provision.show.grouping import grouped, heading
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
-from provision.show.words import count, human_bytes, listing
+from provision.show.words import count, human_bytes, listing, orphan_words
 from provision.wire import events
 
 NEW_LINES = 24
@@ -97,21 +97,6 @@ def work_words(work: events.Work) -> list[str]:
     if work.bytes:
         words.append(f"download {human_bytes(work.bytes)}")
     return words
-
-
-def orphan_words(orphan: events.Orphan) -> str:
-    """Say what is left over of what a playbook once declared."""
-    what = f"service {orphan.service}" if orphan.service else listing(orphan.ids, 4)
-    size = f" ({count(len(orphan.ids), 'resource')})" if orphan.service else ""
-    return f"orphaned: {what}{size} has left {listing(orphan.playbooks)}; `apply --prune` removes it"
-
-
-def cause(host: HostReport) -> str | None:
-    """Say in one line why a host has nothing to show; None when it has."""
-    trouble = host.unreachable or host.error
-    if trouble is None:
-        return None
-    return sentence(trouble.finding)
 
 
 def summary(report: Report) -> str:

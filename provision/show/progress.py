@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from provision.show.findings import coded
-from provision.show.plan import cause
+from provision.show.findings import cause, coded
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.words import clip, count, human_bytes, human_seconds

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
+
+if TYPE_CHECKING:
+    from provision.wire import events
 
 
 def human_bytes(count: float) -> str:
@@ -39,6 +43,13 @@ def listing(items: Iterable[str], most: int = 8) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def orphan_words(orphan: events.Orphan) -> str:
+    """Say what is left over of what a playbook once declared."""
+    what = f"service {orphan.service}" if orphan.service else listing(orphan.ids, 4)
+    size = f" ({count(len(orphan.ids), 'resource')})" if orphan.service else ""
+    return f"orphaned: {what}{size} has left {listing(orphan.playbooks)}; `apply --prune` removes it"
 
 
 def columns(text: str) -> int:

@@ -9,9 +9,8 @@ import re
 import signal
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from provision import __version__
 from provision.connect import Connection
@@ -50,8 +49,7 @@ _UNATTENDED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How long a host may be silent, in seconds.
 
     Args:
@@ -72,8 +70,7 @@ class Limits:
 LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A host, and what is to be done there.
 
     Args:
@@ -98,8 +95,7 @@ class Target:
         return self.connection.host
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What has become of a host.
 
     Args:

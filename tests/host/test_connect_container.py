@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.connect import Container, Local, Ssh
+from provision.connect import Local, Ssh
+from provision.connect.container import Container
 from provision.rollout.run import run
 from provision.transport.session import Target
 from provision.wire.events import Done, Hello, Note, Unreachable

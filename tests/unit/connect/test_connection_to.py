@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from provision.config.hosts import Host
-from provision.connect import Container, Local, Ssh, connection_to
+from provision.connect import Local, Ssh, connection_to
+from provision.connect.container import Container
 
 
 def test_local() -> None:

@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from provision.connect import Container, Local, Ssh
+from provision.connect import Local, Ssh
+from provision.connect.container import Container
 
 
 def test_the_engine_is_called_without_a_shell_reading_names() -> None:
