@@ -20,9 +20,12 @@ AREAS = {
     "variables": "Variables and templates",
     "secrets": "Secrets",
     "hosts": "Hosts and inventories",
-    "packages": "Packages, environments and models",
+    "packages": "Packages and environments",
+    "models": "Models",
     "services": "Services",
+    "servers": "Servers that do not start or answer",
     "connection": "The way to a host",
+    "host": "Files, users and commands on a host",
     "commands": "The command line",
 }
 """The files of the catalogue and their titles, in the order in which they are listed."""
