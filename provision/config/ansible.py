@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provision.config.problems import Position, Problem, did_you_mean, found, quoted
-from provision.config.settings import Setting
+from provision.config.setting import Setting
 from provision.config.variables import Variable, name_problem
 from provision.wire.finding import Finding, warning
 

@@ -16,7 +16,8 @@ from provision.config.documents import Document, Part, load, parse, read
 from provision.config.groups import Group
 from provision.config.problems import ConfigError, Position, Problem, closest, failure, found
 from provision.config.ranges import expand
-from provision.config.settings import NAMES, InventoryFile, Setting
+from provision.config.setting import Setting
+from provision.config.settings import NAMES, InventoryFile
 from provision.config.templating import is_template
 from provision.config.validation import validate
 from provision.config.variables import ANSIBLE, COMMAND_LINE, Variable, name_problem, read_variables

@@ -25,6 +25,9 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 """Deepest nesting of lists and mappings."""
 
+MAX_TEXT = 1_000_000
+"""Longest text that a template may give, in characters."""
+
 MAX_VALUES = 200_000
 """Most values a file may expand to, aliases followed."""
 

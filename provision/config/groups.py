@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from provision.config.problems import ConfigError, Position, Problem, did_you_mean, quoted
 from provision.config.ranges import expand, is_range
-from provision.config.settings import Setting
+from provision.config.setting import Setting
 from provision.config.variables import Variable
 
 _GLOB = re.compile(r"[*?\[]")

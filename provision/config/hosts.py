@@ -11,7 +11,7 @@ from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
     from provision.config.problems import Position
-    from provision.config.settings import Setting
+    from provision.config.setting import Setting
     from provision.config.variables import Variable
 
 PREFIX = "/opt/provision"

@@ -22,7 +22,8 @@ from provision.config.problems import (
     quoted,
     unrepeated,
 )
-from provision.config.settings import ONLY_FOR, HostFields, Setting, fits
+from provision.config.setting import Setting
+from provision.config.settings import ONLY_FOR, HostFields, fits
 from provision.config.validation import validate_except
 from provision.config.variables import Rendering, Scope, Variable
 from provision.wire.finding import Finding, information

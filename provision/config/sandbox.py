@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from provision.config.documents import MAX_TEXT
 from provision.config.problems import failure
-from provision.config.templating import MAX_TEXT
 
 
 class Sandbox(ImmutableSandboxedEnvironment):

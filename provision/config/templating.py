@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from provision.config.documents import MAX_DEPTH
+from provision.config.documents import MAX_DEPTH, MAX_TEXT
 from provision.config.problems import ConfigError, did_you_mean, failure, found
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 MAX_NUMBER = 10**40
 """Where numbers of templates end, as those of YAML do that are written out."""
-
-MAX_TEXT = 1_000_000
-"""Longest text that a template may give, in characters."""
 
 
 class Template:

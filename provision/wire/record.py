@@ -8,16 +8,7 @@ has written. A field too many or too few is an error, never a silent default.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Mapping, TypeVar
-
-try:
-    from typing import dataclass_transform
-except ImportError:  # before Python 3.11; it only tells type checkers something
-
-    def dataclass_transform(**options):  # type: ignore
-        """Return what leaves a class as it is."""
-        return lambda cls: cls
-
+from typing import Any, ClassVar, Mapping, TypeVar, dataclass_transform
 
 R = TypeVar("R", bound="Record")
 

@@ -127,7 +127,7 @@ def _uuids() -> dict[str, str]:
 
 def _ask(words: Sequence[str]) -> str | None:
     """Return what the driver's tool prints; None where there is none, or it fails."""
-    import subprocess  # here, as hardly any start comes to this
+    import subprocess  # not at the top: this file also runs by itself, and few starts need it
 
     try:
         answer = subprocess.run(
@@ -220,7 +220,7 @@ def answers(host: str, port: int) -> bool:
         status = _status(line)
     if status is not None:
         return status < 500
-    import ssl  # here, as hardly any server comes to this
+    import ssl  # not at the top: some Pythons have none, and few servers need it
 
     # No HTTP: what forwards a port to nobody hangs up; a server with TLS shakes hands.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
