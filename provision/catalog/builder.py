@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from provision.catalog.catalog import Resource, ServiceInfo
 from provision.catalog.layout import above
 from provision.config.problems import ConfigError, Problem
 from provision.wire.finding import Finding
-from provision.wire.spec import Spec
+from provision.wire.spec import Placed, Spec
+from provision.wire.specs.directory import DirectorySpec
+from provision.wire.specs.user import UserSpec
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.playbook import Play
+
+S = TypeVar("S", bound=Spec)
 
 MODE = "0755"
 """Mode of directories of ours: services run as another user than the one that makes them."""
@@ -62,12 +66,17 @@ class Builder:
         apt = self.resources.get("apt")
         return ["apt"] if apt is not None and play.playbook in apt.playbooks else []
 
+    def spec(self, id: str, kind: type[S]) -> S | None:
+        """Return what a resource of this type is to be; None when there is none of this id."""
+        resource = self.resources.get(id)
+        return resource.spec if resource is not None and isinstance(resource.spec, kind) else None
+
     def add(
         self,
         play: Play,
         where: Sequence[str | int],
         id: str,
-        spec: dict[str, Any] | Spec,
+        spec: Spec,
         label: str,
         *,
         needs: Sequence[str] = (),
@@ -81,7 +90,7 @@ class Builder:
             self.host.name,
             id,
             id.partition(":")[0],
-            spec.plain() if isinstance(spec, Spec) else spec,
+            spec,
             label,
             list(dict.fromkeys(needs)),
             list(dict.fromkeys(triggers)),
@@ -97,9 +106,7 @@ class Builder:
 
     def _merge(self, there: Resource, again: Resource) -> None:
         if there.spec != again.spec:
-            keys = sorted(
-                key for key in {*there.spec, *again.spec} if there.spec.get(key) != again.spec.get(key)
-            )
+            keys = sorted(key for key in there.spec.FIELDS if there.spec.get(key) != again.spec.get(key))
             self.problems.append(
                 Problem(
                     "declared-twice",
@@ -135,7 +142,7 @@ class Builder:
         """Add what is implied and needs that follow from paths and owners; returns all resources."""
         for path, implied in self._implied.items():
             if f"directory:{path}" not in self.resources:
-                spec = {"path": path, "owner": None, "group": None, "mode": implied.mode}
+                spec = DirectorySpec(path=path, mode=implied.mode)
                 added = self.add(implied.play, implied.where, f"directory:{path}", spec, path)
                 added.playbooks = implied.playbooks
         homes = self._homes()
@@ -145,9 +152,9 @@ class Builder:
         return list(self.resources.values())
 
     def _parents(self, resource: Resource, homes: Mapping[str, str]) -> Iterator[str]:
-        path = resource.spec.get("path")
-        if not isinstance(path, str):
+        if not isinstance(resource.spec, Placed):
             return
+        path = resource.spec.path
         for place in (path, *above(path)):
             if place in homes:
                 yield homes[place]
@@ -157,17 +164,25 @@ class Builder:
 
     def _homes(self) -> dict[str, str]:
         """Return the homes that users are made with, and who makes them: two could not do it at a time."""
-        users = (resource for resource in self.resources.values() if resource.type == "user")
         return {
-            user.spec["home"]: user.id for user in users if user.spec["create_home"] and user.spec["home"]
+            each.spec.home: each.id
+            for each in self.resources.values()
+            if isinstance(each.spec, UserSpec) and each.spec.create_home and each.spec.home
         }
 
     def _owners(self, resource: Resource) -> Iterator[str]:
         spec = resource.spec
-        users = [spec.get("owner"), spec.get("user")]
-        groups = [spec.get("group"), *(spec.get("groups") or [])]
-        yield from (id for name in users if name and (id := f"user:{name}") in self.resources)
-        for name in groups:
+        for name in _named(spec, spec.USERS):
+            if (id := f"user:{name}") in self.resources:
+                yield id
+        for name in _named(spec, spec.GROUPS):
             # A user that names no group of its own is made together with one of its name.
             kinds = ("group", "user") if resource.type != "user" else ("group",)
-            yield from [id for kind in kinds if name and (id := f"{kind}:{name}") in self.resources][:1]
+            yield from [id for kind in kinds if (id := f"{kind}:{name}") in self.resources][:1]
+
+
+def _named(spec: Spec, fields: Sequence[str]) -> Iterator[str]:
+    """Return the names in these fields, of which each holds one, several or none."""
+    for field in fields:
+        value = spec.get(field)
+        yield from [value] if isinstance(value, str) else value or []

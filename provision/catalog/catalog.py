@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provision.wire.finding import Finding
+from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
@@ -20,7 +21,7 @@ class Resource:
         host: the host that is to have it.
         id: unique on the host, `type:name` (`apt` alone).
         type: the host side's resource type.
-        spec: plain data, but for `SecretText` where a text holds secrets.
+        spec: the record of its type; a text that holds secrets is a `SecretText`.
         label: how a person calls it.
         needs: ids that must be right before this one.
         triggers: services to restart when this one changes.
@@ -34,7 +35,7 @@ class Resource:
     host: str
     id: str
     type: str
-    spec: dict[str, Any]
+    spec: Spec
     label: str
     needs: list[str] = field(default_factory=list)
     triggers: list[str] = field(default_factory=list)

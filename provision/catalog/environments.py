@@ -12,6 +12,7 @@ from provision.catalog.builder import Builder
 from provision.catalog.layout import Layout, above
 from provision.config import requirements
 from provision.config.requirements import Wanted
+from provision.wire.specs.environment import EnvironmentSpec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
@@ -71,17 +72,17 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
         environment = Environment(
             name, path, declared.python, (*wanted, *constraints), declared.path is not None
         )
-        spec = {
-            "path": path,
-            "python": declared.python,
-            "requirements": [requirement.spec() for requirement in wanted],
-            "exclude": sorted(canonicalize_name(package) for package in declared.exclude),
-            "index_url": declared.index_url,
-            "extra_index_urls": list(declared.extra_index_urls),
-            "find_links": list(declared.find_links),
-            "constraints": list(declared.constraints),
-            "installer": declared.installer,
-        }
+        spec = EnvironmentSpec(
+            path=path,
+            python=declared.python,
+            requirements=[requirement.spec() for requirement in wanted],
+            exclude=sorted(canonicalize_name(package) for package in declared.exclude),
+            index_url=declared.index_url,
+            extra_index_urls=list(declared.extra_index_urls),
+            find_links=list(declared.find_links),
+            constraints=list(declared.constraints),
+            installer=declared.installer,
+        )
         if declared.path is None:
             builder.imply_tree(play, where, layout.prefix, dirname(path))
         needs = builder.packages(play)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from posixpath import isabs, normpath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provision.catalog.builder import Builder
 from provision.catalog.sources import content_of
 from provision.catalog.text import SecretPart, SecretText, check
 from provision.config.problems import did_you_mean
+from provision.wire.specs.apt import AptSpec, Package
+from provision.wire.specs.command import CommandSpec
+from provision.wire.specs.directory import DirectorySpec
+from provision.wire.specs.file import FileSpec
+from provision.wire.specs.group import GroupSpec
+from provision.wire.specs.user import UserSpec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
@@ -33,21 +39,19 @@ def add(builder: Builder, play: Play) -> list[str]:
     before = [f"{kind}:{path}" for kind, path in _apt_sources(play)]
     if play.packages:
         ids.append(_packages(builder, play, before))
-    spec: dict[str, Any]
     for name, group in play.groups.items():
-        spec = {"name": name, "gid": group.gid, "system": group.system}
-        ids.append(builder.add(play, ("groups", name), f"group:{name}", spec, f"group {name}").id)
+        made = GroupSpec(name=name, gid=group.gid, system=group.system)
+        ids.append(builder.add(play, ("groups", name), f"group:{name}", made, f"group {name}").id)
     for name, user in play.users.items():
-        spec = {
-            "name": name,
-            "uid": user.uid,
-            "group": user.group,
-            "groups": sorted(user.groups),
-            "home": user.home,
-            "shell": user.shell,
-            "system": user.system,
-            "create_home": True,
-        }
+        spec = UserSpec(
+            name=name,
+            uid=user.uid,
+            group=user.group,
+            groups=sorted(user.groups),
+            home=user.home,
+            shell=user.shell,
+            system=user.system,
+        )
         # A group may come from a package (docker), and a shell does.
         needs = builder.packages(play) if user.groups or user.group or user.shell else []
         ids.append(builder.add(play, ("users", name), f"user:{name}", spec, f"user {name}", needs=needs).id)
@@ -65,18 +69,12 @@ def reload(builder: Builder, play: Play) -> list[str]:
     if not files:
         return []
     id = "command:systemctl daemon-reload"
-    spec: dict[str, Any] = {
-        "name": "systemctl daemon-reload",
-        "argv": ["/bin/sh", "-c", "[ ! -d /run/systemd/system ] || systemctl daemon-reload"],
-        "creates": None,
-        "unless": None,
-        "when_changed": True,
-        "timeout": 60.0,
-        "directory": None,
-        "env": {},
-        "secrets": [],
-        "user": None,
-    }
+    spec = CommandSpec(
+        name="systemctl daemon-reload",
+        argv=["/bin/sh", "-c", "[ ! -d /run/systemd/system ] || systemctl daemon-reload"],
+        when_changed=True,
+        timeout=60.0,
+    )
     builder.add(play, ("files",), id, spec, "systemctl daemon-reload", needs=files)
     for file in files:
         builder.resources[file].followers[id] = []
@@ -89,21 +87,21 @@ def commands(builder: Builder, play: Play, after: list[str]) -> list[str]:
     for name, command in play.commands.items():
         where = ("commands", name)
         with builder.blame(play, *where):
-            spec: dict[str, Any] = {
-                "name": name,
-                "argv": _argv(command.run),
-                "creates": command.creates,
-                "unless": None if command.unless is None else _argv(command.unless),
-                "timeout": command.timeout,
-                "directory": command.directory,
-                "env": {
+            spec = CommandSpec(
+                name=name,
+                argv=_argv(command.run),
+                creates=command.creates,
+                unless=None if command.unless is None else _argv(command.unless),
+                when_changed=bool(command.when_changed),
+                timeout=command.timeout,
+                directory=command.directory,
+                user=command.user,
+                env={
                     key: check(value) if isinstance(value, str) else SecretText((SecretPart(value),))
                     for key, value in command.env.items()
                 },
-                "secrets": sorted(key for key, value in command.env.items() if not isinstance(value, str)),
-                "user": command.user,
-                "when_changed": bool(command.when_changed),
-            }
+                secrets=sorted(key for key, value in command.env.items() if not isinstance(value, str)),
+            )
             id = f"command:{name}"
             followed = _followed(builder, play, name)
             builder.add(play, where, id, spec, f"command {name}", needs=[*needs, *followed])
@@ -123,8 +121,8 @@ def _followed(builder: Builder, play: Play, name: str) -> dict[str, list[str]]:
             ids = [f"{kind}:{normpath(changed.name)}" for kind in ("file", "directory")]
             declared = [*play.files, *play.directories]
         elif changed.kind == "package":
-            apt = builder.resources.get("apt")
-            declared = [each["name"] for each in apt.spec["packages"]] if apt else []
+            apt = builder.spec("apt", AptSpec)
+            declared = [each.name for each in apt.packages] if apt else []
             ids = ["apt"] if changed.name in declared else []
         else:
             ids = [f"{changed.kind}:{changed.name}"]
@@ -164,24 +162,23 @@ def _packages(builder: Builder, play: Play, before: list[str]) -> str:
             )
         found[name] = version if equals else found.get(name)
     there = builder.resources.get("apt")
-    if there is not None:
-        for entry in there.spec["packages"]:
-            name, version = entry["name"], entry["version"]
+    if there is not None and isinstance(there.spec, AptSpec):
+        for package in there.spec.packages:
+            name, wanted = package.name, package.version
             mine = found.get(name)
-            if version and mine and version != mine:
+            if wanted and mine and wanted != mine:
                 builder.problem(
                     "conflicting-requirements",
                     play,
                     where,
-                    f"package {name} is asked for as {mine} here and as {version} at {there.position}",
+                    f"package {name} is asked for as {mine} here and as {wanted} at {there.position}",
                     "ask for one version",
                 )
-            found[name] = version or mine
-    merged = [{"name": name, "version": found[name]} for name in sorted(found)]
+            found[name] = wanted or mine
+    merged = AptSpec(packages=[Package(name=name, version=found[name]) for name in sorted(found)])
     if there is not None:
-        there.spec["packages"] = merged
-    resource = builder.add(play, where, "apt", {"packages": merged}, "packages", needs=before)
-    return resource.id
+        there.spec = merged
+    return builder.add(play, where, "apt", merged, "packages", needs=before).id
 
 
 def _apt_sources(play: Play) -> list[tuple[str, str]]:
@@ -199,12 +196,9 @@ def _directories(builder: Builder, play: Play) -> list[str]:
         where = ("directories", path)
         if not _absolute(builder, play, where, path):
             continue
-        spec = {
-            "path": normpath(path),
-            "owner": directory.owner,
-            "group": directory.group,
-            "mode": directory.mode,
-        }
+        spec = DirectorySpec(
+            path=normpath(path), owner=directory.owner, group=directory.group, mode=directory.mode
+        )
         id = f"directory:{normpath(path)}"
         builder.add(play, where, id, spec, normpath(path), needs=_after_packages(builder, play, path))
         ids.append(id)
@@ -218,18 +212,16 @@ def _files(builder: Builder, play: Play) -> list[str]:
         if not _absolute(builder, play, where, path):
             continue
         with builder.blame(play, *where):
-            spec = {
-                "path": normpath(path),
-                "content": content_of(play, path),
-                "owner": file.owner,
-                "group": file.group,
-                "mode": file.mode or ("0600" if file.secret else "0644"),
-                "secret": file.secret,
-                "validate": file.validator,
-                "cases": None,
-            }
-            if file.absent:
-                spec["absent"] = True
+            spec = FileSpec(
+                path=normpath(path),
+                content=content_of(play, path),
+                owner=file.owner,
+                group=file.group,
+                mode=file.mode or ("0600" if file.secret else "0644"),
+                secret=file.secret,
+                validate=file.validator,
+                absent=file.absent,
+            )
             id = f"file:{normpath(path)}"
             builder.add(play, where, id, spec, normpath(path), needs=_after_packages(builder, play, path))
             ids.append(id)

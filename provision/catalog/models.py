@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import dirname
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provision.catalog.builder import Builder
 from provision.catalog.environments import Environment
 from provision.catalog.layout import Layout, above
 from provision.catalog.text import SecretPart, SecretText, check
+from provision.wire.spec import Placed
+from provision.wire.specs.model import Expectation, ModelSpec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
@@ -41,7 +43,7 @@ def add(
     environments: Mapping[str, Environment],
     used_with: Mapping[str, Environment],
     required: Mapping[str, list[str]],
-    expected: Mapping[str, list[dict[str, Any]]],
+    expected: Mapping[str, list[Expectation]],
     commands: Sequence[str],
 ) -> dict[str, Model]:
     """Add the play's models; returns them by name.
@@ -77,22 +79,21 @@ def add(
             if environment is not None:
                 needs.append(environment.id)
                 python = environment.program("python")
-        spec: dict[str, Any] = {
-            "path": path,
-            "source": source,
-            "repo": repo,
-            "revision": declared.revision,
-            "allow": list(declared.allow),
-            "ignore": list(declared.ignore),
-            "endpoint": declared.endpoint,
-            "token": SecretText((SecretPart(declared.token),)) if declared.token else None,
-            "python": python,
-            "workers": declared.workers,
-            "required": sorted(set(required.get(name, []))),
-            "expects": expected.get(name, []),
-        }
-        if source == "path":
-            spec["made_by"] = [id.replace(":", " ", 1) for id in needs]
+        spec = ModelSpec(
+            path=path,
+            source=source,
+            repo=repo,
+            revision=declared.revision or "",
+            allow=list(declared.allow),
+            ignore=list(declared.ignore),
+            endpoint=declared.endpoint,
+            token=SecretText((SecretPart(declared.token),)) if declared.token else None,
+            python=python,
+            workers=declared.workers,
+            required=sorted(set(required.get(name, []))),
+            expects=list(expected.get(name, [])),
+            made_by=[id.replace(":", " ", 1) for id in needs] if source == "path" else [],
+        )
         builder.add(play, where, f"model:{name}", spec, f"model {name}", needs=needs)
         found[name] = Model(name, path)
     return found
@@ -102,7 +103,9 @@ def _makers(builder: Builder, path: str, commands: Sequence[str]) -> list[str]:
     """Return the ids of all that may bring a model which is named by its path."""
     found = list(commands)  # one may mount or convert it
     for id, resource in builder.resources.items():
-        place = resource.spec.get("path") or "/"
+        if not isinstance(resource.spec, Placed):
+            continue
+        place = resource.spec.path
         inside = resource.type in ("file", "tree", "directory") and path in (place, *above(place))
         around = resource.type in ("environment", "model") and place in (path, *above(path))
         if inside or around:

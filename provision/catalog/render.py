@@ -5,7 +5,8 @@ from __future__ import annotations
 from posixpath import join
 from typing import TYPE_CHECKING
 
-from provision.catalog.text import mask
+from provision.wire.specs.file import FileSpec
+from provision.wire.specs.tree import TreeSpec
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
@@ -21,10 +22,8 @@ def render_tree(catalog: Catalog) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for resource in catalog.resources:
         spec = resource.spec
-        if resource.type == "file" and not spec.get("absent"):
-            found[spec["path"]] = (mask(spec["content"]), spec["mode"])
-        elif resource.type == "tree":
-            found.update(
-                (join(spec["path"], name), (text, spec["mode"])) for name, text in spec["files"].items()
-            )
+        if isinstance(spec, FileSpec) and not spec.absent:
+            found[spec.path] = (str(spec.content), spec.mode)
+        elif isinstance(spec, TreeSpec):
+            found.update((join(spec.path, name), (text, spec.mode)) for name, text in spec.files.items())
     return found

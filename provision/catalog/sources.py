@@ -19,7 +19,7 @@ MAX_BYTES = 4 << 20
 """Largest file that travels in a request."""
 
 
-def content_of(play: Play, path: str) -> str | SecretText:
+def content_of(play: Play, path: str) -> str:
     """Return what the file at `path` of a host shall hold.
 
     Raises:

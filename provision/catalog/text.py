@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from provision.config.problems import failure
 
 if TYPE_CHECKING:
     from provision.config.secrets import Secret
+    from provision.wire.spec import Spec
 
 MASK = "***"
 """What stands for a secret in everything that is shown or rendered."""
@@ -138,11 +139,34 @@ class PrivateText:
         raise NotKeptError("a text that is declared secret is not kept")
 
 
-@dataclass(frozen=True)
-class SecretText:
-    """A text with secrets in it."""
+class SecretText(str):
+    """A text with secrets in it: whoever does not reveal them sees `***` in their places.
+
+    Args:
+        parts: the text in pieces, in their order. Two such texts are equal when their parts are.
+    """
+
+    __slots__ = ("parts",)
 
     parts: tuple[str | SecretPart | PrivateText, ...]
+
+    def __new__(cls, parts: tuple[str | SecretPart | PrivateText, ...]) -> Self:
+        """Return the text whose secrets are hidden."""
+        new = super().__new__(cls, "".join(part if isinstance(part, str) else MASK for part in parts))
+        new.parts = parts
+        return new
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretText) and self.parts == other.parts
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any]]:
+        return type(self), (self.parts,)
 
     def reveal(self, resolve: Callable[[Secret], str]) -> str:
         """Return the text with the secrets' values.
@@ -150,22 +174,15 @@ class SecretText:
         Raises:
             ConfigError: a secret's value cannot stand in its place.
         """
-        return self._join(
-            lambda part: part.text if isinstance(part, PrivateText) else _quoted(part, resolve(part.secret))
-        )
-
-    def masked(self) -> str:
-        """Return the text with `***` for each secret."""
-        return self._join(lambda part: MASK)
-
-    def __str__(self) -> str:
-        return self.masked()
-
-    def _join(self, value: Callable[[SecretPart | PrivateText], str]) -> str:
-        return "".join(part if isinstance(part, str) else value(part) for part in self.parts)
+        return "".join(_revealed(part, resolve) for part in self.parts)
 
 
-def _quoted(part: SecretPart, value: str) -> str:
+def _revealed(part: str | SecretPart | PrivateText, resolve: Callable[[Secret], str]) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, PrivateText):
+        return part.text
+    value = resolve(part.secret)
     if part.quote == "file":
         return value
     return env_escape(value) if part.quote == "envfile" else check(value)
@@ -173,43 +190,30 @@ def _quoted(part: SecretPart, value: str) -> str:
 
 def reveal(data: Any, resolve: Callable[[Secret], str]) -> Any:
     """Return a copy of plain data with each `SecretText` replaced by its text, secrets resolved."""
-    return _replace(data, lambda text: text.reveal(resolve))
-
-
-def mask(data: Any) -> Any:
-    """Return a copy of plain data with each `SecretText` replaced by its text with `***` for secrets."""
-    return _replace(data, SecretText.masked)
-
-
-def secrets(data: Any) -> list[Secret]:
-    """Return the secrets that plain data refers to, in order, each once."""
-    found: dict[Secret, None] = {}
-
-    def collect(text: SecretText) -> str:
-        found.update((part.secret, None) for part in text.parts if isinstance(part, SecretPart))
-        return ""
-
-    _replace(data, collect)
-    return list(found)
-
-
-def private(data: Any) -> list[PrivateText]:
-    """Return the texts in plain data that are declared secret, in order."""
-    found: list[PrivateText] = []
-
-    def collect(text: SecretText) -> str:
-        found.extend(part for part in text.parts if isinstance(part, PrivateText))
-        return ""
-
-    _replace(data, collect)
-    return found
-
-
-def _replace(data: Any, of: Callable[[SecretText], str]) -> Any:
     if isinstance(data, SecretText):
-        return of(data)
+        return data.reveal(resolve)
     if isinstance(data, dict):
-        return {key: _replace(value, of) for key, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [_replace(value, of) for value in data]
+        return {key: reveal(value, resolve) for key, value in data.items()}
+    if isinstance(data, list):
+        return [reveal(value, resolve) for value in data]
     return data
+
+
+def secrets(spec: Spec) -> list[Secret]:
+    """Return the secrets that a resource is told, in order, each once."""
+    parts = (part for text in _secret_texts(spec.plain()) for part in text.parts)
+    return list(dict.fromkeys(part.secret for part in parts if isinstance(part, SecretPart)))
+
+
+def private(spec: Spec) -> list[PrivateText]:
+    """Return the texts of a resource that are declared secret, in order."""
+    parts = (part for text in _secret_texts(spec.plain()) for part in text.parts)
+    return [part for part in parts if isinstance(part, PrivateText)]
+
+
+def _secret_texts(data: Any) -> Iterator[SecretText]:
+    if isinstance(data, SecretText):
+        yield data
+    elif isinstance(data, (dict, list)):
+        for value in data.values() if isinstance(data, dict) else data:
+            yield from _secret_texts(value)

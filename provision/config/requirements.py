@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from posixpath import basename, normpath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement
@@ -23,6 +23,7 @@ from packaging.version import InvalidVersion, Version
 
 from provision.config.model import reject
 from provision.config.problems import quoted
+from provision.wire.specs.environment import Requirement
 
 _ARCHIVE = (".whl", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 _VCS = re.compile(r"(git|hg|svn|bzr)\+[a-z+]+:")
@@ -90,17 +91,17 @@ class Wanted(NamedTuple):
             return None
         return unquote(urlsplit(self.url).path) if self.url.startswith(("/", "file:")) else None
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Requirement:
         """Return it as the host side wants it."""
-        return {
-            "raw": self.raw,
-            "name": self.name,
-            "extras": list(self.extras),
-            "specifiers": sorted([item.operator, item.version] for item in self.specifier),
-            "url": self.url,
-            "editable": self.editable,
-            "marker": self.marker,
-        }
+        return Requirement(
+            raw=self.raw,
+            name=self.name,
+            extras=list(self.extras),
+            specifiers=sorted([item.operator, item.version] for item in self.specifier),
+            url=self.url,
+            editable=self.editable,
+            marker=self.marker,
+        )
 
 
 def parse(raw: str) -> Wanted:

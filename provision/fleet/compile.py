@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision.config.problems import ConfigError, Problem
 from provision.fleet.fleet import Fleet
 from provision.fleet.host import compile_host
+from provision.wire.specs.container import ContainerSpec
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
@@ -48,5 +49,6 @@ def _with_engine(fleet: Fleet, host: Host) -> Host:
     way = fleet.way_to(host.name)
     if way is None or way.resource is None or host.engine is not None:
         return host
-    created = next(each for each in fleet.catalogs[way.host].resources if each.id == way.resource)
-    return dataclasses.replace(host, engine=created.spec["engine"])
+    created = next(each.spec for each in fleet.catalogs[way.host].resources if each.id == way.resource)
+    engine: Any = created.engine if isinstance(created, ContainerSpec) else None
+    return dataclasses.replace(host, engine=engine)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from provision.wire.specs.container import ContainerSpec
+
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
     from provision.config.hosts import Host
@@ -65,7 +67,7 @@ def _container_and_probe(inside: Host, outer: Catalog) -> tuple[str, str | None]
     """Return the ids of what creates a container and of its probe; None when the outer host does not."""
     name = inside.container or inside.name
     for each in outer.resources:
-        if each.type == "container" and each.spec["container"] == name:
-            probe = f"probe:{each.spec['service']}"
+        if isinstance(each.spec, ContainerSpec) and each.spec.container == name:
+            probe = f"probe:{each.spec.service}"
             return each.id, probe if any(other.id == probe for other in outer.resources) else None
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provision.catalog import environments, generic, models
 from provision.catalog.builder import Builder
@@ -17,6 +17,7 @@ from provision.config.problems import ConfigError
 from provision.fleet.graph import ordered
 from provision.kinds.common.context import service_context
 from provision.kinds.registry import KINDS
+from provision.wire.specs.model import Expectation
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
@@ -104,9 +105,9 @@ def _uses(
     return used_with, required
 
 
-def _expected(plays: Sequence[Play]) -> dict[str, list[dict[str, Any]]]:
+def _expected(plays: Sequence[Play]) -> dict[str, list[Expectation]]:
     """Return by model what the services that use it take it for."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Expectation]] = {}
     for play in plays:
         for name, service in play.services.items():
             for model, wanted in KINDS[service.kind].expects(service, name).items():

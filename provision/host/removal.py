@@ -8,7 +8,7 @@ from typing import Any
 from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resources import make
+from provision.host.resources import recall
 from provision.host.state import backup, ground, marks
 from provision.host.state.ledger import Entry, Ledger, removal_order
 from provision.host.state.lock import RunLock
@@ -57,7 +57,7 @@ def remove_entries(
         try:
             if not dry:
                 if event.kept is None:
-                    gone = make({"id": id, "type": entry["type"], "spec": entry["spec"]}).remove(machine)
+                    gone = recall({"id": id, "type": entry["type"], "spec": entry["spec"]}).remove(machine)
                     if not gone and entry["type"] == "directory" and _holds_others(entry, machine.state):
                         event.kept = "holds what is not ours"
                     if entry["type"] in RUNNING and entry.get("service"):

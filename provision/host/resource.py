@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Mapping, Tuple
+from typing import Any, ClassVar, Dict, Mapping, Tuple, Type
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
+from provision.wire import spec as contract
 from provision.wire.events import Work
 from provision.wire.finding import Finding
 
@@ -39,15 +40,17 @@ class Resource:
     beside: ClassVar[tuple[str, ...]] = ()
     """The keys of its state that may be set although the thing itself is not there."""
 
-    Spec: ClassVar[Any] = None
-    """The record of what is declared."""
+    Spec: ClassVar[Type[contract.Spec]]  # noqa: UP006 (`type` is something else in this class)
+    """The record of what is declared, which a subclass names again as the type of its `spec`."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """The fields of `Spec` that versions before 2 of the contract wrote under other names: old -> new."""
 
+    spec: Any
+
     def __init__(self, id: str, spec: Any) -> None:
         self.id = id
-        self.spec: Any = spec
+        self.spec = spec
         self.because: list[str] = []
         """What of all that is declared will change, and has it done again; only a command follows changes."""
 

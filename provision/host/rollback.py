@@ -5,7 +5,7 @@ from __future__ import annotations
 from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resources import make
+from provision.host.resources import recall
 from provision.host.state import backup, marks
 from provision.wire import events
 
@@ -36,10 +36,10 @@ def undo(machine: Machine, id: str, service: str) -> None:
         backup.restore(record)
         runner = record["runner"]
         # Nobody asks any more whether it would start, and older versions wrote the question otherwise.
-        make({**runner, "spec": {**runner["spec"], "preflight": None}}).fix(
+        recall({**runner, "spec": {**runner["spec"], "preflight": None}}).fix(
             machine, {"current": (False, True)}
         )
-        make(record["probe"]).fix(machine, {"proven": (False, True)})
+        recall(record["probe"]).fix(machine, {"proven": (False, True)})
         backup.commit(machine.state, service, record["runner"], record["probe"])
     except Exception as error:
         why = causes.explain(error)

@@ -168,7 +168,7 @@ class Run:
         parent = os.path.dirname(item.resource.spec.get("path") or "")
         if item.type != "file" or not item.changes or os.path.isdir(parent):
             return []
-        made = [each.resource.spec["path"] for each in self.items.values() if each.type == "directory"]
+        made = [each.resource.spec.path for each in self.items.values() if each.type == "directory"]
         if any(path == parent or path.startswith(parent + "/") for path in made):
             return []
         hint = "declare it under `directories:` unless something else makes it"
@@ -339,7 +339,7 @@ class Run:
             self._spare(item, triggers)
             for service in triggers:
                 if item.type == "file" and triggers == [service]:  # what others have read is not taken back
-                    backup.save(self.machine.state, service, item.resource.spec["path"])
+                    backup.save(self.machine.state, service, item.resource.spec.path)
                 marks.need(self.machine.state, service, [item.id])
             for id, because in _followed(item, changes):
                 if commands.need(self.machine.state, id, because):

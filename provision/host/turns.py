@@ -8,7 +8,7 @@ name.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence, Tuple
+from typing import Mapping, Sequence, Tuple
 
 from provision.host.item import Item
 
@@ -28,9 +28,9 @@ def before(items: Sequence[Item]) -> dict[str, list[str]]:
 def _rank(item: Item, by_id: Mapping[str, Item]) -> Rank:
     if item.type == "apt":
         return (1, "", False, "")
-    spec: dict[str, Any] = item.resource.spec
     part = 2 if _needs_packages(item, by_id) else 0
-    return (part, item.type, spec.get(NUMBER[item.type]) is None, spec["name"])
+    spec = item.resource.spec
+    return (part, item.type, spec.get(NUMBER[item.type]) is None, spec.name)
 
 
 def _needs_packages(item: Item, by_id: Mapping[str, Item]) -> bool:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, get_args
 if TYPE_CHECKING:
     from provision.config.services.base import Service
     from provision.kinds.common.context import ServiceContext
+    from provision.wire.specs.model import Expectation
 
 
 def _no_files(service: Any) -> dict[str, list[str]]:
     return {}
 
 
-def _anything(service: Any, name: str) -> dict[str, list[dict[str, Any]]]:
+def _anything(service: Any, name: str) -> dict[str, list[Expectation]]:
     return {}
 
 
@@ -34,7 +35,7 @@ class Kind:
     fields: type[Service]
     lower: Callable[[ServiceContext[Any]], None]
     required: Callable[[Any], dict[str, list[str]]] = _no_files
-    expects: Callable[[Any, str], dict[str, list[dict[str, Any]]]] = _anything
+    expects: Callable[[Any, str], dict[str, list[Expectation]]] = _anything
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from provision import __version__
-from provision.catalog.text import mask, private, secrets
+from provision.catalog.text import private, secrets
 from provision.config.problems import ConfigError, Problem
 from provision.project.load import load
 from provision.project.project import SAVED_PLAN, Project, Selection
@@ -127,7 +127,7 @@ def fingerprint(project: Project) -> str:
             told = {name: value for name, value in vars(each).items() if name not in ("spec", "position")}
             references = [[secret.kind, *secret.reference] for secret in secrets(each.spec)]
             texts = [hashlib.sha256(part.text.encode()).hexdigest() for part in private(each.spec)]
-            compiled.append([told, mask(each.spec), references, texts])
+            compiled.append([told, each.spec.plain(), references, texts])
         compiled += [vars(service) for service in catalog.services]
     return hashlib.sha256(json.dumps(compiled, sort_keys=True, default=_plain).encode()).hexdigest()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provision.wire.checks import Running
 from provision.wire.events import (
@@ -20,6 +20,7 @@ from provision.wire.events import (
     Unreachable,
 )
 from provision.wire.finding import INFO, WARNING, Finding
+from provision.wire.specs.container import ContainerSpec
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
@@ -34,7 +35,7 @@ class Nesting:
 
     def __init__(self, catalogs: Sequence[Catalog]) -> None:
         self._outer: dict[str, str | None] = {}
-        self._made: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, ContainerSpec] = {}
         self._changed: set[str] = set()
         for catalog in catalogs:
             host = catalog.host
@@ -76,7 +77,7 @@ class Nesting:
     def softened(self, catalog: Catalog) -> Catalog:
         """Return what to apply first: a container that is a host has to run, and no more at that time."""
         resources = [
-            dataclasses.replace(resource, spec={**resource.spec, "checks": [Running().plain()]})
+            dataclasses.replace(resource, spec=resource.spec.replace(checks=[Running()]))
             if resource.id in self._probes(catalog)
             else resource
             for resource in catalog.resources
@@ -112,7 +113,7 @@ class Nesting:
     def _probes(self, catalog: Catalog) -> set[str]:
         """Return the ids of the probes of containers on a host that are hosts themselves."""
         return {
-            f"probe:{spec['service']}"
+            f"probe:{spec.service}"
             for name, spec in self._made.items()
             if self._outer[name] == catalog.host.name
         }
@@ -129,7 +130,8 @@ class Nesting:
                 self._changed.add(event.host)
             if isinstance(event, Inspected) and event.work and event.work.recreate:
                 recreated.add((event.host, event.work.recreate))
-            name = self._made.get(event.host, {}).get("container")
+            made = self._made.get(event.host)
+            name = made and made.container
             doomed = name is not None and (self._outer.get(event.host), name) in recreated
             if isinstance(event, Done) and doomed:
                 event.digest = None
@@ -141,11 +143,9 @@ class Nesting:
         return passed
 
 
-def _container(catalog: Catalog, name: str) -> dict[str, Any] | None:
-    for resource in catalog.resources:
-        if resource.type == "container" and resource.spec["container"] == name:
-            return resource.spec
-    return None
+def _container(catalog: Catalog, name: str) -> ContainerSpec | None:
+    specs = (each.spec for each in catalog.resources if isinstance(each.spec, ContainerSpec))
+    return next((spec for spec in specs if spec.container == name), None)
 
 
 def _to_come(catalog: Catalog, why: Finding) -> list[Event]:

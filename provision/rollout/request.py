@@ -74,7 +74,7 @@ def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> 
             return ""
 
     try:
-        return reveal(resource.spec, resolve)
+        return reveal(resource.spec.plain(), resolve)
     except ConfigError as error:
         problems.append(
             Problem(

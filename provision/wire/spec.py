@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from provision.wire.record import Record
 
 
 class Spec(Record):
     """What one resource is to be."""
+
+    USERS: ClassVar[tuple[str, ...]] = ()
+    """The fields that name users of the host, who have to be there before it."""
+
+    GROUPS: ClassVar[tuple[str, ...]] = ()
+    """The fields that name groups of the host, which have to be there before it."""
+
+
+class Placed(Spec):
+    """What is at one `path` of the host: a file, or a directory."""
+
+    path: str
 
 
 class Supervised(Spec):

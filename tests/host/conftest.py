@@ -11,7 +11,10 @@ import pytest
 
 from provision.host.machine import Machine
 from provision.host.resources.environment import Environment
+from provision.wire.spec import Spec
+from provision.wire.specs.environment import EnvironmentSpec, Requirement
 from tests.host.drive import drive
+from tests.host.entries import entry, type_of
 from tests.host.services import Service
 from tests.lab import Lab, LabHost
 
@@ -25,10 +28,10 @@ EVENTS = "/var/tmp/events-"
 
 @pytest.fixture
 def here(tmp_path: Path) -> Drive:
-    """Drive a resource on this machine: `here("file", {spec}, verb="fix")`."""
+    """Drive a resource on this machine: `here(FileSpec(…), verb="fix")`."""
 
-    def run(type: str, spec: dict[str, Any], verb: str = "fix") -> dict[str, Any]:
-        resource = {"id": f"{type}:test", "type": type, "spec": spec}
+    def run(spec: Spec, verb: str = "fix") -> dict[str, Any]:
+        resource = entry(f"{type_of(spec)}:test", spec)
         return drive({"resource": resource, "verb": verb, "state": str(tmp_path / "state")})
 
     return run
@@ -49,10 +52,9 @@ def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[LabHost]:
 def there(host: LabHost) -> Drive:
     """Drive a resource on the module's host, as root or as another user."""
 
-    def run(type: str, spec: dict[str, Any], verb: str = "fix", user: str = "root") -> dict[str, Any]:
-        resource = {"id": f"{type}:test", "type": type, "spec": spec}
+    def run(spec: Spec, verb: str = "fix", user: str = "root") -> dict[str, Any]:
         order = {
-            "resource": resource,
+            "resource": entry(f"{type_of(spec)}:test", spec),
             "verb": verb,
             "state": f"/var/tmp/state-{user}",
             "events": EVENTS + user,
@@ -79,7 +81,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The Python of an environment with both hubs' libraries."""
     path = tmp_path_factory.mktemp("clients") / "environment"
     names = ["modelscope", "huggingface_hub"]
-    requirements = [{"raw": n, "name": n, "extras": [], "specifiers": [], "url": None} for n in names]
-    environment = Environment("environment:c", {"path": str(path), "requirements": requirements})
+    requirements = [Requirement(raw=name, name=name) for name in names]
+    environment = Environment("environment:c", EnvironmentSpec(path=str(path), requirements=requirements))
     environment.fix(Machine(lambda event: None, str(path.parent / "state")), {})
     return str(path / "bin/python")

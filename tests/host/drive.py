@@ -1,6 +1,6 @@
 """Runs on a host: looks at one resource, fixes or removes it, and prints what came of it as JSON.
 
-Standard input: {"resource": {id, type, spec}, "verb": "inspect" | "fix" | "remove", "state": directory},
+Standard input: {"resource": an entry of a request, "verb": "inspect" | "fix" | "remove", "state": directory},
 and "events": a file to which each event is added as it comes, for those who cannot wait for the end.
 """
 
@@ -15,7 +15,7 @@ from provision.host.causes import explain
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import differences
-from provision.host.resources import make
+from provision.host.resources import make, recall
 
 
 def drive(order):
@@ -32,7 +32,8 @@ def drive(order):
     result = {"events": events, "error": None}
     try:
         if order["verb"] == "remove":
-            result["removed"] = resource.remove(machine)
+            kept = {key: resource.spec.get(key) for key in resource.identity}  # all that the ledger has
+            result["removed"] = recall({**order["resource"], "spec": kept}).remove(machine)
             return result
         result["expected"] = resource.expected(machine)
         result["before"] = resource.actual(machine)

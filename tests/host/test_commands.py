@@ -12,14 +12,23 @@ from typing import Any
 
 import pytest
 
+from provision.wire.specs.apt import AptSpec, Package
+from provision.wire.specs.command import CommandSpec
+from provision.wire.specs.directory import DirectorySpec
+from provision.wire.specs.file import FileSpec
+from provision.wire.specs.group import GroupSpec
+from provision.wire.specs.user import UserSpec
+from tests.host import archived, drive
+from tests.host.archived import PYTHONS
 from tests.host.conftest import REPOSITORY, Drive
+from tests.host.entries import entry, type_of
 
 
-def command(*argv: str, **more: Any) -> dict[str, Any]:
-    return {"name": "test", "argv": list(argv), **more}
+def command(*argv: str, **more: Any) -> CommandSpec:
+    return CommandSpec(name="test", argv=list(argv), **more)
 
 
-def shell(text: str, **more: Any) -> dict[str, Any]:
+def shell(text: str, **more: Any) -> CommandSpec:
     return command("sh", "-c", text, **more)
 
 
@@ -46,7 +55,7 @@ def ends(pid: int) -> bool:
 def test_without_a_condition_it_runs_every_time_and_says_so(here: Drive, tmp_path: Path) -> None:
     spec = shell(f"echo run >>{tmp_path}/log; echo one; echo two >&2")
     for count in (1, 2):
-        result = here("command", spec)
+        result = here(spec)
         assert (result["error"], result["left"]) == (None, {})
         assert "runs at every apply" in result["notes"][0]["message"]
         assert lines(result) == ["one", "two"]
@@ -55,49 +64,47 @@ def test_without_a_condition_it_runs_every_time_and_says_so(here: Drive, tmp_pat
 
 def test_creates_says_when_it_is_done(here: Drive, tmp_path: Path) -> None:
     spec = shell("touch made", creates="made", directory=str(tmp_path))
-    first = here("command", spec)
+    first = here(spec)
     assert (first["before"], first["left"], first["notes"]) == ({"done": None}, {}, [])
-    assert here("command", spec)["changes"] == {}
-    broken = here("command", command("true", creates=str(tmp_path / "never")))
+    assert here(spec)["changes"] == {}
+    broken = here(command("true", creates=str(tmp_path / "never")))
     assert broken["error"] == f"the command succeeded, but {tmp_path}/never is still missing"
 
 
 def test_unless_says_when_it_is_done(here: Drive, tmp_path: Path) -> None:
     spec = shell("echo 2 >version", unless=["grep", "-q", "2", "version"], directory=str(tmp_path))
-    assert here("command", spec)["left"] == {}
-    assert here("command", spec)["changes"] == {}
+    assert here(spec)["left"] == {}
+    assert here(spec)["changes"] == {}
     (tmp_path / "version").write_text("1")
-    assert here("command", spec)["left"] == {}
-    assert here("command", command("true", unless=["false"]))["error"].endswith("`unless` still fails")
+    assert here(spec)["left"] == {}
+    assert here(command("true", unless=["false"]))["error"].endswith("`unless` still fails")
     # a tool that the command itself is to bring
     tool = tmp_path / "tool"
     bring = shell(f"printf '#!/bin/sh\\n' >{tool}; chmod +x {tool}", unless=[str(tool)])
-    assert here("command", bring)["left"] == {}
+    assert here(bring)["left"] == {}
     relative = command("true", unless=["./tool"], directory=str(tmp_path))
-    assert here("command", relative)["changes"] == {}
+    assert here(relative)["changes"] == {}
 
 
 def test_surroundings_are_given(here: Drive, tmp_path: Path) -> None:
     spec = shell('printf "%s|" "$A B" "$PWD" >out', env={"A": "$(id)"}, directory=str(tmp_path))
-    assert here("command", spec)["error"] is None
+    assert here(spec)["error"] is None
     assert (tmp_path / "out").read_text() == f"$(id) B|{tmp_path}|"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_another_user_runs_it(here: Drive) -> None:
-    assert lines(here("command", shell("id -un; id -Gn", user="nobody"))) == ["nobody", "nogroup"]
+    assert lines(here(shell("id -un; id -Gn", user="nobody"))) == ["nobody", "nogroup"]
 
 
 def test_failures_are_one_sentence_with_the_output_behind_it(here: Drive, tmp_path: Path) -> None:
-    failed = here("command", shell("echo first; echo why >&2; exit 3"))
+    failed = here(shell("echo first; echo why >&2; exit 3"))
     assert failed["error"] == "sh failed (exit 3): why"
     assert failed["log"] == ["first", "why"]
-    assert here("command", command("/no/such"))["error"] == "/no/such: no such file or command"
-    assert here("command", command("true", directory="/no/dir"))["error"] == "/no/dir does not exist"
-    assert here("command", command("true", user="no-such"))["error"] == 'user "no-such" does not exist'
-    plan = here(
-        "command", command("true", user="no-such", directory="/no/dir", unless=["true"]), verb="inspect"
-    )
+    assert here(command("/no/such"))["error"] == "/no/such: no such file or command"
+    assert here(command("true", directory="/no/dir"))["error"] == "/no/dir does not exist"
+    assert here(command("true", user="no-such"))["error"] == 'user "no-such" does not exist'
+    plan = here(command("true", user="no-such", directory="/no/dir", unless=["true"]), verb="inspect")
     assert (plan["error"], plan["before"]) == (None, {"done": None})
 
 
@@ -105,7 +112,7 @@ def test_time_runs_out_for_the_whole_group_even_when_it_will_not_listen(here: Dr
     child = f"sh -c 'echo $$ >{tmp_path}/child; sleep 600'"
     stubborn = f"(trap '' TERM; sh -c 'echo $PPID' >{tmp_path}/shell; {child}; sleep 600) & wait"
     for timeout in (1, 10, 60):  # the later ones for a slow machine, on which the child is not there by then
-        result = here("command", shell(stubborn, timeout=timeout))
+        result = here(shell(stubborn, timeout=timeout))
         assert result["error"] == f"sh did not end within {timeout} s"
         if (tmp_path / "child").exists() and (tmp_path / "child").read_text():
             break
@@ -114,7 +121,7 @@ def test_time_runs_out_for_the_whole_group_even_when_it_will_not_listen(here: Dr
 
 
 def test_a_daemon_that_keeps_the_output_open_holds_nobody_up(here: Drive, tmp_path: Path) -> None:
-    result = here("command", shell(f"echo started; sleep 120 & echo $! >{tmp_path}/pid"))
+    result = here(shell(f"echo started; sleep 120 & echo $! >{tmp_path}/pid"))
     pid = int((tmp_path / "pid").read_text())
     try:
         assert (result["error"], lines(result)) == (None, ["started"])
@@ -136,49 +143,37 @@ def test_output_is_passed_on_as_it_comes(here: Drive, tmp_path: Path) -> None:
         "machine = Machine(print, '/nowhere')\n"
         "machine.run(['sh', '-c', 'echo first; cat $0', fifo], timeout=60, on_line=on_line)\n"
     )
-    result = here("command", command(sys.executable, "-c", code, str(REPOSITORY), str(fifo), timeout=120))
+    result = here(command(sys.executable, "-c", code, str(REPOSITORY), str(fifo), timeout=120))
     assert result["error"] is None
 
 
 def test_bytes_that_are_no_text_and_carriage_returns_do_no_harm(here: Drive) -> None:
-    result = here("command", shell(r"printf 'a\rb\r\nc\377\n\344\275'; sleep 0.1; printf '\240'"))
+    result = here(shell(r"printf 'a\rb\r\nc\377\n\344\275'; sleep 0.1; printf '\240'"))
     assert lines(result) == ["a", "b", "c\ufffd", "你"]
 
 
 def test_the_host_side_runs_on_every_python(tmp_path: Path) -> None:
-    found = sorted((Path.home() / ".pyenv/versions").glob("3.*/bin/python3"))
-    pythons = [path for path in found if int(path.parts[-3].split(".")[1]) >= 8] or [Path(sys.executable)]
-    for python in pythons:
+    program = Path(drive.__file__).read_text(encoding="utf-8")
+    for python in PYTHONS or [Path(sys.executable)]:
+        archive = tmp_path / f"archive-{python.parts[-3]}"
+        archive.mkdir()
         (tmp_path / f"real-{python.parts[-3]}").mkdir()
         link = tmp_path / f"link-{python.parts[-3]}"
         link.symlink_to(f"real-{python.parts[-3]}")
         target = link / "made"
-        for type, spec in (
-            ("directory", {"path": str(target), "mode": "0750"}),
-            (
-                "file",
-                {
-                    "path": str(target / "x"),
-                    "content": "é",
-                    "mode": "0640",
-                    "validate": ["test", "-s", "{path}"],
-                },
-            ),
-            (
-                "command",
-                {"name": "c", "argv": ["touch", "a"], "directory": str(target), "creates": "a"},
-            ),
-            ("group", {"name": "root", "gid": 0}),
-            ("user", {"name": "root", "uid": 0, "home": "/root", "groups": []}),
-            ("apt", {"packages": [{"name": "dpkg", "version": None}]}),
+        validate = ["test", "-s", "{path}"]
+        for spec in (
+            DirectorySpec(path=str(target), mode="0750"),
+            FileSpec(path=str(target / "x"), content="é", mode="0640", validate=validate),
+            CommandSpec(name="c", argv=["touch", "a"], directory=str(target), creates="a"),
+            GroupSpec(name="root", gid=0),
+            UserSpec(name="root", uid=0, home="/root"),
+            AptSpec(packages=[Package(name="dpkg")]),
         ):
-            order = {
-                "resource": {"id": "t", "type": type, "spec": spec},
-                "verb": "fix",
-                "state": str(tmp_path / "s"),
-            }
-            argv = [str(python), "-I", "-S", str(REPOSITORY / "tests/host/drive.py")]
+            resource = entry(f"{type_of(spec)}:t", spec)
+            order = {"resource": resource, "verb": "fix", "state": str(tmp_path / "s")}
+            argv = [python, *archived.arguments(python, archive, program)]
             done = subprocess.run(argv, input=json.dumps(order), capture_output=True, text=True, check=False)
-            assert done.returncode == 0, (python, type, done.stderr)
+            assert done.returncode == 0, (python, spec, done.stderr)
             result = json.loads(done.stdout)
-            assert (result["error"], result.get("left", {})) == (None, {}), (python, type)
+            assert (result["error"], result.get("left", {})) == (None, {}), (python, spec)

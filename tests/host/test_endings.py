@@ -16,9 +16,12 @@ from provision.host.resources import process as process_module
 from provision.host.runner import converge
 from provision.host.services import exits, systemd
 from provision.wire.checks import Running
+from provision.wire.specs.directory import DirectorySpec
+from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
 from tests.host import heard
+from tests.host.entries import entry
 
 RUNNING = Running(seconds=60)
 
@@ -42,19 +45,22 @@ class Site:
         needs = [f"directory:{self.prefix / name}" for name in (".", "run", "logs")]
         return [
             *(
-                entry(f"directory:{self.prefix / name}", {"path": str(self.prefix / name), "mode": "0755"})
+                entry(
+                    f"directory:{self.prefix / name}",
+                    DirectorySpec(path=str(self.prefix / name), mode="0755"),
+                )
                 for name in (".", "run", "logs")
             ),
             entry(
                 f"file:{script}",
-                {"path": script, "mode": "0755", "content": f"#!/bin/sh\n{self.command}\n"},
+                FileSpec(path=script, mode="0755", content=f"#!/bin/sh\n{self.command}\n"),
                 triggers=["tiny"],
                 service="tiny",
                 needs=needs,
             ),
             entry(
                 "process:tiny",
-                ProcessSpec(**runs, script=script, stop_timeout=20).plain(),
+                ProcessSpec(**runs, script=script, stop_timeout=20),
                 service="tiny",
                 needs=[f"file:{script}"],
             ),
@@ -71,7 +77,7 @@ class Site:
                     key_field="api_key_env",
                     checks=[RUNNING],
                     timeout=60,
-                ).plain(),
+                ),
                 service="tiny",
                 needs=["process:tiny"],
             ),
@@ -92,10 +98,6 @@ class Site:
     def failure(self) -> dict[str, Any]:
         (failed,) = [event for event in self.events if event.get("status") == "failed"]
         return failed
-
-
-def entry(id: str, spec: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"id": id, "type": id.partition(":")[0], "spec": spec, "playbooks": ["site"], **more}
 
 
 MOMENTS = {

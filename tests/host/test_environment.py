@@ -15,30 +15,23 @@ from typing import Any
 
 import pytest
 
+from provision.config.requirements import parse
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.python.dist_info import read, site_packages
 from provision.host.resource import Changes, differences
 from provision.host.resources.environment import MANIFEST, MARKER, Environment
 from provision.wire.events import Work
+from provision.wire.specs.environment import EnvironmentSpec, Requirement
 from tests.host import heard
 from tests.host.wheels import index, wheel
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
-def requirement(raw: str) -> dict[str, Any]:
+def requirement(raw: str) -> Requirement:
     """Return what the controller makes of "demo-beta[more]==1.0"."""
-    name, equals, version = raw.partition("==")
-    name, _, extras = name.partition("[")
-    specifiers = [["==", version]] if equals else []
-    return {
-        "raw": raw,
-        "name": name,
-        "extras": [extras.rstrip("]")] if extras else [],
-        "specifiers": specifiers,
-        "url": None,
-    }
+    return parse(raw).spec()
 
 
 class Host:
@@ -48,17 +41,13 @@ class Host:
         self.path = path
         self.wheels = wheels
         self.events: list[dict[str, Any]] = []
-        self.spec: dict[str, Any] = {
-            "path": str(path),
-            "python": None,
-            "requirements": [requirement("demo-alpha==1.0")],
-            "exclude": [],
-            "index_url": "file:///nonexistent/simple",
-            "extra_index_urls": [],
-            "find_links": [str(wheels)],
-            "installer": "pip",
-            "constraints": [],
-        }
+        self.spec = EnvironmentSpec(
+            path=str(path),
+            requirements=[requirement("demo-alpha==1.0")],
+            index_url="file:///nonexistent/simple",
+            find_links=[str(wheels)],
+            installer="pip",
+        )
 
     def machine(self, deep: bool = False) -> Machine:
         return Machine(heard.into(self.events), str(self.path.parent / "state"), deep)
@@ -66,7 +55,7 @@ class Host:
     def environment(self, *raw: str, **other: Any) -> Environment:
         if raw:
             other["requirements"] = [requirement(text) for text in raw]
-        return Environment("environment:e", {**self.spec, **other})
+        return Environment("environment:e", self.spec.replace(**other))
 
     def look(self, *raw: str, deep: bool = False, **other: Any) -> Changes:
         environment, machine = self.environment(*raw, **other), self.machine(deep)
@@ -382,14 +371,14 @@ def test_constraints_file(fresh: Host, tmp_path: Path) -> None:
 
 
 def test_marker_that_does_not_hold(host: Host) -> None:
-    entry = {**requirement("demo-delta"), "raw": 'demo-delta; python_version < "3"'}
+    entry = requirement("demo-delta").replace(raw='demo-delta; python_version < "3"')
     host.converge(requirements=[requirement("demo-alpha==1.0"), entry])
     assert "demo-delta" not in host.installed()
 
 
 def test_wheel_by_path(host: Host, tmp_path: Path) -> None:
     path = wheel(tmp_path, "demo-gamma", "9.0")
-    entry = {**requirement("demo-gamma"), "raw": f"demo-gamma @ file://{path}", "url": f"file://{path}"}
+    entry = requirement(f"demo-gamma @ file://{path}")
     changes = host.converge(requirements=[requirement("demo-alpha==1.0"), entry])
     assert changes["packages"][0] == {"demo-gamma": "1.0 from elsewhere"}
     assert host.installed()["demo-gamma"] == "9.0"

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from provision.wire.cases import Case, Cases
+from provision.wire.specs.directory import DirectorySpec
+from provision.wire.specs.file import FileSpec
 from tests.host.conftest import REPOSITORY, Drive
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -24,8 +27,8 @@ def mode_of(path: Path) -> str:
     return format(stat.S_IMODE(path.stat().st_mode), "04o")
 
 
-def file(path: Path, content: str = "hello\n", **more: Any) -> dict[str, Any]:
-    return {"path": str(path), "content": content, "mode": "0644", **more}
+def file(path: Path, content: str = "hello\n", **more: Any) -> FileSpec:
+    return FileSpec(path=str(path), content=content, **more)
 
 
 # -- files: content and mode
@@ -33,13 +36,13 @@ def file(path: Path, content: str = "hello\n", **more: Any) -> dict[str, Any]:
 
 def test_a_file_is_made_and_then_left_alone(here: Drive, tmp_path: Path) -> None:
     target = tmp_path / "x.conf"
-    made = here("file", file(target, "größe = 1\nname = 模型", mode="0640"))
+    made = here(file(target, "größe = 1\nname = 模型", mode="0640"))
     assert (made["error"], made["left"]) == (None, {})
     assert made["before"] == {"kind": None, "content": None, "mode": None}
     assert target.read_bytes() == "größe = 1\nname = 模型".encode()
     assert mode_of(target) == "0640"
     inode = target.stat().st_ino
-    assert here("file", file(target, "größe = 1\nname = 模型", mode="0640"))["changes"] == {}
+    assert here(file(target, "größe = 1\nname = 模型", mode="0640"))["changes"] == {}
     assert target.stat().st_ino == inode
     assert [entry.name for entry in tmp_path.iterdir() if entry.name != "state"] == ["x.conf"]
 
@@ -47,8 +50,8 @@ def test_a_file_is_made_and_then_left_alone(here: Drive, tmp_path: Path) -> None
 def test_the_umask_does_not_count(here: Drive, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        here("file", file(tmp_path / "x", mode="0666"))
-        here("directory", {"path": str(tmp_path / "a/b"), "mode": "1777"})
+        here(file(tmp_path / "x", mode="0666"))
+        here(DirectorySpec(path=str(tmp_path / "a/b"), mode="1777"))
     finally:
         os.umask(before)
     assert mode_of(tmp_path / "x") == "0666"
@@ -71,9 +74,9 @@ def test_what_was_done_by_hand_is_seen_and_mended(
     here: Drive, tmp_path: Path, spoil: Any, changed: set[str]
 ) -> None:
     target = tmp_path / "x"
-    here("file", file(target))
+    here(file(target))
     spoil(target)
-    result = here("file", file(target))
+    result = here(file(target))
     assert set(result["changes"]) == changed
     assert result["left"] == {}
     assert target.read_bytes() == b"hello\n"
@@ -85,7 +88,7 @@ def test_a_link_in_place_of_a_file_is_replaced_and_its_target_untouched(here: Dr
     precious.write_text("mine")
     precious.chmod(0o600)
     (tmp_path / "x").symlink_to(precious)
-    assert here("file", file(tmp_path / "x"))["left"] == {}
+    assert here(file(tmp_path / "x"))["left"] == {}
     assert precious.read_text() == "mine"
     assert mode_of(precious) == "0600"
 
@@ -95,7 +98,7 @@ def test_a_hard_link_is_cut_and_the_other_name_untouched(here: Drive, tmp_path: 
     other.write_text("hello\n")
     other.chmod(0o600)
     (tmp_path / "x").hardlink_to(other)
-    assert set(here("file", file(tmp_path / "x"))["changes"]) == {"mode"}
+    assert set(here(file(tmp_path / "x"))["changes"]) == {"mode"}
     assert mode_of(other) == "0600"
 
 
@@ -105,7 +108,7 @@ def test_a_hard_link_is_cut_and_the_other_name_untouched(here: Drive, tmp_path: 
 def test_the_diff_is_unified_and_bounded(here: Drive, tmp_path: Path) -> None:
     target = tmp_path / "x"
     target.write_text("a = 1\nb = 2")
-    diff = here("file", file(target, "a = 1\nb = 3\n"), verb="inspect")["diff"]
+    diff = here(file(target, "a = 1\nb = 3\n"), verb="inspect")["diff"]
     assert diff.splitlines() == [
         f"--- {target}",
         f"+++ {target}",
@@ -115,14 +118,14 @@ def test_the_diff_is_unified_and_bounded(here: Drive, tmp_path: Path) -> None:
         "\\ No newline at end of file",
         "+b = 3",
     ]
-    assert here("file", file(tmp_path / "new"), verb="inspect")["diff"].startswith("--- /dev/null\n")
-    long = here("file", file(target, "line\n" * 5000), verb="inspect")["diff"].splitlines()
+    assert here(file(tmp_path / "new"), verb="inspect")["diff"].startswith("--- /dev/null\n")
+    long = here(file(target, "line\n" * 5000), verb="inspect")["diff"].splitlines()
     assert len(long) < 250
     assert "more lines" in long[-1]
     target.write_bytes(b"\0\1\2")
-    assert here("file", file(target, "text"), verb="inspect")["diff"] == f"{target}: 3 bytes become 4 bytes"
+    assert here(file(target, "text"), verb="inspect")["diff"] == f"{target}: 3 bytes become 4 bytes"
     target.write_bytes(b"")
-    assert "+hello" in here("file", file(target), verb="inspect")["diff"]
+    assert "+hello" in here(file(target), verb="inspect")["diff"]
 
 
 def test_a_secret_file_is_never_shown(here: Drive, tmp_path: Path) -> None:
@@ -130,17 +133,15 @@ def test_a_secret_file_is_never_shown(here: Drive, tmp_path: Path) -> None:
     target.write_text("KEY=old-secret\n")
     target.chmod(0o644)
     spec = file(target, "KEY=new-secret\n", mode="0600", secret=True)
-    plan = here("file", spec, verb="inspect")
+    plan = here(spec, verb="inspect")
     assert plan["changes"]["content"] == ("something else", "as declared")
     assert plan["changes"]["mode"] == ("0644", "0600")
-    made = here("file", spec)
+    made = here(spec)
     assert (made["error"], made["left"]) == (None, {})
     assert target.read_text() == "KEY=new-secret\n"
-    assert "secret" not in repr(
-        [plan, made, here("file", {**spec, "validate": ["cat", "{path}", "/no/such"]})]
-    )
+    assert "secret" not in repr([plan, made, here(spec.replace(validate=["cat", "{path}", "/no/such"]))])
     again = here(
-        "file", file(target, "KEY=third-secret\n", secret=True, validate=["grep", "-v", "X", "/no", "{path}"])
+        file(target, "KEY=third-secret\n", secret=True, validate=["grep", "-v", "X", "/no", "{path}"])
     )
     assert "does not accept" in again["error"]
     assert "third" not in repr(again)
@@ -151,7 +152,7 @@ def test_a_secret_file_that_was_waiting_there_is_taken_from_its_owner(here: Driv
     target = tmp_path / "env"
     target.touch()
     os.chown(target, 65534, 65534)
-    assert here("file", file(target, secret=True, mode="0600"))["left"] == {}
+    assert here(file(target, secret=True, mode="0600"))["left"] == {}
     assert target.owner() == "root"
 
 
@@ -162,27 +163,24 @@ def test_a_secret_file_that_was_waiting_there_is_taken_from_its_owner(here: Driv
 def test_owner_and_group_are_seen_and_set(here: Drive, tmp_path: Path) -> None:
     target = tmp_path / "x"
     spec = file(target, owner="nobody", group="daemon", mode="4755")
-    assert here("file", spec)["left"] == {}
+    assert here(spec)["left"] == {}
     assert (target.owner(), target.group(), mode_of(target)) == ("nobody", "daemon", "4755")
     os.chown(target, 0, 0)
-    assert set(here("file", spec, verb="inspect")["changes"]) >= {"owner", "group"}
-    assert here("file", spec)["left"] == {}
+    assert set(here(spec, verb="inspect")["changes"]) >= {"owner", "group"}
+    assert here(spec)["left"] == {}
     numbers = file(target, owner=str(target.stat().st_uid), group=str(target.stat().st_gid), mode="4755")
-    assert here("file", numbers)["changes"] == {}
+    assert here(numbers)["changes"] == {}
     # an owner that is not declared stays when the content changes
-    assert here("file", file(target, "other"))["left"] == {}
+    assert here(file(target, "other"))["left"] == {}
     assert (target.owner(), target.group()) == ("nobody", "daemon")
 
 
 def test_an_owner_who_does_not_exist_yet_is_no_error_in_a_plan(here: Drive, tmp_path: Path) -> None:
-    for type, spec in (("file", file(tmp_path / "x")), ("directory", {"path": str(tmp_path), "mode": None})):
-        plan = here(type, {**spec, "owner": "no-such-user", "group": "no-such-group"}, verb="inspect")
+    for spec in (file(tmp_path / "x"), DirectorySpec(path=str(tmp_path))):
+        plan = here(spec.replace(owner="no-such-user", group="no-such-group"), verb="inspect")
         assert plan["error"] is None
         assert plan["changes"]["owner"][1] == "no-such-user"
-    assert (
-        here("file", file(tmp_path / "x", owner="no-such-user"))["error"]
-        == 'user "no-such-user" does not exist'
-    )
+    assert here(file(tmp_path / "x", owner="no-such-user"))["error"] == 'user "no-such-user" does not exist'
     assert not (tmp_path / "x").exists()
 
 
@@ -192,16 +190,13 @@ def test_an_owner_who_does_not_exist_yet_is_no_error_in_a_plan(here: Drive, tmp_
 def test_other_kinds_in_the_way_are_named(here: Drive, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "f").touch()
-    assert here("file", file(tmp_path / "d"))["error"] == f"{tmp_path}/d is a directory, but should be a file"
-    wrong = here("directory", {"path": str(tmp_path / "f"), "mode": "0755"})
+    assert here(file(tmp_path / "d"))["error"] == f"{tmp_path}/d is a directory, but should be a file"
+    wrong = here(DirectorySpec(path=str(tmp_path / "f"), mode="0755"))
     assert wrong["error"] == f"{tmp_path}/f is not a directory, but should be one"
-    below = here("directory", {"path": str(tmp_path / "f/g"), "mode": "0755"})
+    below = here(DirectorySpec(path=str(tmp_path / "f/g"), mode="0755"))
     assert below["error"] == f"{tmp_path}/f is not a directory, but should be one"
-    assert (
-        here("file", file(tmp_path / "f/g"))["error"]
-        == f"{tmp_path}/f/g: something above it is not a directory"
-    )
-    missing = here("file", file(tmp_path / "no/x"))
+    assert here(file(tmp_path / "f/g"))["error"] == f"{tmp_path}/f/g: something above it is not a directory"
+    missing = here(file(tmp_path / "no/x"))
     assert missing["error"] == f"{tmp_path}/no does not exist"
     assert missing["before"]["kind"] is None
 
@@ -212,15 +207,15 @@ def test_full_and_read_only_disks_are_called_that(here: Drive, tmp_path: Path) -
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=True)
     try:
-        here("file", file(disk / "x", "old"))
-        full = here("file", file(disk / "x", "n" * 200_000))
+        here(file(disk / "x", "old"))
+        full = here(file(disk / "x", "n" * 200_000))
         assert full["error"] == f"{disk}/x: no space is left on its file system"
         assert full["hint"] == f"free space below {disk}"
         assert [entry.name for entry in disk.iterdir()] == ["x"]
         assert (disk / "x").read_text() == "old"
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        assert here("file", file(disk / "x"))["error"] == f"{disk}/x: its file system is mounted read-only"
-        read_only = here("directory", {"path": str(disk / "d"), "mode": "0755"})
+        assert here(file(disk / "x"))["error"] == f"{disk}/x: its file system is mounted read-only"
+        read_only = here(DirectorySpec(path=str(disk / "d"), mode="0755"))
         assert read_only["error"] == f"{disk}/d: its file system is mounted read-only"
         assert read_only["hint"] == f"remount {disk} writable"
     finally:
@@ -234,7 +229,7 @@ def test_a_directory_mounted_on_itself_is_what_to_remount(here: Drive, tmp_path:
     subprocess.run(["mount", "--bind", str(disk), str(disk)], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=True)
-        refused = here("file", file(disk / "x"))
+        refused = here(file(disk / "x"))
         assert refused["error"] == f"{disk}/x: its file system is mounted read-only"
         assert refused["hint"] == f"remount {disk} writable"
     finally:
@@ -247,16 +242,14 @@ def test_a_directory_mounted_on_itself_is_what_to_remount(here: Drive, tmp_path:
 def test_a_validator_sees_the_content_under_its_name_before_it_counts(here: Drive, tmp_path: Path) -> None:
     target = tmp_path / "x.sh"
     target.write_text("true\n")
-    good = here("file", file(target, "exit 0\n", validate=["bash", "-n", "{path}"]))
+    good = here(file(target, "exit 0\n", validate=["bash", "-n", "{path}"]))
     assert (good["error"], good["left"]) == (None, {})
-    bad = here("file", file(target, "if then\n", validate=["bash", "-n", "{path}"]))
+    bad = here(file(target, "if then\n", validate=["bash", "-n", "{path}"]))
     assert bad["error"].startswith(f"{target}: bash does not accept the new content: {target}: line ")
     assert target.read_text() == "exit 0\n"
-    name = here(
-        "file", file(target, "named\n", validate=["sh", "-c", 'test "${1##*/}" = x.sh', "sh", "{path}"])
-    )
+    name = here(file(target, "named\n", validate=["sh", "-c", 'test "${1##*/}" = x.sh', "sh", "{path}"]))
     assert name["error"] is None
-    missing = here("file", file(target, "other\n", validate=["no-such-validator", "{path}"]))
+    missing = here(file(target, "other\n", validate=["no-such-validator", "{path}"]))
     assert missing["error"] == "no-such-validator: no such file or command"
     assert list((tmp_path / "state").iterdir()) == []
 
@@ -286,7 +279,7 @@ WantedBy=multi-user.target
 )
 def test_systemd_judges_a_unit(here: Drive, tmp_path: Path, start: str, more: str, error: str | None) -> None:
     target = tmp_path / "provision-test.service"
-    result = here("file", file(target, UNIT.format(start=start, more=more), validate="systemd"))
+    result = here(file(target, UNIT.format(start=start, more=more), validate="systemd"))
     if error is None:
         assert (result["error"], result["left"]) == (None, {})
     else:
@@ -305,6 +298,11 @@ def package(directory: Path, name: str, version: str) -> None:
     (directory / "RECORD").touch()
 
 
+def engine(root: Path, package: str, *versions: Case) -> Cases:
+    environment = str(root / "env")
+    return Cases(environment=environment, package=package, others=[], oldest="0.1", versions=list(versions))
+
+
 @pytest.mark.parametrize(
     ("installed", "content"),
     [(None, "assumed"), ("0.10.0", "old"), ("0.10.1rc1", "new"), ("0.10.1+cpu", "new"), ("0.33.0", "new")],
@@ -317,20 +315,20 @@ def test_content_follows_the_installed_version(
     if installed:
         package(site / f"my_engine-{installed}.dist-info", "my_engine", installed)
         (site / "~y_engine-0.1.dist-info").mkdir()
-    error = {"error": "my-engine 1 has no such flag", "hint": "use the other"}
-    versions = [["1.0", error], ["0.10.1", "new"], ["0.8", "old"]]
-    cases = {"environment": str(tmp_path / "env"), "package": "My.Engine", "versions": versions}
-    assert here("file", file(tmp_path / "x", "assumed", cases=cases))["left"] == {}
+    gone = Case(since="1.0", error="my-engine 1 has no such flag", hint="use the other")
+    versions = [Case(since="0.8", content="old"), Case(since="0.10.1", content="new"), gone]
+    cases = engine(tmp_path, "My.Engine", *versions)
+    assert here(file(tmp_path / "x", "assumed", cases=cases))["left"] == {}
     assert (tmp_path / "x").read_text() == content
 
 
 def test_a_version_without_content_is_an_error(here: Drive, tmp_path: Path) -> None:
     info = tmp_path / "env/lib/python3.11/site-packages/engine-0.5.dist-info"
     package(info, "engine", "0.5")
-    cases = {"environment": str(tmp_path / "env"), "package": "engine", "versions": [["0.8", "x"]]}
-    assert "older than any version known" in here("file", file(tmp_path / "x", cases=cases))["error"]
-    cases["versions"] = [["0.5", {"error": "gone", "hint": "other"}]]
-    result = here("file", file(tmp_path / "x", cases=cases))
+    cases = engine(tmp_path, "engine", Case(since="0.8", content="x"))
+    assert "older than any version known" in here(file(tmp_path / "x", cases=cases))["error"]
+    cases = engine(tmp_path, "engine", Case(since="0.5", error="gone", hint="other"))
+    result = here(file(tmp_path / "x", cases=cases))
     assert (result["error"], result["hint"]) == ("gone", "other")
 
 
@@ -338,15 +336,15 @@ def test_a_version_without_content_is_an_error(here: Drive, tmp_path: Path) -> N
 
 
 def test_removal_takes_just_what_is_ours(here: Drive, tmp_path: Path) -> None:
-    here("directory", {"path": str(tmp_path / "d"), "mode": "0755"})
-    here("file", file(tmp_path / "d/x"))
+    here(DirectorySpec(path=str(tmp_path / "d"), mode="0755"))
+    here(file(tmp_path / "d/x"))
     (tmp_path / "d/foreign").touch()
-    assert here("file", {"path": str(tmp_path / "d/x")}, verb="remove")["removed"] is True
-    assert here("file", {"path": str(tmp_path / "d/x")}, verb="remove")["removed"] is False
-    assert here("directory", {"path": str(tmp_path / "d")}, verb="remove")["removed"] is False
+    assert here(FileSpec(path=str(tmp_path / "d/x")), verb="remove")["removed"] is True
+    assert here(FileSpec(path=str(tmp_path / "d/x")), verb="remove")["removed"] is False
+    assert here(DirectorySpec(path=str(tmp_path / "d")), verb="remove")["removed"] is False
     (tmp_path / "d/foreign").unlink()
-    assert here("directory", {"path": str(tmp_path / "d")}, verb="remove")["removed"] is True
-    assert here("file", {"path": str(tmp_path / "d/x")}, verb="remove")["removed"] is False
+    assert here(DirectorySpec(path=str(tmp_path / "d")), verb="remove")["removed"] is True
+    assert here(FileSpec(path=str(tmp_path / "d/x")), verb="remove")["removed"] is False
 
 
 # -- directories
@@ -355,30 +353,30 @@ def test_removal_takes_just_what_is_ours(here: Drive, tmp_path: Path) -> None:
 @as_root
 def test_a_directory_is_made_with_owner_and_mode_and_mended(here: Drive, tmp_path: Path) -> None:
     target = tmp_path / "a/b/c"
-    spec = {"path": str(target), "owner": "nobody", "group": "daemon", "mode": "2750"}
-    made = here("directory", spec)
+    spec = DirectorySpec(path=str(target), owner="nobody", group="daemon", mode="2750")
+    made = here(spec)
     assert set(made["before"].values()) == {None}
     assert made["left"] == {}
     assert (target.owner(), target.group(), mode_of(target)) == ("nobody", "daemon", "2750")
     assert (target.parent.owner(), mode_of(target.parent)) == ("root", "0755")
     os.chown(target, 0, 0)
     target.chmod(0o777)
-    assert set(here("directory", spec)["changes"]) == {"owner", "group", "mode"}
-    assert here("directory", spec)["changes"] == {}
+    assert set(here(spec)["changes"]) == {"owner", "group", "mode"}
+    assert here(spec)["changes"] == {}
 
 
 def test_a_directory_may_be_a_link_of_ones_own(here: Drive, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir(mode=0o755)
     (tmp_path / "link").symlink_to("real")
-    assert here("directory", {"path": str(tmp_path / "link"), "mode": "0755"})["changes"] == {}
-    assert here("file", file(tmp_path / "link/x"))["left"] == {}
+    assert here(DirectorySpec(path=str(tmp_path / "link"), mode="0755"))["changes"] == {}
+    assert here(file(tmp_path / "link/x"))["left"] == {}
     assert (tmp_path / "real/x").exists()
 
 
 def test_links_that_run_in_a_circle_end(here: Drive, tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    assert "oo many levels" in here("directory", {"path": str(tmp_path / "a/x"), "mode": "0755"})["error"]
+    assert "oo many levels" in here(DirectorySpec(path=str(tmp_path / "a/x"), mode="0755"))["error"]
 
 
 # -- strangers' links
@@ -393,16 +391,16 @@ def test_root_follows_no_link_of_a_stranger(here: Drive, tmp_path: Path) -> None
     precious.mkdir(mode=0o700)
     (public / "trap").symlink_to(precious)
     os.lchown(public / "trap", 65534, 65534)
-    for type, spec in (
-        ("directory", {"path": str(public / "trap"), "owner": "nobody", "mode": "0777"}),
-        ("directory", {"path": str(public / "trap/new"), "mode": "0777"}),
-        ("file", file(public / "trap/x")),
+    for spec in (
+        DirectorySpec(path=str(public / "trap"), owner="nobody", mode="0777"),
+        DirectorySpec(path=str(public / "trap/new"), mode="0777"),
+        file(public / "trap/x"),
     ):
-        result = here(type, spec)
+        result = here(spec)
         assert "symbolic link" in result["error"], spec
         assert "65534" in result["error"]
     assert (mode_of(precious), precious.owner(), list(precious.iterdir())) == ("0700", "root", [])
-    assert "symbolic link" in here("file", {"path": str(public / "trap/x")}, verb="remove")["error"]
+    assert "symbolic link" in here(FileSpec(path=str(public / "trap/x")), verb="remove")["error"]
 
 
 @as_root
@@ -442,8 +440,8 @@ def test_swapping_a_directory_for_a_link_meanwhile_leads_nobody_astray(here: Dri
         for round in count():
             if round >= 300 and (len(outcomes) > 1 or time.monotonic() > latest):
                 break
-            outcomes.add(here("file", file(home / "work/x", str(round)))["error"])
-            here("directory", {"path": str(home / "work/d"), "owner": "nobody", "mode": "0777"})
+            outcomes.add(here(file(home / "work/x", str(round)))["error"])
+            here(DirectorySpec(path=str(home / "work/d"), owner="nobody", mode="0777"))
     finally:
         attacker.kill()
         attacker.wait()
@@ -493,16 +491,16 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_and_no_litter(tmp_path: 
 
 @pytest.mark.lab
 def test_an_ordinary_user_is_told_to_become_root(there: Drive) -> None:
-    for type, spec in (
-        ("file", file(Path("/etc/provision-test"))),
-        ("file", file(Path("/etc/shadow"))),
-        ("directory", {"path": "/etc/provision-test", "mode": "0755"}),
-        ("directory", {"path": "/tmp", "owner": "ops", "mode": None}),
+    for spec in (
+        file(Path("/etc/provision-test")),
+        file(Path("/etc/shadow")),
+        DirectorySpec(path="/etc/provision-test", mode="0755"),
+        DirectorySpec(path="/tmp", owner="ops"),
     ):
-        result = there(type, spec, user="ops")
-        assert result["error"] == f"{spec['path']}: permission denied"
+        result = there(spec, user="ops")
+        assert result["error"] == f"{spec.path}: permission denied"
         assert "become" in result["hint"]
 
 
 def test_ones_own_name_is_an_owner(here: Drive, tmp_path: Path) -> None:
-    assert here("file", file(tmp_path / "x", owner=getpass.getuser()))["left"] == {}
+    assert here(file(tmp_path / "x", owner=getpass.getuser()))["left"] == {}

@@ -12,7 +12,10 @@ from provision.host.machine import Machine
 from provision.host.removal import remove
 from provision.host.runner import converge
 from provision.host.state import owed
+from provision.wire.specs.command import CommandSpec
+from provision.wire.specs.file import FileSpec
 from tests.host import heard
+from tests.host.entries import entry
 
 ID = "command:reload"
 
@@ -23,16 +26,17 @@ class Box:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.content = "one\n"
-        self.command: dict[str, Any] = {"argv": ["sh", "-c", f"echo ran >>{root}/log"]}
+        argv = ["sh", "-c", f"echo ran >>{root}/log"]
+        self.command = CommandSpec(name="reload", argv=argv, when_changed=True)
         self.events: list[dict[str, Any]] = []
 
     def run(self, verb: str) -> dict[str, Any]:
         path = f"{self.root}/daemon.json"
-        spec = {"path": path, "content": self.content, "mode": "0644"}
-        file = {"id": f"file:{path}", "type": "file", "label": path, "spec": spec, "followers": {ID: []}}
-        command = {"name": "reload", "when_changed": True, **self.command}
-        entries = [file, {"id": ID, "type": "command", "spec": command, "needs": [file["id"]]}]
-        resources = [{"playbooks": ["box"], "label": entry["id"], **entry} for entry in entries]
+        file = FileSpec(path=path, content=self.content)
+        resources = [
+            entry(f"file:{path}", file, playbook="box", label=path, followers={ID: []}),
+            entry(ID, self.command, playbook="box", needs=[f"file:{path}"]),
+        ]
         request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": resources, "services": []}
         self.events.clear()
         machine = Machine(heard.into(self.events), str(self.root / "state"))
@@ -68,7 +72,8 @@ def test_it_runs_after_each_change_and_only_then(box: Box) -> None:
 
 
 def test_it_is_owed_until_it_has_succeeded(box: Box) -> None:
-    box.command = {"argv": ["sh", "-c", f"echo ran >>{box.root}/log; test -e {box.root}/ready"]}
+    argv = ["sh", "-c", f"echo ran >>{box.root}/log; test -e {box.root}/ready"]
+    box.command = box.command.replace(argv=argv)
     assert box.run("apply")["counts"]["failed"] == 1
     box.run("inspect")
     assert box.seen()["work"] == {"because": [f"{box.root}/daemon.json"]}
@@ -100,7 +105,8 @@ def test_a_change_that_did_not_come_about_owes_nothing(box: Box) -> None:
 
 def test_with_creates_it_runs_when_that_is_missing_too(box: Box) -> None:
     made = box.root / "made"
-    box.command = {"argv": ["sh", "-c", f"echo ran >>{box.root}/log; touch {made}"], "creates": str(made)}
+    argv = ["sh", "-c", f"echo ran >>{box.root}/log; touch {made}"]
+    box.command = box.command.replace(argv=argv, creates=str(made))
     box.run("apply")
     assert box.run("apply")["counts"]["changed"] == 0
     made.unlink()
@@ -111,11 +117,8 @@ def test_with_creates_it_runs_when_that_is_missing_too(box: Box) -> None:
 
 
 def test_what_it_is_given_as_a_secret_is_not_told(box: Box) -> None:
-    box.command = {
-        "argv": ["sh", "-c", 'echo "is $T"; false'],
-        "env": {"T": "sesame-81"},
-        "secrets": ["T"],
-    }
+    argv = ["sh", "-c", 'echo "is $T"; false']
+    box.command = box.command.replace(argv=argv, env={"T": "sesame-81"}, secrets=["T"])
     box.run("apply")
     told = json.dumps(box.events)
     assert "is ***" in told
@@ -138,9 +141,8 @@ def test_a_file_that_must_not_be_there(tmp_path: Path) -> None:
     path.write_text("old\n")
 
     def run(verb: str) -> dict[str, Any]:
-        spec = {"path": str(path), "content": "", "mode": "0644", "absent": True}
-        entry = {"id": f"file:{path}", "type": "file", "label": str(path), "spec": spec, "playbooks": ["box"]}
-        request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": [entry], "services": []}
+        absent = entry(f"file:{path}", FileSpec(path=str(path), content="", absent=True), playbook="box")
+        request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": [absent], "services": []}
         act = remove if verb == "remove" else converge
         return act(Machine(lambda event: None, str(tmp_path / "state")), request).plain()
 

@@ -131,7 +131,7 @@ def test_extras_exclusions_and_constraints(host: Ready, tmp_path: Path) -> None:
 
 def test_a_wheel_by_its_path(host: Ready, tmp_path: Path) -> None:
     path = wheel(tmp_path, "demo-gamma", "9.0")
-    entry = {**requirement("demo-gamma"), "raw": f"demo-gamma @ file://{path}", "url": f"file://{path}"}
+    entry = requirement(f"demo-gamma @ file://{path}")
     assert both(host, requirements=[requirement("demo-alpha==1.0"), entry])["demo-gamma"] == "9.0"
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from provision.host.state.ledger import Ledger
+from provision.wire.specs.command import CommandSpec
+from provision.wire.specs.directory import DirectorySpec
 from tests.host.test_runner import Box
 
 RUN = """
@@ -64,8 +66,7 @@ def let_go(fifo: Path) -> None:
 
 
 def command(box: Box, **spec: Any) -> dict[str, Any]:
-    base = {"name": "held", "creates": None, "unless": None, "timeout": 300, "directory": None}
-    return box.entry("command", "held", {**base, "env": {}, "user": None, **spec})
+    return box.entry("command", "held", CommandSpec(name="held", timeout=300, **spec))
 
 
 def test_a_prefix_made_by_a_run_that_was_killed_before_it_noted_anything_is_ours(
@@ -82,7 +83,7 @@ def test_a_prefix_made_by_a_run_that_was_killed_before_it_noted_anything_is_ours
     let_go(fifo)
     assert os.path.isdir(box.state)
 
-    prefix = {"path": str(box.root), "mode": "0755"}
+    prefix = DirectorySpec(path=str(box.root), mode="0755")
     box.extra = [box.entry("directory", str(box.root), prefix)]
     box.apply()
     assert Ledger(box.state).entries[f"directory:{box.root}"]["created"] is True

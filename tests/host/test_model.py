@@ -24,6 +24,7 @@ from provision.host.python.inside import STEP
 from provision.host.resource import Changes, differences
 from provision.host.resources.model import Model
 from provision.wire.events import Work
+from provision.wire.specs.model import Expectation, ModelSpec
 from tests.host import heard
 from tests.lab.hub import Fault, Hub
 
@@ -58,25 +59,22 @@ class Host:
         self.path = path
         self.events: list[dict[str, Any]] = []
         self.original = hub.root / REPO
-        self.spec: dict[str, Any] = {
-            "path": str(path),
-            "source": source,
-            "repo": REPO,
-            "revision": SOURCES[source],
-            "allow": [],
-            "ignore": [],
-            "endpoint": hub.url,
-            "token": None,
-            "python": python,
-            "workers": 4,
-            "required": ["config.json"],
-        }
+        self.python = python.encode()
+        self.spec = ModelSpec(
+            path=str(path),
+            source=source,
+            repo=REPO,
+            revision=SOURCES[source],
+            endpoint=hub.url,
+            python=python,
+            required=["config.json"],
+        )
 
     def machine(self, deep: bool = False) -> Machine:
         return Machine(heard.into(self.events), str(self.path.parent / "state"), deep)
 
     def model(self, **other: Any) -> Model:
-        return Model("model:m", {**self.spec, **other})
+        return Model("model:m", self.spec.replace(**other))
 
     def look(self, deep: bool = False, **other: Any) -> Changes:
         model, machine = self.model(**other), self.machine(deep)
@@ -136,7 +134,7 @@ def test_downloads_once(host: Host, hub: Hub) -> None:
         changes = host.converge()
     finally:
         os.umask(old)
-    wanted = f"{host.spec['source']} {REPO}@{host.spec['revision']}"
+    wanted = f"{host.spec.source} {REPO}@{host.spec.revision}"
     assert changes == {"snapshot": (None, wanted)}
     assert host.files() == set(CONTENT)
     assert host.same()
@@ -192,17 +190,18 @@ def test_killed_in_the_middle_and_applied_again(host: Host, hub: Hub) -> None:
     code = (
         "import json, sys; from provision.host.machine import Machine;"
         "from provision.host.resources.model import Model;"
-        "Model('m', json.load(sys.stdin)).fix(Machine(lambda e: None, '/nonexistent'), {})"
+        "from provision.wire.specs.model import ModelSpec;"
+        "Model('m', ModelSpec.parse(json.load(sys.stdin))).fix(Machine(lambda e: None, '/nonexistent'), {})"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
     assert child.stdin is not None
-    json.dump(host.spec, child.stdin)
+    json.dump(host.spec.plain(), child.stdin)
     child.stdin.close()
     eventually(lambda: arrived(str(host.path), set()) > 1_000_000)
     child.send_signal(signal.SIGKILL)
     child.wait()
     script = b"inside.py\0download"
-    eventually(lambda: not [p for p in _command_lines() if script in p and host.spec["python"].encode() in p])
+    eventually(lambda: not [p for p in _command_lines() if script in p and host.python in p])
     hub.mend()
     before = len(hub.downloads(WEIGHTS))
     (snapshot,) = host.look().values()
@@ -465,7 +464,7 @@ def test_disk_fills_up_while_downloading(host: Host, hub: Hub, tmp_path: Path) -
 def test_listing_cannot_leave_the_directory(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     from provision.host.models.hubs.listing import Listing, RemoteFile
 
-    answer = Listing(host.spec["endpoint"], None, [RemoteFile("../../etc/passwd", 1)])
+    answer = Listing(hub.url, None, [RemoteFile("../../etc/passwd", 1)])
     monkeypatch.setattr(Model, "_listing", lambda self, machine, timeout: answer)
     assert "outside of it" in host.fails(required=[]).message
 
@@ -498,7 +497,7 @@ def test_remove_after_an_interrupted_download(host: Host, hub: Hub) -> None:
 
 
 def local(path: Path, **other: Any) -> Model:
-    return Model("model:l", {"path": str(path), "source": "path", "repo": None, "revision": None, **other})
+    return Model("model:l", ModelSpec(path=str(path), source="path", repo=str(path), **other))
 
 
 def test_local_directory(tmp_path: Path) -> None:
@@ -508,7 +507,7 @@ def test_local_directory(tmp_path: Path) -> None:
     def look(model: Model) -> Changes:
         return differences(model.expected(machine), model.actual(machine))
 
-    model = local(path, required=["config.json"])
+    model = local(path, required=["config.json"], made_by=["command convert"])
     assert look(model) == {"directory": (None, "there, with files")}
     assert model.work(machine, {}) is None
     with pytest.raises(Failure, match="does not exist on this host"):
@@ -552,12 +551,12 @@ def test_a_model_that_is_not_what_its_service_takes_it_for_cannot_be_planned(tmp
     path = tmp_path / "model"
     path.mkdir()
     machine = Machine(lambda event: None, str(tmp_path / "state"))
-    wanted = {
-        "service": "asr",
-        "files": {"Paraformer": ["tokens.json"]},
-        "misfits": {"": "names no class", "CTTransformer": "is a CTTransformer, which sets punctuation"},
-        "otherwise": "is a {class}, which cannot be served",
-    }
+    wanted = Expectation(
+        service="asr",
+        files={"Paraformer": ["tokens.json"]},
+        misfits={"": "names no class", "CTTransformer": "is a CTTransformer, which sets punctuation"},
+        otherwise="is a {class}, which cannot be served",
+    )
     model = local(path, made_by=[], expects=[wanted])
     for config, says in (
         ("model: CTTransformer\n", "is a CTTransformer, which sets punctuation"),

@@ -13,6 +13,10 @@ from provision.host.machine import Machine
 from provision.host.runner import converge
 from provision.show.jsonl import fields
 from provision.wire.events import Event as Told
+from provision.wire.specs.directory import DirectorySpec
+from provision.wire.specs.environment import EnvironmentSpec
+from provision.wire.specs.model import ModelSpec
+from tests.host.entries import entry
 from tests.host.package_index import serve, simple
 from tests.host.test_environment import requirement
 from tests.host.wheels import wheel
@@ -42,23 +46,19 @@ def pip_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
 
-def entry(id: str, spec: dict[str, Any], *needs: str) -> dict[str, Any]:
-    return {"id": id, "type": id.partition(":")[0], "spec": spec, "needs": list(needs)}
-
-
 def model(root: Path, hub: Hub, number: int, python: str) -> dict[str, Any]:
     name = f"m{number}"
     return entry(
         f"model:{name}",
-        {
-            "path": str(root / "models" / name),
-            "source": "modelscope",
-            "repo": f"tiny/{name}",
-            "revision": "master",
-            "endpoint": hub.url,
-            "python": python,
-            "workers": 1,
-        },
+        ModelSpec(
+            path=str(root / "models" / name),
+            source="modelscope",
+            repo=f"tiny/{name}",
+            revision="master",
+            endpoint=hub.url,
+            python=python,
+            workers=1,
+        ),
     )
 
 
@@ -97,11 +97,11 @@ def test_a_model_arrives_while_an_environment_is_installed(tmp_path: Path, hub: 
         served.open.clear()  # until the model is there: one after the other, the run would not end
         environment = entry(
             "environment:e",
-            {
-                "path": str(tmp_path / "environments/e"),
-                "requirements": [requirement("demo-alpha==1.0")],
-                "index_url": f"http://127.0.0.1:{served.port}/",
-            },
+            EnvironmentSpec(
+                path=str(tmp_path / "environments/e"),
+                requirements=[requirement("demo-alpha==1.0")],
+                index_url=f"http://127.0.0.1:{served.port}/",
+            ),
         )
 
         def hear(event: Event) -> None:
@@ -134,7 +134,7 @@ def test_what_needs_another_waits_for_it_alone(tmp_path: Path, hub: Hub, clients
     slow, quick = model(tmp_path, hub, 0, clients), model(tmp_path, hub, 1, clients)
     hub.break_(Fault("m0/", hold=0))
     path = str(tmp_path / "after")
-    after = entry(f"directory:{path}", {"path": path, "mode": "0755"}, "model:m1")
+    after = entry(f"directory:{path}", DirectorySpec(path=path, mode="0755"), needs=["model:m1"])
 
     def hear(event: Event) -> None:
         if event["event"] == "result" and event["id"] == after["id"]:

@@ -16,9 +16,12 @@ from provision.host.removal import remove
 from provision.host.runner import converge
 from provision.host.state import backup, marks
 from provision.wire.checks import Chat
+from provision.wire.specs.command import CommandSpec
+from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
 from tests.host import heard
+from tests.host.entries import entry
 from tests.host.services import SERVER, free_port
 
 
@@ -38,6 +41,16 @@ class Site:
         script, env, seed = (str(self.root / name) for name in ("start.sh", "env", "seed"))
         server = shlex.join([sys.executable, str(SERVER), str(self.port)])
         runs = {"service": "tiny", "pid_file": f"{self.root}/run/pid", "log": f"{self.root}/logs/log"}
+        sow = CommandSpec(
+            name="seed",
+            argv=["sh", "-c", f"echo {self.seed} >{seed}"],
+            unless=["grep", "-qx", self.seed, seed],
+        )
+        start = FileSpec(
+            path=script,
+            mode="0755",
+            content=f"#!/bin/sh\n. {env}\nexport VLLM_API_KEY\nexec {server} {self.options}\n",
+        )
         process = ProcessSpec(
             **runs,
             script=script,
@@ -45,7 +58,7 @@ class Site:
             stop_timeout=20,
             port=self.port,
             bind="127.0.0.1",
-        ).plain()
+        )
         probe = ProbeSpec(
             **runs,
             health=True,
@@ -57,24 +70,16 @@ class Site:
             key_field="api_key",
             checks=[Chat(user="hi", max_tokens=4)],
             timeout=120,
-        ).plain()
+        )
         return [
-            self.entry("command:seed", {"name": "seed", "argv": ["sh", "-c", f"echo {self.seed} >{seed}"],
-                                        "unless": ["grep", "-qx", self.seed, seed]}, triggers=["tiny"]),
-            self.entry(f"file:{script}", {
-                "path": script, "mode": "0755",
-                "content": f"#!/bin/sh\n. {env}\nexport VLLM_API_KEY\nexec {server} {self.options}\n",
-            }, triggers=["tiny"], service="tiny"),
-            self.entry(f"file:{env}", {"path": env, "content": f"X={self.secret}\n", "secret": True},
-                       triggers=["tiny"], service="tiny"),
-            self.entry("process:tiny", process, service="tiny",
-                       needs=["command:seed", f"file:{script}", f"file:{env}"]),
-            self.entry("probe:tiny", probe, service="tiny", needs=["process:tiny"]),
+            entry("command:seed", sow, triggers=["tiny"]),
+            entry(f"file:{script}", start, triggers=["tiny"], service="tiny"),
+            entry(f"file:{env}", FileSpec(path=env, content=f"X={self.secret}\n", mode="0600", secret=True),
+                  triggers=["tiny"], service="tiny"),
+            entry("process:tiny", process, service="tiny",
+                  needs=["command:seed", f"file:{script}", f"file:{env}"]),
+            entry("probe:tiny", probe, service="tiny", needs=["process:tiny"]),
         ]  # fmt: skip
-
-    @staticmethod
-    def entry(id: str, spec: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {"id": id, "type": id.partition(":")[0], "spec": spec, "playbooks": ["site"], **more}
 
     def run(self, verb: str, **options: Any) -> dict[str, Any]:
         self.events.clear()

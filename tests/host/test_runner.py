@@ -24,9 +24,15 @@ from provision.host.state.lock import lock_path
 from provision.wire.checks import Chat
 from provision.wire.events import Event, Waiting
 from provision.wire.preflight import Preflight
+from provision.wire.spec import Spec
+from provision.wire.specs.command import CommandSpec
+from provision.wire.specs.directory import DirectorySpec
+from provision.wire.specs.file import FileSpec
+from provision.wire.specs.model import ModelSpec
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
 from tests.host import heard
+from tests.host.entries import entry
 from tests.host.services import SERVER, free_port
 
 
@@ -51,22 +57,24 @@ class Box:
         if self.with_service:
             found += [
                 self.entry(
-                    "directory", f"{self.root}/services", {"path": f"{self.root}/services", "mode": "0755"}
+                    "directory",
+                    f"{self.root}/services",
+                    DirectorySpec(path=f"{self.root}/services", mode="0755"),
                 ),
                 self.entry(
                     "directory",
                     f"{self.root}/services/tiny",
-                    {"path": f"{self.root}/services/tiny", "mode": "0755"},
+                    DirectorySpec(path=f"{self.root}/services/tiny", mode="0755"),
                     needs=[f"directory:{self.root}/services"],
                 ),
                 self.entry(
                     "file",
                     script,
-                    {
-                        "path": script,
-                        "content": f"#!/bin/sh\n# {self.greeting}\nexec {command}\n",
-                        "mode": "0755",
-                    },
+                    FileSpec(
+                        path=script,
+                        content=f"#!/bin/sh\n# {self.greeting}\nexec {command}\n",
+                        mode="0755",
+                    ),
                     needs=[f"directory:{self.root}/services/tiny", *self.script_needs],
                     triggers=[service],
                     service=service,
@@ -84,7 +92,7 @@ class Box:
                         port=self.port,
                         bind="127.0.0.1",
                         preflight=self.preflight,
-                    ).plain(),
+                    ),
                     needs=[f"file:{script}"],
                     service=service,
                 ),
@@ -104,7 +112,7 @@ class Box:
                         key_field="api_key",
                         checks=[Chat(user="hi", max_tokens=4)],
                         timeout=120,
-                    ).plain(),
+                    ),
                     needs=[f"process:{service}"],
                     service=service,
                 ),
@@ -112,19 +120,12 @@ class Box:
         return found
 
     @staticmethod
-    def entry(type: str, name: str, spec: dict[str, Any], **more: Any) -> dict[str, Any]:
-        base = {
-            "id": f"{type}:{name}",
-            "type": type,
-            "label": f"{type} {name}",
-            "spec": spec,
-            "playbooks": ["box"],
-        }
-        return {**base, "needs": [], "triggers": [], "service": None, **more}
+    def entry(type: str, name: str, spec: Spec, **more: Any) -> dict[str, Any]:
+        return entry(f"{type}:{name}", spec, playbook="box", label=f"{type} {name}", **more)
 
     def file(self, name: str, content: str = "x\n", **more: Any) -> dict[str, Any]:
         path = f"{self.root}/{name}"
-        return self.entry("file", path, {"path": path, "content": content, "mode": "0644"}, **more)
+        return self.entry("file", path, FileSpec(path=path, content=content), **more)
 
     def run(self, verb: str, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         events: list[dict[str, Any]] = []
@@ -234,12 +235,16 @@ def test_a_restart_survives_a_crash_between_change_and_restart(box: Box) -> None
     assert marks.pending(box.state, "tiny") is None
 
 
+def _broken(box: Box) -> CommandSpec:
+    return CommandSpec(name="broken", argv=["false"], creates=f"{box.root}/never")
+
+
 def test_a_failure_skips_what_needs_it_and_leaves_the_service_running(box: Box) -> None:
     box.apply()
     pid = box.pid
     box.greeting = "new"
     box.extra = [
-        box.entry("command", "broken", {"name": "broken", "argv": ["false"], "creates": f"{box.root}/never"}),
+        box.entry("command", "broken", _broken(box)),
         box.file("unrelated"),
     ]
     box.script_needs = ["command:broken"]
@@ -258,7 +263,8 @@ def test_a_failure_skips_what_needs_it_and_leaves_the_service_running(box: Box) 
 def test_a_model_that_is_not_there_stops_what_needs_it_before_it_changes(box: Box) -> None:
     box.apply()
     pid, script = box.pid, box.script.read_text()
-    spec = {"path": str(box.root / "nowhere"), "source": "path", "repo": None, "made_by": []}
+    path = str(box.root / "nowhere")
+    spec = ModelSpec(path=path, source="path", repo=path)
     box.extra, box.script_needs = [box.entry("model", "m", spec)], ["model:m"]
     box.greeting = "changed"
 
@@ -279,7 +285,7 @@ def test_a_failed_change_that_changed_nothing_owes_no_restart(box: Box) -> None:
         box.entry(
             "command",
             "broken",
-            {"name": "broken", "argv": ["false"], "creates": f"{box.root}/never"},
+            _broken(box),
             triggers=["tiny"],
         )
     ]
@@ -342,7 +348,7 @@ def test_remove_takes_what_was_made_and_leaves_what_was_found(box: Box) -> None:
 def test_remove_leaves_nothing_of_a_prefix_of_ours(box: Box) -> None:
     box.root.rmdir()
     box.with_service = False
-    root = {"path": str(box.root), "mode": "0755"}
+    root = DirectorySpec(path=str(box.root), mode="0755")
     box.extra = [box.entry("directory", str(box.root), root), box.file("a.conf")]
     digest = box.run("inspect")[0]["digest"]
     assert box.apply(digest=digest)["changed"] == 2
@@ -402,7 +408,7 @@ def test_a_cancelled_run_stops_and_says_what_it_did_not_do(box: Box) -> None:
     box.with_service = False
     begun = box.root / "begun"
     argv = ["sh", "-c", f"touch {begun}; exec sleep 600"]
-    slow = box.entry("command", "slow", {"name": "slow", "argv": argv, "creates": f"{box.root}/x"})
+    slow = box.entry("command", "slow", CommandSpec(name="slow", argv=argv, creates=f"{box.root}/x"))
     box.extra = [slow, box.file("after.conf", needs=["command:slow"])]
     events: list[dict[str, Any]] = []
     machine = Machine(heard.into(events), box.state)
@@ -434,16 +440,16 @@ def test_independent_work_runs_at_the_same_time(box: Box) -> None:
         box.entry(
             "command",
             mine,
-            {
-                "name": mine,
-                "argv": [
+            CommandSpec(
+                name=mine,
+                argv=[
                     "sh",
                     "-c",
                     f"touch {mine}.on; while ! test -e {other}.on; do sleep 0.05; done; touch {mine}",
                 ],
-                "creates": mine,
-                "timeout": 300,
-            },
+                creates=mine,
+                timeout=300,
+            ),
         )
         for mine, other in (ready, reversed(ready))
     ]

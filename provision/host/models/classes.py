@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable
+from typing import Iterable
 
 from provision.host.failure import Failure
-
-Expectation = Dict[str, Any]
-"""What one service expects: `service`, `files` that each fitting class needs, and what to say of others:
-`misfits` by class (empty: none is named) and `otherwise`, in which `{class}` stands for one not known.
-"""
+from provision.wire.specs.model import Expectation
 
 
 def class_of(path: str) -> str | None:
@@ -30,16 +26,16 @@ def check(path: str, expectations: Iterable[Expectation]) -> None:
     if found is None:
         return
     for expected in expectations:
-        if found not in expected["files"]:
-            says = expected["misfits"].get(found) or expected["otherwise"].replace("{class}", found)
+        if found not in expected.files:
+            says = expected.misfits.get(found) or expected.otherwise.replace("{class}", found)
             raise Failure(
                 "wrong-model",
                 f"{path} {says}",
-                hint=f"name another model in service {expected['service']}, or another kind",
+                hint=f"name another model in service {expected.service}, or another kind",
             )
 
 
 def files(path: str, expectations: Iterable[Expectation]) -> list[str]:
     """Return the files that a model's class cannot do without."""
     found = class_of(path)
-    return sorted({name for expected in expectations for name in expected["files"].get(found, [])})
+    return sorted({name for expected in expectations for name in expected.files.get(found or "", [])})

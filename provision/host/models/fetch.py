@@ -13,6 +13,7 @@ from provision.host.files.paths import mount_point
 from provision.host.machine import TAIL, Machine
 from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
 from provision.host.python import inside
+from provision.wire.specs.model import ModelSpec
 
 INTERVAL = 0.5
 """Seconds between two reports of how much has arrived."""
@@ -91,7 +92,7 @@ def fetch(
     id: str,
     hub: Hub,
     listing: Listing,
-    spec: dict[str, Any],
+    spec: ModelSpec,
     wanted: Sequence[RemoteFile],
 ) -> None:
     """Have the library download files into the model's directory.
@@ -108,16 +109,16 @@ def fetch(
         Interrupted: the connection broke.
         Failure: anything else that went wrong, explained.
     """
-    python = spec.get("python") or "python3"
+    python = spec.python or "python3"
     by_name = len(wanted) <= MANY
     request = {
-        "source": spec["source"],
-        "repo": spec["repo"],
-        "revision": spec["revision"],
-        "path": spec["path"],
-        "allow": [_exactly(file.path) for file in wanted] if by_name else spec.get("allow"),
-        "ignore": None if by_name else spec.get("ignore"),
-        "workers": spec.get("workers") or 4,
+        "source": spec.source,
+        "repo": spec.repo,
+        "revision": spec.revision,
+        "path": spec.path,
+        "allow": [_exactly(file.path) for file in wanted] if by_name else spec.allow,
+        "ignore": None if by_name else spec.ignore,
+        "workers": spec.workers,
         "endpoint": listing.endpoint,
     }
     env = {
@@ -128,8 +129,8 @@ def fetch(
         "HF_HUB_OFFLINE": "0",
         "TQDM_DISABLE": "1",
     }
-    if spec.get("token"):
-        env["PROVISION_HUB_TOKEN"] = env["MODELSCOPE_API_TOKEN"] = env["HF_TOKEN"] = spec["token"]
+    if spec.token:
+        env["PROVISION_HUB_TOKEN"] = env["MODELSCOPE_API_TOKEN"] = env["HF_TOKEN"] = spec.token
     lines: list[str] = []
     report: list[dict[str, Any]] = []
 
@@ -153,7 +154,7 @@ def fetch(
         why = f"signal {-ended.code}" if ended.code < 0 else f"exit {ended.code}"
         last = f": {lines[-1].strip()}" if lines else ""
         raise Failure(
-            "download-failed", f"{python} could not download {spec['repo']} ({why}){last}", log=lines[-TAIL:]
+            "download-failed", f"{python} could not download {spec.repo} ({why}){last}", log=lines[-TAIL:]
         )
     raise explain(report[0], hub, listing.endpoint, spec, lines)
 
@@ -170,7 +171,7 @@ _DAMAGED = re.compile(r"Integrity|SizeMismatch|CorruptedCache")
 
 
 def explain(
-    report: dict[str, Any], hub: Hub, endpoint: str, spec: dict[str, Any], lines: Sequence[str]
+    report: dict[str, Any], hub: Hub, endpoint: str, spec: ModelSpec, lines: Sequence[str]
 ) -> Failure:
     """Return the failure that the exceptions of a download mean.
 
@@ -183,8 +184,8 @@ def explain(
     """
     chain = report["chain"]
     log = [*lines[-TAIL:], *(f"{error['class']}: {error['text']}" for error in chain)]
-    environment = os.path.dirname(os.path.dirname(spec.get("python") or "")) or "python3"
-    repo = spec["repo"]
+    environment = os.path.dirname(os.path.dirname(spec.python or "")) or "python3"
+    repo = spec.repo
     if report["kind"] == "import":
         text = chain[0]["text"]
         if f"'{hub.library}'" in text:
@@ -205,7 +206,7 @@ def explain(
     if any(error["errno"] == 28 or "No space left" in error["text"] for error in chain):
         return Failure(
             "disk-full",
-            f"the disk is full: {mount_point(spec['path'])}",
+            f"the disk is full: {mount_point(spec.path)}",
             hint="free some space there",
             log=log,
         )
@@ -215,7 +216,7 @@ def explain(
             "hub-refused",
             f"{hub.title} at {endpoint} refused access to {repo} (HTTP {refused})",
             hint="the token is not valid for this model"
-            if spec.get("token")
+            if spec.token
             else "a private or gated model needs a token",
             log=log,
         )

@@ -7,11 +7,12 @@ import re
 import shutil
 import tempfile
 from contextlib import contextmanager
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Iterable, Iterator, NamedTuple, Sequence
 
 from provision.host.failure import Failure
 from provision.host.machine import TAIL, Machine
 from provision.host.python import inside
+from provision.wire.specs.environment import EnvironmentSpec
 
 TEMPORARY = ".provision-tmp"
 """Where packages are unpacked, inside the environment: `/tmp` is often too small for what is downloaded."""
@@ -311,11 +312,6 @@ def _reason(errors: Sequence[str], lines: Sequence[str]) -> tuple[str, str | Non
     return next((line.strip() for line in reversed(lines) if line.strip()), "failed and said nothing"), None
 
 
-def options(spec: Mapping[str, Any]) -> Options:
-    """Return the options that a resource's specification holds."""
-    return Options(
-        index_url=spec.get("index_url"),
-        extra_index_urls=tuple(spec.get("extra_index_urls") or ()),
-        find_links=tuple(spec.get("find_links") or ()),
-        constraints=tuple(spec.get("constraints") or ()),
-    )
+def options(spec: EnvironmentSpec) -> Options:
+    """Return where the packages of an environment come from."""
+    return Options(spec.index_url, spec.extra_index_urls, spec.find_links, spec.constraints)

@@ -44,9 +44,18 @@ def make(entry: Mapping[str, Any]) -> Resource:
 
     Raises:
         Failure: no type has the name in `type`.
+        Mismatch: its spec is not what this type has.
     """
     kind = type_of(entry["type"])
-    spec: Any = dict(entry["spec"])
-    if kind.Spec is not None:
-        spec = kind.Spec.recall({kind.RENAMED.get(key, key): value for key, value in spec.items()})
-    return kind(entry["id"], spec)
+    return kind(entry["id"], kind.Spec.parse(entry["spec"]))
+
+
+def recall(entry: Mapping[str, Any]) -> Resource:
+    """Return the resource of an entry that was kept on this host, by this version or an older one.
+
+    Raises:
+        Failure: no type has the name in `type`.
+    """
+    kind = type_of(entry["type"])
+    spec = {kind.RENAMED.get(key, key): value for key, value in entry["spec"].items()}
+    return kind(entry["id"], kind.Spec.recall(spec))

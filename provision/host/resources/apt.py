@@ -11,6 +11,7 @@ from provision.host.packages import aptget, dpkg
 from provision.host.resource import Changes, Resource, State, differences
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
+from provision.wire.specs.apt import AptSpec
 
 INSTALLED = "installed"
 
@@ -23,11 +24,13 @@ class Apt(Resource):
     """
 
     type = "apt"
+    Spec = AptSpec
+    spec: AptSpec
     identity = ("packages",)
 
     def expected(self, machine: Machine) -> State:
         """Return for each package its version, or `installed` where any will do."""
-        return {package["name"]: package.get("version") or INSTALLED for package in self.spec["packages"]}
+        return {package.name: package.version or INSTALLED for package in self.spec.packages}
 
     def actual(self, machine: Machine) -> State:
         """Return for each package the version found, or how far its installation came.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from typing import Mapping, Sequence
 
 from provision.host.causes import BECOME
 from provision.host.failure import Failure
@@ -14,6 +13,7 @@ from provision.host.resource import Changes, Resource, State
 from provision.host.state import owed
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
+from provision.wire.specs.command import CommandSpec
 
 UNLESS_TIMEOUT = 60.0
 """Seconds that `unless` may take to answer."""
@@ -25,6 +25,8 @@ class Command(Resource):
     """
 
     type = "command"
+    Spec = CommandSpec
+    spec: CommandSpec
     identity = ("name",)
     waits = True
 
@@ -57,18 +59,18 @@ class Command(Resource):
                 `unless` ask for.
         """
         self._check_user(machine)
-        directory = self.spec.get("directory")
+        directory = self.spec.directory
         if directory and not os.path.isdir(directory):
             raise Failure(
                 "missing-directory", f"{directory} does not exist", hint="declare it under `directories:`"
             )
         try:
             machine.run(
-                self.spec["argv"],
-                timeout=self.spec.get("timeout"),
-                env=self.spec.get("env") or {},
+                self.spec.argv,
+                timeout=self.spec.timeout,
+                env=self.spec.env,
                 cwd=directory,
-                user=self.spec.get("user"),
+                user=self.spec.user,
                 on_line=lambda line: machine.output(self.id, self._masked(line)),
             )
         except Failure as failure:
@@ -78,11 +80,7 @@ class Command(Resource):
             ) from None
         self._ran = True
         if self._guarded and not (self._created() or self._satisfied(machine)):
-            missing = (
-                f"{self.spec['creates']} is still missing"
-                if self.spec.get("creates")
-                else "`unless` still fails"
-            )
+            missing = f"{self.spec.creates} is still missing" if self.spec.creates else "`unless` still fails"
             raise Failure("command-failed", f"the command succeeded, but {missing}")
         owed.settle(machine.state, self.id)
 
@@ -107,45 +105,43 @@ class Command(Resource):
 
     @property
     def _guarded(self) -> bool:
-        return bool(self.spec.get("creates") or self.spec.get("unless"))
+        return bool(self.spec.creates or self.spec.unless)
 
     @property
     def _unconditional(self) -> bool:
-        return not self._guarded and not self.spec.get("when_changed")
+        return not self._guarded and not self.spec.when_changed
 
     def _masked(self, text: str) -> str:
         """Return a text without the secrets that the command was given."""
-        for name in self.spec.get("secrets") or ():
-            for secret in self.spec["env"][name].splitlines():
+        for name in self.spec.secrets:
+            for secret in self.spec.env[name].splitlines():
                 if secret.strip():
                     text = text.replace(secret, "***")
         return text
 
     def _created(self) -> bool:
-        creates = self.spec.get("creates")
-        return bool(creates) and os.path.lexists(
-            os.path.join(self.spec.get("directory") or "/", str(creates))
-        )
+        creates = self.spec.creates
+        return bool(creates) and os.path.lexists(os.path.join(self.spec.directory or "/", str(creates)))
 
     def _satisfied(self, machine: Machine) -> bool:
         """Ask `unless`; when what it needs is not there yet, the answer is no."""
-        unless: Sequence[str] | None = self.spec.get("unless")
+        unless = self.spec.unless
         if not unless:
             return False
-        directory: str | None = self.spec.get("directory")
-        user: str | None = self.spec.get("user")
-        env: Mapping[str, str] = self.spec.get("env") or {}
+        directory, user = self.spec.directory, self.spec.user
         if (directory and not os.path.isdir(directory)) or (user and not _exists(user)):
             return False
         program = os.path.join(directory, unless[0]) if directory and "/" in unless[0] else unless[0]
         if which(program) is None:
             return False
         self._check_user(machine)
-        done = machine.run(unless, timeout=UNLESS_TIMEOUT, env=env, cwd=directory, user=user, check=False)
+        done = machine.run(
+            unless, timeout=UNLESS_TIMEOUT, env=self.spec.env, cwd=directory, user=user, check=False
+        )
         return done.code == 0
 
     def _check_user(self, machine: Machine) -> None:
-        user = self.spec.get("user")
+        user = self.spec.user
         if not user:
             return
         if not _exists(user):

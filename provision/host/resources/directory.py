@@ -11,6 +11,7 @@ from provision.host.failure import Failure
 from provision.host.files import names, nofollow
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
+from provision.wire.specs.directory import DirectorySpec
 
 KIND = "directory"
 
@@ -23,16 +24,19 @@ class Directory(Resource):
     """
 
     type = "directory"
+    Spec = DirectorySpec
+    spec: DirectorySpec
     identity = ("path",)
 
     def expected(self, machine: Machine) -> State:
         """Return the kind, and what is declared of owner, group and mode."""
         state: State = {"kind": KIND}
-        for key in ("owner", "group"):
-            if self.spec.get(key) is not None:
-                state[key] = self.spec[key]
-        if self.spec.get("mode") is not None:
-            state["mode"] = _octal(int(self.spec["mode"], 8))
+        if self.spec.owner is not None:
+            state["owner"] = self.spec.owner
+        if self.spec.group is not None:
+            state["group"] = self.spec.group
+        if self.spec.mode is not None:
+            state["mode"] = _octal(int(self.spec.mode, 8))
         return state
 
     def actual(self, machine: Machine) -> State:
@@ -41,7 +45,7 @@ class Directory(Resource):
         Raises:
             Failure: something else is in its place, or it may not be looked at.
         """
-        path: str = self.spec["path"]
+        path = self.spec.path
         wanted = self.expected(machine)
         try:
             directory = nofollow.open_directory(path)
@@ -64,15 +68,15 @@ class Directory(Resource):
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Make the directory, then give it its owner, group and mode."""
-        path: str = self.spec["path"]
-        uid = names.uid_of(self.spec["owner"]) if "owner" in changes else -1
-        gid = names.gid_of(self.spec["group"]) if "group" in changes else -1
+        path = self.spec.path
+        uid = names.uid_of(changes["owner"][1]) if "owner" in changes else -1
+        gid = names.gid_of(changes["group"][1]) if "group" in changes else -1
         try:
             if "kind" in changes:
                 self._make()
             directory = nofollow.open_directory(path)
             try:
-                _adjust(directory, uid, gid, self.spec["mode"] if "mode" in changes else None)
+                _adjust(directory, uid, gid, self.spec.mode if "mode" in changes else None)
             finally:
                 os.close(directory)
         except OSError as error:
@@ -80,7 +84,7 @@ class Directory(Resource):
 
     def remove(self, machine: Machine) -> bool:
         """Remove the directory when nothing is left in it: what others have put there stays."""
-        path: str = self.spec["path"]
+        path = self.spec.path
         try:
             parent, name = nofollow.open_parent(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -98,10 +102,10 @@ class Directory(Resource):
         return True
 
     def _make(self) -> None:
-        parent, name = nofollow.open_parent(self.spec["path"], create=True)
+        parent, name = nofollow.open_parent(self.spec.path, create=True)
         try:
             # Nobody else gets in before the owner and mode that are declared have been set.
-            nofollow.make_directory(parent, name, 0o755 if self.spec.get("mode") is None else 0o700)
+            nofollow.make_directory(parent, name, 0o755 if self.spec.mode is None else 0o700)
             nofollow.sync_directory(parent)
         finally:
             os.close(parent)

@@ -25,6 +25,7 @@ from provision.host.python.dist_info import (
 from provision.host.resource import Changes, Resource, State
 from provision.host.state import durable
 from provision.wire.events import Work
+from provision.wire.specs.environment import EnvironmentSpec, Requirement
 
 MANIFEST = ".provision-environment.json"
 """What the last successful installation left: the requirements, and every package by version."""
@@ -46,14 +47,15 @@ class Environment(Resource):
     """
 
     type = "environment"
+    Spec = EnvironmentSpec
+    spec: EnvironmentSpec
     identity = ("path",)
     waits = True
 
-    def __init__(self, id: str, spec: dict[str, Any]) -> None:
+    def __init__(self, id: str, spec: EnvironmentSpec) -> None:
         super().__init__(id, spec)
-        self.path: str = spec["path"]
-        self.python: str = spec.get("python") or interpreters.DEFAULT
-        self.installer: str = spec.get("installer") or "pip"
+        self.path = spec.path
+        self.python = spec.python or interpreters.DEFAULT
         self._seen: _Look | None = None
 
     def expected(self, machine: Machine) -> State:
@@ -69,7 +71,7 @@ class Environment(Resource):
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return what pip is going to install."""
         look = _Look(self, machine)
-        raw = {_name(entry) or entry["raw"]: entry["raw"] for entry in self.spec["requirements"]}
+        raw = {_name(entry) or entry.raw: entry.raw for entry in self.spec.requirements}
         missing = [name for name, wanted in look.wrong.items() if wanted[1] is not None]
         install = [raw.get(name) or f"{name}{look.wrong[name][1]}" for name in missing]
         return Work(install=install) if install else None
@@ -169,9 +171,9 @@ class Environment(Resource):
                 if "No matching distribution" not in failure.message:
                     raise
                 everything = True  # a recorded version that is no longer offered: let pip choose
-        if everything and self.spec["requirements"]:
-            installing.install(tool, self.installer, [entry["raw"] for entry in self.spec["requirements"]])
-        excluded = {versions.normalise(name) for name in self.spec.get("exclude") or ()}
+        if everything and self.spec.requirements:
+            installing.install(tool, self.spec.installer, [entry.raw for entry in self.spec.requirements])
+        excluded = {versions.normalise(name) for name in self.spec.exclude}
         unwanted = sorted({d.name for d in read(site) if d.name in excluded})
         if unwanted:
             tool.uninstall(unwanted)
@@ -179,16 +181,16 @@ class Environment(Resource):
     def _record(self, machine: Machine, site: str) -> None:
         here = read(site)
         names = {distribution.name for distribution in here}
-        excluded = {versions.normalise(name) for name in self.spec.get("exclude") or ()}
-        declared = {name for name in map(_name, self.spec["requirements"]) if name}
+        excluded = {versions.normalise(name) for name in self.spec.exclude}
+        declared = {name for name in map(_name, self.spec.requirements) if name}
         manifest = {
             "version": 1,
-            "requirements": [entry["raw"] for entry in self.spec["requirements"]],
+            "requirements": [entry.raw for entry in self.spec.requirements],
             "skipped": sorted(declared - names - excluded),
             "idle": self._idle(machine),
             "unnamed": {
-                entry["raw"]: _name_by_url(entry, {d.name: d for d in here})
-                for entry in self.spec["requirements"]
+                entry.raw: _name_by_url(entry, {d.name: d for d in here})
+                for entry in self.spec.requirements
                 if not _name(entry)
             },
             "packages": {
@@ -199,7 +201,7 @@ class Environment(Resource):
 
     def _idle(self, machine: Machine) -> list[str]:
         """Return the requirements whose environment marker does not hold for this environment's Python."""
-        marked = [entry["raw"] for entry in self.spec["requirements"] if entry.get("marker")]
+        marked = [entry.raw for entry in self.spec.requirements if entry.marker]
         if not marked:
             return []
         argv = [os.path.join(self.path, "bin", "python"), "-I", inside.__file__, "idle"]
@@ -217,12 +219,10 @@ class _Look:
         manifest = _manifest(self.path)
         # Those whose environment marker does not hold here, as this environment's pip has found.
         idle = manifest.get("idle", ())
-        self.requirements: list[dict[str, Any]] = [
-            entry
-            for entry in self.spec["requirements"]
-            if not entry.get("marker") or entry["raw"] not in idle
+        self.requirements = [
+            entry for entry in self.spec.requirements if not entry.marker or entry.raw not in idle
         ]
-        self.excluded = {versions.normalise(name) for name in self.spec.get("exclude") or ()}
+        self.excluded = {versions.normalise(name) for name in self.spec.exclude}
         self.wrong: dict[str, tuple[Any, Any]] = {}
         """Package -> (actual, expected)."""
         self.incomplete = False
@@ -310,35 +310,35 @@ class _Look:
         return None
 
     def _requirement(
-        self, entry: dict[str, Any], here: dict[str, Distribution], manifest: dict[str, Any]
+        self, entry: Requirement, here: dict[str, Distribution], manifest: dict[str, Any]
     ) -> None:
         name = _name(entry) or _name_by_url(entry, here)
         wanted = _wanted(entry)
         if name is None:
             self.incomplete = True
-            self.wrong[entry["raw"]] = (None, wanted)
+            self.wrong[entry.raw] = (None, wanted)
             self._former(here, manifest)
             return
         found = here.get(name)
         if found is None:
-            if name in manifest.get("skipped", ()) and entry["raw"] in manifest.get("requirements", ()):
+            if name in manifest.get("skipped", ()) and entry.raw in manifest.get("requirements", ()):
                 return  # its environment marker does not hold on this host
             self.incomplete = True
             self.wrong[name] = (None, wanted)
         elif name in self.wrong:
             self.incomplete = True
             self.wrong[name] = (self.wrong[name][0], wanted)
-        elif not versions.matches(found.version, entry["specifiers"]):
+        elif not versions.matches(found.version, entry.specifiers):
             self.incomplete = True
             self.wrong[name] = (found.version, wanted)
-        elif entry.get("url") and not _came_from(found, entry):
+        elif entry.url and not _came_from(found, entry):
             self.incomplete = True
             self.misplaced.append(name)
             self.wrong[name] = (f"{found.version} from elsewhere", wanted)
-        elif entry.get("extras") and entry["raw"] not in manifest.get("requirements", ()):
+        elif entry.extras and entry.raw not in manifest.get("requirements", ()):
             self.incomplete = True
             self.wrong[name] = (
-                "{}, not known to have [{}]".format(found.version, ",".join(entry["extras"])),
+                "{}, not known to have [{}]".format(found.version, ",".join(entry.extras)),
                 wanted,
             )
 
@@ -346,14 +346,14 @@ class _Look:
         """Have what came from a place that is no longer declared taken out: the same version from another
         place would not replace it.
         """
-        declared = {entry["raw"] for entry in self.spec["requirements"]}
+        declared = {entry.raw for entry in self.spec.requirements}
         for raw, name in manifest.get("unnamed", {}).items():
             if raw not in declared and name in here and name not in self.misplaced:
                 self.misplaced.append(name)
 
     def _constraints(self, here: dict[str, Distribution]) -> None:
         """Hold what is installed against the constraints that are written out."""
-        for text in self.spec.get("constraints") or ():
+        for text in self.spec.constraints:
             if pip.is_location(text) or ";" in text or "@" in text:
                 continue
             name, specifiers = _constraint(text)
@@ -380,19 +380,19 @@ def _column(wrong: dict[str, tuple[Any, Any]], index: int) -> dict[str, Any]:
     return {name: wrong[name][index] for name in sorted(wrong)}
 
 
-def _name(entry: dict[str, Any]) -> str | None:
-    return versions.normalise(entry["name"]) if entry.get("name") else None
+def _name(entry: Requirement) -> str | None:
+    return versions.normalise(entry.name) if entry.name else None
 
 
-def _wanted(entry: dict[str, Any]) -> str:
+def _wanted(entry: Requirement) -> str:
     """Return what a requirement asks for, without its name: "==0.33.0", "[standard]", "any version"."""
-    if entry.get("url"):
-        return str(entry["url"])
-    extras = "[{}]".format(",".join(entry["extras"])) if entry.get("extras") else ""
-    return extras + ",".join(a + b for a, b in entry["specifiers"]) or ANY
+    if entry.url:
+        return str(entry.url)
+    extras = "[{}]".format(",".join(entry.extras)) if entry.extras else ""
+    return extras + ",".join(a + b for a, b in entry.specifiers) or ANY
 
 
-def _name_by_url(entry: dict[str, Any], here: dict[str, Distribution]) -> str | None:
+def _name_by_url(entry: Requirement, here: dict[str, Distribution]) -> str | None:
     """Return the package that came from the URL or path of a requirement that gives no name."""
     for name, distribution in here.items():
         if _came_from(distribution, entry):
@@ -400,14 +400,14 @@ def _name_by_url(entry: dict[str, Any], here: dict[str, Distribution]) -> str | 
     return None
 
 
-def _came_from(distribution: Distribution, entry: dict[str, Any]) -> bool:
+def _came_from(distribution: Distribution, entry: Requirement) -> bool:
     """Tell whether a package was installed from the URL or path of a requirement."""
     direct = distribution.direct_url
     if direct is None:
         return False
-    if bool(direct.get("dir_info", {}).get("editable")) != bool(entry.get("editable")):
+    if bool(direct.get("dir_info", {}).get("editable")) != entry.editable:
         return False
-    url, _, fragment = str(entry.get("url") or "").partition("#")
+    url, _, fragment = str(entry.url or "").partition("#")
     part = [
         value[len("subdirectory=") :] for value in fragment.split("&") if value.startswith("subdirectory=")
     ]

@@ -16,7 +16,7 @@ from provision.host.files.textdiff import MAX_BYTES, sizes, unified
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
 from provision.host.resource import Changes, Resource, State
-from provision.wire.cases import Cases
+from provision.wire.specs.file import FileSpec
 
 
 class File(Resource):
@@ -28,6 +28,8 @@ class File(Resource):
     """
 
     type = "file"
+    Spec = FileSpec
+    spec: FileSpec
     identity = ("path", "absent")
 
     def expected(self, machine: Machine) -> State:
@@ -36,18 +38,18 @@ class File(Resource):
         Raises:
             Failure: the content depends on a package version for which there is none.
         """
-        if self.spec.get("absent"):
+        if self.spec.absent:
             return {"there": False}
         data = self._data(machine)
         state: State = {
             "kind": "file",
-            "content": "as declared" if self._secret else _digest(data),
+            "content": "as declared" if self.spec.secret else _digest(data),
             "mode": _octal(self._mode),
         }
         if self._owner is not None:
             state["owner"] = self._owner
-        if self.spec.get("group") is not None:
-            state["group"] = self.spec["group"]
+        if self.spec.group is not None:
+            state["group"] = self.spec.group
         return state
 
     def actual(self, machine: Machine) -> State:
@@ -56,13 +58,13 @@ class File(Resource):
         Raises:
             Failure: something else is in its place, or it may not be looked at.
         """
-        path: str = self.spec["path"]
+        path = self.spec.path
         wanted = self.expected(machine)
         try:
             found = self._look()
             if found is None:
-                return {"there": False} if self.spec.get("absent") else dict.fromkeys(wanted)
-            if self.spec.get("absent"):
+                return {"there": False} if self.spec.absent else dict.fromkeys(wanted)
+            if self.spec.absent:
                 if stat.S_ISDIR(found.st_mode):
                     raise Failure(
                         "already-there",
@@ -83,7 +85,7 @@ class File(Resource):
             }
             if stat.S_ISREG(found.st_mode):
                 digest = self._digest_found()
-                if self._secret:
+                if self.spec.secret:
                     same = digest == _digest(self._data(machine))
                     state["content"] = "as declared" if same else "something else"
                 else:
@@ -102,16 +104,16 @@ class File(Resource):
         Raises:
             Failure: the validator refuses it, its owner or directory does not exist, or it cannot be written.
         """
-        path: str = self.spec["path"]
-        if self.spec.get("absent"):
+        path = self.spec.path
+        if self.spec.absent:
             self._delete()
             return
         data = self._data(machine)
         uid = names.uid_of(self._owner) if self._owner is not None else -1
-        gid = names.gid_of(self.spec["group"]) if self.spec.get("group") is not None else -1
-        rule = self.spec.get("validate")
+        gid = names.gid_of(self.spec.group) if self.spec.group is not None else -1
+        rule = self.spec.validate
         if rule and "content" in changes:
-            validation.validate(machine, self.id, rule, path, data, secret=self._secret)
+            validation.validate(machine, self.id, rule, path, data, secret=self.spec.secret)
         try:
             before = self._look()
             if before is not None and stat.S_ISREG(before.st_mode):
@@ -135,7 +137,7 @@ class File(Resource):
 
     def diff(self, machine: Machine, changes: Changes) -> str | None:
         """Return a unified diff of the content, bounded in length; None for a secret file."""
-        if self._secret or "content" not in changes:
+        if self.spec.secret or "content" not in changes:
             return None
         found = self._look()
         data = self._data(machine)
@@ -144,17 +146,17 @@ class File(Resource):
             old = b""
             if stat.S_ISREG(found.st_mode):
                 if found.st_size > MAX_BYTES:
-                    return sizes(found.st_size, len(data), self.spec["path"])
+                    return sizes(found.st_size, len(data), self.spec.path)
                 with self._open() as file:
                     old = file.read()
-        return unified(old, data, self.spec["path"])
+        return unified(old, data, self.spec.path)
 
     def remove(self, machine: Machine) -> bool:
         """Remove the file; True when there was one. One whose absence was declared is none of ours."""
-        return False if self.spec.get("absent") else self._delete()
+        return False if self.spec.absent else self._delete()
 
     def _delete(self) -> bool:
-        path: str = self.spec["path"]
+        path = self.spec.path
         try:
             return atomic.remove(path)
         except OSError as error:
@@ -163,33 +165,26 @@ class File(Resource):
     # -- what is declared ---------------------------------------------------------------------------------
 
     @property
-    def _secret(self) -> bool:
-        return bool(self.spec.get("secret"))
-
-    @property
     def _mode(self) -> int:
-        return int(self.spec.get("mode") or ("0600" if self._secret else "0644"), 8)
+        return int(self.spec.mode, 8)
 
     @property
     def _owner(self) -> str | None:
-        owner: str | None = self.spec.get("owner")
-        if owner is None and self._secret:
+        if self.spec.owner is None and self.spec.secret:
             return pwd.getpwuid(os.geteuid()).pw_name
-        return owner
+        return self.spec.owner
 
     def _data(self, machine: Machine) -> bytes:
-        cases: dict[str, Any] | None = self.spec.get("cases")
-        content: str = self.spec["content"]
-        if cases is not None:
-            content = choose(machine, Cases.parse(cases), content)
-        self._chosen = content
-        return content.encode("utf-8")
+        self._chosen = self.spec.content
+        if self.spec.cases is not None:
+            self._chosen = choose(machine, self.spec.cases, self.spec.content)
+        return self._chosen.encode("utf-8")
 
     # -- what is found ------------------------------------------------------------------------------------
 
     def _only_quiet(self) -> bool:
         """Whether the content differs in nothing but what `quiet`, a regular expression, matches."""
-        quiet = self.spec.get("quiet")
+        quiet = self.spec.quiet
         if not quiet:
             return False
         try:
@@ -202,7 +197,7 @@ class File(Resource):
     def _look(self) -> os.stat_result | None:
         """Return what has the file's name, without following a link; None when nothing has."""
         try:
-            directory, name = nofollow.open_parent(self.spec["path"])
+            directory, name = nofollow.open_parent(self.spec.path)
         except FileNotFoundError:
             return None
         try:
@@ -213,7 +208,7 @@ class File(Resource):
             os.close(directory)
 
     def _open(self) -> Any:
-        directory, name = nofollow.open_parent(self.spec["path"])
+        directory, name = nofollow.open_parent(self.spec.path)
         try:
             # Not to hang on a pipe that takes the file's place in this moment.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -8,25 +8,28 @@ from provision.host import accounts
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
+from provision.wire.specs.group import GroupSpec
 
 
 class Group(Resource):
     """A group with, where declared, a fixed number. `system` only counts when the group is made."""
 
     type = "group"
+    Spec = GroupSpec
+    spec: GroupSpec
     identity = ("name",)
 
     def expected(self, machine: Machine) -> State:
         """Return the name, and the number where one is declared."""
-        state: State = {"name": self.spec["name"]}
-        if self.spec.get("gid") is not None:
-            state["gid"] = self.spec["gid"]
+        state: State = {"name": self.spec.name}
+        if self.spec.gid is not None:
+            state["gid"] = self.spec.gid
         return state
 
     def actual(self, machine: Machine) -> State:
         """Return what the host knows of the group, wherever it is defined (files, LDAP)."""
         try:
-            found = grp.getgrnam(self.spec["name"])
+            found = grp.getgrnam(self.spec.name)
         except KeyError:
             return dict.fromkeys(self.expected(machine))
         state = {"name": found.gr_name, "gid": found.gr_gid}
@@ -38,12 +41,12 @@ class Group(Resource):
         Raises:
             Failure: the number is taken, or the tools refuse.
         """
-        name: str = self.spec["name"]
+        name = self.spec.name
         if "gid" in changes:
-            self._check_free(self.spec["gid"])
-        number = ["-g", str(self.spec["gid"])] if "gid" in changes else []
+            self._check_free(changes["gid"][1])
+        number = ["-g", str(self.spec.gid)] if "gid" in changes else []
         if "name" in changes:
-            system = ["-r"] if self.spec.get("system") else []
+            system = ["-r"] if self.spec.system else []
             accounts.edit(machine, self.id, ["groupadd", *number, *system, name])
         else:
             accounts.edit(machine, self.id, ["groupmod", *number, name])
@@ -54,7 +57,7 @@ class Group(Resource):
         Raises:
             Failure: it is the primary group of a user.
         """
-        name: str = self.spec["name"]
+        name = self.spec.name
         try:
             grp.getgrnam(name)
         except KeyError:
@@ -69,6 +72,6 @@ class Group(Resource):
             return
         raise Failure(
             "id-taken",
-            f"group {self.spec['name']} cannot have gid {gid}: it is that of group {other}",
+            f"group {self.spec.name} cannot have gid {gid}: it is that of group {other}",
             hint="declare another gid, or none",
         )

@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 import threading
-from typing import Any, Iterable, Sequence
+from typing import Iterable, Sequence
 
 from provision.host.failure import Failure
 from provision.host.files.paths import delete, free_bytes, human, make_directories, mount_point
@@ -19,6 +19,7 @@ from provision.host.models.manifest import Manifest, Record
 from provision.host.resource import Changes, Resource, State
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
+from provision.wire.specs.model import ModelSpec
 
 PLAN_TIMEOUT = 5.0
 """Seconds a plan waits for the hub, which it asks only for the number of bytes."""
@@ -41,12 +42,14 @@ class Model(Resource):
     """
 
     type = "model"
+    Spec = ModelSpec
+    spec: ModelSpec
     identity = ("path", "source")
     waits = True
 
-    def __init__(self, id: str, spec: dict[str, Any]) -> None:
+    def __init__(self, id: str, spec: ModelSpec) -> None:
         super().__init__(id, spec)
-        self.path: str = spec["path"]
+        self.path = spec.path
         self._seen: tuple[State, State] | None = None
         self._differs = False
         """The last look has found something to do."""
@@ -67,14 +70,14 @@ class Model(Resource):
         return actual
 
     def _look(self, machine: Machine) -> tuple[State, State]:
-        if self.spec.get("expects"):
-            classes.check(self.path, self.spec["expects"])
-        if self.spec["source"] == "path":
+        if self.spec.expects:
+            classes.check(self.path, self.spec.expects)
+        if self.spec.source == "path":
             expected: State = {"directory": "there, with files"}
             actual: State = {"directory": self._directory()}
             missing = self._missing_required() if actual == expected else []
             _put_files(expected, actual, dict.fromkeys(missing, ("missing", "required")))
-            if expected != actual and self.spec.get("made_by") == []:
+            if expected != actual and not self.spec.made_by:
                 raise self._amiss()  # nothing in the play can mend it
             return expected, actual
         wanted = _title(self.spec)
@@ -83,7 +86,7 @@ class Model(Resource):
             found = self._present()
             there = f"{len(found)} files that are not known to be it" if found else None
             return {"snapshot": wanted}, {"snapshot": there}
-        expected, actual = {"snapshot": wanted}, {"snapshot": _title(manifest._asdict())}
+        expected, actual = {"snapshot": wanted}, {"snapshot": _title(manifest)}
         if not manifest.complete:
             total = len(manifest.files) + len(manifest.pending)
             actual["snapshot"] = f"{actual['snapshot']}, incomplete: {len(manifest.files)} of {total} files"
@@ -118,9 +121,8 @@ class Model(Resource):
 
     def _required(self) -> list[str]:
         """Return the files that its services need; more are known when it says what it is."""
-        required: list[str] = self.spec.get("required") or []
-        more = classes.files(self.path, self.spec["expects"]) if self.spec.get("expects") else []
-        return sorted({*required, *more})
+        more = classes.files(self.path, self.spec.expects) if self.spec.expects else []
+        return sorted({*self.spec.required, *more})
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return the bytes to download, when the hub tells them in time."""
@@ -134,8 +136,8 @@ class Model(Resource):
         """Return what would make the download fail, as far as hub and disk tell beforehand."""
         if not self._differs:
             return []
-        if self.spec["source"] == "path":
-            may = f"{', '.join(self.spec['made_by'])} may bring it"
+        if self.spec.source == "path":
+            may = f"{', '.join(self.spec.made_by)} may bring it"
             return [warning("model-incomplete", self._amiss().message, may)]
         try:
             self._check_space(self._foresee(machine))
@@ -145,7 +147,7 @@ class Model(Resource):
 
     def _foresee(self, machine: Machine) -> list[RemoteFile]:
         """Return what is to be downloaded, judged by size and record: a plan does not read whole models."""
-        if self.spec["source"] == "path":
+        if self.spec.source == "path":
             return []
 
         def ask() -> list[RemoteFile] | Failure:
@@ -175,9 +177,9 @@ class Model(Resource):
         Raises:
             Failure: the hub, the disk or the download does not allow it.
         """
-        if self.spec["source"] == "path":
+        if self.spec.source == "path":
             raise self._amiss()
-        kind = hub(self.spec["source"])
+        kind = hub(self.spec.source)
         listing = self._listing(machine, FIX_TIMEOUT)
         selected = self._select(listing)
         before = manifests.load(self.path)
@@ -196,11 +198,11 @@ class Model(Resource):
             manifests.save(
                 self.path,
                 Manifest(
-                    source=self.spec["source"],
-                    repo=self.spec["repo"],
-                    revision=self.spec["revision"],
-                    allow=list(self.spec.get("allow") or []),
-                    ignore=list(self.spec.get("ignore") or []),
+                    source=self.spec.source,
+                    repo=self.spec.repo,
+                    revision=self.spec.revision,
+                    allow=list(self.spec.allow),
+                    ignore=list(self.spec.ignore),
                     commit=listing.commit,
                     complete=complete,
                     files=good,
@@ -228,7 +230,7 @@ class Model(Resource):
                 raise failure
             if failure is None and wanted:
                 if again:
-                    raise _not_delivered(kind, listing, self.spec["repo"], wanted, came)
+                    raise _not_delivered(kind, listing, self.spec.repo, wanted, came)
                 again = True
         for name in _LIBRARY_LEFTOVERS:
             delete(os.path.join(self.path, name))
@@ -252,39 +254,30 @@ class Model(Resource):
 
     def _listing(self, machine: Machine, timeout: float) -> Listing:
         spec = self.spec
-        kind = hub(spec["source"])
-        fields = ("source", "repo", "revision", "endpoint", "token")
-        key = ("listing", *(spec.get(field) for field in fields))
-        return machine.once(
-            key,
-            lambda: kind.listing(
-                spec["repo"], spec["revision"], spec.get("endpoint"), spec.get("token"), timeout
-            ),
-        )
+        kind = hub(spec.source)
+        where = (spec.repo, spec.revision, spec.endpoint, spec.token)
+        return machine.once(("listing", spec.source, *where), lambda: kind.listing(*where, timeout))
 
     def _select(self, listing: Listing) -> list[RemoteFile]:
         """Return the files that the patterns leave; what is required must be among them."""
         spec = self.spec
-        kind = hub(spec["source"])
-        allow, ignore = spec.get("allow") or [], spec.get("ignore") or []
-        selected = [file for file in listing.files if kind.selects(file.path, allow, ignore)]
+        kind = hub(spec.source)
+        selected = [file for file in listing.files if kind.selects(file.path, spec.allow, spec.ignore)]
         for file in selected:
             if os.path.isabs(file.path) or ".." in file.path.split("/"):
                 raise Failure(
                     "download-failed",
-                    f"{kind.title} lists a file of {spec['repo']} outside of it: {file.path}",
+                    f"{kind.title} lists a file of {spec.repo} outside of it: {file.path}",
                 )
         if not selected:
             why = "every file is left out by allow and ignore" if listing.files else "it has no files"
-            raise Failure(
-                "model-incomplete", f"nothing to download of {spec['repo']}@{spec['revision']}: {why}"
-            )
+            raise Failure("model-incomplete", f"nothing to download of {spec.repo}@{spec.revision}: {why}")
         missing = _without(self._required(), [file.path for file in selected])
         if missing:
             elsewhere = not _without(missing, [file.path for file in listing.files])
             raise Failure(
                 "model-incomplete",
-                f"{spec['repo']}@{spec['revision']} has no {', '.join(missing)}, which its service needs",
+                f"{spec.repo}@{spec.revision} has no {', '.join(missing)}, which its service needs",
                 hint="allow or ignore leaves it out" if elsewhere else "is it the right model?",
             )
         return selected
@@ -342,7 +335,7 @@ class Model(Resource):
         if need > free:
             raise Failure(
                 "disk-full",
-                f"{self.spec['repo']} needs {human(need)}, {human(free)} free on {mount_point(self.path)}",
+                f"{self.spec.repo} needs {human(need)}, {human(free)} free on {mount_point(self.path)}",
                 hint="free some space there, or give the model another directory",
             )
 
@@ -350,7 +343,7 @@ class Model(Resource):
         self, machine: Machine, kind: Hub, listing: Listing, wanted: Sequence[RemoteFile], kept: set[str]
     ) -> Failure | None:
         watch = fetch.Download(
-            machine, self.id, self.path, kept, sum(file.size for file in wanted), self.spec["repo"]
+            machine, self.id, self.path, kept, sum(file.size for file in wanted), self.spec.repo
         )
         before = fetch.arrived(self.path, kept)
         watch.start()
@@ -370,7 +363,7 @@ class Model(Resource):
     def remove(self, machine: Machine) -> bool:
         """Delete the files that the manifest lists, and directories left empty; nothing of a local path."""
         manifest = manifests.load(self.path)
-        if self.spec["source"] == "path" or manifest is None:
+        if self.spec.source == "path" or manifest is None:
             return False
         self._delete([*manifest.files, *manifest.pending])
         for name in (*_LIBRARY_LEFTOVERS, ".msc", ".mv", manifests.NAME):
@@ -392,11 +385,11 @@ class Model(Resource):
                 parent = os.path.dirname(parent)
 
 
-def _title(spec: dict[str, Any]) -> str:
+def _title(of: ModelSpec | Manifest) -> str:
     """Return a snapshot in a few words: "modelscope owner/name@master, only *.json, without *.bin"."""
-    only = ", only " + " ".join(sorted(spec["allow"])) if spec.get("allow") else ""
-    without = ", without " + " ".join(sorted(spec["ignore"])) if spec.get("ignore") else ""
-    return f"{spec['source']} {spec['repo']}@{spec['revision']}{only}{without}"
+    only = ", only " + " ".join(sorted(of.allow)) if of.allow else ""
+    without = ", without " + " ".join(sorted(of.ignore)) if of.ignore else ""
+    return f"{of.source} {of.repo}@{of.revision}{only}{without}"
 
 
 def _put_files(expected: State, actual: State, files: dict[str, tuple[str, str]]) -> None:

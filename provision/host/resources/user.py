@@ -10,6 +10,7 @@ from provision.host.failure import Failure
 from provision.host.files import names
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
+from provision.wire.specs.user import UserSpec
 
 NOLOGIN = "/usr/sbin/nologin"
 """The shell of a system user that declares none."""
@@ -23,23 +24,25 @@ class User(Resource):
     """
 
     type = "user"
+    Spec = UserSpec
+    spec: UserSpec
     identity = ("name",)
 
     def expected(self, machine: Machine) -> State:
         """Return the name, and each attribute that is declared."""
-        state: State = {"name": self.spec["name"]}
+        state: State = {"name": self.spec.name}
         for key in ("uid", "group", "home", "shell"):
             if self.spec.get(key) is not None:
-                state[key] = self.spec[key]
-        if self.spec.get("groups"):
-            state["groups"] = sorted(set(self.spec["groups"]))
+                state[key] = self.spec.get(key)
+        if self.spec.groups:
+            state["groups"] = sorted(set(self.spec.groups))
         return state
 
     def actual(self, machine: Machine) -> State:
         """Return what the host knows of the user; of its groups those that are declared."""
         wanted = self.expected(machine)
         try:
-            found = pwd.getpwnam(self.spec["name"])
+            found = pwd.getpwnam(self.spec.name)
         except KeyError:
             return dict.fromkeys(wanted)
         state: State = {
@@ -58,12 +61,11 @@ class User(Resource):
         Raises:
             Failure: the number is taken, a group does not exist, the user is busy, or the tools refuse.
         """
-        name: str = self.spec["name"]
+        name = self.spec.name
         if "uid" in changes:
-            self._check_free(self.spec["uid"])
-        for group in ([self.spec["group"]] if "group" in changes else []) + list(
-            changes.get("groups", ((), ()))[1]
-        ):
+            self._check_free(changes["uid"][1])
+        groups = changes["groups"][1] if "groups" in changes else []
+        for group in [changes["group"][1], *groups] if "group" in changes else groups:
             names.gid_of(group)
         argv = self._attributes(changes)
         if "name" in changes:
@@ -79,7 +81,7 @@ class User(Resource):
         Raises:
             Failure: processes of the user are running.
         """
-        name: str = self.spec["name"]
+        name = self.spec.name
         try:
             pwd.getpwnam(name)
         except KeyError:
@@ -91,22 +93,22 @@ class User(Resource):
         argv: list[str] = []
         for key, option in (("uid", "-u"), ("group", "-g"), ("home", "-d"), ("shell", "-s")):
             if key in changes:
-                argv += [option, str(self.spec[key])]
+                argv += [option, str(changes[key][1])]
         if "groups" in changes:
             argv += ["-G", ",".join(changes["groups"][1])]
         return argv
 
     def _new(self) -> list[str]:
         """Return the options that only `useradd` has."""
-        argv = ["-m" if self.spec.get("create_home") else "-M"]
-        if self.spec.get("system"):
+        argv = ["-m" if self.spec.create_home else "-M"]
+        if self.spec.system:
             argv.append("-r")
-            if self.spec.get("shell") is None:
+            if self.spec.shell is None:
                 argv += ["-s", NOLOGIN]
-        if self.spec.get("group") is None:
+        if self.spec.group is None:
             try:
                 # A group of the user's own name is there already: take it, where useradd would give up.
-                argv += ["-g", str(grp.getgrnam(self.spec["name"]).gr_gid)]
+                argv += ["-g", str(grp.getgrnam(self.spec.name).gr_gid)]
             except KeyError:
                 argv.append("-U")
         return argv
@@ -118,7 +120,7 @@ class User(Resource):
             return
         raise Failure(
             "id-taken",
-            f"user {self.spec['name']} cannot have uid {uid}: it is that of user {other}",
+            f"user {self.spec.name} cannot have uid {uid}: it is that of user {other}",
             hint="declare another uid, or none",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from posixpath import dirname, join
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provision.asr.classes import CLASSES, COMMON, ROLES, WEIGHTS, fitting, misfit
 from provision.asr.declared import OPTIONS
@@ -16,6 +16,7 @@ from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import MODPROBE, exports
 from provision.kinds.common.program import Program
 from provision.wire.checks import Http
+from provision.wire.specs.model import Expectation
 from provision.wire.specs.tree import TreeSpec
 
 if TYPE_CHECKING:
@@ -118,19 +119,19 @@ def required(service: AsrService) -> dict[str, list[str]]:
     return found
 
 
-def expects(service: AsrService, name: str) -> dict[str, list[dict[str, Any]]]:
+def expects(service: AsrService, name: str) -> dict[str, list[Expectation]]:
     """Return what each of its models must be, by the class that its own `config.yaml` names."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Expectation]] = {}
     asked = {"punctuation": service.punc_model is not None, "hotwords": bool(service.hotwords)}
     for option, model in _options(service).items():
         fit = _fitting(service, option)
         others = [None, *(each for each in CLASSES if each not in fit)]
-        wanted = {
-            "service": name,
-            "files": {each: list(CLASSES[each].files) for each in fit},
-            "misfits": {each or "": misfit(option, each, fit, **asked) for each in others},
-            "otherwise": misfit(option, UNKNOWN, fit, **asked),
-        }
+        wanted = Expectation(
+            service=name,
+            files={each: list(CLASSES[each].files) for each in fit},
+            misfits={each or "": misfit(option, each, fit, **asked) for each in others},
+            otherwise=misfit(option, UNKNOWN, fit, **asked),
+        )
         found.setdefault(model, []).append(wanted)
     return found
 
@@ -184,7 +185,7 @@ def _written(value: object) -> str:
 def _app(context: ServiceContext[AsrService], app: str) -> str:
     """Add the app, which all speech services of a host share; returns its id."""
     sources = _sources()
-    spec = TreeSpec(path=app, files=sources, mode="0644")
+    spec = TreeSpec(path=app, files=sources)
     context.builder.imply_tree(context.play, context.where, context.layout.prefix, dirname(app))
     label = f"speech app ({len(sources)} files)"
     return context.builder.add(context.play, context.where, f"tree:{app}", spec, label).id

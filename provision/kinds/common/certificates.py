@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.config.problems import Problem
 from provision.kinds.common import files
+from provision.wire.specs.file import FileSpec
 
 if TYPE_CHECKING:
     from provision.config.services.base import SpokenTls, Tls
@@ -23,23 +24,19 @@ def needed(context: ServiceContext[Any], paths: Sequence[str]) -> list[str]:
     builder = context.builder
     ids = files.named(builder, paths)
     for id in ids:
-        declared = builder.resources[id]
-        owner, mode = declared.spec["owner"], declared.spec["mode"]
-        if context.user in (None, "root", owner) or _open(declared.spec["group"], context.user, mode):
+        file = builder.spec(id, FileSpec)
+        if file is None or context.user in (None, "root", file.owner) or _open(file):
             continue
         message = (
-            f"service {context.name} runs as {context.user}, who cannot read {declared.spec['path']} "
-            f"(mode {mode})"
+            f"service {context.name} runs as {context.user}, who cannot read {file.path} (mode {file.mode})"
         )
-        builder.problems.append(
-            Problem(
-                "unreadable-by-service", declared.position, message, f"give the file `owner: {context.user}`"
-            )
-        )
+        position = builder.resources[id].position
+        hint = f"give the file `owner: {context.user}`"
+        builder.problems.append(Problem("unreadable-by-service", position, message, hint))
     return ids
 
 
-def _open(group: str | None, user: str | None, mode: str) -> bool:
+def _open(file: FileSpec) -> bool:
     """Say whether others than its owner can read a file: all of them, or those of a group that was chosen."""
-    bits = int(mode, 8)
-    return bool(bits & 0o004) or (group not in (None, "root") and bool(bits & 0o040))
+    bits = int(file.mode, 8)
+    return bool(bits & 0o004) or (file.group not in (None, "root") and bool(bits & 0o040))

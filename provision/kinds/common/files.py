@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from provision.catalog.builder import Builder
 from provision.kinds.common.paths import paths_in
+from provision.wire.specs.file import FileSpec
 
 
 def named(builder: Builder, words: Iterable[str]) -> list[str]:
@@ -19,7 +20,9 @@ def below(builder: Builder, directories: Sequence[str]) -> list[str]:
     return [
         id
         for id, resource in builder.resources.items()
-        if resource.type == "file" and resource.service is None and within(resource.spec["path"], directories)
+        if isinstance(resource.spec, FileSpec)
+        and resource.service is None
+        and within(resource.spec.path, directories)
     ]
 
 

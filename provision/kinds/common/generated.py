@@ -25,7 +25,7 @@ def exports(defaults: Mapping[str, str], env: Mapping[str, object]) -> list[str]
     return [f"{name}={text.sh(value)}" for name, value in defaults.items() if name not in env]
 
 
-def env_content(context: ServiceContext[Any], env: Mapping[str, str | Secret]) -> str | SecretText:
+def env_content(context: ServiceContext[Any], env: Mapping[str, str | Secret]) -> str:
     """Return the env file; a secret's place is marked by characters that no value may hold, until it is
     rendered.
     """

@@ -11,6 +11,7 @@ from provision.catalog.models import Model
 from provision.config.services.arguments import named_model
 from provision.kinds.common.files import within
 from provision.kinds.common.paths import paths_in
+from provision.wire.specs.model import ModelSpec
 
 
 def resolved(value: Any, models: Mapping[str, Model]) -> Any:
@@ -32,5 +33,5 @@ def named(builder: Builder, words: Iterable[str]) -> list[str]:
     return [
         id
         for id, resource in builder.resources.items()
-        if resource.type == "model" and any(within(path, [resource.spec["path"]]) for path in paths)
+        if isinstance(resource.spec, ModelSpec) and any(within(path, [resource.spec.path]) for path in paths)
     ]

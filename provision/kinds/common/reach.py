@@ -15,6 +15,7 @@ from provision.kinds.common.paths import Told, told
 from provision.kinds.common.program import Program
 from provision.wire.access import Access, Written
 from provision.wire.finding import INFO
+from provision.wire.specs.directory import DirectorySpec
 
 HOMES = ("/home", "/root", "/run/user")
 """What `ProtectHome=` hides."""
@@ -149,7 +150,8 @@ def _declared(builder: Builder, path: str) -> str | None:
 
 def _owned(context: ServiceContext[Any], place: str) -> bool:
     """Say whether a directory was declared for the user of the service."""
-    return context.builder.resources[f"directory:{place}"].spec.get("owner") == context.user
+    declared = context.builder.spec(f"directory:{place}", DirectorySpec)
+    return declared is not None and declared.owner == context.user
 
 
 def _access(context: ServiceContext[Any], user: str, everything: list[Told]) -> Access | None:

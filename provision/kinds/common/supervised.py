@@ -113,18 +113,16 @@ def _own_user(context: ServiceContext[Any]) -> None:
     """Add the system user that services run as, unless a play declares it."""
     if context.user != USER:
         return
-    spec = UserSpec(
-        name=USER, uid=None, group=None, groups=[], home=HOME, shell=None, system=True, create_home=True
-    )
+    spec = UserSpec(name=USER, home=HOME, system=True)
     declared = context.builder.resources.get(f"user:{USER}")
-    if declared is None or declared.spec == spec.plain():
+    if declared is None or declared.spec == spec:
         context.builder.add(context.play, context.where, f"user:{USER}", spec, f"user {USER}")
 
 
 def _file(
     context: ServiceContext[Any],
     path: str,
-    content: Any,
+    content: str,
     mode: str,
     program: Program,
     *,

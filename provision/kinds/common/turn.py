@@ -102,7 +102,7 @@ def add(context: ServiceContext[Any]) -> str:
     """Add the program that waits, which all services of a host share; returns its id."""
     builder, path = context.builder, program(context)
     builder.imply_directory(context.play, context.where, context.layout.prefix)
-    spec = FileSpec(path=path, content=_source(), mode="0644")
+    spec = FileSpec(path=path, content=_source())
     return builder.add(context.play, context.where, f"file:{path}", spec, path).id
 
 

@@ -13,6 +13,7 @@ from provision.catalog.text import SecretPart, SecretText
 from provision.kinds.common import certificates, checks, files, spoken, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.supervised import address_url
+from provision.wire.spec import Placed
 from provision.wire.specs.container import ContainerSpec, EngineOptions, Port
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
@@ -126,7 +127,9 @@ def _below(context: ServiceContext[ContainerService], sources: list[str]) -> lis
     return [
         id
         for id, resource in context.builder.resources.items()
-        if resource.type in ("directory", "model") and files.within(resource.spec["path"], sources)
+        if resource.type in ("directory", "model")
+        and isinstance(resource.spec, Placed)
+        and files.within(resource.spec.path, sources)
     ]
 
 
@@ -161,7 +164,6 @@ def _unit(
         path=path,
         content=content,
         owner="root",
-        mode="0644",
         validate="systemd",
         quiet=turn.QUIET if taken else None,
     )

@@ -148,7 +148,7 @@ def _more_keys(context: ServiceContext[VllmService], service: VllmService) -> li
         return []
     name, path = f"{KEYS_MODULE}.py", _keys_place(context)
     content = (resources.files("provision.engines.vllm") / name).read_text(encoding="utf-8")
-    return [context.add(f"tree:{path}", TreeSpec(path=path, files={name: content}, mode="0644"), path)]
+    return [context.add(f"tree:{path}", TreeSpec(path=path, files={name: content}), path)]
 
 
 def _keys_place(context: ServiceContext[VllmService]) -> str:

@@ -10,7 +10,7 @@ class Package(Record):
     """One package; `version` None: any will do."""
 
     name: str
-    version: str | None
+    version: str | None = None
 
 
 class AptSpec(Spec):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from provision.wire.spec import Spec
 
 
@@ -17,6 +19,7 @@ class CommandSpec(Spec):
     - `env`: variables, of which those in `secrets` are never shown
     """
 
+    USERS: ClassVar[tuple[str, ...]] = ("user",)
     name: str
     argv: list[str]
     creates: str | None = None

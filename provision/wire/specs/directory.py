@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from provision.wire.spec import Spec
+from typing import ClassVar
+
+from provision.wire.spec import Placed
 
 
-class DirectorySpec(Spec):
+class DirectorySpec(Placed):
     """A directory; owner, group and mode (octal, as text) that are None are not looked at."""
 
-    path: str
-    owner: str | None
-    group: str | None
-    mode: str | None
+    USERS: ClassVar[tuple[str, ...]] = ("owner",)
+    GROUPS: ClassVar[tuple[str, ...]] = ("group",)
+    owner: str | None = None
+    group: str | None = None
+    mode: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from provision.wire.record import Record, many
-from provision.wire.spec import Spec
+from provision.wire.spec import Placed
 
 
 class Requirement(Record):
@@ -11,21 +11,22 @@ class Requirement(Record):
 
     - `raw`: for pip's command line
     - `name`: the distribution; None when only its installation tells
-    - `extras`, `marker`: of PEP 508
+    - `extras`: of PEP 508
+    - `marker`: it has one, so that not every host gets it
     - `specifiers`: pairs of operator and version
     - `url`: where it is instead of an index; `editable`: the directory stays in use
     """
 
     raw: str
     name: str | None
-    extras: list[str]
-    specifiers: list[list[str]]
-    url: str | None
-    editable: bool
-    marker: str | None
+    extras: list[str] = []
+    specifiers: list[list[str]] = []
+    url: str | None = None
+    editable: bool = False
+    marker: bool = False
 
 
-class EnvironmentSpec(Spec):
+class EnvironmentSpec(Placed):
     """A virtual environment and what is installed in it.
 
     - `python`: the interpreter, a path or a version; None: the distribution's python3
@@ -34,12 +35,11 @@ class EnvironmentSpec(Spec):
     - `installer`: `pip`, `uv` or `auto`
     """
 
-    path: str
-    python: str | None
+    python: str | None = None
     requirements: list[Requirement] = many(Requirement)
-    exclude: list[str]
-    index_url: str | None
-    extra_index_urls: list[str]
-    find_links: list[str]
-    constraints: list[str]
-    installer: str
+    exclude: list[str] = []
+    index_url: str | None = None
+    extra_index_urls: list[str] = []
+    find_links: list[str] = []
+    constraints: list[str] = []
+    installer: str = "auto"

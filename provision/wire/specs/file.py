@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from provision.wire.cases import Cases
 from provision.wire.record import one
-from provision.wire.spec import Spec
+from provision.wire.spec import Placed
 
 
-class FileSpec(Spec):
+class FileSpec(Placed):
     """A file with its content.
 
     - `content`: the whole text; with `cases` the one that holds until a version is installed
-    - `owner`, `group`, `mode` (octal, as text): None: not looked at
+    - `owner`, `group`: None: not looked at
+    - `mode`: octal, as text
     - `secret`: its content is never shown
-    - `validate`: the check that the new content has to pass first: `systemd`, `json`, …
+    - `validate`: what has to accept the new content first: `systemd`, or a command; `{path}` in it stands for
+      a copy of the file
     - `quiet`: a regular expression for lines of which a change restarts nothing
     - `absent`: it must not be there
     """
 
-    path: str
-    content: str
+    USERS: ClassVar[tuple[str, ...]] = ("owner",)
+    GROUPS: ClassVar[tuple[str, ...]] = ("group",)
+    content: str = ""
     owner: str | None = None
     group: str | None = None
-    mode: str | None = None
+    mode: str = "0644"
     secret: bool = False
-    validate: str | None = None
+    validate: str | list[str] | None = None
     cases: Cases | None = one(Cases, default=None)
     quiet: str | None = None
     absent: bool = False

@@ -9,5 +9,5 @@ class GroupSpec(Spec):
     """A group; `gid` None: the next free one."""
 
     name: str
-    gid: int | None
-    system: bool
+    gid: int | None = None
+    system: bool = False

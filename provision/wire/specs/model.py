@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from provision.wire.record import Record, many
-from provision.wire.spec import Spec
+from provision.wire.spec import Placed
 
 
 class Expectation(Record):
@@ -21,27 +21,26 @@ class Expectation(Record):
     otherwise: str
 
 
-class ModelSpec(Spec):
+class ModelSpec(Placed):
     """A model and where it comes from.
 
     - `source`: `modelscope`, `huggingface`, or `path` for one that somebody else brings
-    - `repo`, `revision`, `endpoint`, `token`: on the hub
+    - `repo`, `revision`, `endpoint`, `token`: on the hub; for `path`: the path, and no revision
     - `allow`, `ignore`: patterns of the files that are wanted, and of those that are not
     - `python`: the interpreter with the hub's library; `workers`: downloads at once
     - `required`: files that its services cannot do without
     - `made_by`: what may bring a model of source `path`, in words; empty: nothing
     """
 
-    path: str
     source: str
     repo: str
-    revision: str | None
-    allow: list[str]
-    ignore: list[str]
-    endpoint: str | None
-    token: str | None
-    python: str | None
-    workers: int | None
-    required: list[str]
-    expects: list[Expectation] = many(Expectation)
+    revision: str = ""
+    allow: list[str] = []
+    ignore: list[str] = []
+    endpoint: str | None = None
+    token: str | None = None
+    python: str | None = None
+    workers: int = 4
+    required: list[str] = []
+    expects: list[Expectation] = many(Expectation, default=[])
     made_by: list[str] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from provision.wire.access import Access
 from provision.wire.preflight import Preflight
 from provision.wire.record import one
@@ -16,6 +18,7 @@ class ProcessSpec(Supervised):
     - `port`, `bind`, `stop_timeout`, `cards`, `access`, `preflight`: as of a unit
     """
 
+    USERS: ClassVar[tuple[str, ...]] = ("user",)
     log: str
     pid_file: str
     script: str

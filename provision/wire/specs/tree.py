@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from provision.wire.spec import Spec
+from provision.wire.spec import Placed
 
 
-class TreeSpec(Spec):
+class TreeSpec(Placed):
     """A directory whose files are all declared: their texts by relative path, and the mode of each."""
 
-    path: str
     files: dict[str, str]
-    mode: str
+    mode: str = "0644"

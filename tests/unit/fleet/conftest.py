@@ -61,14 +61,16 @@ def resource(catalog: Catalog, id: str) -> Resource:
     return found
 
 
-def spec(catalog: Catalog, id: str) -> dict[str, Any]:
-    """Return the spec of one resource of a catalog."""
+def spec(catalog: Catalog, id: str) -> Any:
+    """Return the record of one resource of a catalog."""
     return resource(catalog, id).spec
 
 
 def record(catalog: Catalog, id: str, kind: type[R]) -> R:
-    """Return what the host side reads of one resource."""
-    return kind.parse(spec(catalog, id))
+    """Return the record of one resource, which is of this type."""
+    found = spec(catalog, id)
+    assert isinstance(found, kind)
+    return found
 
 
 def order(catalog: Catalog) -> Callable[[str], int]:

@@ -81,10 +81,10 @@ def test_its_flags_are_those_of_the_app(project: Project, tmp_path: Path) -> Non
 
 def test_model_files_that_funasr_would_silently_miss_are_required(project: Project) -> None:
     catalog = project.compile(PLAYBOOK)
-    assert "model.pt" in spec(catalog, "model:vad")["required"]
-    (wanted,) = spec(catalog, "model:sense")["expects"]
-    assert "chn_jpn_yue_eng_ko_spectok.bpe.model" in wanted["files"]["SenseVoiceSmall"]
-    assert "tokens.json" in wanted["files"]["Paraformer"]
+    assert "model.pt" in spec(catalog, "model:vad").required
+    (wanted,) = spec(catalog, "model:sense").expects
+    assert "chn_jpn_yue_eng_ko_spectok.bpe.model" in wanted.files["SenseVoiceSmall"]
+    assert "tokens.json" in wanted.files["Paraformer"]
 
 
 def test_models_for_punctuation_and_speakers_and_hotwords_reach_the_app(project: Project) -> None:
@@ -98,11 +98,11 @@ def test_models_for_punctuation_and_speakers_and_hotwords_reach_the_app(project:
         assert flag.split()[0].split("=")[0] in script
         assert flag in script.replace("'", "")
     assert {"model:punc", "model:spk"} <= set(resource(catalog, "unit:asr").needs)
-    assert spec(catalog, "model:spk")["required"] == ["config.yaml", "configuration.json"]
-    (wanted,) = spec(catalog, "model:sense")["expects"]
-    assert sorted(wanted["files"]) == ["ContextualParaformer", "SeacoParaformer"]
+    assert spec(catalog, "model:spk").required == ["config.yaml", "configuration.json"]
+    (wanted,) = spec(catalog, "model:sense").expects
+    assert sorted(wanted.files) == ["ContextualParaformer", "SeacoParaformer"]
     says = "is a SenseVoiceSmall, which sets punctuation itself; leave punc_model out"
-    assert wanted["misfits"]["SenseVoiceSmall"] == says
+    assert wanted.misfits["SenseVoiceSmall"] == says
 
 
 def test_a_hotword_is_one_word(project: Project) -> None:

@@ -11,7 +11,7 @@ from provision.catalog.text import SecretText
 from provision.config.problems import ConfigError
 from provision.host.services import container_state
 from provision.wire import checks
-from provision.wire.specs.container import ContainerSpec
+from provision.wire.specs.container import ContainerSpec, Volume
 from provision.wire.specs.probe import ProbeSpec
 from tests.unit.fleet.conftest import Project, record
 
@@ -32,11 +32,11 @@ def resource(catalog: Catalog, id: str) -> Resource:
 def test_under_systemd_the_unit_brings_it_back_and_the_engine_does_not(tmp_path: Path) -> None:
     catalog = compiled(tmp_path, "restart: unless-stopped, stop_timeout: 7s")
     container = resource(catalog, "container:web")
-    assert (container.spec["restart"], container.spec["unit"]) == ("no", "provision-web.service")
+    assert (container.spec.restart, container.spec.unit) == ("no", "provision-web.service")
     unit = resource(catalog, "file:/etc/systemd/system/provision-web.service")
     assert unit.id in container.needs
     assert unit.triggers == ["web"]
-    text = unit.spec["content"]
+    text = unit.spec.content
     assert "Restart=always" in text
     assert "stop -t 7" in text
     assert "e=$$(command -v podman); " in text
@@ -45,7 +45,7 @@ def test_under_systemd_the_unit_brings_it_back_and_the_engine_does_not(tmp_path:
 
 def test_a_named_engine_is_the_one_in_the_unit(tmp_path: Path) -> None:
     catalog = compiled(tmp_path, "engine: podman, name: other")
-    text = resource(catalog, "file:/etc/systemd/system/provision-web.service").spec["content"]
+    text = resource(catalog, "file:/etc/systemd/system/provision-web.service").spec.content
     assert "docker" not in text
     assert "e=podman" in text
     assert '"other"' in text
@@ -54,16 +54,16 @@ def test_a_named_engine_is_the_one_in_the_unit(tmp_path: Path) -> None:
 def test_without_systemd_the_engine_brings_it_back(tmp_path: Path) -> None:
     catalog = compiled(tmp_path, "restart: on-failure", USER)
     container = resource(catalog, "container:web")
-    assert (container.spec["restart"], container.spec["unit"]) == ("on-failure", None)
+    assert (container.spec.restart, container.spec.unit) == ("on-failure", None)
     assert not [each for each in catalog.resources if each.type == "file"]
     assert catalog.services[0].supervisor == "engine"
 
 
 def test_a_secret_is_a_reference_until_the_request_is_built(tmp_path: Path) -> None:
     spec = resource(compiled(tmp_path, "env: {A: b, KEY: {env: X}}"), "container:web").spec
-    assert spec["env"]["A"] == "b"
-    assert isinstance(spec["env"]["KEY"], SecretText)
-    assert spec["secrets"] == ["KEY"]
+    assert spec.env["A"] == "b"
+    assert isinstance(spec.env["KEY"], SecretText)
+    assert spec.secrets == ["KEY"]
 
 
 def test_a_mounted_file_restarts_it_and_a_directory_does_not(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_a_mounted_file_restarts_it_and_a_directory_does_not(tmp_path: Path) -> 
     assert resource(catalog, "directory:/srv/data").triggers == []
     container = resource(catalog, "container:web")
     assert {"file:/srv/data/a.conf", "directory:/srv/data"} <= set(container.needs)
-    volume = {"source": "/srv/data", "target": "/data", "read_only": True, "label": "z"}
-    assert container.spec["volumes"] == [volume]
+    volume = Volume(source="/srv/data", target="/data", read_only=True, label="z")
+    assert container.spec.volumes == [volume]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_it_is_asked_as_any_server(tmp_path: Path, service: str, url: str, model
 def test_the_key_of_a_known_server_needs_no_name(tmp_path: Path) -> None:
     key = "env: {VLLM_API_KEY: {env: CHAT_KEY}}"
     catalog = compiled(tmp_path, f"ports: ['80:80'], checks: [{{chat: hi}}], {key}")
-    assert resource(catalog, "probe:web").spec["key_name"] == "VLLM_API_KEY"
+    assert resource(catalog, "probe:web").spec.key_name == "VLLM_API_KEY"
 
 
 FULL = """

@@ -7,6 +7,9 @@ import pytest
 from provision.catalog.catalog import Resource
 from provision.catalog.render import render_tree
 from provision.fleet.graph import ordered
+from provision.wire.specs.apt import Package
+from provision.wire.specs.environment import Requirement
+from provision.wire.specs.file import FileSpec
 from tests.unit.fleet.conftest import LOCAL, Project, order, resource, spec
 
 FULL = """
@@ -101,41 +104,24 @@ class TestOrder:
 class TestSpecs:
     def test_of_what_is_named_one_by_one(self, project: Project) -> None:
         catalog = project.compile(FULL)
-        assert spec(catalog, "apt") == {
-            "packages": [{"name": "foo", "version": "1.2-3"}, {"name": "git", "version": None}]
-        }
-        assert spec(catalog, "command:first")["argv"] == ["/bin/sh", "-e", "-c", "echo 1"]
-        assert spec(catalog, "command:second")["argv"] == ["echo", "2"]
-        assert spec(catalog, "command:second")["unless"] == ["/bin/sh", "-e", "-c", "test -e /x"]
-        assert spec(catalog, "file:/data/conf/a.txt") == {
-            "path": "/data/conf/a.txt",
-            "content": "hello",
-            "owner": "ops",
-            "group": None,
-            "mode": "0644",
-            "secret": False,
-            "validate": None,
-            "cases": None,
-        }
+        assert spec(catalog, "apt").packages == [Package(name="foo", version="1.2-3"), Package(name="git")]
+        assert spec(catalog, "command:first").argv == ["/bin/sh", "-e", "-c", "echo 1"]
+        assert spec(catalog, "command:second").argv == ["echo", "2"]
+        assert spec(catalog, "command:second").unless == ["/bin/sh", "-e", "-c", "test -e /x"]
+        file = FileSpec(path="/data/conf/a.txt", content="hello", owner="ops")
+        assert spec(catalog, "file:/data/conf/a.txt") == file
 
     def test_of_an_environment(self, project: Project) -> None:
-        nowhere = {"url": None, "editable": False, "marker": False}
-        assert spec(project.compile(FULL), "environment:vllm")["requirements"] == [
-            {
-                "raw": "vllm==0.33.0",
-                "name": "vllm",
-                "extras": [],
-                "specifiers": [["==", "0.33.0"]],
-                **nowhere,
-            },
-            {"raw": "modelscope", "name": "modelscope", "extras": [], "specifiers": [], **nowhere},
+        assert spec(project.compile(FULL), "environment:vllm").requirements == [
+            Requirement(raw="vllm==0.33.0", name="vllm", specifiers=[["==", "0.33.0"]]),
+            Requirement(raw="modelscope", name="modelscope"),
         ]
 
     def test_models_go_below_model_root(self, project: Project) -> None:
         catalog = project.compile(FULL, vars="{model_root: /data/model}")
-        assert spec(catalog, "model:r1")["path"] == "/data/model/deepseek-ai/R1"
-        assert spec(catalog, "directory:/data/model/deepseek-ai")["mode"] is None
-        assert spec(catalog, "model:r1")["python"] == "/opt/provision/environments/vllm/bin/python"
+        assert spec(catalog, "model:r1").path == "/data/model/deepseek-ai/R1"
+        assert spec(catalog, "directory:/data/model/deepseek-ai").mode is None
+        assert spec(catalog, "model:r1").python == "/opt/provision/environments/vllm/bin/python"
 
     def test_files_beside_the_playbook(self, project: Project) -> None:
         project.write("playbooks/a.txt", "as it is {{ x }}\n")
@@ -143,8 +129,8 @@ class TestSpecs:
         catalog = project.compile(
             "- {hosts: all, vars: {x: 7}, files: {/a: {source: a.txt}, /b: {template: b.j2}}}"
         )
-        assert spec(catalog, "file:/a")["content"] == "as it is {{ x }}\n"
-        assert spec(catalog, "file:/b")["content"] == "x is 7\n"
+        assert spec(catalog, "file:/a").content == "as it is {{ x }}\n"
+        assert spec(catalog, "file:/b").content == "x is 7\n"
 
     def test_what_is_wrong_with_them(self, project: Project) -> None:
         project.write("playbooks/b.j2", "\n{{ y }}\n")
@@ -159,10 +145,10 @@ class TestMerging:
             "- {hosts: all, packages: [git, foo], directories: {/data: {mode: '0755'}}}",
             "- {hosts: all, packages: [vim, foo=1], directories: {/data: {mode: '0755'}}}",
         )
-        assert spec(catalog, "apt")["packages"] == [
-            {"name": "foo", "version": "1"},
-            {"name": "git", "version": None},
-            {"name": "vim", "version": None},
+        assert spec(catalog, "apt").packages == [
+            Package(name="foo", version="1"),
+            Package(name="git"),
+            Package(name="vim"),
         ]
         assert resource(catalog, "directory:/data").playbooks == ["one", "two"]
         assert resource(catalog, "apt").playbooks == ["one", "two"]
@@ -181,7 +167,7 @@ class TestMerging:
         text = FULL.replace(
             "    /data: {owner: ops}", "    /data: {owner: ops}\n    /opt/provision: {mode: '0750'}"
         )
-        assert spec(project.compile(text), "directory:/opt/provision")["mode"] == "0750"
+        assert spec(project.compile(text), "directory:/opt/provision").mode == "0750"
 
     def test_shared_directories_belong_to_all(self, project: Project) -> None:
         second = (
@@ -264,10 +250,8 @@ class TestRequirements:
             "model: r1,", "model: r1, log_requests: false,"
         )
         catalog = project.compile(text)
-        assert (
-            "--disable-log-requests" in spec(catalog, "file:/opt/provision/services/r1/start.sh")["content"]
-        )
-        assert spec(catalog, "environment:vllm")["requirements"][0]["url"] == url
+        assert "--disable-log-requests" in spec(catalog, "file:/opt/provision/services/r1/start.sh").content
+        assert spec(catalog, "environment:vllm").requirements[0].url == url
 
     def test_excluded_and_asked_for(self, project: Project) -> None:
         text = "- {hosts: all, environments: {v: {packages: [Torch_Vision], exclude: [torch-vision]}}}"
@@ -311,12 +295,12 @@ def test_what_may_bring_a_model_that_is_named_by_its_path(project: Project) -> N
       directories: {/data/filled/shards: {}, /data/other: {}}
     """
     catalog = project.compile(playbook)
-    assert spec(catalog, "model:alone")["made_by"] == []
-    assert sorted(spec(catalog, "model:filled")["made_by"]) == [
+    assert spec(catalog, "model:alone").made_by == []
+    assert sorted(spec(catalog, "model:filled").made_by) == [
         "directory /data/filled/shards",
         "file /data/filled/config.json",
     ]
-    assert spec(catalog, "model:inside")["made_by"] == ["environment e"]
+    assert spec(catalog, "model:inside").made_by == ["environment e"]
     assert "environment:e" in resource(catalog, "model:inside").needs
     first = """
     - hosts: all
@@ -324,7 +308,7 @@ def test_what_may_bring_a_model_that_is_named_by_its_path(project: Project) -> N
     - hosts: all
       models: {m: {path: /data/m}}
     """
-    assert spec(project.compile(first), "model:m")["made_by"] == ["command convert"]
+    assert spec(project.compile(first), "model:m").made_by == ["command convert"]
 
 
 class TestFollowing:
@@ -351,8 +335,8 @@ class TestFollowing:
             "model:m": {"command:second": []},
         }
         assert "model:m" in resource(catalog, "command:second").needs
-        assert spec(catalog, "command:second")["secrets"] == ["T"]
-        assert "TOKEN" not in repr(spec(catalog, "command:second")["env"])
+        assert spec(catalog, "command:second").secrets == ["T"]
+        assert "TOKEN" not in repr(spec(catalog, "command:second").env)
 
     def test_what_is_declared_nowhere_is_an_error_at_its_place(self, project: Project) -> None:
         found = project.problems(
@@ -382,5 +366,5 @@ class TestFollowing:
 
     def test_a_file_that_must_not_be_there_is_not_rendered(self, project: Project) -> None:
         catalog = project.compile("- {hosts: all, files: {/etc/old.conf: {absent: true}}}")
-        assert spec(catalog, "file:/etc/old.conf")["absent"] is True
+        assert spec(catalog, "file:/etc/old.conf").absent is True
         assert "/etc/old.conf" not in render_tree(catalog)

@@ -59,8 +59,8 @@ def test_what_reaches_the_command_line(project: Project) -> None:
         """--speculative-config '{"model": "/data/draft", "num_speculative_tokens": 3}'""",
         "--tokenizer /data/draft/t",
     ]
-    assert spec(catalog, "model:draft")["required"] == ["t"]
-    assert spec(catalog, "probe:r1")["checks"][0]["model"] == "b"
+    assert spec(catalog, "model:draft").required == ["t"]
+    assert spec(catalog, "probe:r1").checks[0].model == "b"
 
 
 def test_before_there_was_one_flag_for_all(project: Project) -> None:

@@ -77,8 +77,8 @@ def test_a_model_in_the_command_is_its_path(project: Project) -> None:
     assert "-m /opt/provision/models/owner/qwen/q4/qwen.gguf \\\n  --draft /data/mine\n" in script(catalog)
     assert {"model:qwen", "model:mine"} <= set(resource(catalog, "unit:web").needs)
     assert resource(catalog, "model:qwen").triggers == ["web"]
-    assert spec(catalog, "model:qwen")["required"] == ["q4/qwen.gguf"]
-    assert spec(catalog, "model:mine")["required"] == []
+    assert spec(catalog, "model:qwen").required == ["q4/qwen.gguf"]
+    assert spec(catalog, "model:mine").required == []
 
 
 def test_a_model_that_the_command_does_not_name(project: Project) -> None:
@@ -139,8 +139,8 @@ def test_its_key_is_in_the_env_file_and_checks_send_it(project: Project) -> None
     service = "command: serve, port: 81, env: {API_KEY: {env: K}}, api_key_env: API_KEY"
     catalog = compiled(project, service)
     probe = spec(catalog, "probe:web")
-    assert (probe["key_name"], probe["key_file"]) == ("API_KEY", "/opt/provision/services/web/env")
-    assert spec(catalog, "file:/opt/provision/services/web/env")["secret"]
+    assert (probe.key_name, probe.key_file) == ("API_KEY", "/opt/provision/services/web/env")
+    assert spec(catalog, "file:/opt/provision/services/web/env").secret
 
 
 def test_without_systemd_it_is_a_process(project: Project) -> None:

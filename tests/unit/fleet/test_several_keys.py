@@ -24,7 +24,7 @@ def test_vllm_gets_a_module_that_knows_them(project: Project) -> None:
     names = [line.partition("=")[0] for line in rendered[ENV][0].splitlines() if "=" in line]
     assert names == ["VLLM_API_KEY", "PROVISION_API_KEY_2", "PROVISION_API_KEY_3"]
     assert resource(catalog, TREE).triggers == ["r1"]
-    assert spec(catalog, "probe:r1")["key_name"] == "VLLM_API_KEY"
+    assert spec(catalog, "probe:r1").key_name == "VLLM_API_KEY"
 
 
 def test_one_key_in_a_list_is_one(project: Project) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 import subprocess
 from pathlib import Path
 
@@ -10,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.catalog import text
-from provision.catalog.text import SecretPart, SecretText
+from provision.catalog.text import NotKeptError, PrivateText, SecretPart, SecretText
 from provision.config.problems import ConfigError
+from provision.wire.specs.command import CommandSpec
 
 # Everything that can stand in a value, with what shells, systemd and env files treat as special drawn often.
 SPECIAL = st.sampled_from(
@@ -88,7 +92,8 @@ class TestSecrets:
     def test_masked_until_revealed_and_then_escaped_for_its_place(self) -> None:
         secret = _Secret("K")
         content = SecretText(('KEY="', SecretPart(secret, "envfile"), '"\n'))  # type: ignore[arg-type]
-        assert str(content) == content.masked() == 'KEY="***"\n'
+        assert str(content) == f"{content}" == 'KEY="***"\n'
+        assert json.dumps(content) == json.dumps('KEY="***"\n')
         assert content.reveal(lambda _: 'a"$b') == 'KEY="a\\"\\$b"\n'
 
     def test_a_secret_with_a_line_end_is_refused_without_showing_it(self) -> None:
@@ -99,10 +104,22 @@ class TestSecrets:
 
     def test_in_nested_data(self) -> None:
         token = SecretText((SecretPart(_Secret("T")),))  # type: ignore[arg-type]
-        data = {"spec": {"token": token, "list": [token, 1, None]}}
-        assert text.mask(data) == {"spec": {"token": "***", "list": ["***", 1, None]}}
-        assert text.reveal(data, lambda _: "v") == {"spec": {"token": "v", "list": ["v", 1, None]}}
-        assert text.secrets(data) == [_Secret("T")]
+        spec = CommandSpec(name="c", argv=["x"], env={"TOKEN": token, "AGAIN": token, "A": "b"})
+        assert text.reveal(spec.plain(), lambda _: "v")["env"] == {"TOKEN": "v", "AGAIN": "v", "A": "b"}
+        assert text.secrets(spec) == [_Secret("T")]
+        assert "***" in json.dumps(spec.plain())
+
+    def test_two_are_the_same_when_their_secrets_are(self) -> None:
+        """Not when they look the same: a file with another secret is another file."""
+        one, same, other = (SecretText((SecretPart(_Secret(name)),)) for name in "AAB")  # type: ignore[arg-type]
+        assert (one == same, one != same, hash(one) == hash(same)) == (True, False, True)
+        assert (one == other, one != other, one == "***", one != "***") == (False, True, False, True)
+
+    def test_can_be_remembered_but_not_with_a_text_that_is_declared_secret(self) -> None:
+        kept = SecretText(("a", SecretPart(_Secret("A"))))  # type: ignore[arg-type]
+        assert pickle.loads(pickle.dumps(kept)) == copy.deepcopy(kept) == kept
+        with pytest.raises(NotKeptError):
+            pickle.dumps(SecretText((PrivateText("hunter2"),)))
 
 
 class _Secret:

@@ -82,7 +82,7 @@ def test_a_container_takes_its_turn_in_its_unit(project: Project) -> None:
     line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     assert '; "$$@"; exec "$$e" start --attach "$$0"\'' in line
     assert '"-I" "/opt/provision/gpu_turn.py" "s" "--cards" "all" "--port" "9000" "--still" "5"' in line
-    assert spec(catalog, "container:s")["cards"] == ["all"]
+    assert spec(catalog, "container:s").cards == ["all"]
 
 
 @pytest.mark.parametrize(

@@ -63,16 +63,16 @@ class TestScript:
     def test_whatever_the_pin_looks_like(self, project: Project, pin: str) -> None:
         catalog = project.compile(playbook("log_requests: false", f'"{pin}", modelscope'))
         assert "--disable-log-requests" in flags(catalog)
-        assert spec(catalog, f"file:{SCRIPT}")["cases"] is None
+        assert spec(catalog, f"file:{SCRIPT}").cases is None
 
     def test_without_a_pin_every_rendering_travels_along(self, project: Project) -> None:
         catalog = project.compile(playbook("log_requests: true", "vllm, modelscope"))
-        cases = spec(catalog, f"file:{SCRIPT}")["cases"]
-        assert cases["environment"] == "/opt/provision/environments/vllm"
-        assert cases["package"] == "vllm"
-        assert [case["since"] for case in cases["versions"]] == ["0", "0.10.1"]
-        assert cases["versions"][-1]["content"] == spec(catalog, f"file:{SCRIPT}")["content"]
-        assert "--enable-log-requests" not in cases["versions"][0]["content"]
+        cases = spec(catalog, f"file:{SCRIPT}").cases
+        assert cases.environment == "/opt/provision/environments/vllm"
+        assert cases.package == "vllm"
+        assert [case.since for case in cases.versions] == ["0", "0.10.1"]
+        assert cases.versions[-1].content == spec(catalog, f"file:{SCRIPT}").content
+        assert "--enable-log-requests" not in cases.versions[0].content
         (note,) = [each.message for each in catalog.notes]
         assert "does not pin vllm" in note
 
@@ -135,9 +135,9 @@ class TestScript:
 
     def test_versions_that_cannot_be_served_are_errors_among_the_cases(self, project: Project) -> None:
         catalog = project.compile(playbook("shutdown_timeout: 30s", '"vllm>=0.10", modelscope'))
-        cases = spec(catalog, f"file:{SCRIPT}")["cases"]["versions"]
-        assert "needs vLLM 0.18.0" in cases[0]["error"]
-        assert "--shutdown-timeout 30" in cases[-1]["content"]
+        cases = spec(catalog, f"file:{SCRIPT}").cases.versions
+        assert "needs vLLM 0.18.0" in cases[0].error
+        assert "--shutdown-timeout 30" in cases[-1].content
 
     def test_without_a_pin_only_what_no_allowed_release_has_is_an_error(self, project: Project) -> None:
         service = "extra_args: [--swap-space, '4']"
@@ -148,8 +148,8 @@ class TestScript:
         catalog = project.compile(playbook(service, "vllm, modelscope"))
         assert "--swap-space 4" in flags(catalog)
         assert any("the host decides" in note.message and "0.18.0" in note.message for note in catalog.notes)
-        versions = spec(catalog, f"file:{SCRIPT}")["cases"]["versions"]
-        assert "removed in vLLM 0.18.0" in versions[-1]["error"]
+        versions = spec(catalog, f"file:{SCRIPT}").cases.versions
+        assert "removed in vLLM 0.18.0" in versions[-1].error
         assert "no flag" in project.problems(playbook("extra_args: [--no-such]", "vllm, modelscope"))[0]
 
     @pytest.mark.parametrize(
@@ -166,14 +166,14 @@ class TestScript:
         assert environment in text
         text = text.replace("{modelscope: deepseek-ai/R1, revision: master}", "{path: /data/r1}")
         catalog = project.compile(text)
-        assert spec(catalog, f"file:{SCRIPT}")["cases"]["package"] == "vllm"
+        assert spec(catalog, f"file:{SCRIPT}").cases.package == "vllm"
         (note,) = [each.message for each in catalog.notes if each.code == "version-not-pinned"]
         assert "pin it with" not in note
 
     def test_the_name_of_a_wheel_says_its_version(self, project: Project) -> None:
         wheel = "/data/vllm-0.10.0+cu129-cp38-abi3-manylinux1_x86_64.whl"
         catalog = project.compile(playbook("log_requests: false", f'"{wheel}", modelscope'))
-        assert spec(catalog, f"file:{SCRIPT}")["cases"] is None
+        assert spec(catalog, f"file:{SCRIPT}").cases is None
         assert "--disable-log-requests" in flags(catalog)
 
     def test_flags_of_another_build(self, project: Project) -> None:
@@ -216,16 +216,16 @@ class TestSecrets:
         assert tree[ENV] == (tree[ENV][0], "0600")
         assert 'VLLM_API_KEY="***"\n' in tree[ENV][0]
         env = spec(catalog, f"file:{ENV}")
-        assert env["secret"] is True
-        assert env["owner"] == "root"
-        assert env["content"].reveal(lambda secret: secret.resolve()).endswith('VLLM_API_KEY="sk-\\"\\$1"\n')
+        assert env.secret is True
+        assert env.owner == "root"
+        assert env.content.reveal(lambda secret: secret.resolve()).endswith('VLLM_API_KEY="sk-\\"\\$1"\n')
         probe = spec(catalog, "probe:r1")
-        assert (probe["key_file"], probe["key_name"]) == (ENV, "VLLM_API_KEY")
+        assert (probe.key_file, probe.key_name) == (ENV, "VLLM_API_KEY")
 
     def test_an_env_file_without_secrets_may_be_shown(self, project: Project) -> None:
         catalog = project.compile(playbook("env: {A: b}"))
-        assert spec(catalog, f"file:{ENV}")["secret"] is False
-        assert spec(catalog, "probe:r1")["key_file"] is None
+        assert spec(catalog, f"file:{ENV}").secret is False
+        assert spec(catalog, "probe:r1").key_file is None
 
 
 class TestUnit:
@@ -246,7 +246,7 @@ class TestUnit:
     def test_stopping_waits_longer_than_draining(self, project: Project) -> None:
         catalog = project.compile(playbook("shutdown_timeout: 90s"))
         assert "TimeoutStopSec=105" in render_tree(catalog)[UNIT][0].splitlines()
-        assert spec(catalog, "unit:r1")["stop_timeout"] == 105
+        assert spec(catalog, "unit:r1").stop_timeout == 105
 
     def test_gpus_stay_reachable(self, project: Project) -> None:
         settings = [
@@ -291,16 +291,16 @@ class TestScriptSupervisor:
         script = render_tree(catalog)["/home/ops/provision/services/r1/start.sh"][0]
         assert "set -a\n. /home/ops/provision/services/r1/env\nset +a\n" in script
         process = spec(catalog, "process:r1")
-        assert process["log"] == "/home/ops/provision/logs/r1.log"
-        assert process["pid_file"] == "/home/ops/provision/run/r1.pid"
+        assert process.log == "/home/ops/provision/logs/r1.log"
+        assert process.pid_file == "/home/ops/provision/run/r1.pid"
         assert not [r.id for r in catalog.resources if r.type in ("unit", "user")]
 
     def test_is_what_containers_get(self, project: Project) -> None:
         hosts = "{gpu-box: {connection: container, container: box}}"
         catalog = project.compile(playbook("api_key: {env: K}\nuser: ops"), hosts=hosts)
-        assert spec(catalog, "process:r1")["user"] == "ops"
-        assert spec(catalog, f"file:{ENV}")["owner"] == "ops"
-        assert spec(catalog, f"file:{SCRIPT}")["owner"] is None
+        assert spec(catalog, "process:r1").user == "ops"
+        assert spec(catalog, f"file:{ENV}").owner == "ops"
+        assert spec(catalog, f"file:{SCRIPT}").owner is None
         assert catalog.services[0].stop.startswith("provision remove ")
 
     def test_run_for_real(self, project: Project, tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ class TestInformation:
     ) -> None:
         catalog = project.compile(playbook(f"host: {bind}"))
         assert catalog.services[0].url == outside
-        assert spec(catalog, "probe:r1")["url"] == inside
+        assert spec(catalog, "probe:r1").url == inside
 
     def test_what_the_model_does_is_asked_for_unless_checks_are_declared(self, project: Project) -> None:
         assert record(project.compile(playbook()), "probe:r1", ProbeSpec).checks == [checks.Fitting()]
