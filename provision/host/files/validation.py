@@ -73,7 +73,11 @@ def _systemd(machine: Machine, id: str, copy: str, path: str) -> None:
     if shutil.which("systemd-analyze") is None:
         machine.output(id, "not validated: this host has no systemd-analyze")
         return
-    done = machine.run(["systemd-analyze", "verify", "--man=no", copy], timeout=TIMEOUT, check=False)
+    verify = ["systemd-analyze", "verify", "--man=no", copy]
+    # A sound unit is known by 10 ms, without loading what it refers to (since systemd 250), instead of 45.
+    done = machine.run([*verify, "--recursive-errors=no"], timeout=TIMEOUT, check=False)
+    if done.code != 0:
+        done = machine.run(verify, timeout=TIMEOUT, check=False)
     name = os.path.basename(path)
     # Units that ours refers to are judged as well; what is wrong with them is not this file's fault.
     lines = [line.replace(copy, path) for line in (done.out + done.err).splitlines() if name in line]
