@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.findings import catalogue
 from provision.host.machine import Machine
 from provision.host.services import gpus
 from provision.host.services.failures import explain
@@ -75,10 +76,11 @@ from provision.host.services.root_cause import first_failure
     ],
 )
 def test_is_explained(line: str, advice: str) -> None:
-    sentence = explain(["INFO starting", line, "INFO the end"])
-    assert sentence is not None
-    assert advice in sentence
-    assert "\n" not in sentence
+    known = explain(["INFO starting", line, "INFO the end"])
+    assert known is not None
+    assert known.code in catalogue()
+    assert advice in known.hint
+    assert "\n" not in known.hint
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,8 @@ def test_the_cause_of_a_real_start(name: str) -> None:
     assert not any(
         re.search(r"site-packages|/lib/python|^\s*\^|See root cause above", line) for line in lines
     )
-    assert advice in (explain(log) or "")
+    known = explain(log)
+    assert advice in (known.hint if known else "")
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +199,10 @@ def _an_h100(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_memory_that_a_neighbour_took_is_not_blamed_on_the_settings() -> None:
     log = (STARTS / "h100-neighbour-grew.log").read_text().splitlines()
-    sentence = explain(log) or ""
+    known = explain(log)
+    assert known is not None
+    assert known.code == "gpu-memory"
+    sentence = known.hint
     assert "23.0 GiB of the GPU were taken by another process" in sentence
     assert "raise" not in sentence
 

@@ -22,6 +22,7 @@ MAKERS = {
     "Problem",
     "Refusal",
     "_failure",
+    "_known",
     "fault",
     "failure",
     "information",

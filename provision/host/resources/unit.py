@@ -245,9 +245,10 @@ class Unit(Resource):
         why = failure.log[0] if failure.log else failure.message
         message = f"{self.spec.service} could not be started: {why}"
         log = systemd.journal(machine, self.spec.unit, supervision.TAIL)
-        return Failure(
-            "service-ended", message, hint=failures.explain(log, machine, self.spec.service), log=log
-        )
+        known = failures.explain(log, machine, self.spec.service)
+        if known is None:
+            return Failure("service-ended", message, log=log)
+        return Failure(known.code, message, hint=known.hint, log=log)
 
 
 def _loaded(properties: systemd.Unit) -> bool:

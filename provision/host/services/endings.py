@@ -5,7 +5,7 @@ That it ended, how, the lines of the very start that ended, and the way out.
 
 from __future__ import annotations
 
-from typing import Callable, List
+from typing import Callable, List, NamedTuple
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -53,11 +53,12 @@ def ended(
     if how is not None:
         said = f"ended ({how})"
     lines = _printed(machine, spec, since, hide)
-    hint = _known(machine, spec, lines)
-    failure = Failure("service-ended", f"{service} {said}", hint=hint, log=first_failure(lines))
+    known = _known(machine, spec, lines, "service-ended")
+    failure = Failure(known.code, f"{service} {said}", hint=known.hint, log=first_failure(lines))
     if failure.hint is None and how is not None:
         if how in WAYS_OUT:
             failure.hint = WAYS_OUT[how]
+            failure.code = "memory-full" if how == exits.OUT_OF_MEMORY else failure.code
         elif failure.log:
             failure.hint = f"this is what its log says of this start; `provision logs {service}` prints more"
         else:
@@ -77,7 +78,10 @@ def explained(
     """Return an error with the last lines of a start; without a `hint`, with what these are known for."""
     supervision.settle(machine, spec)
     lines = _printed(machine, spec, since, hide)
-    return Failure(code, message, hint=hint or _known(machine, spec, lines), log=lines[-supervision.TAIL :])
+    known = _known(machine, spec, lines, code)
+    return Failure(
+        code if hint else known.code, message, hint=hint or known.hint, log=lines[-supervision.TAIL :]
+    )
 
 
 def _printed(machine: Machine, spec: Supervised, since: str | None, hide: Hide | None) -> list[str]:
@@ -85,12 +89,17 @@ def _printed(machine: Machine, spec: Supervised, since: str | None, hide: Hide |
     return hide(lines) if hide else lines
 
 
-def _known(machine: Machine, spec: Supervised, lines: list[str]) -> str | None:
-    """Return what to change, when the log tells of a known failure."""
-    hint = failures.explain(lines, machine, spec.service)
-    if hint is None and spec.container:
-        return containers.hint(lines)
-    return hint
+class _Known(NamedTuple):
+    code: str
+    hint: str | None
+
+
+def _known(machine: Machine, spec: Supervised, lines: list[str], code: str) -> _Known:
+    """Return code and way out of a failure that the log is known for; else `code`, and what is known."""
+    known = failures.explain(lines, machine, spec.service)
+    if known is not None:
+        return _Known(*known)
+    return _Known(code, containers.hint(lines) if spec.container else None)
 
 
 def _how(machine: Machine, spec: Supervised, life: supervision.Life, since: str | None) -> str | None:

@@ -52,10 +52,11 @@ def refusal(machine: Machine, id: str, service: str, preflight: Preflight) -> Fa
     if done.code == REFUSED:
         short = len(why) <= SHORT
         message = f"{service} would not start with this, and was left running as it is"
+        known = failures.explain(lines, machine)
         return Failure(
             "arguments-refused",
             f"{message}: {why}" if short else message,
-            hint=failures.explain(lines, machine),
+            hint=known.hint if known else None,
             log=first_failure(lines[:-1] if short else lines),
         )
     if done.code != 0:

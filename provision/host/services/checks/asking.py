@@ -96,7 +96,8 @@ class Asking(NamedTuple):
         if "does not support" in text and reply.status in (400, 500, 501):
             return Verdict(f"status {reply.status}: {text}", _OTHER, True, text, False)
         known = failures.explain([text])
-        return Verdict(f"status {reply.status}: {text}", known, reply.status not in RETRIED, text)
+        verdict = Verdict(f"status {reply.status}: {text}", None, reply.status not in RETRIED, text)
+        return verdict._replace(code=known.code, hint=known.hint) if known else verdict
 
     def unauthorised(self, reply: Reply) -> str | None:
         """Return what to do about a key that is not taken; None when the reply does not say that."""
