@@ -72,5 +72,5 @@ def _save(out: Path, selection: Selection, project: Project, report: Report, com
     if not complete:
         click.echo(f"{out} is not written: not every host could be looked at", err=True)
         return
-    save(out, selection, project, report)
+    save(out, selection, project, report.digests)
     click.echo(f"saved; `provision apply {out}` does this and nothing else", err=True)

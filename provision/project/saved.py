@@ -23,7 +23,6 @@ from provision.project.project import SAVED_PLAN, Project, Selection
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
-    from provision.show.report import Report
 
 
 class Plan(BaseModel):
@@ -41,11 +40,17 @@ class Plan(BaseModel):
     hosts: dict[str, str]
 
 
-def save(path: Path, chosen: Selection, project: Project, report: Report) -> None:
+def save(path: Path, chosen: Selection, project: Project, digests: Mapping[str, str]) -> None:
     """Write what was planned. Only the user can read the file: `-e` may have brought anything.
 
     It is a new file that takes the place of what had its name, a link included: nobody keeps a right to read
     it, and nothing else is written to.
+
+    Args:
+        path: the file.
+        chosen: the choice of the command line.
+        project: what was planned.
+        digests: host -> what names the state in which it was found.
 
     Raises:
         OSError: it cannot be written.
@@ -57,9 +62,7 @@ def save(path: Path, chosen: Selection, project: Project, report: Report) -> Non
         tags=sorted(chosen.tags),
         extra=chosen.extra,
         inputs=fingerprint(project),
-        hosts={
-            name: host.done.digest for name, host in report.hosts.items() if host.done and host.done.digest
-        },
+        hosts=dict(digests),
     )
     if _special(path):
         raise OSError(errno.EINVAL, "a plan is saved to a regular file", str(path))
