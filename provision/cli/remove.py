@@ -42,7 +42,7 @@ def command(
     requests = Requests(project, way)
     asked = {
         "playbooks": project.playbook_names,
-        "services": list(services) or None,
+        "names": list(services) or None,
         "keep": ["model"] if keep_models else [],
     }
     if not yes:

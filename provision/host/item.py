@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from provision.host import causes
 from provision.host.failure import Failure
-from provision.host.resource import Changes, Resource, State
+from provision.host.machine import Machine
+from provision.host.resource import Changes, Resource, State, differences
 from provision.host.resources import make
+from provision.wire.events import PROOF, SERVICE
+from provision.wire.requests import Entry
 
 
 class Item:
     """One resource of the request, and what has become of it."""
 
-    def __init__(self, entry: dict[str, Any]) -> None:
-        self.id: str = entry["id"]
-        self.type: str = entry["type"]
-        self.label: str = entry.get("label") or self.id
-        self.service: str | None = entry.get("service")
-        self.playbooks: list[str] = entry.get("playbooks", [])
-        self.needs: list[str] = entry.get("needs", [])
-        self.triggers: list[str] = entry.get("triggers", [])
-        self.followers: dict[str, list[str]] = entry.get("followers", {})
-        self.resource: Resource = make(entry)
+    def __init__(self, entry: Entry) -> None:
+        self.id = entry.id
+        self.type = entry.type
+        self.label = entry.label
+        self.service = entry.service
+        self.playbooks = entry.playbooks
+        self.needs = entry.needs
+        self.triggers = entry.triggers
+        self.followers = entry.followers
+        self.resource: Resource = make(entry.id, entry.type, entry.spec)
         self.actual: State = {}
         self.changes: Changes = {}
         self.error: Failure | None = None
         self.status = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs a service, and so can owe a restart."""
+        return self.resource.role == SERVICE
+
+    @property
+    def proves(self) -> bool:
+        """Whether it proves that a service answers."""
+        return self.resource.role == PROOF
+
+    def read(self, machine: Machine) -> None:
+        """Look at it, and note what differs, or why that cannot be told."""
+        try:
+            expected = self.resource.expected(machine)
+            self.actual = self.resource.actual(machine)
+            self.changes = differences(expected, self.actual)
+            self.error = None
+        except Exception as error:
+            self.error = causes.explain(error)

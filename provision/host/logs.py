@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, BinaryIO, Callable
+from typing import BinaryIO, Callable
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import containers, supervision
 from provision.wire import events
-from provision.wire.requests import Service
-
-LINES = 100
-"""Lines that are shown when nobody says how many."""
+from provision.wire.requests import Logs, Service
 
 POLL = 0.25
 """Seconds between two looks at a log that is followed."""
 
 
-def logs(machine: Machine, request: dict[str, Any]) -> events.Done:
-    """Carry out the verb `logs`: send a `line` event for each line.
-
-    Options: `lines`, how many of the last; `follow`, go on until the controller is gone.
-    """
-    options = request["options"]
-    lines = int(options["lines"]) if options.get("lines") is not None else LINES
-    services = [Service.parse(each) for each in request["services"]]
-    if not options.get("follow"):
-        for service in services:
-            _print(machine, service, lines)
+def logs(machine: Machine, request: Logs) -> events.Done:
+    """Carry out the verb `logs`: send a `line` event for each line."""
+    if not request.follow:
+        for service in request.services:
+            _print(machine, service, request.lines)
         return events.Done(ok=True)
     followers = [
-        threading.Thread(target=_follow, args=(machine, service, lines), name="follow")
-        for service in services
+        threading.Thread(target=_follow, args=(machine, service, request.lines), name="follow")
+        for service in request.services
     ]
     for follower in followers:
         follower.start()

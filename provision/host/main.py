@@ -8,7 +8,7 @@ import sys
 import time
 from _thread import start_new_thread
 from signal import signal
-from typing import Any, Callable, Dict
+from typing import Any
 
 from provision import __version__
 from provision.host import causes, logs, removal, runner, status, verify
@@ -17,23 +17,31 @@ from provision.host.channel import Channel
 from provision.host.failure import Failure
 from provision.host.light import plainjson
 from provision.host.machine import Machine
-from provision.wire import VERSION, events
+from provision.wire import VERSION, events, requests
+from provision.wire.record import Mismatch
+from provision.wire.requests import Request
 
-Request = Dict[str, Any]
+
+def _carry_out(machine: Machine, request: Request) -> events.Done:
+    if isinstance(request, requests.Converging):
+        return runner.converge(machine, request)
+    if isinstance(request, requests.Verify):
+        return verify.verify(machine, request)
+    if isinstance(request, requests.Status):
+        return status.status(machine, request)
+    if isinstance(request, requests.Logs):
+        return logs.logs(machine, request)
+    assert isinstance(request, requests.Remove)
+    return removal.remove(machine, request)
 
 
-def _verb(name: str) -> Callable[[Machine, Request], events.Done]:
-    if name in ("inspect", "apply"):
-        return runner.converge
-    if name == "verify":
-        return verify.verify
-    if name == "status":
-        return status.status
-    if name == "logs":
-        return logs.logs
-    if name == "remove":
-        return removal.remove
-    raise Failure("unrecognized-message", f"this host side does not know the verb {name!r}")
+def _understood(asked: dict[str, Any]) -> Request:
+    try:
+        return Request.parse(asked)
+    except Mismatch as error:
+        versions = f"provision {asked.get('version')} asks, {__version__} is asked"
+        message = f"unrecognized request: {error} ({versions})"
+        raise Failure("unrecognized-message", message) from None
 
 
 def facts() -> events.Facts:
@@ -71,17 +79,16 @@ def main(request: bytes, place: str | None = None) -> int:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     started = time.monotonic()
-    order: Request = plainjson.loads(request.decode("utf-8"))
-    options = order.setdefault("options", {})
+    asked: dict[str, Any] = plainjson.loads(request.decode("utf-8"))
     machine: Machine
     channel = Channel(out, on_lost=lambda: machine.cancel())
-    machine = Machine(channel.emit, order["state"], deep=bool(options.get("deep")), place=place)
+    machine = Machine(channel.emit, asked["state"], deep=bool(asked.get("deep")), place=place)
     channel.attend(0)
     # In a thread, as the main one may hold what `cancel` wants. What is cut off is ended as after ^C.
     signal(TERM, lambda *_: start_new_thread(machine.cancel, ()))
     channel.emit(
         events.Hello(
-            version=__version__,
+            provision=__version__,
             wire=VERSION,
             python="{}.{}.{}".format(*sys.version_info),
             pid=os.getpid(),
@@ -91,7 +98,7 @@ def main(request: bytes, place: str | None = None) -> int:
         )
     )
     try:
-        done = _verb(order["verb"])(machine, order)
+        done = _carry_out(machine, _understood(asked))
     except Exception as error:
         channel.emit(events.Error(finding=causes.explain(error).finding))
         done = events.Done(ok=False)

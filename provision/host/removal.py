@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resources import recall
+from provision.host.resource import PACKAGES
+from provision.host.resources import recall, type_of
 from provision.host.state import backup, ground, marks
-from provision.host.state.ledger import Entry, Ledger, removal_order
+from provision.host.state.ledger import Entry, Ledger
 from provision.host.state.lock import RunLock
 from provision.wire import events
+from provision.wire.events import SERVICE
+from provision.wire.requests import Remove
 
-RUNNING = ("unit", "process", "container")
 
-
-def remove(machine: Machine, request: dict[str, Any]) -> events.Done:
-    """Carry out the verb `remove`.
-
-    Options: `playbooks` and `services` choose what goes (None: everything); `keep` names resource types that
-    stay; `dry` only says what would go.
-    """
-    options = request["options"]
+def remove(machine: Machine, request: Remove) -> events.Done:
+    """Carry out the verb `remove`."""
     if not os.path.isdir(machine.state):
         return events.Done(ok=True, counts={"removed": 0, "kept": 0, "failed": 0})
     ledger = Ledger(machine.state)
-    entries = {id: entry for id, entry in ledger.entries.items() if _chosen(entry, options)}
-    if options.get("dry"):
-        counts = remove_entries(machine, ledger, entries, options.get("playbooks"), dry=True)
+    entries = {id: entry for id, entry in ledger.entries.items() if _chosen(entry, request)}
+    if request.dry:
+        counts = remove_entries(machine, ledger, entries, request.playbooks, dry=True)
         return events.Done(ok=True, counts=counts)
-    with RunLock(machine, options.get("who", "somebody")):
-        counts = remove_entries(machine, ledger, entries, options.get("playbooks"))
+    with RunLock(machine, request.who):
+        counts = remove_entries(machine, ledger, entries, request.playbooks)
         ledger.save()
         if not ledger.entries:
             ground.leave(machine.state)
@@ -51,16 +46,17 @@ def remove_entries(
     A failure is told and does not stop the rest; what another playbook still wants stays.
     """
     counts = {"removed": 0, "kept": 0, "failed": 0}
-    for id in removal_order(entries):
+    for id in in_order(entries):
         entry = entries[id]
-        event = events.Removed(id=id, label=entry["label"], planned=dry, kept=_kept(entry, playbooks))
+        event = events.Removed(id=id, label=entry["label"], planned=dry)
         try:
+            event.kept = _kept(entry, playbooks)
             if not dry:
                 if event.kept is None:
-                    gone = recall({"id": id, "type": entry["type"], "spec": entry["spec"]}).remove(machine)
-                    if not gone and entry["type"] == "directory" and _holds_others(entry, machine.state):
-                        event.kept = "holds what is not ours"
-                    if entry["type"] in RUNNING and entry.get("service"):
+                    resource = recall(id, entry["type"], entry["spec"])
+                    if not resource.remove(machine):
+                        event.kept = resource.left(machine)
+                    if resource.role == SERVICE and entry.get("service"):
                         marks.forget(machine.state, entry["service"])
                         backup.forget(machine.state, entry["service"])
                 ledger.release(id, playbooks)
@@ -72,23 +68,28 @@ def remove_entries(
     return counts
 
 
-def _holds_others(entry: Entry, state: str) -> bool:
-    """Whether a directory is left because of more than our own state, which goes last of all."""
-    path: str = entry["spec"]["path"]
+def in_order(entries: dict[str, Entry]) -> list[str]:
+    """Return the ids so that nothing is removed before what stands on it; deep paths come first."""
+
+    def key(id: str) -> tuple[int, int, str]:
+        return _rank(entries[id]["type"]), -id.count("/"), id
+
+    return sorted(entries, key=key)
+
+
+def _rank(type: str) -> int:
     try:
-        left = os.listdir(path)
-    except OSError:
-        return False
-    return left != [os.path.relpath(state, path).partition("/")[0]]
+        return type_of(type).removal
+    except Failure:
+        return PACKAGES  # of another version; what can be said of it is said in its turn
 
 
-def _chosen(entry: Entry, options: dict[str, Any]) -> bool:
-    playbooks, services = options.get("playbooks"), options.get("services")
-    if playbooks is not None and not set(playbooks) & set(entry["playbooks"]):
+def _chosen(entry: Entry, request: Remove) -> bool:
+    if request.playbooks is not None and not set(request.playbooks) & set(entry["playbooks"]):
         return False
-    if services is not None and entry.get("service") not in services:
+    if request.names is not None and entry.get("service") not in request.names:
         return False
-    return entry["type"] not in options.get("keep", [])
+    return entry["type"] not in request.keep
 
 
 def _kept(entry: Entry, playbooks: list[str] | None) -> str | None:
@@ -96,8 +97,9 @@ def _kept(entry: Entry, playbooks: list[str] | None) -> str | None:
     others = [] if playbooks is None else [name for name in entry["playbooks"] if name not in playbooks]
     if others:
         return "still wanted by " + ", ".join(others)
-    if entry["type"] == "apt":
-        return "others may need the packages by now"
-    if not entry["created"] and entry["type"] not in (*RUNNING, "probe"):
+    kind = type_of(entry["type"])
+    if kind.stays:
+        return kind.stays
+    if not entry["created"] and not kind.role:
         return "was there before"
     return None

@@ -9,12 +9,20 @@ from provision.host.machine import Machine
 from provision.wire import spec as contract
 from provision.wire.events import Work
 from provision.wire.finding import Finding
+from provision.wire.preflight import Preflight
 
 State = Dict[str, Any]
 """Plain data (JSON types). A key whose value is None is absent."""
 
 Changes = Dict[str, Tuple[Any, Any]]
 """The keys that differ: key -> (actual, expected)."""
+
+Number = Tuple[str, bool, str]
+"""Of an account: its kind, whether the host chooses its number, and its name. They are made in this order."""
+
+
+SERVICES, CONTENT, DIRECTORIES, USERS, GROUPS, PACKAGES = range(6)
+"""The ranks of removal: what comes first is removed first."""
 
 
 class Resource:
@@ -36,6 +44,22 @@ class Resource:
 
     role: ClassVar[str] = ""
     """What it is to its service: `SERVICE` or `PROOF` of `provision.wire.events`, or nothing special."""
+
+    due: ClassVar[Changes] = {}
+    """What has to be done once something else has changed: the restart of a service and its proof, or the run
+    of a command that follows the change."""
+
+    from_files: ClassVar[bool] = False
+    """It runs a service from files that provision has written, and so can run it from former ones again."""
+
+    brings_accounts: ClassVar[bool] = False
+    """Its fix may make users and groups, too, and so take the next free numbers."""
+
+    removal: ClassVar[int] = CONTENT
+    """When it is removed: before what it stands on. One of the ranks above."""
+
+    stays: ClassVar[str | None] = None
+    """Why it is not removed although nobody declares it any more."""
 
     beside: ClassVar[tuple[str, ...]] = ()
     """The keys of its state that may be set although the thing itself is not there."""
@@ -78,6 +102,38 @@ class Resource:
         """Whether these changes mean that it is not there at all yet, rather than other than declared."""
         return all(actual is None for actual, _ in changes.values())
 
+    def up(self, actual: State) -> bool:
+        """Whether it runs its service, rather than that this is to be started."""
+        return False
+
+    def waits_for_others(self) -> bool:
+        """Whether its fix mostly waits, for an answer or its turn on a GPU, so that other work goes on."""
+        return False
+
+    def preflight(self) -> Preflight | None:
+        """Return how to ask whether its service would start as declared."""
+        return None
+
+    def prove(self, machine: Machine) -> bool:
+        """Make each check of the service once, and tell how it went; whether it answers."""
+        return True
+
+    def makes_directory(self) -> str | None:
+        """Return the directory that it makes."""
+        return None
+
+    def wants_directory(self) -> str | None:
+        """Return the directory that has to be there before its fix, which it does not make itself."""
+        return None
+
+    def restorable(self) -> str | None:
+        """Return the file that it writes, whose former content can be put back."""
+        return None
+
+    def number(self) -> Number | None:
+        """Return the place of an account among those that are made: they take the next free numbers."""
+        return None
+
     def disturbs(self, changes: Changes) -> bool:
         """Whether a service that has read this resource must be restarted after these changes."""
         return True
@@ -97,6 +153,10 @@ class Resource:
     def remove(self, machine: Machine) -> bool:
         """Take away what `fix` made; True when something was there. Only called for what we made."""
         return False
+
+    def left(self, machine: Machine) -> str | None:
+        """Return why something stays after a `remove` that took nothing away; None when nothing does."""
+        return None
 
 
 def differences(expected: State, actual: State) -> Changes:

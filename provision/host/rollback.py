@@ -34,12 +34,10 @@ def undo(machine: Machine, id: str, service: str) -> None:
     try:
         marks.need(machine.state, service, [])  # a crash from here on must not lose the restart
         backup.restore(record)
-        runner = record["runner"]
         # Nobody asks any more whether it would start, and older versions wrote the question otherwise.
-        recall({**runner, "spec": {**runner["spec"], "preflight": None}}).fix(
-            machine, {"current": (False, True)}
-        )
-        recall(record["probe"]).fix(machine, {"proven": (False, True)})
+        runner = {**record["runner"], "spec": {**record["runner"]["spec"], "preflight": None}}
+        for each in (recall(**runner), recall(**record["probe"])):
+            each.fix(machine, each.due)
         backup.commit(machine.state, service, record["runner"], record["probe"])
     except Exception as error:
         why = causes.explain(error)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from provision.host.machine import Machine
 from provision.host.services import gpus, processes, supervision
 from provision.host.state import marks
 from provision.wire import events
-from provision.wire.requests import Service
+from provision.wire.requests import Service, Status
 
 WORDS = {
     "active": "running",
@@ -26,15 +24,15 @@ FORWARDERS = ("conmon", "docker-proxy", "rootlessport", "slirp4netns", "pasta", 
 """What holds the published ports of a container on the host."""
 
 
-def status(machine: Machine, request: dict[str, Any]) -> events.Done:
+def status(machine: Machine, request: Status) -> events.Done:
     """Carry out the verb `status`: send an event for each service of the request."""
     running = 0
     among = processes.table()
-    for service in map(Service.parse, request["services"]):
+    for service in request.services:
         known = describe(machine, service, among)
         running += known.state == "running"
         machine.emit(known)
-    total = len(request["services"])
+    total = len(request.services)
     return events.Done(ok=True, counts={"running": running, "stopped": total - running})
 
 

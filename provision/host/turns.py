@@ -14,25 +14,23 @@ from provision.host.item import Item
 
 Rank = Tuple[int, str, bool, str]
 
-NUMBER = {"group": "gid", "user": "uid"}
-"""The key of each account's number."""
-
 
 def before(items: Sequence[Item]) -> dict[str, list[str]]:
     """Return for each account, and for the packages, the ids that come before it."""
     by_id = {item.id: item for item in items}
-    ranks = {item.id: _rank(item, by_id) for item in items if item.type in NUMBER or item.type == "apt"}
+    ranks = {item.id: rank for item in items for rank in [_rank(item, by_id)] if rank}
     return {id: [other for other in ranks if ranks[other] < ranks[id]] for id in ranks}
 
 
-def _rank(item: Item, by_id: Mapping[str, Item]) -> Rank:
-    if item.type == "apt":
+def _rank(item: Item, by_id: Mapping[str, Item]) -> Rank | None:
+    if item.resource.brings_accounts:
         return (1, "", False, "")
-    part = 2 if _needs_packages(item, by_id) else 0
-    spec = item.resource.spec
-    return (part, item.type, spec.get(NUMBER[item.type]) is None, spec.name)
+    number = item.resource.number()
+    if number is None:
+        return None
+    return (2 if _needs_packages(item, by_id) else 0, *number)
 
 
 def _needs_packages(item: Item, by_id: Mapping[str, Item]) -> bool:
     needed = [by_id[need] for need in item.needs if need in by_id]
-    return any(each.type == "apt" or _needs_packages(each, by_id) for each in needed)
+    return any(each.resource.brings_accounts or _needs_packages(each, by_id) for each in needed)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from provision.host.machine import Machine
-from provision.host.resources import make, probe
+from provision.host.resources import make
 from provision.wire import events
+from provision.wire.requests import Verify
 
 
-def verify(machine: Machine, request: dict[str, Any]) -> events.Done:
-    """Carry out the verb `verify`: run every check of every probe in the request."""
-    probes = [make(entry) for entry in request["resources"] if entry["type"] == "probe"]
+def verify(machine: Machine, request: Verify) -> events.Done:
+    """Carry out the verb `verify`: run every check of the probes in the request."""
+    probes = [make(entry.id, entry.type, entry.spec) for entry in request.resources]
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda each: probe.run_checks(machine, each.spec), probes))
+        answers = list(pool.map(lambda each: each.prove(machine), probes))
     passed = sum(1 for answer in answers if answer)
     return events.Done(ok=passed == len(probes), counts={"passed": passed, "failed": len(probes) - passed})

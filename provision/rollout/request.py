@@ -5,21 +5,18 @@ from __future__ import annotations
 import getpass
 import json
 import socket
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from provision import __version__
 from provision.catalog.text import reveal
 from provision.config.problems import ConfigError, Problem
 from provision.rollout.keyring import Keyring
-from provision.wire.requests import Service
+from provision.wire import VERSION, requests
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource, ServiceInfo
     from provision.config.secrets import Secret
-
-VERSION = 1
-
-CONVERGING = ("inspect", "apply")
-"""The verbs that look at every resource. The others need no more than the probes, and so no secret."""
 
 
 def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]) -> bytes:
@@ -29,38 +26,49 @@ def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]
         catalog: what the host is to have.
         verb: `inspect`, `apply`, `verify`, `status`, `logs` or `remove`.
         keyring: resolves secrets, each once a run.
-        options: what the verb's host side understands (see `provision/host`).
+        options: the fields of the verb's record (`provision.wire.requests`) that are not known from these.
 
     Raises:
         ConfigError: secrets cannot be had; each problem at the place of its reference.
     """
-    problems: list[Problem] = []
-    message = {
-        "version": VERSION,
-        "verb": verb,
+    kind = requests.Request.VARIANTS[verb]
+    given: dict[str, Any] = {
+        "version": __version__,
+        "wire": VERSION,
         "host": catalog.host.name,
         "state": f"{catalog.host.prefix}/state",
-        "options": {"who": who(), **options},
-        "resources": [
-            {
-                "id": resource.id,
-                "type": resource.type,
-                "label": resource.label,
-                "needs": resource.needs,
-                "triggers": resource.triggers,
-                "followers": resource.followers,
-                "playbooks": resource.playbooks,
-                "service": resource.service,
-                "spec": _revealed(resource, keyring, problems),
-            }
-            for resource in catalog.resources
-            if verb in CONVERGING or resource.type == "probe"
-        ],
-        "services": [service_facts(service) for service in catalog.services],
+        "who": who(),
+        **options,
     }
+    if issubclass(kind, requests.Converging):
+        given["resources"] = _entries(catalog.resources, keyring)
+    elif issubclass(kind, requests.Verify):
+        # The proofs alone, and so no secret.
+        given["resources"] = _entries([each for each in catalog.resources if each.type == "probe"], keyring)
+    elif issubclass(kind, (requests.Status, requests.Logs)):
+        given["services"] = [_facts(service) for service in catalog.services]
+    return json.dumps(kind(**given).plain(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _entries(resources: Iterable[Resource], keyring: Keyring) -> list[requests.Entry]:
+    problems: list[Problem] = []
+    entries = [
+        requests.Entry(
+            id=resource.id,
+            type=resource.type,
+            label=resource.label,
+            needs=resource.needs,
+            triggers=resource.triggers,
+            followers=resource.followers,
+            playbooks=resource.playbooks,
+            service=resource.service,
+            spec=_revealed(resource, keyring, problems),
+        )
+        for resource in resources
+    ]
     if problems:
         raise ConfigError(problems)
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    return entries
 
 
 def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> Any:
@@ -84,9 +92,8 @@ def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> 
         return None
 
 
-def service_facts(service: ServiceInfo) -> dict[str, Any]:
-    """Return what the host side has to know of a service to tell its state or find its log."""
-    return Service(
+def _facts(service: ServiceInfo) -> requests.Service:
+    return requests.Service(
         service=service.name,
         kind=service.kind,
         supervisor=service.supervisor,
@@ -98,7 +105,7 @@ def service_facts(service: ServiceInfo) -> dict[str, Any]:
         port=service.port,
         url=service.url,
         model=service.model,
-    ).plain()
+    )
 
 
 def who() -> str:

@@ -377,7 +377,7 @@ class _Execution:
                 self._send(bootstrap.delivery(self.session.archive.data))
                 return
             if data["event"] == Hello.NAME:
-                self.version = str(data.get("version"))
+                self.version = str(data.get("provision"))
             event = read(data, host)
         except Mismatch as error:
             self._unrecognized(str(error))

@@ -37,10 +37,10 @@ class Facts(Record):
 
 
 class Hello(Event):
-    """The host side has begun. `version`: provision's; `wire`: that of the contract."""
+    """The host side has begun. `provision`: its version; `wire`: that of the contract."""
 
     NAME: ClassVar[str] = "hello"
-    version: str
+    provision: str
     wire: int
     python: str
     pid: int

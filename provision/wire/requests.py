@@ -64,25 +64,29 @@ class Request(Variant):
     who: str
 
 
-class Inspect(Request):
-    """Look at every resource, change nothing.
+class Converging(Request):
+    """What the verbs that look at every resource have in common.
 
     - `playbooks`: names of those that were selected
     - `partial`: something that they declare was left out on purpose
     - `deep`: read everything again, hash every model file
     """
 
-    NAME: ClassVar[str] = "inspect"
     resources: list[Entry] = many(Entry)
     playbooks: list[str]
     partial: bool
     deep: bool
 
 
-class Apply(Request):
+class Inspect(Converging):
+    """Look at every resource, change nothing."""
+
+    NAME: ClassVar[str] = "inspect"
+
+
+class Apply(Converging):
     """Fix what differs.
 
-    - `playbooks`, `partial`, `deep`: as for `Inspect`
     - `prune`: remove what has left the playbooks
     - `verify`: run the checks of services that did not change, too
     - `rollback`: put back the files that a service last answered with when it does not answer any more
@@ -91,10 +95,6 @@ class Apply(Request):
     """
 
     NAME: ClassVar[str] = "apply"
-    resources: list[Entry] = many(Entry)
-    playbooks: list[str]
-    partial: bool
-    deep: bool
     prune: bool
     verify: bool
     rollback: bool

@@ -14,10 +14,20 @@ from typing import Any
 
 import pytest
 
-from provision.host.resources import TYPES
+from provision.host import resources
+from provision.wire.spec import Spec
+from provision.wire.specs.apt import AptSpec, Package
+from provision.wire.specs.command import CommandSpec
+from provision.wire.specs.directory import DirectorySpec
+from provision.wire.specs.environment import EnvironmentSpec
+from provision.wire.specs.file import FileSpec
+from provision.wire.specs.group import GroupSpec
+from provision.wire.specs.model import ModelSpec
+from provision.wire.specs.user import UserSpec
 from tests.e2e.command import REPOSITORY, Provision
-from tests.host import archived
+from tests.host import archived, asked
 from tests.host.archived import PYTHONS
+from tests.host.entries import entry, type_of
 from tests.lab import Lab, LabHost
 
 PLAYBOOK = """\
@@ -114,14 +124,19 @@ LIBRARY = {
 """What it does import of the standard library, in addition to what each Python imports by itself."""
 
 LOOK = """
-    capture causes channel failure files files.names files.nofollow files.paths files.textdiff item light
-    light.hashlib light.plainjson light.signal light.threading light.typing machine main models models.hubs
-    models.hubs.listing models.manifest packages packages.dpkg python python.cases python.dist_info
-    python.interpreters python.known python.versions resource resources resources.apt resources.command
-    resources.directory resources.environment resources.file resources.group resources.model resources.user
-    runner state state.durable state.ledger state.lock state.owed threads turns
+    capture causes channel failure files files.names files.nofollow files.paths files.textdiff fixing
+    foreseeing item light light.hashlib light.plainjson light.signal light.threading light.typing machine
+    main models models.hubs models.hubs.listing models.manifest packages packages.dpkg python python.cases
+    python.dist_info python.interpreters python.known python.versions resource resources resources.apt
+    resources.command resources.directory resources.environment resources.file resources.group
+    resources.model resources.user runner state state.durable state.ledger state.lock state.owed threads
+    turns
 """
 """What it imports of the host side. Nothing comes here that only a change or a failure needs."""
+
+
+TYPES = sorted(path.stem for path in Path(resources.__file__).parent.glob("[a-z]*.py"))
+"""The resource types: one module each."""
 
 
 LIST = """
@@ -174,22 +189,18 @@ def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path
     venv.create(environment)
     model.mkdir()
     (model / "m.bin").write_text("weights")
-    specs: dict[str, dict[str, object]] = {
-        "file": {"path": str(tmp_path / "f"), "content": "x", "mode": "0644"},
-        "directory": {"path": str(tmp_path), "owner": None, "group": None, "mode": None},
-        "user": {"name": "root", "uid": 0, "home": "/root"},
-        "group": {"name": "root"},
-        "apt": {"packages": [{"name": "base-files"}, {"name": "awk"}]},
-        "environment": {"path": str(environment), "requirements": []},
-        "model": {"path": str(model), "source": "path"},
-        "command": {"name": "c", "argv": ["true"], "unless": ["true"]},
-    }
-    order = {
-        "verb": "apply",
-        "state": str(tmp_path / "state"),
-        "options": {"partial": True},
-        "resources": [{"id": f"{type}:x", "type": type, "spec": spec} for type, spec in specs.items()],
-    }
+    specs: list[Spec] = [
+        FileSpec(path=str(tmp_path / "f"), content="x", mode="0644"),
+        DirectorySpec(path=str(tmp_path)),
+        UserSpec(name="root", uid=0, home="/root"),
+        GroupSpec(name="root"),
+        AptSpec(packages=[Package(name="base-files"), Package(name="awk")]),
+        EnvironmentSpec(path=str(environment), requirements=[]),
+        ModelSpec(path=str(model), source="path", repo=""),
+        CommandSpec(name="c", argv=["true"], unless=["true"]),
+    ]
+    entries = [entry(f"{type_of(spec)}:x", spec, playbook="box") for spec in specs]
+    order = asked.request("apply", entries, state=str(tmp_path / "state"), partial=True).plain()
     program = f"from provision.host.main import main; main({json.dumps(order)!r}.encode())"
 
     def look() -> tuple[set[str], dict[str, Any]]:
@@ -207,7 +218,7 @@ def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path
 
 @pytest.mark.parametrize("type", TYPES)
 def test_no_resource_type_imports_what_only_a_change_needs(tmp_path: Path, type: str) -> None:
-    module = TYPES[type].partition(":")[0]
+    module = f"{resources.__name__}.{type}"
     python, program = Path(sys.executable), f"{LIST}import {module}; {module}.__doc__; os._exit(0)"
     seen, _ = run_on_host(python, *archived.arguments(python, tmp_path, program))
     assert module in seen

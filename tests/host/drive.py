@@ -28,7 +28,7 @@ def drive(order):
                 file.write(json.dumps(event.plain()) + "\n")
 
     machine = Machine(hear, order["state"])
-    resource = make(order["resource"])
+    resource = make(**order["resource"])
     result = {"events": events, "error": None}
     try:
         if order["verb"] == "remove":

@@ -10,6 +10,7 @@ import pytest
 from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.group import GroupSpec
 from provision.wire.specs.user import UserSpec
+from tests.host import asked
 from tests.host.conftest import EVENTS, Drive
 from tests.host.entries import entry
 from tests.lab import LabHost
@@ -165,19 +166,13 @@ def test_accounts_without_a_number_get_theirs_by_name_whatever_runs_at_once(host
         ),
         *(entry(f"group:g{name}", GroupSpec(name=f"g{name}")) for name in names),
     ]
-    request = {
-        "version": 1,
-        "verb": "apply",
-        "host": host.name,
-        "state": "/var/tmp/state-order",
-        "options": {"playbooks": ["accounts"], "workers": 4},
-        "resources": resources,
-        "services": [],
-    }
+    request = asked.request("apply", resources, state="/var/tmp/state-order").plain()
     program = (
         "import sys, json; sys.path.insert(0, '/src'); from provision.host.machine import Machine; "
-        "from provision.host.runner import converge; request = json.load(sys.stdin); "
-        "print(json.dumps(converge(Machine(lambda event: None, request['state']), request).plain()))"
+        "from provision.host.runner import converge; from provision.wire.requests import Apply; "
+        "request = json.load(sys.stdin); "
+        "done = converge(Machine(lambda event: None, request['state']), Apply.parse(request)); "
+        "print(json.dumps(done.plain()))"
     )
     done = host.exec(["python3", "-c", program], input=json.dumps(request))
     assert json.loads(done.stdout)["ok"], done.stdout

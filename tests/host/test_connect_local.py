@@ -13,6 +13,7 @@ from provision.connect import Local
 from provision.transport.archive import Archive
 from provision.transport.session import Target
 from provision.wire.events import Done, Error, Hello, Inspected, Result
+from tests.host import asked
 from tests.unit.rollout.standin import go
 
 VERSIONS = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
@@ -46,17 +47,8 @@ def request(verb: str, directory: Path) -> bytes:
         "playbooks": ["p"], "service": None,
         "spec": {"path": target, "owner": None, "group": None, "mode": "0750"},
     }  # fmt: skip
-    return json.dumps(
-        {
-            "version": 1,
-            "verb": verb,
-            "host": "here",
-            "state": str(directory / "state"),
-            "options": {"playbooks": ["p"], "who": "a test"},
-            "resources": [resource],
-            "services": [],
-        }
-    ).encode()
+    asking = asked.request(verb, [resource], state=str(directory / "state"), playbooks=["p"])
+    return json.dumps(asking.plain()).encode()
 
 
 def test_inspect_and_apply(python: Path, tmp_path: Path) -> None:

@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 
 from provision.host.machine import Machine
-from provision.host.removal import remove
 from provision.host.resources import process as process_module
-from provision.host.runner import converge
 from provision.host.services import exits, systemd
 from provision.wire.checks import Running
 from provision.wire.specs.directory import DirectorySpec
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
-from tests.host import heard
+from tests.host import asked, heard
 from tests.host.entries import entry
 
 RUNNING = Running(seconds=60)
@@ -85,14 +83,8 @@ class Site:
 
     def run(self, verb: str = "apply") -> dict[str, Any]:
         self.events.clear()
-        request = {
-            "verb": verb,
-            "options": {"playbooks": ["site"]},
-            "resources": self.resources(),
-            "services": [],
-        }
         machine = Machine(heard.into(self.events), str(self.state))
-        return (remove if verb == "remove" else converge)(machine, request).plain()
+        return asked.carry_out(machine, verb, self.resources(), playbooks=["site"]).plain()
 
     @property
     def failure(self) -> dict[str, Any]:

@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 
 from provision.host.machine import Machine
-from provision.host.removal import remove
-from provision.host.runner import converge
 from provision.host.state import owed
 from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.file import FileSpec
-from tests.host import heard
+from tests.host import asked, heard
 from tests.host.entries import entry
 
 ID = "command:reload"
@@ -37,10 +35,9 @@ class Box:
             entry(f"file:{path}", file, playbook="box", label=path, followers={ID: []}),
             entry(ID, self.command, playbook="box", needs=[f"file:{path}"]),
         ]
-        request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": resources, "services": []}
         self.events.clear()
         machine = Machine(heard.into(self.events), str(self.root / "state"))
-        return (remove if verb == "remove" else converge)(machine, request).plain()
+        return asked.carry_out(machine, verb, resources).plain()
 
     def seen(self) -> dict[str, Any]:
         return next(event for event in self.events if event.get("event") == "inspected" and event["id"] == ID)
@@ -142,9 +139,8 @@ def test_a_file_that_must_not_be_there(tmp_path: Path) -> None:
 
     def run(verb: str) -> dict[str, Any]:
         absent = entry(f"file:{path}", FileSpec(path=str(path), content="", absent=True), playbook="box")
-        request = {"verb": verb, "options": {"playbooks": ["box"]}, "resources": [absent], "services": []}
-        act = remove if verb == "remove" else converge
-        return act(Machine(lambda event: None, str(tmp_path / "state")), request).plain()
+        machine = Machine(lambda event: None, str(tmp_path / "state"))
+        return asked.carry_out(machine, verb, [absent]).plain()
 
     assert run("apply")["counts"]["changed"] == 1
     assert not path.exists()

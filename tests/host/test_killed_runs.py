@@ -16,14 +16,16 @@ import pytest
 from provision.host.state.ledger import Ledger
 from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.directory import DirectorySpec
+from tests.host import asked
 from tests.host.test_runner import Box
 
 RUN = """
 import json, sys
 from provision.host.machine import Machine
 from provision.host.runner import converge
+from provision.wire.requests import Apply
 order = json.load(sys.stdin)
-converge(Machine(lambda event: None, order["state"]), order["request"])
+converge(Machine(lambda event: None, order["state"]), Apply.parse(order["request"]))
 """
 
 
@@ -36,12 +38,7 @@ def box_root(tmp_path: Path) -> Path:
 
 def apply_in_a_process(box: Box) -> subprocess.Popen[str]:
     """Begin an apply as the host side does, in a process of its own that may be killed."""
-    request = {
-        "verb": "apply",
-        "options": {"playbooks": ["box"]},
-        "resources": box.resources(),
-        "services": [],
-    }
+    request = asked.request("apply", box.resources()).plain()
     process = subprocess.Popen([sys.executable, "-c", RUN], stdin=subprocess.PIPE, text=True)
     assert process.stdin is not None
     process.stdin.write(json.dumps({"state": box.state, "request": request}))

@@ -16,6 +16,8 @@ from provision.host.logs import follow_file, logs
 from provision.host.services import processes
 from provision.host.state import marks
 from provision.host.status import status
+from provision.wire.requests import Logs, Status
+from tests.host import asked
 from tests.host.services import Service
 
 
@@ -28,7 +30,7 @@ def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
 
 def known(service: Service) -> dict[str, Any]:
     service.events.clear()
-    assert status(service.machine, {"services": [service.facts.plain()]}).ok
+    assert status(service.machine, Status.parse(asked.request("status", services=[service.facts]).plain())).ok
     return service.events[0]
 
 
@@ -83,20 +85,21 @@ def test_listeners_on_other_addresses_do_not_matter() -> None:
 def test_the_last_lines(service: Service) -> None:
     service.converge(service.process())
     eventually(lambda: "startup complete" in service.log)
-    entry = service.facts.plain()
     for lines, texts in (
         (1, ["Application startup complete."]),
         (2, ["Loading weights", "Application startup complete."]),
         (0, []),
     ):
         service.events.clear()
-        logs(service.machine, {"services": [entry], "options": {"lines": lines}})
+        logs(
+            service.machine, Logs.parse(asked.request("logs", services=[service.facts], lines=lines).plain())
+        )
         assert [each["text"] for each in service.said("line")] == texts
 
 
 def test_a_service_that_has_printed_nothing_says_so(service: Service) -> None:
     facts = service.facts.replace(log="/nowhere")
-    logs(service.machine, {"services": [facts.plain()], "options": {}})
+    logs(service.machine, Logs.parse(asked.request("logs", services=[facts]).plain()))
     (note,) = service.events
     assert note["text"] == "tiny has printed nothing"
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from provision.host.machine import Machine
-from provision.host.runner import converge
 from provision.show.jsonl import fields
 from provision.wire.events import Event as Told
 from provision.wire.specs.directory import DirectorySpec
 from provision.wire.specs.environment import EnvironmentSpec
 from provision.wire.specs.model import ModelSpec
+from tests.host import asked
 from tests.host.entries import entry
 from tests.host.package_index import serve, simple
 from tests.host.test_environment import requirement
@@ -72,8 +72,7 @@ def apply(
         events.append(fields(event))
         hear(events[-1])
 
-    request = {"verb": "apply", "options": {"playbooks": []}, "resources": resources}
-    done = converge(Machine(emit, str(root / "state")), request)
+    done = asked.carry_out(Machine(emit, str(root / "state")), "apply", resources)
     assert done.ok, [event for event in events if event.get("error")]
     return events
 

@@ -12,15 +12,13 @@ from typing import Any
 import pytest
 
 from provision.host.machine import Machine
-from provision.host.removal import remove
-from provision.host.runner import converge
 from provision.host.state import backup, marks
 from provision.wire.checks import Chat
 from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
-from tests.host import heard
+from tests.host import asked, heard
 from tests.host.entries import entry
 from tests.host.services import SERVER, free_port
 
@@ -83,14 +81,8 @@ class Site:
 
     def run(self, verb: str, **options: Any) -> dict[str, Any]:
         self.events.clear()
-        request = {
-            "verb": verb,
-            "options": {"playbooks": ["site"], **options},
-            "resources": self.resources(),
-            "services": [],
-        }
         machine = Machine(heard.into(self.events), str(self.root / "state"))
-        return (remove if verb == "remove" else converge)(machine, request).plain()
+        return asked.carry_out(machine, verb, self.resources(), playbooks=["site"], **options).plain()
 
     def apply(self) -> None:
         assert self.run("apply")["ok"], self.events

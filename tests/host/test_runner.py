@@ -16,8 +16,6 @@ import pytest
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.removal import remove
-from provision.host.runner import converge
 from provision.host.state import marks
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import lock_path
@@ -31,7 +29,7 @@ from provision.wire.specs.file import FileSpec
 from provision.wire.specs.model import ModelSpec
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
-from tests.host import heard
+from tests.host import asked, heard
 from tests.host.entries import entry
 from tests.host.services import SERVER, free_port
 
@@ -130,10 +128,7 @@ class Box:
     def run(self, verb: str, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         events: list[dict[str, Any]] = []
         machine = Machine(heard.into(events), self.state)
-        options = {"playbooks": ["box"], **options}
-        request = {"verb": verb, "options": options, "resources": self.resources(), "services": []}
-        act = remove if verb == "remove" else converge
-        return act(machine, request).plain(), events
+        return asked.carry_out(machine, verb, self.resources(), **options).plain(), events
 
     def apply(self, **options: Any) -> dict[str, int]:
         summary, events = self.run("apply", **options)
@@ -395,8 +390,8 @@ def test_two_runs_wait_for_each_other(box: Box) -> None:
             if isinstance(event, Waiting) and "another run" in event.reason:
                 waits.set()
 
-        request = {"verb": "apply", "options": {"playbooks": ["box"]}, "resources": box.resources()}
-        second = threading.Thread(target=converge, args=(Machine(hear, box.state), request))
+        there = Machine(hear, box.state)
+        second = threading.Thread(target=asked.carry_out, args=(there, "apply", box.resources()))
         second.start()
         assert waits.wait(120)
         assert not (box.root / "b.conf").exists()
@@ -421,9 +416,7 @@ def test_a_cancelled_run_stops_and_says_what_it_did_not_do(box: Box) -> None:
     threading.Thread(target=cancel, daemon=True).start()
     began = time.monotonic()
 
-    done = converge(
-        machine, {"verb": "apply", "options": {"playbooks": ["box"]}, "resources": box.resources()}
-    )
+    done = asked.carry_out(machine, "apply", box.resources())
 
     assert time.monotonic() - began < 300
     assert not done.ok

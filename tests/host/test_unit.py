@@ -16,6 +16,7 @@ from provision.wire.checks import Chat
 from provision.wire.requests import Service
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.unit import UnitSpec
+from tests.host import asked
 from tests.host.services import SERVER
 from tests.lab import Lab, LabHost
 
@@ -54,6 +55,19 @@ class Remote:
         host.exec(["mkdir", "-p", self.directory])
         self.write_server()
         self.write_unit("")
+
+    @property
+    def facts(self) -> Service:
+        """What `status` and `logs` have to know of it."""
+        return Service(
+            service=self.name,
+            unit=self.unit,
+            kind="vllm",
+            supervisor="systemd",
+            port=self.port,
+            url=None,
+            model=None,
+        )
 
     def put(self, path: str, text: str) -> None:
         self.host.exec(["sh", "-c", f"mkdir -p $(dirname {path}); cat >{path}"], input=text)
@@ -103,25 +117,7 @@ class Remote:
 
     def ask(self, verb: str, **options: Any) -> list[dict[str, Any]]:
         """Send a request and return the events."""
-        request = {
-            "version": 1,
-            "verb": verb,
-            "host": self.host.name,
-            "state": self.state,
-            "options": options,
-            "resources": self.resources(),
-            "services": [
-                Service(
-                    service=self.name,
-                    unit=self.unit,
-                    kind="vllm",
-                    supervisor="systemd",
-                    port=self.port,
-                    url=None,
-                    model=None,
-                ).plain()
-            ],
-        }
+        request = asked.request(verb, self.resources(), [self.facts], self.state, **options).plain()
         program = (
             "import sys; sys.path.insert(0, '/source'); "
             "from provision.host.main import main; main(sys.argv[1].encode())"
@@ -325,7 +321,7 @@ def test_workers_and_a_deaf_server_are_killed_in_time(remote: Remote) -> None:
     group = f"/sys/fs/cgroup/system.slice/{remote.unit}/cgroup.procs"
     count = f"cat {group} 2>/dev/null || cat /sys/fs/cgroup/systemd/system.slice/{remote.unit}/cgroup.procs"
     assert len(remote.host.exec(["sh", "-c", count]).stdout.split()) == 2
-    events = remote.ask("remove", playbooks=None, services=None)
+    events = remote.ask("remove", playbooks=None)
     assert events[-1]["ok"], events
     assert remote.host.exec(["sh", "-c", count], check=False).stdout.split() == []
     assert remote.systemctl("is-enabled") != "enabled"

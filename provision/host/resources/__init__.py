@@ -1,4 +1,6 @@
-"""The resource types a request may name, each imported when it is first asked for."""
+"""The resource types that a request may name: each is the class in the module of its name, found there when
+it is first asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +9,6 @@ from typing import Any, Mapping
 from provision.host.failure import Failure
 from provision.host.resource import Resource
 
-TYPES: dict[str, str] = {
-    "apt": "provision.host.resources.apt:Apt",
-    "group": "provision.host.resources.group:Group",
-    "user": "provision.host.resources.user:User",
-    "directory": "provision.host.resources.directory:Directory",
-    "file": "provision.host.resources.file:File",
-    "tree": "provision.host.resources.tree:Tree",
-    "command": "provision.host.resources.command:Command",
-    "environment": "provision.host.resources.environment:Environment",
-    "model": "provision.host.resources.model:Model",
-    "unit": "provision.host.resources.unit:Unit",
-    "process": "provision.host.resources.process:Process",
-    "probe": "provision.host.resources.probe:Probe",
-    "container": "provision.host.resources.container:Container",
-}
-"""Type name -> "module:class"."""
-
 
 def type_of(name: str) -> type[Resource]:
     """Return the class of a resource type.
@@ -31,31 +16,34 @@ def type_of(name: str) -> type[Resource]:
     Raises:
         Failure: no type has this name.
     """
-    where = TYPES.get(name)
-    if where is None:
-        raise Failure("unrecognized-message", f'this host side knows no resource type "{name}"')
-    module, _, cls = where.partition(":")
-    found: type[Resource] = getattr(__import__(module, fromlist=[cls]), cls)
-    return found
+    module: Any = None
+    if name.isidentifier():
+        try:
+            module = __import__(f"{__name__}.{name}", fromlist=[name])
+        except ModuleNotFoundError:
+            pass
+    for found in vars(module).values() if module else ():
+        if isinstance(found, type) and issubclass(found, Resource) and found.__dict__.get("type") == name:
+            return found
+    raise Failure("unrecognized-message", f'this host side knows no resource type "{name}"')
 
 
-def make(entry: Mapping[str, Any]) -> Resource:
-    """Return the resource that an entry of a request (`id`, `type`, `spec`) describes.
+def make(id: str, type: str, spec: Mapping[str, Any]) -> Resource:
+    """Return the resource that an entry of a request describes.
 
     Raises:
-        Failure: no type has the name in `type`.
+        Failure: no type has this name.
         Mismatch: its spec is not what this type has.
     """
-    kind = type_of(entry["type"])
-    return kind(entry["id"], kind.Spec.parse(entry["spec"]))
+    kind = type_of(type)
+    return kind(id, kind.Spec.parse(spec))
 
 
-def recall(entry: Mapping[str, Any]) -> Resource:
+def recall(id: str, type: str, spec: Mapping[str, Any]) -> Resource:
     """Return the resource of an entry that was kept on this host, by this version or an older one.
 
     Raises:
-        Failure: no type has the name in `type`.
+        Failure: no type has this name.
     """
-    kind = type_of(entry["type"])
-    spec = {kind.RENAMED.get(key, key): value for key, value in entry["spec"].items()}
-    return kind(entry["id"], kind.Spec.recall(spec))
+    kind = type_of(type)
+    return kind(id, kind.Spec.recall({kind.RENAMED.get(key, key): value for key, value in spec.items()}))

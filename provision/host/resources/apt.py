@@ -8,7 +8,7 @@ from provision.host.causes import BECOME
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.packages import aptget, dpkg
-from provision.host.resource import Changes, Resource, State, differences
+from provision.host.resource import PACKAGES, Changes, Resource, State, differences
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
 from provision.wire.specs.apt import AptSpec
@@ -26,6 +26,9 @@ class Apt(Resource):
     type = "apt"
     Spec = AptSpec
     spec: AptSpec
+    brings_accounts = True
+    removal = PACKAGES
+    stays = "others may need the packages by now"
     identity = ("packages",)
 
     def expected(self, machine: Machine) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from typing import ClassVar
 
 from provision.host.causes import BECOME
 from provision.host.failure import Failure
@@ -27,6 +28,7 @@ class Command(Resource):
     type = "command"
     Spec = CommandSpec
     spec: CommandSpec
+    due: ClassVar[Changes] = {"done": (None, True)}
     identity = ("name",)
     waits = True
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Resource, State, differences
+from provision.host.resource import SERVICES, Changes, Resource, State, differences
 from provision.host.resources.unit import Unit
 from provision.host.services import container_state, containers, endings, processes, supervision, turns
 from provision.host.state import marks
@@ -37,6 +37,8 @@ class Container(Resource):
     """
 
     type = "container"
+    due: ClassVar[Changes] = {"current": (False, True)}
+    removal = SERVICES
     Spec = ContainerSpec
     spec: ContainerSpec
     RENAMED: ClassVar = {"name": "container"}
@@ -147,6 +149,14 @@ class Container(Resource):
         if containers.invocation(self._found(machine)) is None:
             notes += [warning("port-taken", taken) for taken in [self._taken()] if taken]
         return notes
+
+    def up(self, actual: State) -> bool:
+        """Whether it runs, rather than that it is to be started."""
+        return bool(actual.get("active") or actual.get("running"))
+
+    def waits_for_others(self) -> bool:
+        """Whether it waits for its turn on a GPU."""
+        return bool(self.spec.cards)
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good and remove its container; one that is not ours stays."""

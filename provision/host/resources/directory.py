@@ -10,7 +10,7 @@ from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.files import names, nofollow
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Resource, State
+from provision.host.resource import DIRECTORIES, Changes, Resource, State
 from provision.wire.specs.directory import DirectorySpec
 
 KIND = "directory"
@@ -26,6 +26,7 @@ class Directory(Resource):
     type = "directory"
     Spec = DirectorySpec
     spec: DirectorySpec
+    removal = DIRECTORIES
     identity = ("path",)
 
     def expected(self, machine: Machine) -> State:
@@ -82,6 +83,10 @@ class Directory(Resource):
         except OSError as error:
             raise causes.failure(error, path) from None
 
+    def makes_directory(self) -> str | None:
+        """Return its path."""
+        return self.spec.path
+
     def remove(self, machine: Machine) -> bool:
         """Remove the directory when nothing is left in it: what others have put there stays."""
         path = self.spec.path
@@ -100,6 +105,16 @@ class Directory(Resource):
         finally:
             os.close(parent)
         return True
+
+    def left(self, machine: Machine) -> str | None:
+        """Say that others have put something there; our own state does not count, and goes last of all."""
+        path: str = self.spec.path
+        try:
+            left = os.listdir(path)
+        except OSError:
+            return None
+        ours = os.path.relpath(machine.state, path).partition("/")[0]
+        return None if left == [ours] else "holds what is not ours"
 
     def _make(self) -> None:
         parent, name = nofollow.open_parent(self.spec.path, create=True)

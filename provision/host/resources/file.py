@@ -151,6 +151,14 @@ class File(Resource):
                     old = file.read()
         return unified(old, data, self.spec.path)
 
+    def wants_directory(self) -> str | None:
+        """Return the directory that it is in. It may come with a package, so that it is no error here."""
+        return os.path.dirname(self.spec.path)
+
+    def restorable(self) -> str | None:
+        """Return its path."""
+        return self.spec.path
+
     def remove(self, machine: Machine) -> bool:
         """Remove the file; True when there was one. One whose absence was declared is none of ours."""
         return False if self.spec.absent else self._delete()

@@ -7,7 +7,7 @@ import grp
 from provision.host import accounts
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Resource, State
+from provision.host.resource import GROUPS, Changes, Number, Resource, State
 from provision.wire.specs.group import GroupSpec
 
 
@@ -17,6 +17,7 @@ class Group(Resource):
     type = "group"
     Spec = GroupSpec
     spec: GroupSpec
+    removal = GROUPS
     identity = ("name",)
 
     def expected(self, machine: Machine) -> State:
@@ -50,6 +51,10 @@ class Group(Resource):
             accounts.edit(machine, self.id, ["groupadd", *number, *system, name])
         else:
             accounts.edit(machine, self.id, ["groupmod", *number, name])
+
+    def number(self) -> Number | None:
+        """Return its place among the accounts that are made."""
+        return ("group", self.spec.gid is None, self.spec.name)
 
     def remove(self, machine: Machine) -> bool:
         """Remove the group; True when there was one.

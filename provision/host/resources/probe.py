@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from typing import ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Resource, State
+from provision.host.resource import SERVICES, Changes, Resource, State
 from provision.host.services import checks, compiling, endings, processes, supervision, turns
 from provision.host.state import marks
 from provision.wire import events
@@ -37,6 +38,8 @@ class Probe(Resource):
     """A service's readiness."""
 
     type = "probe"
+    due: ClassVar[Changes] = {"proven": (False, True)}
+    removal = SERVICES
     Spec = ProbeSpec
     spec: ProbeSpec
     role = events.PROOF
@@ -70,6 +73,14 @@ class Probe(Resource):
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say what will be asked."""
         return Work(checks=[check.title() for check in self.spec.checks])
+
+    def waits_for_others(self) -> bool:
+        """Whether it waits for an answer: always."""
+        return True
+
+    def prove(self, machine: Machine) -> bool:
+        """Make each check once, and tell how it went; whether all went well."""
+        return run_checks(machine, self.spec)
 
     def remove(self, machine: Machine) -> bool:
         """Say whether something was proven; it is forgotten with the service, whose stop has to know it."""

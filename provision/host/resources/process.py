@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 from provision.host import children
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Resource, State
+from provision.host.resource import SERVICES, Changes, Resource, State
 from provision.host.services import access, endings, exits, processes, stopping, supervision, turns
 from provision.host.state import durable, marks
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding, warning
+from provision.wire.preflight import Preflight
 from provision.wire.specs.process import ProcessSpec
 
 ROTATE = 50 * 1024 * 1024
@@ -46,6 +47,9 @@ class Process(Resource):
     """A script-supervised service."""
 
     type = "process"
+    due: ClassVar[Changes] = {"current": (False, True)}
+    from_files = True
+    removal = SERVICES
     Spec = ProcessSpec
     spec: ProcessSpec
     RENAMED: ClassVar = {"host": "bind", "reach": "access"}
@@ -97,6 +101,18 @@ class Process(Resource):
         taken = self._taken()
         held = [warning("port-taken", taken)] if taken else []
         return [*held, *access.notes(machine, self.spec.service, self.spec.access)]
+
+    def up(self, actual: State) -> bool:
+        """Whether it runs, rather than that it is to be started."""
+        return bool(actual.get("running"))
+
+    def waits_for_others(self) -> bool:
+        """Whether it waits for its turn on a GPU."""
+        return bool(self.spec.cards)
+
+    def preflight(self) -> Preflight | None:
+        """Return how to ask whether the service would start as declared."""
+        return self.spec.preflight
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Resource, State
+from provision.host.resource import SERVICES, Changes, Resource, State
 from provision.host.services import (
     access,
     endings,
@@ -23,6 +23,7 @@ from provision.host.services import (
 from provision.host.state import marks
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding, warning
+from provision.wire.preflight import Preflight
 from provision.wire.specs.unit import UnitSpec
 
 LOOK = 0.02
@@ -40,6 +41,9 @@ class Unit(Resource):
     """A unit whose file another resource writes."""
 
     type = "unit"
+    due: ClassVar[Changes] = {"current": (False, True)}
+    from_files = True
+    removal = SERVICES
     Spec = UnitSpec
     spec: UnitSpec
     RENAMED: ClassVar = {"host": "bind", "reach": "access"}
@@ -111,6 +115,18 @@ class Unit(Resource):
         taken = self._taken()
         held = [warning("port-taken", taken)] if taken else []
         return [*held, *access.notes(machine, self.spec.service, self.spec.access)]
+
+    def up(self, actual: State) -> bool:
+        """Whether it runs, rather than that it is to be started."""
+        return bool(actual.get("active"))
+
+    def waits_for_others(self) -> bool:
+        """Whether it waits for its turn on a GPU."""
+        return bool(self.spec.cards)
+
+    def preflight(self) -> Preflight | None:
+        """Return how to ask whether the service would start as declared."""
+        return self.spec.preflight
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""

@@ -9,7 +9,7 @@ from provision.host import accounts
 from provision.host.failure import Failure
 from provision.host.files import names
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Resource, State
+from provision.host.resource import USERS, Changes, Number, Resource, State
 from provision.wire.specs.user import UserSpec
 
 NOLOGIN = "/usr/sbin/nologin"
@@ -26,6 +26,7 @@ class User(Resource):
     type = "user"
     Spec = UserSpec
     spec: UserSpec
+    removal = USERS
     identity = ("name",)
 
     def expected(self, machine: Machine) -> State:
@@ -74,6 +75,10 @@ class User(Resource):
             accounts.edit(
                 machine, self.id, ["usermod", *argv, *(["-a"] if "groups" in changes else []), name]
             )
+
+    def number(self) -> Number | None:
+        """Return its place among the accounts that are made."""
+        return ("user", self.spec.uid is None, self.spec.name)
 
     def remove(self, machine: Machine) -> bool:
         """Remove the user, but not its home; True when there was one.

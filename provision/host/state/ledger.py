@@ -12,12 +12,6 @@ from provision.host.state import durable
 
 Entry = Dict[str, Any]
 
-REMOVAL_ORDER = (
-    *("probe", "unit", "process", "container"),
-    *("command", "file", "tree", "model", "environment", "directory"),
-    *("user", "group", "apt"),
-)
-
 
 class Ledger:
     """One entry for each resource that was converged here.
@@ -98,14 +92,3 @@ class Ledger:
                 book = {"version": 1, "resources": self.entries}
                 durable.write(self._path, json.dumps(book, indent=1, sort_keys=True) + "\n", mode=0o600)
                 self._saved = now
-
-
-def removal_order(entries: dict[str, Entry]) -> list[str]:
-    """Return the ids so that nothing is removed before what stands on it; deep paths come first."""
-
-    def key(id: str) -> Any:
-        type = entries[id]["type"]
-        rank = REMOVAL_ORDER.index(type) if type in REMOVAL_ORDER else len(REMOVAL_ORDER)
-        return rank, -id.count("/"), id
-
-    return sorted(entries, key=key)

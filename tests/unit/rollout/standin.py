@@ -27,7 +27,7 @@ def say(**event):
 
 def hello():
     facts = dict(hostname="h", os="an OS", arch="x86_64", cpus=1, memory=1)
-    say(event="hello", version="0", wire=0, python="3", pid=os.getpid(), user="u", root=False, facts=facts)
+    say(event="hello", provision="0", wire=0, python="3", pid=os.getpid(), user="u", root=False, facts=facts)
 
 def finding(message):
     return dict(code="code", message=message)

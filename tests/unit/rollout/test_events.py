@@ -53,6 +53,7 @@ def test_readers_of_version_1_find_the_texts_where_they_were(
     line = fields(event)
     assert {key: line[key] for key in printed} == printed
     assert line["event"] == event.NAME
+    assert "version" not in line  # that is the version of the output
 
 
 @pytest.mark.parametrize("event", [event for event, _ in SAMPLES], ids=lambda event: str(event.NAME))

@@ -144,7 +144,7 @@ def test_what_is_no_event_of_this_version_fails_with_both_versions(
 
 
 def test_a_newer_host_side_is_named_by_its_version(tmp_path: Path) -> None:
-    body = 'say(event="hello", version="99.1", moon="full")\nsay(event="done", ok=True)\nreturn 0\n'
+    body = 'say(event="hello", provision="99.1", moon="full")\nsay(event="done", ok=True)\nreturn 0\n'
     _, events = go([here()], host_side(tmp_path, body))
     assert isinstance(events[0], Error)
     assert events[0].finding.message.endswith(f"(provision {__version__} here, 99.1 there)")

@@ -178,7 +178,8 @@ def go(folder: Path, inventory: bytes, playbook: bytes) -> str:
         for catalog in project.fleet.catalogs.values():
             render_tree(catalog)
             connection_to(catalog.host, project.hosts, ask_password=False).argv("true")
-            json.loads(build(catalog, "inspect", Keyring(), {}))
+            asked: dict[str, Any] = {"playbooks": [], "partial": False, "deep": False}
+            json.loads(build(catalog, "inspect", Keyring(), asked))
     except ConfigError as error:
         for problem in error.problems:
             assert problem.position is not None or problem.message.startswith("no play is for"), problem

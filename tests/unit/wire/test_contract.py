@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from provision.project.project import Selection
 from provision.rollout import request
 from provision.rollout.keyring import Keyring
 from provision.wire.record import Mismatch, Record
-from provision.wire.requests import Service
+from provision.wire.requests import Inspect, Status
 from provision.wire.specs.probe import ProbeSpec
 from tests.unit.test_docs import EXAMPLES, ROOT, example
 
@@ -36,13 +37,15 @@ class Dummies(Keyring):
 
 def understood(catalog: Catalog) -> None:
     """Assert that the host side reads each spec whole: no field too many, none too few."""
-    sent = json.loads(request.build(catalog, "apply", Dummies(), {}))
+    asked: dict[str, Any] = {"playbooks": [], "partial": False, "deep": False}
+    sent = json.loads(request.build(catalog, "inspect", Dummies(), asked))
+    assert Inspect.parse(sent).plain() == sent
     assert [entry["id"] for entry in sent["resources"]] == [each.id for each in catalog.resources]
     for entry in sent["resources"]:
-        spec = make(entry).spec
+        spec = make(entry["id"], entry["type"], entry["spec"]).spec
         assert (spec.plain() if isinstance(spec, Record) else spec) == entry["spec"], entry["id"]
-    for service in sent["services"]:
-        assert Service.parse(service).plain() == service
+    sent = json.loads(request.build(catalog, "status", Dummies(), {}))
+    assert Status.parse(sent).plain() == sent
 
 
 @pytest.mark.parametrize("text", EXAMPLES)

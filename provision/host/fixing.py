@@ -1,0 +1,229 @@
+"""Fixing what differs: several resources at once, each after all that it needs."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import time
+from typing import Any, Sequence
+
+from provision.host import causes, foreseeing, rollback, turns
+from provision.host.failure import Failure
+from provision.host.item import Item
+from provision.host.machine import Machine
+from provision.host.resource import Changes, State
+from provision.host.services import preflight as questions
+from provision.host.state import backup, ground, marks
+from provision.host.state import owed as commands
+from provision.host.state.ledger import Ledger
+from provision.wire import events
+from provision.wire.preflight import Preflight
+from provision.wire.requests import Apply
+
+
+class Fixing:
+    """Fixes items of a run.
+
+    Args:
+        machine: where it runs.
+        items: all of the run, by id.
+        ledger: gets what is fixed.
+        request: how to go about it.
+    """
+
+    def __init__(self, machine: Machine, items: dict[str, Item], ledger: Ledger, request: Apply) -> None:
+        self.machine = machine
+        self.items = items
+        self.ledger = ledger
+        self.request = request
+
+    def fix(self, items: list[Item]) -> None:
+        """Fix what differs of some items, each after all that it needs, and say what became of each."""
+        waiting = {item.id: item for item in items}
+        settled = {item.id for item in self.items.values() if item.status}
+        first = turns.before(items)
+        work = self._advance(waiting, settled, first)
+        if not work:
+            return
+        running: dict[concurrent.futures.Future[None], Item] = {}
+        patient = sum(item.resource.waits_for_others() for item in items)
+        pool_of = concurrent.futures.ThreadPoolExecutor
+        with pool_of(self.request.workers) as busy, pool_of(patient or 1) as waiters:
+            while work or running:
+                for item in work:
+                    pool = waiters if item.resource.waits_for_others() else busy
+                    running[pool.submit(self._settle, item)] = item
+                done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    settled.add(running.pop(future).id)
+                work = self._advance(waiting, settled, first)
+
+    def _advance(
+        self, waiting: dict[str, Item], settled: set[str], first: dict[str, list[str]]
+    ) -> list[Item]:
+        """Conclude what needs no work, for as long as that lets more follow; return what can be worked on."""
+        work: list[Item] = []
+        moved = True
+        while moved:
+            moved = False
+            for id, item in list(waiting.items()):
+                if settled.issuperset(item.needs) and settled.issuperset(first.get(id, ())):
+                    del waiting[id]
+                    if self._quick(item):
+                        settled.add(id)
+                        moved = True
+                    else:
+                        work.append(item)
+        return work
+
+    def _quick(self, item: Item) -> bool:
+        """Conclude what needs no work, without a thread."""
+        blocker = next(
+            (need for need in item.needs if self.items[need].status in ("failed", "skipped")), None
+        )
+        if blocker is not None:
+            became = "failed" if self.items[blocker].status == "failed" else "was skipped"
+            reason = f"needs {self.items[blocker].label}, which {became}"
+            self._conclude(item, "skipped", item.changes, 0.0, Failure("skipped-step", reason))
+            return True
+        moved = any(self.items[need].status == "changed" for need in item.needs)
+        if not item.changes and not item.error and not moved:
+            self._conclude(item, "ok", {}, 0.0)
+            return True
+        return False
+
+    def _settle(self, item: Item) -> None:
+        started = time.monotonic()
+        if self.machine.cancelled.is_set():
+            self._conclude(
+                item, "skipped", item.changes, 0.0, Failure("run-cancelled", "cancelled before it began")
+            )
+            return
+        foreseen = item.changes
+        item.read(self.machine)
+        if item.error:
+            self._conclude(item, "failed", {}, time.monotonic() - started, item.error)
+            return
+        if not item.changes:
+            # A directory on the way to our own state was made when that was.
+            made = foreseen if item.resource.makes_directory() in self._made() else {}
+            self._conclude(item, "changed" if made else "ok", made, time.monotonic() - started)
+            return
+        before, changes = item.actual, item.changes
+        self.machine.emit(events.Started(id=item.id, changes=sorted(changes)))
+        triggers = item.triggers if item.resource.disturbs(changes) else []
+        owed = {service: marks.pending(self.machine.state, service) for service in triggers}
+        asked: list[tuple[str, str]] = []
+        known = item.id in self.ledger.entries
+        # What is begun is ours: an interrupted attempt must not look like something that was there before.
+        self._record(item, created=not item.resource.there(before), begun=True)
+        self.ledger.save()
+        try:
+            self._spare(item, triggers)
+            file = item.resource.restorable()
+            for service in triggers:
+                if file and triggers == [service]:  # what others have read is not taken back
+                    backup.save(self.machine.state, service, file)
+                marks.need(self.machine.state, service, [item.id])
+            for id, because in foreseeing.followed(item, changes):
+                if commands.need(self.machine.state, id, because):
+                    asked.append((id, because))
+            item.resource.fix(self.machine, changes)
+            item.read(self.machine)
+            if item.error:
+                raise item.error
+            if item.changes:
+                missed = item.resource.missed(self.machine, item.changes)
+                raise missed or Failure("not-converged", f"did not converge: {_still(item.changes)}")
+            self._remember(item)
+        except Exception as error:
+            if self._left_as_it_was(item, before):
+                for service, mark in owed.items():
+                    marks.withdraw(self.machine.state, service, item.id, mark)
+                for id, because in asked:
+                    commands.withdraw(self.machine.state, id, because)
+                # A service that did not come up may have left a log.
+                if not known and not item.runs:
+                    self.ledger.release(item.id, None)
+            self._conclude(item, "failed", changes, time.monotonic() - started, causes.explain(error))
+            if item.service and item.resource.role and self.request.rollback:
+                rollback.undo(self.machine, item.id, item.service)
+        else:
+            self._conclude(item, "changed", changes, time.monotonic() - started)
+
+    def _remember(self, probe: Item) -> None:
+        """Note what a service runs with, once it has answered; a container has no files of ours."""
+        if not probe.proves or not probe.service:
+            return
+        runners = [item for item in self.items.values() if item.service == probe.service and item.runs]
+        if [item.resource.from_files for item in runners] == [True]:
+            records = [
+                {"id": item.id, "type": item.type, "spec": item.resource.spec.plain()}
+                for item in (*runners, probe)
+            ]
+            backup.commit(self.machine.state, probe.service, *records)
+
+    def _spare(self, item: Item, triggers: Sequence[str]) -> None:
+        """Raise before a running service is disturbed for something that it would not start with."""
+        stops = item.runs and item.resource.due.keys() <= item.changes.keys()
+        if (
+            not item.service
+            or not (stops or item.service in triggers)
+            or not foreseeing.runs(self.items, item.service)
+        ):
+            return
+        for other in self.items.values():
+            question = other.resource.preflight()
+            if other.service == item.service and question:
+                self._try_out(item, item.service, question)
+
+    def _try_out(self, item: Item, service: str, preflight: Preflight) -> None:
+        """Ask whether a service would start, once for all its resources: what it stands on is in place."""
+        refused = self.machine.once(
+            ("preflight", service), lambda: questions.refusal(self.machine, item.id, service, preflight)
+        )
+        if refused:
+            raise refused
+
+    def _left_as_it_was(self, item: Item, before: State) -> bool:
+        """Whether a failed fix has changed nothing, so that nothing is owed for it."""
+        item.read(self.machine)
+        return item.error is None and item.actual == before
+
+    def _record(self, item: Item, created: bool, begun: bool = False) -> None:
+        spec = item.resource.spec.plain()
+        entry: dict[str, Any] = {
+            "type": item.type,
+            "label": item.label,
+            "playbooks": item.playbooks,
+            "service": item.service,
+            "spec": {key: spec[key] for key in item.resource.identity},
+            "created": created,
+        }
+        self.ledger.record(item.id, {**entry, "begun": True} if begun else entry)
+
+    def _made(self) -> list[str]:
+        """Return the directories that were made for our own state."""
+        return self.machine.once("made", lambda: ground.made(self.machine.state))
+
+    def _conclude(
+        self, item: Item, status: str, changes: Changes, seconds: float, failure: Failure | None = None
+    ) -> None:
+        item.status = status
+        if status in ("ok", "changed"):
+            self.ledger.confirm(item.id)
+            if not self.ledger.knows(item.id, item.playbooks):
+                self._record(item, created=item.resource.makes_directory() in self._made())
+        finding = failure.finding if failure else None
+        seconds = round(seconds, 3)
+        self.machine.emit(
+            events.Result(id=item.id, status=status, changes=changes, seconds=seconds, finding=finding)
+        )
+
+
+def _still(changes: Changes) -> str:
+    return ", ".join(
+        f"{key} is {json.dumps(actual)} and should be {json.dumps(expected)}"
+        for key, (actual, expected) in sorted(changes.items())
+    )

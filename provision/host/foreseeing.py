@@ -1,0 +1,72 @@
+"""What has to be done because something else changes: restarts, proofs, and commands that follow changes."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from provision.host.item import Item
+from provision.host.machine import Machine
+from provision.host.resource import Changes
+from provision.host.state import marks
+from provision.wire import events
+
+Items = Dict[str, Item]
+
+
+def foresee(machine: Machine, items: Items) -> None:
+    """Count among what differs what the changes of other resources will bring about."""
+    _foresee_restarts(machine, items)
+    _foresee_commands(items)
+
+
+def _foresee_restarts(machine: Machine, items: Items) -> None:
+    """Count a service among what differs when something it has read will change under it."""
+    for service, because in _because(machine, items).items():
+        for item in items.values():
+            if item.service == service and item.resource.role:
+                item.changes = {**item.changes, **item.resource.due}
+        if runs(items, service):
+            machine.emit(events.Restart(service=service, because=because))
+
+
+def _foresee_commands(items: Items) -> None:
+    """Count a command among what differs when something will change that it follows."""
+    for item in items.values():
+        if item.changes and not item.error:
+            for id, because in followed(item, item.changes):
+                follower = items.get(id)
+                if follower is not None and not follower.error:
+                    follower.resource.because.append(because)
+                    follower.changes = {**follower.changes, **follower.resource.due}
+
+
+def _because(machine: Machine, items: Items) -> dict[str, list[str]]:
+    because: dict[str, list[str]] = {}
+    for item in items.values():
+        if item.runs and item.service:
+            owed = marks.pending(machine.state, item.service)
+            if owed and owed["state"] == "needed":
+                because.setdefault(item.service, []).extend(owed["because"])
+    for item in items.values():
+        if item.changes and not item.error and item.resource.disturbs(item.changes):
+            for service in item.triggers:
+                reasons = because.setdefault(service, [])
+                if item.id not in reasons:
+                    reasons.append(item.id)
+    return because
+
+
+def runs(items: Items, service: str) -> bool:
+    """Whether there is something to restart, rather than to start for the first time."""
+    return any(item.service == service and item.resource.up(item.actual) for item in items.values())
+
+
+def followed(item: Item, changes: Changes) -> list[tuple[str, str]]:
+    """Return the commands that follow these changes of a resource, each with the reason in words."""
+    if not item.followers or not item.resource.disturbs(changes):
+        return []
+    found = []
+    for id, names in item.followers.items():
+        parts = [f"package {name}" for name in names if name in changes] if names else [item.label]
+        found += [(id, part) for part in parts]
+    return found

@@ -1,0 +1,41 @@
+"""A request that the host side does not understand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision import __version__
+from tests.host import asked
+
+
+def answered(request: dict[str, Any]) -> list[dict[str, Any]]:
+    program = f"from provision.host.main import main; main({json.dumps(request)!r}.encode())"
+    argv = [sys.executable, "-c", program]
+    # Its standard input stays open: the end of it would mean that nobody waits.
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as host:
+        assert host.stdout is not None
+        return [json.loads(line) for line in host.stdout]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"moon": "full"}, "Status has no field `moon`"),
+        ({"services": [{"service": "s"}]}, "Service lacks `kind`"),
+        ({"verb": "dance"}, "unknown verb 'dance'"),
+    ],
+)
+def test_it_is_refused_with_both_versions(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+    request = asked.request("status", state=str(tmp_path)).plain()
+    hello, error, done = answered({**request, "version": "99.1", **change})
+    assert hello["provision"] == __version__
+    assert error["finding"]["code"] == "unrecognized-message"
+    assert error["finding"]["message"].startswith(f"unrecognized request: {why}")
+    assert error["finding"]["message"].endswith(f"(provision 99.1 asks, {__version__} is asked)")
+    assert done["ok"] is False
