@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from provision.wire.record import Record, many
+from provision.wire.finding import Finding
+from provision.wire.record import Record, many, one
 
 
 class Case(Record):
@@ -12,13 +13,12 @@ class Case(Record):
 
     - `since`: the lowest version
     - `content`: a text, or a list of arguments
-    - `error`, `hint`: why this version will not do, and the way out
+    - `finding`: why this version will not do
     """
 
     since: str
     content: Any = None
-    error: str | None = None
-    hint: str | None = None
+    finding: Finding | None = one(Finding, default=None)
 
 
 class Cases(Record):

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from provision.wire.cases import Case, Cases
+from provision.wire.finding import fault
 from provision.wire.specs.directory import DirectorySpec
 from provision.wire.specs.file import FileSpec
 from tests.host.conftest import REPOSITORY, Drive
@@ -315,7 +316,7 @@ def test_content_follows_the_installed_version(
     if installed:
         package(site / f"my_engine-{installed}.dist-info", "my_engine", installed)
         (site / "~y_engine-0.1.dist-info").mkdir()
-    gone = Case(since="1.0", error="my-engine 1 has no such flag", hint="use the other")
+    gone = Case(since="1.0", finding=fault("unknown-flag", "my-engine 1 has no such flag", "use the other"))
     versions = [Case(since="0.8", content="old"), Case(since="0.10.1", content="new"), gone]
     cases = engine(tmp_path, "My.Engine", *versions)
     assert here(file(tmp_path / "x", "assumed", cases=cases))["left"] == {}
@@ -327,7 +328,7 @@ def test_a_version_without_content_is_an_error(here: Drive, tmp_path: Path) -> N
     package(info, "engine", "0.5")
     cases = engine(tmp_path, "engine", Case(since="0.8", content="x"))
     assert "older than any version known" in here(file(tmp_path / "x", cases=cases))["error"]
-    cases = engine(tmp_path, "engine", Case(since="0.5", error="gone", hint="other"))
+    cases = engine(tmp_path, "engine", Case(since="0.5", finding=fault("unknown-flag", "gone", "other")))
     result = here(file(tmp_path / "x", cases=cases))
     assert (result["error"], result["hint"]) == ("gone", "other")
 

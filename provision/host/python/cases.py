@@ -46,6 +46,6 @@ def choose(machine: Machine, cases: Cases, assumed: Any) -> Any:
     for case in reached[1:]:
         if compare(case.since, best.since) > 0:
             best = case
-    if best.error is not None:
-        raise Failure("unknown-flag", best.error, hint=best.hint)
+    if best.finding is not None:
+        raise Failure(best.finding.code, best.finding.message, hint=best.finding.hint)
     return best.content

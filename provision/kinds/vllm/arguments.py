@@ -12,6 +12,7 @@ from provision.engines.vllm import releases, speculative
 from provision.engines.vllm.successors import absence
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.flag import Flag, NoFlag
+from provision.wire.finding import Finding, fault
 
 Words = tuple[str, ...]
 """One flag with its values: `("--port", "8002")`."""
@@ -36,6 +37,10 @@ class Refusal(NamedTuple):
     where: tuple[str | int, ...]
     message: str
     hint: str | None = None
+
+    def finding(self) -> Finding:
+        """Return it as a finding."""
+        return fault(self.code, self.message, self.hint)
 
 
 def _marks() -> dict[str, Flag | NoFlag]:

@@ -27,6 +27,7 @@ from provision.kinds.vllm.given import Given
 from provision.kinds.vllm.tokens import tokens
 from provision.wire.cases import Case, Cases
 from provision.wire.checks import Fitting
+from provision.wire.finding import Finding
 from provision.wire.preflight import Preflight
 from provision.wire.specs.tree import TreeSpec
 
@@ -322,11 +323,11 @@ def _script(
     for note in _doubts(refused):
         context.note("unknown-flag", note)
 
-    def case(version: Version) -> tuple[str | None, list[str] | None, str | None, str | None]:
+    def case(version: Version) -> tuple[str | None, list[str] | None, Finding | None]:
         found, refusals = flags(version)
         if refusals:
-            return None, None, refusals[0].message, refusals[0].hint
-        return _render(context, environment, service, found, waits), _words(found, service), None, None
+            return None, None, refusals[0].finding()
+        return _render(context, environment, service, found, waits), _words(found, service), None
 
     variants = releases.variants(case)
     # The first is for whatever is older, too.
@@ -339,7 +340,7 @@ def _script(
             others=[name for name in PACKAGES if name != package],
             oldest=str(releases.oldest()),
             versions=[
-                Case(since=first, content=found[part], error=found[2], hint=found[3])
+                Case(since=first, content=found[part], finding=found[2])
                 for first, (_, found) in zip(firsts, variants, strict=True)
             ],
         )

@@ -136,7 +136,7 @@ class TestScript:
     def test_versions_that_cannot_be_served_are_errors_among_the_cases(self, project: Project) -> None:
         catalog = project.compile(playbook("shutdown_timeout: 30s", '"vllm>=0.10", modelscope'))
         cases = spec(catalog, f"file:{SCRIPT}").cases.versions
-        assert "needs vLLM 0.18.0" in cases[0].error
+        assert "needs vLLM 0.18.0" in cases[0].finding.message
         assert "--shutdown-timeout 30" in cases[-1].content
 
     def test_without_a_pin_only_what_no_allowed_release_has_is_an_error(self, project: Project) -> None:
@@ -149,7 +149,7 @@ class TestScript:
         assert "--swap-space 4" in flags(catalog)
         assert any("the host decides" in note.message and "0.18.0" in note.message for note in catalog.notes)
         versions = spec(catalog, f"file:{SCRIPT}").cases.versions
-        assert "removed in vLLM 0.18.0" in versions[-1].error
+        assert "removed in vLLM 0.18.0" in versions[-1].finding.message
         assert "no flag" in project.problems(playbook("extra_args: [--no-such]", "vllm, modelscope"))[0]
 
     @pytest.mark.parametrize(
