@@ -36,20 +36,15 @@ def command(
     hosts, services = len(fleet.catalogs), len(list(fleet.endpoints))
     resources = len(list(fleet.resources))
     if output == "json":
-        for note in project.notes:
-            click.echo(json_line(note))
-        for name, catalog in fleet.catalogs.items():
-            for note in catalog.notes:
-                click.echo(json_line(note, name))
+        for host, note in project.findings():
+            click.echo(json_line(note, host))
         names = [str(path) for path in project.playbooks.values()]
         found = {"playbooks": names, "hosts": hosts, "services": services, "resources": resources}
         click.echo(json.dumps({"version": 1, "event": "valid", **found}))
         return
-    for note in project.notes:
-        click.echo(f"note: {sentence(note)}", err=True)
-    for name, catalog in fleet.catalogs.items():
-        for note in catalog.notes:
-            click.echo(f"note: {name}: {sentence(note)}", err=True)
+    for host, note in project.findings():
+        about = f"{host}: " if host else ""
+        click.echo(f"note: {about}{sentence(note)}", err=True)
     if not resources:
         click.echo("note: nothing is declared; a play has services, packages, files, and more", err=True)
     what = f"{count(len(project.playbooks), 'playbook')}, {count(hosts, 'host')}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.show.findings import sentence
+from provision.show.findings import json_line, sentence
 from provision.show.jsonl import JsonLines
 from provision.show.passing import Passing
 from provision.show.plan import plan_lines
@@ -65,6 +65,8 @@ def waiting_words(hosts: int, waiting: list[str]) -> str:
 def plan_view(report: Report, output: str, diffs: bool, project: Project) -> View:
     """Return the view that `--output` asks for."""
     if output == "json":
+        for host, note in project.findings():
+            click.echo(json_line(note, host))
         return Tee(report, JsonLines())
     notes = {name: catalog.notes for name, catalog in project.fleet.catalogs.items()}
     return PlanText(report, diffs, notes, project.notes)

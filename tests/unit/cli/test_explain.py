@@ -11,6 +11,13 @@ import pytest
 from provision.findings import catalogue
 from tests.e2e.command import REPOSITORY, Provision
 
+UNPINNED = """
+- hosts: {host}
+  environments: {{e: {{packages: [vllm]}}}}
+  models: {{m: {{path: /data/m}}}}
+  services: {{s: {{kind: vllm, environment: e, model: m, port: 8000, supervisor: script}}}}
+"""
+
 
 @pytest.fixture
 def here(tmp_path: Path) -> Provision:
@@ -69,15 +76,19 @@ def test_wrong_usage_is_one_as_well(here: Provision) -> None:
 
 
 def test_notes_of_validate_are_findings(here: Provision) -> None:
-    (here.cwd / "p.yml").write_text(
-        "- hosts: localhost\n"
-        "  environments: {e: {packages: [vllm]}}\n"
-        "  models: {m: {path: /data/m}}\n"
-        "  services: {s: {kind: vllm, environment: e, model: m, port: 8000, supervisor: script}}\n"
-    )
+    (here.cwd / "p.yml").write_text(UNPINNED.format(host="localhost"))
     *notes, valid = objects(here.run("validate", "p.yml", "--output", "json").out)
     assert valid["event"] == "valid"
     (note,) = [note for note in notes if note["code"] == "version-not-pinned"]
     assert (note["event"], note["host"], note["severity"]) == ("finding", "localhost", "warning")
     text = here.run("validate", "p.yml").err
     assert f"note: localhost: {note['message']} [version-not-pinned]\n" in text
+
+
+def test_plan_begins_with_what_is_noted_of_the_playbooks(here: Provision) -> None:
+    (here.cwd / "p.yml").write_text(UNPINNED.format(host="box"))
+    (here.cwd / "hosts.yml").write_text(
+        "hosts: {box: {connection: container, container: no-such-one, prefix: /opt/provision}}\n"
+    )
+    first, *_ = objects(here.run("plan", "p.yml", "-i", "hosts.yml", "--output", "json").out)
+    assert (first["event"], first["code"], first["host"]) == ("finding", "version-not-pinned", "box")
