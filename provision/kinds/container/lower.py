@@ -97,7 +97,6 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         url=_url(service, port, "127.0.0.1") or "",
         ca=spoken.ca(service),
         model=spoken.model(service, service.command or []),
-        key_file=None,
         key_name=spoken.key(service),
         key_field=spoken.KEY_FIELD,
         checks=checks.specs(context) or [checks.undeclared(port is not None)],

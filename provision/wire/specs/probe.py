@@ -22,10 +22,10 @@ class ProbeSpec(Supervised):
 
     health: bool
     url: str
-    ca: str | None
-    model: str | None
-    key_file: str | None
-    key_name: str | None
+    ca: str | None = None
+    model: str | None = None
+    key_file: str | None = None
+    key_name: str | None = None
     key_field: str
     checks: list[Check] = many(Check)
     timeout: float
