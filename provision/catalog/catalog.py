@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.wire.finding import Finding
+from provision.wire.requests import Service
 from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
@@ -52,39 +53,25 @@ class ServiceInfo:
 
     Args:
         host: the host that it runs on.
-        name: as in the playbook.
-        kind: which kind of service it is.
         playbook: the playbook that declares it.
-        supervisor: `systemd` or `script`.
-        unit: the systemd unit; None under the script supervisor.
-        log: the log file; None where the journal has it.
-        port: the port it listens on; None when that is not known.
-        url: where a client reaches it, as far as the inventory tells; None without a port.
-        model: the name under which requests ask for the model.
+        facts: what the host is told of it to tell its state. Its `url` is where clients reach the service, as
+            far as the inventory tells.
         stop: how to stop it by hand.
         resources: ids of the resources that are its alone.
         tags: the play's and its own.
-        pid_file: where the script supervisor keeps the process id.
-        container: the container that it is.
-        engine: docker or podman; None for the one that the host has.
     """
 
     host: str
-    name: str
-    kind: str
     playbook: str
-    supervisor: str
-    unit: str | None
-    log: str | None
-    port: int | None
-    url: str | None
-    model: str | None
+    facts: Service
     stop: str
     resources: list[str] = field(default_factory=list)
     tags: frozenset[str] = frozenset()
-    pid_file: str | None = None
-    container: str | None = None
-    engine: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the service, as in the playbook."""
+        return self.facts.service
 
 
 @dataclass

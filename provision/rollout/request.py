@@ -15,7 +15,7 @@ from provision.rollout.keyring import Keyring
 from provision.wire import VERSION, requests
 
 if TYPE_CHECKING:
-    from provision.catalog.catalog import Catalog, Resource, ServiceInfo
+    from provision.catalog.catalog import Catalog, Resource
     from provision.config.secrets import Secret
 
 
@@ -46,7 +46,7 @@ def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]
         # The proofs alone, and so no secret.
         given["resources"] = _entries([each for each in catalog.resources if each.type == "probe"], keyring)
     elif issubclass(kind, (requests.Status, requests.Logs)):
-        given["services"] = [_facts(service) for service in catalog.services]
+        given["services"] = [service.facts for service in catalog.services]
     return json.dumps(kind(**given).plain(), ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -90,22 +90,6 @@ def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> 
             )
         )
         return None
-
-
-def _facts(service: ServiceInfo) -> requests.Service:
-    return requests.Service(
-        service=service.name,
-        kind=service.kind,
-        supervisor=service.supervisor,
-        unit=service.unit,
-        log=service.log,
-        pid_file=service.pid_file,
-        container=service.container,
-        engine=service.engine,
-        port=service.port,
-        url=service.url,
-        model=service.model,
-    )
 
 
 def who() -> str:

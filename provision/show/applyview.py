@@ -89,8 +89,8 @@ def service_lines(host: HostReport, services: list[ServiceInfo]) -> Iterator[str
     """Return where a host's services are and how they are, and what is left over."""
     for service in services:
         state = _service_state(host, service)
-        if state and service.url:
-            yield f"    {service.name}  {service.url}  {state}  {paint(f'stop: {service.stop}', QUIET)}"
+        if state and service.facts.url:
+            yield f"    {service.name}  {service.facts.url}  {state}  {paint(f'stop: {service.stop}', QUIET)}"
         elif state:
             yield f"    {service.name}  {state}  {paint(f'stop: {service.stop}', QUIET)}"
     removed = {event.id for event in host.removed}

@@ -17,7 +17,7 @@ import pytest
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Changes, differences
-from provision.host.resources import make
+from provision.host.resources import recall
 from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
 from provision.host.services import checks, supervision
@@ -383,7 +383,7 @@ def test_removal_takes_it_away_once(box: Box) -> None:
 def test_what_an_older_version_has_noted_of_it_is_enough_to_remove_it(box: Box) -> None:
     box.converge()
     noted = {"service": "web", "name": box.name, "engine": box.spec.engine, "unit": None, "stop_timeout": 0}
-    container = make({"id": "container:web", "type": "container", "spec": noted})
+    container = recall("container:web", "container", noted)
     assert container.remove(box.machine) is True
     assert box.podman.run("ps", "--all", "--quiet", "--filter", f"name={box.name}") == ""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from provision.catalog import text
 from provision.catalog.builder import Builder
+from provision.catalog.catalog import ServiceInfo
 from provision.catalog.environments import Environment
 from provision.catalog.layout import USER, Layout
 from provision.catalog.models import Model
@@ -16,6 +17,7 @@ from provision.catalog.templates import Templates
 from provision.config.problems import did_you_mean
 from provision.config.services.base import Service
 from provision.wire.finding import WARNING, Finding, information
+from provision.wire.requests import Service as Facts
 from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
@@ -77,6 +79,17 @@ class ServiceContext(Generic[S]):
         return self.layout.service(self.name, "start.sh")
 
     @property
+    def outside(self) -> str:
+        """The address by which clients reach the host, as far as the inventory tells."""
+        host = self.builder.host
+        return host.address or host.name if host.connection == "ssh" else "127.0.0.1"
+
+    @property
+    def sudo(self) -> str:
+        """What a command for root begins with on the host."""
+        return "sudo " if self.builder.host.become else ""
+
+    @property
     def managed(self) -> str:
         """The first comment of a generated file. It changes with nothing but the names in it."""
         playbook = text.comment(self.play.playbook)
@@ -109,6 +122,21 @@ class ServiceContext(Generic[S]):
             tags=frozenset(self.service.tags),
         )
         return added.id
+
+    def describe(self, facts: Facts, stop: str, resources: list[str]) -> None:
+        """Add what there is to say of the service.
+
+        Args:
+            facts: what the host is told of it.
+            stop: the command that stops it, where systemd does not supervise it.
+            resources: ids of the resources that are its alone.
+        """
+        if facts.unit:
+            stop = f"{self.sudo}systemctl stop {facts.unit}"
+        tags = frozenset(self.play.tags) | frozenset(self.service.tags)
+        self.builder.services.append(
+            ServiceInfo(self.builder.host.name, self.play.playbook, facts, stop, resources, tags)
+        )
 
     def note(self, code: str, message: str, severity: str = WARNING) -> None:
         """Add a line about the service to the plan."""

@@ -6,7 +6,6 @@ import shlex
 from posixpath import dirname
 from typing import Any
 
-from provision.catalog.catalog import ServiceInfo
 from provision.catalog.layout import HOME, USER, unit_name, unit_path
 from provision.catalog.text import SecretText
 from provision.config.hosts import PREFIX
@@ -16,6 +15,7 @@ from provision.kinds.common.generated import env_content, unit_content
 from provision.kinds.common.program import Program
 from provision.kinds.common.reach import reach
 from provision.wire.cases import Cases
+from provision.wire.requests import Service
 from provision.wire.spec import Supervised
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
@@ -89,7 +89,8 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         )
     context.add(runner, spec, f"service {name}", needs=needs)
     proof = context.add(f"probe:{name}", _probe(context, program, spec), f"answer of {name}", needs=[runner])
-    builder.services.append(_info(context, program, [*files, runner, proof]))
+    stop = f"provision remove {shlex.quote(str(play.raw.playbook.path))} --service {name}"
+    context.describe(_facts(context, program, spec), stop, [*files, runner, proof])
 
 
 def _check_readable(context: ServiceContext[Any], program: Program) -> None:
@@ -185,26 +186,15 @@ def address_url(address: str, port: int, tls: bool) -> str:
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
 
 
-def _info(context: ServiceContext[Any], program: Program, resources: list[str]) -> ServiceInfo:
-    host = context.builder.host
-    service = context.service
-    outside = host.address or host.name if host.connection == "ssh" else "127.0.0.1"
-    unit = unit_name(context.name) if context.systemd else None
-    sudo = "sudo " if host.become else ""
-    remove = f"provision remove {shlex.quote(str(context.play.raw.playbook.path))} --service {context.name}"
-    return ServiceInfo(
-        host=host.name,
-        name=context.name,
+def _facts(context: ServiceContext[Any], program: Program, runner: Supervised) -> Service:
+    return Service(
+        service=context.name,
+        unit=runner.unit,
+        log=runner.log,
+        pid_file=runner.pid_file,
         kind=context.service.kind,
-        playbook=context.play.playbook,
-        supervisor="systemd" if context.systemd else "script",
-        unit=unit,
-        log=None if context.systemd else context.layout.log(context.name),
+        supervisor="systemd" if runner.unit else "script",
         port=program.port,
-        url=_url(program, outside),
+        url=_url(program, context.outside),
         model=program.model,
-        stop=f"{sudo}systemctl stop {unit}" if unit else remove,
-        resources=resources,
-        tags=frozenset(context.play.tags) | frozenset(service.tags),
-        pid_file=None if context.systemd else context.layout.pid_file(context.name),
     )

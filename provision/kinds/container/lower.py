@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provision.catalog import text
-from provision.catalog.catalog import ServiceInfo
 from provision.catalog.layout import unit_name, unit_path
 from provision.catalog.text import SecretPart, SecretText
 from provision.kinds.common import certificates, checks, files, spoken, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.supervised import address_url
+from provision.wire.requests import Service
 from provision.wire.spec import Placed
 from provision.wire.specs.container import ContainerSpec, EngineOptions, Port
 from provision.wire.specs.file import FileSpec
@@ -52,10 +52,6 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     if taken and context.systemd:
         made.append(turn.add(context))
     cards = list(taken.cards) if taken and context.systemd else None
-    env: dict[str, Any] = {
-        variable: value if isinstance(value, str) else SecretText((SecretPart(value),))
-        for variable, value in service.env.items()
-    }
     spec = ContainerSpec(
         service=name,
         unit=unit_name(name) if context.systemd else None,
@@ -65,7 +61,10 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         archive=service.archive,
         command=service.command,
         entrypoint=service.entrypoint,
-        env=env,
+        env={
+            variable: value if isinstance(value, str) else SecretText((SecretPart(value),))
+            for variable, value in service.env.items()
+        },
         secrets=[variable for variable, value in service.env.items() if not isinstance(value, str)],
         env_files=service.env_file,
         ports=service.published(),
@@ -104,7 +103,19 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         cards=cards,
     )
     proof = context.add(f"probe:{name}", probe, f"answer of {name}", needs=[runner])
-    builder.services.append(_info(context, port, [*made, runner, proof]))
+    facts = Service(
+        service=name,
+        unit=spec.unit,
+        container=spec.container,
+        engine=spec.engine,
+        kind=service.kind,
+        supervisor="systemd" if spec.unit else "engine",
+        port=port.port if port else None,
+        url=_url(service, port, context.outside),
+        model=probe.model,
+    )
+    stop = f"{context.sudo}{spec.engine or 'docker|podman'} stop {shlex.quote(spec.container)}"
+    context.describe(facts, stop, [*made, runner, proof])
 
 
 def engine_options(service: ContainerService) -> EngineOptions:
@@ -175,33 +186,3 @@ def _url(service: ContainerService, port: Port | None, everywhere: str) -> str |
         return None
     address = everywhere if port.address in (None, "0.0.0.0", "::") else str(port.address)
     return address_url(address, port.port, spoken.tls(service, service.command or []))
-
-
-def _info(
-    context: ServiceContext[ContainerService],
-    port: Port | None,
-    resources: list[str],
-) -> ServiceInfo:
-    host, service = context.builder.host, context.service
-    outside = host.address or host.name if host.connection == "ssh" else "127.0.0.1"
-    container = service.name or context.name
-    unit = unit_name(context.name) if context.systemd else None
-    sudo = "sudo " if host.become else ""
-    engine = service.engine or "docker|podman"
-    return ServiceInfo(
-        host=host.name,
-        name=context.name,
-        kind=service.kind,
-        playbook=context.play.playbook,
-        supervisor="systemd" if context.systemd else "engine",
-        unit=unit,
-        log=None,
-        port=port.port if port else None,
-        url=_url(service, port, outside),
-        model=spoken.model(service, service.command or []),
-        stop=f"{sudo}{f'systemctl stop {unit}' if unit else f'{engine} stop {shlex.quote(container)}'}",
-        resources=resources,
-        tags=frozenset(context.play.tags) | frozenset(service.tags),
-        container=container,
-        engine=service.engine,
-    )

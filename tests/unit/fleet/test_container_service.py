@@ -56,7 +56,7 @@ def test_without_systemd_the_engine_brings_it_back(tmp_path: Path) -> None:
     container = resource(catalog, "container:web")
     assert (container.spec.restart, container.spec.unit) == ("on-failure", None)
     assert not [each for each in catalog.resources if each.type == "file"]
-    assert catalog.services[0].supervisor == "engine"
+    assert catalog.services[0].facts.supervisor == "engine"
 
 
 def test_a_secret_is_a_reference_until_the_request_is_built(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_it_is_asked_as_any_server(tmp_path: Path, service: str, url: str, model
     probe = record(catalog, "probe:web", ProbeSpec)
     assert (probe.url, probe.model, probe.key_name) == (url, model, "KEY")
     assert probe.checks == [checks.Chat(user="hi")]
-    assert catalog.services[0].url == url.replace("127.0.0.1", "10.0.0.1")
+    assert catalog.services[0].facts.url == url.replace("127.0.0.1", "10.0.0.1")
 
 
 def test_the_key_of_a_known_server_needs_no_name(tmp_path: Path) -> None:

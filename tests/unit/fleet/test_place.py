@@ -55,7 +55,7 @@ def test_root_on_this_machine(
 ) -> None:
     booted(monkeypatch, by_systemd)
     catalog = project.compile(PLAY % service, hosts=LOCAL % host)
-    assert catalog.services[0].supervisor == supervisor
+    assert catalog.services[0].facts.supervisor == supervisor
     assert catalog.host.prefix == "/opt/provision"
     assert (WITHOUT_SYSTEMD in catalog.notes) is noted
 

@@ -132,7 +132,7 @@ def test_what_proves_it(
     probe = record(catalog, "probe:web", ProbeSpec)
     assert (probe.url, probe.model, probe.checks) == (url, model, proofs)
     (told,) = catalog.services
-    assert told.url == (url.replace("127.0.0.1", "10.0.0.12") or None)
+    assert told.facts.url == (url.replace("127.0.0.1", "10.0.0.12") or None)
 
 
 def test_its_key_is_in_the_env_file_and_checks_send_it(project: Project) -> None:

@@ -28,7 +28,7 @@ def test_a_certificate_becomes_flags_and_an_address(project: Project) -> None:
     assert flags(catalog)[-2:] == ["--ssl-certfile /etc/tls/a.crt", "--ssl-keyfile /etc/tls/a.key"]
     probe = spec(catalog, "probe:r1")
     assert (probe.url, probe.ca) == ("https://127.0.0.1:8443", "/etc/tls/ca.crt")
-    assert catalog.services[0].url == "https://10.0.0.12:8443"
+    assert catalog.services[0].facts.url == "https://10.0.0.12:8443"
 
 
 def test_its_flags_in_extra_args_count_as_well(project: Project) -> None:
@@ -68,5 +68,5 @@ def test_what_cannot_be_proven_is_refused(project: Project, service: str, said: 
 
 def test_a_unix_socket_takes_no_port(project: Project) -> None:
     catalog = project.compile(playbook("extra_args: [--uds, /run/vllm/a.sock]"))
-    assert spec(catalog, "probe:r1").url == catalog.services[0].url == "unix:/run/vllm/a.sock"
-    assert (catalog.services[0].port, spec(catalog, "unit:r1").port) == (None, None)
+    assert spec(catalog, "probe:r1").url == catalog.services[0].facts.url == "unix:/run/vllm/a.sock"
+    assert (catalog.services[0].facts.port, spec(catalog, "unit:r1").port) == (None, None)

@@ -425,7 +425,11 @@ class TestProblems:
 class TestInformation:
     def test_what_there_is_to_say(self, project: Project) -> None:
         (info,) = project.compile(playbook("port: 8002\nserved_model_name: [chat, x]")).services
-        assert (info.url, info.model, info.unit) == ("http://10.0.0.12:8002", "chat", "provision-r1.service")
+        assert (info.facts.url, info.facts.model, info.facts.unit) == (
+            "http://10.0.0.12:8002",
+            "chat",
+            "provision-r1.service",
+        )
         assert info.stop == "sudo systemctl stop provision-r1.service"
 
     @pytest.mark.parametrize(
@@ -441,7 +445,7 @@ class TestInformation:
         self, project: Project, bind: str, outside: str, inside: str
     ) -> None:
         catalog = project.compile(playbook(f"host: {bind}"))
-        assert catalog.services[0].url == outside
+        assert catalog.services[0].facts.url == outside
         assert spec(catalog, "probe:r1").url == inside
 
     def test_what_the_model_does_is_asked_for_unless_checks_are_declared(self, project: Project) -> None:

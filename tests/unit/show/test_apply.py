@@ -16,6 +16,7 @@ from provision.show.report import Report
 from provision.show.words import clip, columns
 from provision.wire import events
 from provision.wire.finding import Finding
+from provision.wire.requests import Service
 
 
 def applied(report: Report, host: str, *results: events.Result, seconds: float = 1.0) -> None:
@@ -40,15 +41,16 @@ def result(id: str, status: str, **more: Any) -> events.Result:
 def service(name: str, *ids: str) -> ServiceInfo:
     return ServiceInfo(
         host="h1",
-        name=name,
-        kind="vllm",
         playbook="p",
-        supervisor="systemd",
-        unit=f"provision-{name}.service",
-        log=None,
-        port=8000,
-        url="http://10.0.0.1:8000/v1",
-        model=name,
+        facts=Service(
+            service=name,
+            unit=f"provision-{name}.service",
+            kind="vllm",
+            supervisor="systemd",
+            port=8000,
+            url="http://10.0.0.1:8000/v1",
+            model=name,
+        ),
         stop=f"systemctl stop provision-{name}",
         resources=list(ids),
     )
