@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from provision.host import resources
+from provision.wire.checks import Chat
 from provision.wire.spec import Spec
 from provision.wire.specs.apt import AptSpec, Package
 from provision.wire.specs.command import CommandSpec
@@ -28,6 +29,7 @@ from tests.e2e.command import REPOSITORY, Provision
 from tests.host import archived, asked
 from tests.host.archived import PYTHONS
 from tests.host.entries import entry, type_of
+from tests.host.services import Service
 from tests.lab import Lab, LabHost
 
 PLAYBOOK = """\
@@ -129,8 +131,8 @@ LOOK = """
     main models models.hubs models.hubs.listing models.manifest packages packages.dpkg python python.cases
     python.dist_info python.interpreters python.known python.versions resource resources resources.apt
     resources.command resources.directory resources.environment resources.file resources.group
-    resources.model resources.user runner state state.durable state.ledger state.lock state.owed threads
-    turns
+    resources.model resources.probe resources.process resources.user runner services services.processes
+    services.supervision state state.durable state.ledger state.lock state.marks state.owed threads turns
 """
 """What it imports of the host side. Nothing comes here that only a change or a failure needs."""
 
@@ -153,7 +155,7 @@ def run_on_host(python: Path, *argv: str | Path) -> tuple[set[str], str]:
     """Run a program that begins with `LIST` and ends by `os._exit`; return its modules, and its output."""
     read, write = os.pipe()  # standard input stays open: its end would mean that the controller has gone
     try:
-        ended = subprocess.run([python, *argv], stdin=read, capture_output=True, text=True, check=True)
+        ended = subprocess.run([python, *argv], stdin=read, capture_output=True, text=True, check=False)
     finally:
         os.close(read)
         os.close(write)
@@ -184,11 +186,14 @@ def test_validate_imports_nothing_that_reaches_hosts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.parent.parent.name)
 def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path) -> None:
     """The host side, looking at what is as declared, on each Python that a host may have."""
-    (tmp_path / "f").write_text("x")
-    environment, model = tmp_path / "environment", tmp_path / "model"
+    file, environment, model = tmp_path / "f", tmp_path / "environment", tmp_path / "model"
+    file.write_text("x")
     venv.create(environment)
     model.mkdir()
     (model / "m.bin").write_text("weights")
+    server = Service(tmp_path / "service")
+    server.script("--load 0")
+    process, probe = server.process(), server.probe(Chat(user="hello"))
     specs: list[Spec] = [
         FileSpec(path=str(tmp_path / "f"), content="x", mode="0644"),
         DirectorySpec(path=str(tmp_path)),
@@ -198,17 +203,24 @@ def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path
         EnvironmentSpec(path=str(environment), requirements=[]),
         ModelSpec(path=str(model), source="path", repo=""),
         CommandSpec(name="c", argv=["true"], unless=["true"]),
+        process.spec,
+        probe.spec,
     ]
     entries = [entry(f"{type_of(spec)}:x", spec, playbook="box") for spec in specs]
-    order = asked.request("apply", entries, state=str(tmp_path / "state"), partial=True).plain()
+    order = asked.request("apply", entries, state=server.machine.state, partial=True).plain()
     program = f"from provision.host.main import main; main({json.dumps(order)!r}.encode())"
 
     def look() -> tuple[set[str], dict[str, Any]]:
         seen, out = run_on_host(python, *archived.arguments(python, tmp_path, LIST + program))
         return seen, json.loads(out.splitlines()[-1])
 
-    look()  # writes the ledger
-    seen, last = look()
+    try:
+        process.fix(server.machine, {"running": (False, True)})
+        probe.fix(server.machine, {"proven": (False, True)})
+        look()  # writes the ledger
+        seen, last = look()
+    finally:
+        process.remove(server.machine)
     assert last["counts"] == {"ok": len(specs), "changed": 0, "failed": 0, "skipped": 0}
     bare, _ = run_on_host(python, "-I", "-S", "-c", LIST + "os._exit(0)")
     of_host = {"provision", "provision.host", *(f"provision.host.{each}" for each in LOOK.split())}
