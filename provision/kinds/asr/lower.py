@@ -82,7 +82,6 @@ def lower(context: ServiceContext[AsrService]) -> None:
         context,
         Program(
             script=script,
-            cases=None,
             port=service.port,
             bind=service.host,
             model=model.path.rpartition("/")[2],
@@ -95,7 +94,6 @@ def lower(context: ServiceContext[AsrService]) -> None:
             paths=[environment.path, *paths.values(), app, *certificate, environment.python or ""],
             env=env,
             key_name=KEY if KEY in env else None,
-            key_field="api_key",
             health=True,
             checks=checks.specs(context) or [HEALTHY],
             drain=service.request_timeout,

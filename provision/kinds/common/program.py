@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from provision.wire.preflight import Preflight
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Program:
     """What a service kind says of its program; the rest is alike for all kinds.
 
@@ -41,15 +41,15 @@ class Program:
     """
 
     script: str
-    cases: Cases | None
+    cases: Cases | None = None
     port: int | None
-    bind: str | None
-    model: str | None
-    needs: list[str]
-    paths: list[str]
+    bind: str | None = None
+    model: str | None = None
+    needs: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     env: dict[str, str | Secret]
-    key_name: str | None
-    key_field: str
+    key_name: str | None = None
+    key_field: str = "api_key"
     checks: list[Check]
     health: bool = False
     drain: float = 0.0

@@ -58,7 +58,6 @@ def lower(context: ServiceContext[ProgramService]) -> None:
         context,
         Program(
             script=script,
-            cases=None,
             port=service.port,
             bind=service.host,
             model=spoken.model(service, command),

@@ -127,7 +127,6 @@ def lower(context: ServiceContext[VllmService]) -> None:
             ],
             env=env,
             key_name=KEY if KEY in env else None,
-            key_field="api_key",
             health=True,
             # `/health` says 200 also when nothing can be generated any more.
             checks=checks.specs(context, [*names, *service.lora, *told.adapters])
