@@ -28,12 +28,14 @@ def drive(order):
                 file.write(json.dumps(event.plain()) + "\n")
 
     machine = Machine(hear, order["state"])
-    resource = make(**order["resource"])
+    entry = order["resource"]
+    resource = make(entry["id"], entry["type"], entry["spec"])
     result = {"events": events, "error": None}
     try:
         if order["verb"] == "remove":
-            kept = {key: resource.spec.get(key) for key in resource.identity}  # all that the ledger has
-            result["removed"] = recall({**order["resource"], "spec": kept}).remove(machine)
+            spec = resource.spec.plain()
+            kept = {key: spec[key] for key in resource.identity}  # all that the ledger has
+            result["removed"] = recall(entry["id"], entry["type"], kept).remove(machine)
             return result
         result["expected"] = resource.expected(machine)
         result["before"] = resource.actual(machine)

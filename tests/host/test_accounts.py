@@ -144,7 +144,7 @@ from provision.host.resources import make
 machine = Machine(lambda event: None, "/var/tmp/state")
 def add(number):
     type = "user" if number % 2 else "group"
-    resource = make({"id": "x", "type": type, "spec": {"name": "many%d" % number, "system": True}})
+    resource = make("x", type, {"name": "many%d" % number, "system": True})
     resource.fix(machine, {"name": (None, "x")})
     return resource.actual(machine) == resource.expected(machine)
 with ThreadPoolExecutor(8) as pool:
