@@ -154,6 +154,7 @@ def test_bytes_that_are_no_text_and_carriage_returns_do_no_harm(here: Drive) -> 
 
 def test_the_host_side_runs_on_every_python(tmp_path: Path) -> None:
     program = Path(drive.__file__).read_text(encoding="utf-8")
+    program += "json.dump(drive(json.load(sys.stdin)), sys.stdout)\n"
     for python in PYTHONS or [Path(sys.executable)]:
         archive = tmp_path / f"archive-{python.parts[-3]}"
         archive.mkdir()
