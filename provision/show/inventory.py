@@ -64,7 +64,11 @@ def describe(host: Host) -> dict[str, Any]:
         ]
         for kind, explained in (("settings", explain_settings(host)), ("variables", explain(host)))
     }
-    return {**overview(host), **rows, "notes": [note.plain() for note in host.notes]}
+    notes = {
+        "notes": [note.message for note in host.notes],
+        "findings": [note.plain() for note in host.notes],
+    }
+    return {**overview(host), **rows, **notes}
 
 
 def noted(hosts: Sequence[Host]) -> list[tuple[Finding, str]]:

@@ -57,7 +57,8 @@ def test_apply_finishes_the_others_in_bounded_time(fleet: Provision) -> None:
     assert re.fullmatch(r"f2  failed: .*(unreachable|No route|no answer|timed out).*", end[1])
     assert re.fullmatch(r"f3  failed: .* accepts the connection but no ssh server greets; .*", end[2])
     assert re.fullmatch(
-        r"f4  failed: /opt/provision/.*: no space is left .*; free space below /opt/provision", end[3]
+        r"f4  failed: /opt/provision/.*: no space is left .*; free space below /opt/provision \[disk-full\]",
+        end[3],
     )
     assert end[4].startswith("Apply: 5 hosts, ")
     assert end[4].endswith("3 hosts in trouble.")

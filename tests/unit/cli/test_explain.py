@@ -92,3 +92,13 @@ def test_plan_begins_with_what_is_noted_of_the_playbooks(here: Provision) -> Non
     )
     first, *_ = objects(here.run("plan", "p.yml", "-i", "hosts.yml", "--output", "json").out)
     assert (first["event"], first["code"], first["host"]) == ("finding", "version-not-pinned", "box")
+
+
+def test_notes_of_a_host_are_texts_and_findings(here: Provision) -> None:
+    variables = {"ansible_ssh_common_args": "-o StrictHostKeyChecking=no"}
+    printed = json.dumps({"g": ["a"], "_meta": {"hostvars": {"a": variables}}})
+    (here.cwd / "cloud").write_text(f"#!/bin/sh\necho '{printed}'\n")
+    (here.cwd / "cloud").chmod(0o755)
+    (line,) = objects(here.run("inventory", "-i", "cloud", "--host", "a", "--output", "json").out)
+    (finding,) = line["findings"]
+    assert (finding["code"], [finding["message"]]) == ("host-key-checking", line["notes"])
