@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import builtins
 import marshal
+import os
 import sys
 from _thread import RLock
 
@@ -30,15 +31,17 @@ class Modules:
 
     Args:
         directory: where the sources are, for tracebacks.
-        code: module -> its source file's path in the directory, and its code as `marshal` writes it.
+        file: the open file with the code, as `marshal` writes it.
+        index: module -> its source file's path in the directory, where its code is in `file`, and its size.
     """
 
-    def __init__(self, directory: str, code: dict[str, tuple[str, bytes]]) -> None:
+    def __init__(self, directory: str, file: int, index: dict[str, tuple[str, int, int]]) -> None:
         self.builtins = {**vars(builtins), "__import__": self.import_}
         self._directory = directory
-        self._code = code
-        self._packages = {name for name, (file, _) in code.items() if file.endswith("/__init__.py")}
-        self._light = {name[len(LIGHT) :]: name for name in code if name.startswith(LIGHT)}
+        self._file = file
+        self._index = index
+        self._packages = {name for name, (source, _, _) in index.items() if source.endswith("/__init__.py")}
+        self._light = {name[len(LIGHT) :]: name for name in index if name.startswith(LIGHT)}
         self._complete: dict[str, object] = {}
         self._lock = RLock()  # held while a module is executed, which must not wait for a thread
 
@@ -48,7 +51,7 @@ class Modules:
         Raises:
             ModuleNotFoundError: nobody has a module of this name.
         """
-        if name not in self._code:
+        if name not in self._index:
             __import__(name)
             return sys.modules[name]
         found = self._complete.get(name)
@@ -76,7 +79,7 @@ class Modules:
             return self._module(top, name, users)
         if name in self._packages:
             return self._parts(name, fromlist, users)
-        if name in self._code:
+        if name in self._index:
             return self.load(name)
         if name in self._light:
             return self.load(self._light[name])
@@ -85,13 +88,13 @@ class Modules:
     def _execute(self, name: str) -> object:
         parent, _, child = name.rpartition(".")
         package = self.load(parent) if parent else None
-        file, code = self._code[name]
+        source, at, size = self._index[name]
         module = sys.modules[name] = type(sys)(name)
         names = vars(module)
-        names["__file__"] = f"{self._directory}/{file}"
+        names["__file__"] = f"{self._directory}/{source}"
         names["__builtins__"] = self.builtins
         try:
-            exec(marshal.loads(code), names)
+            exec(marshal.loads(os.pread(self._file, size, at)), names)
         except BaseException:
             del sys.modules[name]
             raise
@@ -105,7 +108,7 @@ class Modules:
         found = _Names()
         for each in names:
             module = f"{package}.{each}"
-            if module in self._code:
+            if module in self._index:
                 setattr(found, each, self._module(module, module, users))
             elif hasattr(self.load(package), each):
                 setattr(found, each, getattr(self.load(package), each))

@@ -49,19 +49,22 @@ def private(path: str) -> bool:
     return S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
-def find(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]] | None":
-    """Return the place where the host side is, and its code by module; None when it is not there.
+def find(archive: str) -> "tuple[str, int, dict[str, tuple[str, int, int]]] | None":
+    """Return the place where the host side is, the open file with its code, and the index of that file.
 
-    Only a directory into which nobody else can write is looked into: what is found there will be run.
+    None when it is not there. Only a directory into which nobody else can write is looked into: what is found
+    there will be run.
     """
     for place in places():
         path = place + "/" + archive
         try:
             if private(place) and private(path):
-                with open(path + "/" + NAME, "rb") as file:
-                    code = marshal.loads(file.read())
-                os.utime(path, None)
-                return place, code
+                file = os.open(path + "/" + NAME, os.O_RDONLY)
+                at, size = map(int, os.pread(file, 22, 0).split())
+                index = os.pread(file, size + 1, at)
+                if len(index) == size:
+                    os.utime(path, None)
+                    return place, file, marshal.loads(index)
         except (OSError, EOFError, ValueError, TypeError):
             pass
     return None
@@ -73,7 +76,7 @@ def run(code: "bytes", names: "dict[str, object]") -> "dict[str, object]":
     return names
 
 
-def ask(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]]":
+def ask(archive: str) -> "tuple[str, int, dict[str, tuple[str, int, int]]]":
     """Ask for the archive, and for the program that unpacks it."""
     import zlib
 
@@ -82,7 +85,8 @@ def ask(archive: str) -> "tuple[str, dict[str, tuple[str, bytes]]]":
     parts = [sys.stdin.buffer.read(int(size)) for size in sizes]
     if not parts or len(parts[-1]) != int(sizes[-1]):
         sys.exit(1)
-    return run(zlib.decompress(parts[0]), {})["unpack"](archive, parts[1], places(), NAME, private, fail)  # type: ignore[operator,no-any-return]
+    run(zlib.decompress(parts[0]), {})["unpack"](archive, parts[1], places(), NAME, private, fail)  # type: ignore[operator]
+    return find(archive) or sys.exit(1)
 
 
 def start() -> None:
@@ -104,9 +108,10 @@ def start() -> None:
     request = sys.stdin.buffer.read(size)
     if len(request) != size:
         sys.exit(1)
-    place, code = find(archive) or ask(archive)
-    modules = run(marshal.loads(code["provision.host.modules"][1]), {})["Modules"]
-    main = modules(place + "/" + archive, code).load("provision.host.main")  # type: ignore[operator]
+    place, file, index = find(archive) or ask(archive)
+    _, at, size = index["provision.host.modules"]
+    modules = run(marshal.loads(os.pread(file, size, at)), {})["Modules"]
+    main = modules(place + "/" + archive, file, index).load("provision.host.main")  # type: ignore[operator]
     sys.exit(main.main(zlib.decompress(request), place))
 
 

@@ -14,10 +14,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from typing import Callable, Dict, NoReturn, Sequence, Tuple
-
-Code = Dict[str, Tuple[str, bytes]]
-"""Module -> its source file's path in the archive, and its code as `marshal` writes it."""
+from typing import Callable, NoReturn, Sequence
 
 KEPT = 3
 """Versions of the host side that stay in the cache of a host."""
@@ -35,8 +32,8 @@ def unpack(
     file: str,
     private: Callable[[str], bool],
     fail: Callable[[str, str, str], NoReturn],
-) -> tuple[str, Code]:
-    """Unpack an archive in the first place that takes it, and return that place and the compiled code.
+) -> None:
+    """Unpack an archive in the first place that takes it, and compile it there.
 
     Args:
         name: of the archive: the SHA-256 of its bytes.
@@ -52,18 +49,19 @@ def unpack(
     refused = []
     for place in places:
         try:
-            return place, keep(place, name, archive, file, private)
+            keep(place, name, archive, file, private)
+            return
         except OSError as error:
             refused.append(f"{place}: {error.strerror or error}")
     size = len(data) // 1000 + 1
-    return fail(
+    fail(
         "disk-full",
         f"provision finds no place for its own {size} kB on this host ({'; '.join(refused)})",
         "make room on the disk, or make one of these directories writable",
     )
 
 
-def keep(place: str, name: str, archive: zipfile.ZipFile, file: str, private: Callable[[str], bool]) -> Code:
+def keep(place: str, name: str, archive: zipfile.ZipFile, file: str, private: Callable[[str], bool]) -> None:
     """Unpack an archive into a directory of its own, in full or not at all, and compile it.
 
     Args:
@@ -72,9 +70,6 @@ def keep(place: str, name: str, archive: zipfile.ZipFile, file: str, private: Ca
         archive: what is unpacked, unless it is there already.
         file: where the code for this Python is kept in that directory.
         private: tells whether nobody else can write to a directory.
-
-    Returns:
-        Module -> its source file's path in the archive, and its code as `marshal` writes it.
 
     Raises:
         OSError: this place does not take it.
@@ -91,23 +86,31 @@ def keep(place: str, name: str, archive: zipfile.ZipFile, file: str, private: Ca
         if not complete(path):
             tidy(place, name)
             write(place, path, archive)
-        save(path, file, marshal.dumps(code))
+        save(path, file, code)
     finally:
         os.close(lock)
-    return code
 
 
-def compiled(path: str, archive: zipfile.ZipFile) -> Code:
-    """Return the code of all modules, without the texts that are for people."""
-    code = {}
+def compiled(path: str, archive: zipfile.ZipFile) -> bytes:
+    """Return the code of all modules, without the texts that are for people, and an index after them.
+
+    A run reads only the modules that it needs. The first 22 bytes tell where the index is, and its size. It
+    has for each module its source file's path in the archive, and where its code is, and the size of that.
+    """
+    index: dict[str, tuple[str, int, int]] = {}
+    parts = []
+    at = 22
     for source in archive.namelist():
         if source.endswith(".py"):
             module = source[: -len(".py")].replace("/", ".")
             if module.endswith(".__init__"):
                 module = module[: -len(".__init__")]
             made = compile(archive.read(source), f"{path}/{source}", "exec", dont_inherit=True, optimize=2)
-            code[module] = source, marshal.dumps(made)
-    return code
+            parts.append(marshal.dumps(made))
+            index[module] = source, at, len(parts[-1])
+            at += len(parts[-1])
+    end = marshal.dumps(index)
+    return b"".join([b"%10d %10d\n" % (at, len(end)), *parts, end])
 
 
 def complete(path: str) -> bool:

@@ -15,22 +15,24 @@ PYTHONS = [
 ]
 
 _UNPACK = """
-import marshal, sys, zipfile
+import sys, zipfile
 unpack, archive, directory, file = sys.argv[1:]
 names = {"__name__": "unpack"}
 exec(open(unpack).read(), names)
 with open(file, "wb") as out:
-    out.write(marshal.dumps(names["compiled"](directory, zipfile.ZipFile(archive))))
+    out.write(names["compiled"](directory, zipfile.ZipFile(archive)))
 """
 
 _START = """
-import marshal, sys
+import marshal, os, sys
 directory, file = sys.argv[1:]
-with open(file, "rb") as code:
-    code = marshal.loads(code.read())
+file = os.open(file, os.O_RDONLY)
+at, size = map(int, os.pread(file, 22, 0).split())
+index = marshal.loads(os.pread(file, size, at))
+_, at, size = index["provision.host.modules"]
 names = {}
-exec(marshal.loads(code["provision.host.modules"][1]), names)
-exec(%r, {"__name__": "program", "__builtins__": names["Modules"](directory, code).builtins})
+exec(marshal.loads(os.pread(file, size, at)), names)
+exec(%r, {"__name__": "program", "__builtins__": names["Modules"](directory, file, index).builtins})
 """
 """What `boot.py` does to import the host side."""
 

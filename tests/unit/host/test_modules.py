@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import marshal
+import os
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provision.host.modules import Modules
+from provision.transport import unpack
 
 Load = Callable[..., Any]
 """Takes the text of each module, and imports one of them: the package `house` if no other is named."""
 
 
 @pytest.fixture
-def load() -> Iterator[Load]:
+def load(tmp_path: Path) -> Iterator[Load]:
     before = set(sys.modules)
+    given = {
+        "provision/__init__.py": "",
+        "provision/host/__init__.py": "",
+        "provision/host/light/__init__.py": "",
+        "provision/host/light/colors.py": "red = 'light'\n",
+    }
 
     def load(texts: dict[str, str], name: str = "house") -> Any:
-        code = {}
-        for file, text in {"provision/host/light/colors.py": "red = 'light'\n", **texts}.items():
-            module = file[: -len(".py")].replace("/", ".").removesuffix(".__init__")
-            code[module] = file, marshal.dumps(compile(text, f"/nowhere/{file}", "exec", dont_inherit=True))
-        for package in ("provision", "provision.host", "provision.host.light"):
-            code[package] = f"{package.replace('.', '/')}/__init__.py", marshal.dumps(compile("", "", "exec"))
-        return Modules("/nowhere", code).load(name)
+        with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+            for source, text in {**given, **texts}.items():
+                archive.writestr(source, text)
+            code = unpack.compiled("/nowhere", archive)
+        (tmp_path / "code").write_bytes(code)
+        at, size = map(int, code[:22].split())
+        index = marshal.loads(code[at : at + size])
+        return Modules("/nowhere", os.open(tmp_path / "code", os.O_RDONLY), index).load(name)
 
     yield load
     for name in set(sys.modules) - before:
