@@ -10,11 +10,12 @@ import pytest
 
 from provision.catalog.catalog import Catalog
 from provision.config.secrets import Secret
-from provision.host.resources import make
+from provision.host.resources import TYPES, make
 from provision.project.load import load
 from provision.project.project import Selection
 from provision.rollout import request
 from provision.rollout.keyring import Keyring
+from provision.wire.checks import Check, Pooling
 from provision.wire.record import Mismatch
 from provision.wire.requests import Inspect, Status
 from provision.wire.specs.probe import ProbeSpec
@@ -65,6 +66,58 @@ def test_hosts_understand_what_is_shipped(playbook: Path, tmp_path: Path) -> Non
     assert catalogs
     for catalog in catalogs.values():
         understood(catalog)
+
+
+HOST_ONLY = Pooling.NAME
+"""The check that no playbook asks for: the host side puts it itself, to find out what a model does."""
+
+EVERYTHING = """
+- hosts: h1
+  packages: [git, vim=2]
+  groups: {staff: {gid: 700}}
+  users: {ops: {groups: [staff], shell: /bin/sh}}
+  directories: {/srv/a: {owner: ops, mode: "0750"}}
+  files:
+    /srv/a/b: {content: "x = {{ x }}", validate: [test, -s, "{path}"]}
+    /srv/a/c: {content: {env: KEY}}
+    /srv/a/d: {absent: true}
+  commands: {first: {run: [touch, made], creates: /srv/a/made, directory: /srv/a, env: {A: {env: KEY}}}}
+  environments:
+    vllm: {packages: ["vllm>=0.10", modelscope, "demo[more] @ https://x.example/demo-1-py3-none-any.whl"]}
+    asr: {packages: [torch, funasr, modelscope, fastapi, uvicorn, python-multipart]}
+  models: {r1: {modelscope: a/b, token: {env: KEY}}, sense: {path: /data/sense}}
+  services:
+    chat: {kind: vllm, environment: vllm, model: r1, port: 1, api_key: [{env: A}, {env: B}]}
+    speech: {kind: asr, environment: asr, model: sense, vad_model: sense, port: 2}
+    box: {kind: container, image: x, volumes: ["/srv/a:/a"], healthcheck: {test: "true"}}
+    alone: {kind: program, command: serve, supervisor: script}
+    asked:
+      kind: program
+      command: serve
+      port: 4
+      checks:
+      - chat: a
+      - completion: a
+      - embed: a
+      - {classify: a, expect: b}
+      - {rerank: {query: a, documents: [b]}, expect: b}
+      - score: {query: a, documents: [b]}
+      - transcribe: {file: a.wav, expect: a}
+      - http: /
+    open: {kind: program, command: serve, port: 5}
+"""
+
+
+def test_no_type_of_resource_or_check_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(f"vars: {{x: 7}}{HOSTS}", encoding="utf-8")
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    playbook = tmp_path / "all.yml"
+    playbook.write_text(EVERYTHING, encoding="utf-8")
+    (catalog,) = load(Selection((playbook,), (tmp_path / "hosts.yml",))).fleet.catalogs.values()
+    understood(catalog)
+    assert {each.type for each in catalog.resources} == set(TYPES)
+    proofs = [each.spec for each in catalog.resources if isinstance(each.spec, ProbeSpec)]
+    assert {check.NAME for each in proofs for check in each.checks} == set(Check.VARIANTS) - {HOST_ONLY}
 
 
 def test_a_field_too_many_or_too_few_is_named() -> None:
