@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.host.resources import recall
 from tests.e2e.command import Provision
 from tests.host.services import free_port
 
@@ -18,10 +19,6 @@ OLDER = Path(__file__).with_name("older_version")
 
 SERVICE = "services/tiny"
 PLACES = {"ledger.json": "state/ledger.json", "start.sh": f"{SERVICE}/start.sh", "env": f"{SERVICE}/env"}
-    "ledger.json": "state/ledger.json",
-    "start.sh": "services/tiny/start.sh",
-    "env": "services/tiny/env",
-}
 
 
 class Site:
@@ -79,3 +76,12 @@ def test_what_its_service_last_answered_with_is_put_back(site: Site) -> None:
     failed = site.provision.run("apply", site.playbook, "--yes", json=True)
     (restored,) = failed.event("restored")
     assert restored["ok"], failed.out
+
+
+@pytest.mark.parametrize("name", ["ledger.json", "ledger-of-root.json"])
+def test_every_entry_of_a_ledger_says_enough_to_remove_what_it_is_of(name: str) -> None:
+    entries = json.loads((OLDER / name).read_text())["resources"]
+    for id, entry in entries.items():
+        kept = recall(id, entry["type"], entry["spec"])
+        said = kept.spec.plain()
+        assert {key: said[kept.RENAMED.get(key, key)] for key in entry["spec"]} == entry["spec"]

@@ -140,11 +140,14 @@ import json, sys
 sys.path.insert(0, "/src")
 from concurrent.futures import ThreadPoolExecutor
 from provision.host.machine import Machine
-from provision.host.resources import make
+from provision.host.resources.group import Group
+from provision.host.resources.user import User
+from provision.wire.specs.group import GroupSpec
+from provision.wire.specs.user import UserSpec
 machine = Machine(lambda event: None, "/var/tmp/state")
 def add(number):
-    type = "user" if number % 2 else "group"
-    resource = make("x", type, {"name": "many%d" % number, "system": True})
+    type, spec = (User, UserSpec) if number % 2 else (Group, GroupSpec)
+    resource = type("x", spec(name="many%d" % number, system=True))
     resource.fix(machine, {"name": (None, "x")})
     return resource.actual(machine) == resource.expected(machine)
 with ThreadPoolExecutor(8) as pool:
