@@ -24,7 +24,6 @@ from provision.rollout.run import run
 from provision.transport.archive import Archive
 from provision.transport.session import Limits, Outcome, Target
 from provision.wire.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
-from provision.wire.finding import Finding
 from tests.lab import Base, Lab, LabHost
 from tests.unit.rollout.standin import PATIENT, go, host_side, note
 
@@ -91,11 +90,11 @@ def one(
     return summary.outcomes[connection.host], events
 
 
-def why(connection: Ssh, archive: Archive, limits: Limits = PATIENT) -> Finding:
+def why(connection: Ssh, archive: Archive, limits: Limits = PATIENT) -> Unreachable:
     outcome, events = one(connection, archive, limits=limits)
     assert outcome.status == "unreachable"
     assert isinstance(events[-1], Unreachable)
-    return events[-1].finding
+    return events[-1]
 
 
 def is_told(host: LabHost) -> bool:
@@ -226,9 +225,9 @@ def test_a_wrong_password_is_tried_once(way: Way, host: LabHost, tmp_path: Path)
 
 def test_sudo_that_wants_a_password_is_told(way: Way, host: LabHost, tmp_path: Path) -> None:
     found = why(way(host, "ops", become=True), host_side(tmp_path, WHO))
-    assert found.message == "sudo wants a password"
-    assert found.hint is not None
-    assert "--ask-become-pass" in found.hint
+    assert found.finding.message == "sudo wants a password"
+    assert found.finding.hint is not None
+    assert "--ask-become-pass" in found.finding.hint
 
 
 def test_a_sudo_that_makes_a_terminal_of_its_own(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
@@ -263,7 +262,7 @@ def test_a_sudo_that_makes_a_terminal_of_its_own(way: Way, lab_host: LabHost, tm
 def test_no_sudo_is_told(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
     lab_host.exec(["mv", "/usr/bin/sudo", "/usr/bin/not-sudo"])
     found = why(way(lab_host, "deploy", become=True), host_side(tmp_path, WHO))
-    assert found.message == "sudo is not installed on the host"
+    assert found.finding.message == "sudo is not installed on the host"
 
 
 # -- not reached --------------------------------------------------------------------------------------------
@@ -273,12 +272,12 @@ def test_host_keys_are_checked(way: Way, lab: Lab, tmp_path: Path) -> None:
     archive = host_side(tmp_path, ANSWER)
     host, other = lab["h1"], lab["h2"]
     unknown = why(way(host, options=("UserKnownHostsFile=/dev/null",)), archive)
-    assert unknown.message == f"the host key of {host.address} is not known"
+    assert unknown.finding.message == f"the host key of {host.address} is not known"
     line = next(line for line in lab.known_hosts.read_text().splitlines() if line.startswith(other.address))
     known = tmp_path / "known_hosts"
     known.write_text(line.replace(other.address, host.address, 1) + "\n")
     changed = why(way(host, options=(f"UserKnownHostsFile={known}",)), archive)
-    assert changed.message.startswith(f"the host key of {host.address} has changed")
+    assert changed.finding.message.startswith(f"the host key of {host.address} has changed")
     assert unknown.executions == changed.executions == 0
 
 
@@ -305,9 +304,9 @@ def test_what_is_advised_for_a_changed_host_key_forgets_it(
     }.get(found_by, (f'UserKnownHostsFile="{known}"',))
     connection = way(host, options=(*options, "GlobalKnownHostsFile=none"))
     changed = why(connection, archive)
-    assert changed.message == f"the host key of {name} has changed ({known} line 1 has another)"
-    assert changed.hint is not None
-    forget, look = changed.hint.split("`")[1::2]
+    assert changed.finding.message == f"the host key of {name} has changed ({known} line 1 has another)"
+    assert changed.finding.hint is not None
+    forget, look = changed.finding.hint.split("`")[1::2]
     assert forget == f"ssh-keygen -f '{known}' -R {name}"
     assert look == connection.by_hand()
     subprocess.run(forget, shell=True, check=True, capture_output=True)
@@ -333,18 +332,21 @@ def test_the_name_of_a_host_key_on_another_port_holds_the_port() -> None:
 def test_a_key_that_is_not_accepted(way: Way, host: LabHost, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
     found = why(way(host, identity_file=str(tmp_path / "key")), host_side(tmp_path, ANSWER))
-    assert found.message.startswith(f"root@{host.address} was not let in: permission denied")
+    assert found.finding.message.startswith(f"root@{host.address} was not let in: permission denied")
 
 
 def test_a_key_with_a_passphrase_is_not_waited_for(way: Way, host: LabHost, tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(key)], check=True)
-    assert "permission denied" in why(way(host, identity_file=str(key)), host_side(tmp_path, ANSWER)).message
+    assert (
+        "permission denied"
+        in why(way(host, identity_file=str(key)), host_side(tmp_path, ANSWER)).finding.message
+    )
 
 
 def test_nobody_listens(way: Way, host: LabHost, tmp_path: Path) -> None:
     found = why(way(host, port=9), host_side(tmp_path, ANSWER))
-    assert found.message == f"connection refused by {host.address} port 9"
+    assert found.finding.message == f"connection refused by {host.address} port 9"
 
 
 def test_one_that_takes_connections_and_says_nothing(way: Way, host: LabHost, tmp_path: Path) -> None:
@@ -353,9 +355,9 @@ def test_one_that_takes_connections_and_says_nothing(way: Way, host: LabHost, tm
         archive = host_side(tmp_path, ANSWER)
         for limit in (3, 60):  # the second for a machine on which ssh has not given up by then
             found = why(connection, archive, Limits(connect=limit))
-            if found.message != f"no answer within {limit} s":
+            if found.finding.message != f"no answer within {limit} s":
                 break
-        assert found.message == "127.0.0.1 accepts the connection but no ssh server greets"
+        assert found.finding.message == "127.0.0.1 accepts the connection but no ssh server greets"
         assert found.executions == 0
 
 
@@ -372,14 +374,15 @@ def test_one_that_greets_and_then_says_nothing(way: Way, host: LabHost, tmp_path
         connection = way(host, address="127.0.0.1", port=silent.getsockname()[1])
         connection = replace(connection, options=(*connection.options, "ConnectTimeout=60"))
         assert (
-            why(connection, host_side(tmp_path, ANSWER), Limits(connect=3)).message == "no answer within 3 s"
+            why(connection, host_side(tmp_path, ANSWER), Limits(connect=3)).finding.message
+            == "no answer within 3 s"
         )
 
 
 def test_an_account_that_may_not_log_in(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
     lab_host.exec(["usermod", "-s", "/usr/sbin/nologin", "deploy"])
     found = why(way(lab_host, "deploy"), host_side(tmp_path, ANSWER))
-    assert found.message == "This account is currently not available."
+    assert found.finding.message == "This account is currently not available."
 
 
 # -- lost ---------------------------------------------------------------------------------------------------

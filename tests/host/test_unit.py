@@ -177,7 +177,7 @@ def eventually(condition: Callable[[], object], seconds: float = 180) -> None:
 
 
 def test_from_a_new_file_to_a_proven_service_and_then_nothing(remote: Remote) -> None:
-    assert remote.changes() == {"enabled": [False, True], "active": [False, True]}
+    assert remote.changes() == {"enabled": (False, True), "active": (False, True)}
     results = remote.apply()
     assert {type: result["status"] for type, result in results.items()} == {
         "unit": "changed",
@@ -194,11 +194,11 @@ def test_only_what_differs_is_mended(remote: Remote) -> None:
     remote.apply()
     pid = remote.pid
     remote.systemctl("disable")
-    assert remote.changes() == {"enabled": [False, True]}
+    assert remote.changes() == {"enabled": (False, True)}
     remote.apply()
     assert remote.systemctl("is-enabled") == "enabled"
     remote.write_unit("--reply other")
-    assert remote.changes() == {"loaded": [False, True]}
+    assert remote.changes() == {"loaded": (False, True)}
     remote.apply()
     assert remote.changes() == {}
     assert remote.pid == pid
@@ -208,7 +208,7 @@ def test_a_needed_restart_is_done_and_proven(remote: Remote) -> None:
     remote.apply()
     pid = remote.pid
     remote.put(f"{remote.state}/restart/{remote.name}", '{"state": "needed", "because": ["file:/x"]}')
-    assert remote.changes() == {"current": [False, True]}
+    assert remote.changes() == {"current": (False, True)}
     results = remote.apply()
     assert results["probe"]["status"] == "changed"
     assert remote.pid not in (pid, "0")
@@ -218,12 +218,12 @@ def test_a_needed_restart_is_done_and_proven(remote: Remote) -> None:
 def test_a_stopped_and_a_failed_unit_are_not_active(remote: Remote) -> None:
     remote.apply()
     remote.systemctl("stop")
-    assert remote.changes() == {"active": [False, True]}
+    assert remote.changes() == {"active": (False, True)}
     remote.apply()
     remote.write_unit("--fail broken", pause=600)
     remote.host.exec(["systemctl", "daemon-reload"])
     remote.systemctl("restart")
-    eventually(lambda: remote.changes() == {"active": [False, True]})
+    eventually(lambda: remote.changes() == {"active": (False, True)})
     remote.write_unit("")
     remote.apply()
     assert remote.changes() == {}
