@@ -35,13 +35,9 @@ def _carry_out(machine: Machine, request: Request) -> events.Done:
     return removal.remove(machine, request)
 
 
-def _understood(asked: dict[str, Any]) -> Request:
-    try:
-        return Request.parse(asked)
-    except Mismatch as error:
-        versions = f"provision {asked.get('version')} asks, {__version__} is asked"
-        message = f"unrecognized request: {error} ({versions})"
-        raise Failure("unrecognized-message", message) from None
+def _unrecognized(asked: dict[str, Any], error: Mismatch) -> Failure:
+    versions = f"provision {asked.get('version')} asks, {__version__} is asked"
+    return Failure("unrecognized-message", f"unrecognized request: {error} ({versions})")
 
 
 def facts() -> events.Facts:
@@ -98,9 +94,10 @@ def main(request: bytes, place: str | None = None) -> int:
         )
     )
     try:
-        done = _carry_out(machine, _understood(asked))
+        done = _carry_out(machine, Request.parse(asked))
     except Exception as error:
-        channel.emit(events.Error(finding=causes.explain(error).finding))
+        failure = _unrecognized(asked, error) if isinstance(error, Mismatch) else causes.explain(error)
+        channel.emit(events.Error(finding=failure.finding))
         done = events.Done(ok=False)
     machine.settle()
     done.seconds = round(time.monotonic() - started, 3)

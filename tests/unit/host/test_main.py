@@ -33,7 +33,18 @@ def answered(request: dict[str, Any]) -> list[dict[str, Any]]:
 )
 def test_it_is_refused_with_both_versions(tmp_path: Path, change: dict[str, Any], why: str) -> None:
     request = asked.request("status", state=str(tmp_path)).plain()
-    hello, error, done = answered({**request, "version": "99.1", **change})
+    refused({**request, **change}, why)
+
+
+def test_so_is_a_resource_whose_spec_is_not_what_its_type_has(tmp_path: Path) -> None:
+    file = {"id": "file:/x", "type": "file", "spec": {"path": "/x", "moon": "full"}}
+    request = asked.request("apply", [file], state=str(tmp_path / "state"))
+    refused(request.plain(), "FileSpec has no field `moon`")
+    assert not (tmp_path / "state/ledger.json").exists()
+
+
+def refused(request: dict[str, Any], why: str) -> None:
+    hello, error, done = answered({**request, "version": "99.1"})
     assert hello["provision"] == __version__
     assert error["finding"]["code"] == "unrecognized-message"
     assert error["finding"]["message"].startswith(f"unrecognized request: {why}")
