@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any, Sequence
 
-from provision.host import causes, foreseeing, rollback, turns
+from provision.host import account_order, causes, foreseeing, rollback
 from provision.host.failure import Failure
 from provision.host.item import Item
 from provision.host.machine import Machine
@@ -41,7 +41,7 @@ class Fixing:
         """Fix what differs of some items, each after all that it needs, and say what became of each."""
         waiting = {item.id: item for item in items}
         settled = {item.id for item in self.items.values() if item.status}
-        first = turns.before(items)
+        first = account_order.before(items)
         work = self._advance(waiting, settled, first)
         if not work:
             return

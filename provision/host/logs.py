@@ -8,7 +8,8 @@ from typing import BinaryIO, Callable
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.services import containers, supervision
+from provision.host.services import supervision
+from provision.host.services.containers import engines
 from provision.wire import events
 from provision.wire.requests import Logs, Service
 
@@ -82,7 +83,7 @@ def _follow(machine: Machine, service: Service, lines: int) -> None:
             ]
             machine.run(argv, on_line=_say(machine, service))
         elif service.container:
-            engine = containers.require(service.engine)
+            engine = engines.require(service.engine)
             machine.run(
                 [engine, "logs", "--follow", "--tail", str(lines), service.container],
                 on_line=_say(machine, service),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from provision.host.machine import Machine
-from provision.host.services import gpus, processes, supervision
+from provision.host.services import processes, supervision
+from provision.host.services.gpus import memory
 from provision.host.state import marks
 from provision.wire import events
 from provision.wire.requests import Service, Status
@@ -81,7 +82,7 @@ def _processes(life: supervision.Life, among: dict[int, processes.Process]) -> s
 
 
 def _gpu_memory(machine: Machine, ours: set[int]) -> int | None:
-    holders = machine.once("gpus", lambda: gpus.holders(machine))
-    if not holders and not gpus.present():
+    holders = machine.once("gpus", lambda: memory.holders(machine))
+    if not holders and not memory.present():
         return None
     return sum(holder.bytes for holder in holders if holder.pid in ours)

@@ -21,7 +21,7 @@ from provision.host.resources import recall
 from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
 from provision.host.services import checks, supervision
-from provision.host.services.container_state import MADE_WITH, observed
+from provision.host.services.containers.settings import MADE_WITH, observed
 from provision.host.state import marks
 from provision.wire.checks import Chat, Check, Http, Running
 from provision.wire.checks import Port as TakesConnections

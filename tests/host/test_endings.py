@@ -12,7 +12,8 @@ import pytest
 
 from provision.host.machine import Machine
 from provision.host.resources import process as process_module
-from provision.host.services import exits, systemd
+from provision.host.services import systemd
+from provision.host.services.failures import exits
 from provision.wire.checks import Running
 from provision.wire.specs.directory import DirectorySpec
 from provision.wire.specs.file import FileSpec

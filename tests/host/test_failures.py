@@ -10,9 +10,9 @@ import pytest
 
 from provision.findings import catalogue
 from provision.host.machine import Machine
-from provision.host.services import gpus
-from provision.host.services.failures import explain
-from provision.host.services.root_cause import first_failure
+from provision.host.services.failures.patterns import explain
+from provision.host.services.failures.root_cause import first_failure
+from provision.host.services.gpus import memory
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_who_holds_the_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_reading_the_driver_s_table() -> None:
     with_header = "pid, gpu_uuid, used_gpu_memory [MiB], process_name\n1, GPU-a, 10 MiB, x\n"
-    assert gpus.parse(with_header) == [gpus.Holder(1, "x", "GPU-a", 10 * gpus.MIB)]
-    assert [holder.bytes for holder in gpus.parse(BUSY)] == [129884 * gpus.MIB, 0]
-    assert gpus.parse("No running processes found\n") == []
+    assert memory.parse(with_header) == [memory.Holder(1, "x", "GPU-a", 10 * memory.MIB)]
+    assert [holder.bytes for holder in memory.parse(BUSY)] == [129884 * memory.MIB, 0]
+    assert memory.parse("No running processes found\n") == []
 
 
 STARTS = Path(__file__).parent / "failed_starts"
@@ -194,7 +194,7 @@ def test_the_cause_of_a_real_start(name: str) -> None:
 @pytest.fixture(autouse=True)
 def _an_h100(monkeypatch: pytest.MonkeyPatch) -> None:
     """The logs do not always tell how much memory the GPU has; the driver of the machine does."""
-    monkeypatch.setattr(gpus, "_smallest", lambda: 79.65)
+    monkeypatch.setattr(memory, "_smallest", lambda: 79.65)
 
 
 def test_memory_that_a_neighbour_took_is_not_blamed_on_the_settings() -> None:

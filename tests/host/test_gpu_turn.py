@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.host.services import gpu_turn
+from provision.host.services.gpus import gpu_turn
 from tests.host.services import free_port
 
 PROGRAM = Path(gpu_turn.__file__)

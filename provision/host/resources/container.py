@@ -12,7 +12,10 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import SERVICES, Changes, Resource, State, differences
 from provision.host.resources.unit import Unit
-from provision.host.services import container_state, containers, endings, processes, supervision, turns
+from provision.host.services import processes, supervision
+from provision.host.services.containers import engines, settings
+from provision.host.services.failures import endings
+from provision.host.services.gpus import turns
 from provision.host.state import marks
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding, warning
@@ -52,8 +55,8 @@ class Container(Resource):
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
-        state = {"image": self._image(machine), **container_state.declared(self.spec)}
-        state["env"] = container_state.declared_env(self._with_env_files(), self._env(machine))
+        state = {"image": self._image(machine), **settings.declared(self.spec)}
+        state["env"] = settings.declared_env(self._with_env_files(), self._env(machine))
         unit = self._unit()
         if unit:
             state.update(unit.expected(machine))
@@ -75,8 +78,8 @@ class Container(Resource):
             self._require_ours(found)
             image = self._image_of(machine, found)
             state = {"image": self._image_found(machine, found), "env": self._env(machine) or None}
-            state.update(container_state.observed(self.spec, found, image))
-            state["running"] = containers.invocation(found) is not None
+            state.update(settings.observed(self.spec, found, image))
+            state["running"] = engines.invocation(found) is not None
         unit = self._unit()
         if unit:
             state.update(unit.actual(machine))
@@ -88,11 +91,11 @@ class Container(Resource):
         Raises:
             Failure: there is no engine, the image cannot be had, or the container does not start.
         """
-        engine = containers.require(self.spec.engine)
+        engine = engines.require(self.spec.engine)
         try:
             self._provide_image(machine, engine)
             left = differences(self.expected(machine), self.actual(machine))
-            replace = self._found(machine) is None or any(key in left for key in container_state.CREATION)
+            replace = self._found(machine) is None or any(key in left for key in settings.CREATION)
             if not replace and "restart" in left:
                 replace = not self._update_restart(machine, engine)
             self._supervise(machine, left)
@@ -102,7 +105,7 @@ class Container(Resource):
                 self._stop_in_turn(machine, engine)
                 self._start(machine, engine)
         finally:
-            containers.forget(machine, engine, self.spec.container)
+            engines.forget(machine, engine, self.spec.container)
             machine.forget("units")
 
     def missed(self, machine: Machine, changes: Changes) -> Failure | None:
@@ -118,7 +121,7 @@ class Container(Resource):
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say where the image comes from, when it is not here, and what becomes of the service."""
-        engine = containers.find(self.spec.engine)
+        engine = engines.find(self.spec.engine)
         work = Work()
         if engine is None or self._local_image(machine, engine) is None:
             work.load = self.spec.archive
@@ -126,9 +129,9 @@ class Container(Resource):
         found = self._found(machine)
         if found is None:
             work.start = self.spec.service
-        elif any(key in changes for key in container_state.CREATION):
+        elif any(key in changes for key in settings.CREATION):
             work.recreate = self.spec.container
-        elif containers.invocation(found) is None:
+        elif engines.invocation(found) is None:
             work.start = self.spec.service
         elif changes.keys() & {"active", "current"}:
             work.restart = self.spec.service
@@ -136,7 +139,7 @@ class Container(Resource):
 
     def notes(self, machine: Machine) -> list[Finding]:
         """Warn where a start could not succeed."""
-        engine = containers.find(self.spec.engine)
+        engine = engines.find(self.spec.engine)
         if engine is None:
             missing = self.spec.engine or "docker or podman"
             return [warning("container-engine", f"{missing} is not installed yet")]
@@ -146,7 +149,7 @@ class Container(Resource):
         if archive and not os.path.exists(archive) and self._local_image(machine, engine) is None:
             message = f"{archive}, which the image is to be loaded from, is not there yet"
             notes.append(warning("missing-file", message))
-        if containers.invocation(self._found(machine)) is None:
+        if engines.invocation(self._found(machine)) is None:
             notes += [warning("port-taken", taken) for taken in [self._taken()] if taken]
         return notes
 
@@ -162,19 +165,19 @@ class Container(Resource):
         """Stop the service for good and remove its container; one that is not ours stays."""
         unit = self._unit()
         there = unit.remove(machine) if unit else False
-        engine = containers.find(self.spec.engine)
+        engine = engines.find(self.spec.engine)
         if engine is None:
             return there
         name = self.spec.container
-        containers.forget(machine, engine, name)
+        engines.forget(machine, engine, name)
         for each in (name, name + FRESH):
-            found = containers.container(machine, engine, each)
+            found = engines.container(machine, engine, each)
             if found is not None and self._ours(found):
                 if each == name:
                     self._stop(machine, engine)
-                containers.call(machine, engine, ["rm", "--force", "--volumes", each], START)
+                engines.call(machine, engine, ["rm", "--force", "--volumes", each], START)
                 there = True
-            containers.forget(machine, engine, each)
+            engines.forget(machine, engine, each)
         return there
 
     # -- what there is ------------------------------------------------------------------------------------
@@ -185,15 +188,15 @@ class Container(Resource):
             return None
         return Unit(self.id, UnitSpec(service=spec.service, unit=spec.unit, stop_timeout=spec.stop_timeout))
 
-    def _found(self, machine: Machine) -> containers.Inspected | None:
-        engine = containers.find(self.spec.engine)
-        return containers.container(machine, engine, self.spec.container) if engine else None
+    def _found(self, machine: Machine) -> engines.Inspected | None:
+        engine = engines.find(self.spec.engine)
+        return engines.container(machine, engine, self.spec.container) if engine else None
 
-    def _ours(self, found: containers.Inspected) -> bool:
+    def _ours(self, found: engines.Inspected) -> bool:
         labels = found["Config"].get("Labels") or {}
-        return bool(labels.get(container_state.SERVICE_LABEL) == self.spec.service)
+        return bool(labels.get(settings.SERVICE_LABEL) == self.spec.service)
 
-    def _require_ours(self, found: containers.Inspected) -> None:
+    def _require_ours(self, found: engines.Inspected) -> None:
         if not self._ours(found):
             raise Failure(
                 "already-there",
@@ -201,28 +204,28 @@ class Container(Resource):
                 hint="remove it, or give the service another `name:`",
             )
 
-    def _local_image(self, machine: Machine, engine: str) -> containers.Inspected | None:
+    def _local_image(self, machine: Machine, engine: str) -> engines.Inspected | None:
         reference = self.spec.image
         key = ("image", engine, reference)
-        return machine.once(key, lambda: containers.image(machine, engine, reference))
+        return machine.once(key, lambda: engines.image(machine, engine, reference))
 
-    def _image_of(self, machine: Machine, found: containers.Inspected) -> containers.Inspected | None:
+    def _image_of(self, machine: Machine, found: engines.Inspected) -> engines.Inspected | None:
         """Return the image that a container was made from, even when its name means another one by now."""
-        engine = containers.require(self.spec.engine)
+        engine = engines.require(self.spec.engine)
         local = self._local_image(machine, engine)
         if local is not None and _id(local["Id"]) == _id(found["Image"]):
             return local
         key = ("image", engine, found["Image"])
-        return machine.once(key, lambda: containers.image(machine, engine, found["Image"]))
+        return machine.once(key, lambda: engines.image(machine, engine, found["Image"]))
 
     def _image(self, machine: Machine) -> str:
-        engine = containers.find(self.spec.engine)
+        engine = engines.find(self.spec.engine)
         local = self._local_image(machine, engine) if engine else None
         reference = self.spec.image
         return _named(reference, local["Id"]) if local else reference
 
-    def _image_found(self, machine: Machine, found: containers.Inspected) -> str:
-        engine = containers.require(self.spec.engine)
+    def _image_found(self, machine: Machine, found: engines.Inspected) -> str:
+        engine = engines.require(self.spec.engine)
         name = str(found.get("ImageName") or found["Config"].get("Image") or "")
         same = name.rpartition("/")[2] == self.spec.image.rpartition("/")[2]
         if same and self._local_image(machine, engine) is None:
@@ -234,7 +237,7 @@ class Container(Resource):
         found = self._found(machine)
         if found is None or not self._ours(found):
             return {}
-        return container_state.observed_env(self._with_env_files(), found)
+        return settings.observed_env(self._with_env_files(), found)
 
     def _with_env_files(self, strict: bool = False) -> ContainerSpec:
         """Return the spec with the variables of its `env_files`, which with `strict` must be there.
@@ -254,7 +257,7 @@ class Container(Resource):
                     ) from None
             except OSError as error:
                 raise Failure("file-refused", f"{path}: {error.strerror or error} (env_file)") from None
-        return container_state.with_variables(self.spec, lines)
+        return settings.with_variables(self.spec, lines)
 
     # -- the image ----------------------------------------------------------------------------------------
 
@@ -268,7 +271,7 @@ class Container(Resource):
 
         try:
             if archive is None:
-                containers.call(machine, engine, ["pull", reference], None, tell)
+                engines.call(machine, engine, ["pull", reference], None, tell)
             else:
                 self._load(machine, engine, reference, archive)
         finally:
@@ -281,8 +284,8 @@ class Container(Resource):
                 f"{archive} is not there, and the image {reference} is to be loaded from it",
                 hint="put it there, or leave `archive` out to pull the image",
             )
-        said = containers.call(machine, engine, ["load", "--input", archive], None).out
-        if containers.image(machine, engine, reference) is not None:
+        said = engines.call(machine, engine, ["load", "--input", archive], None).out
+        if engines.image(machine, engine, reference) is not None:
             return
         loaded = re.findall(r"^Loaded image(?: ID|\(s\))?: *(\S+)", said, re.MULTILINE)
         unnamed = [each for each in loaded if re.fullmatch(r"(?:sha256:)?[0-9a-f]{64}", each)]
@@ -292,19 +295,17 @@ class Container(Resource):
                 f"{archive} holds {', '.join(loaded) or 'no image'}, not {reference}",
                 hint="set `image:` to the name that the archive holds",
             )
-        containers.call(machine, engine, ["tag", unnamed[0], reference])
+        engines.call(machine, engine, ["tag", unnamed[0], reference])
 
     # -- steps --------------------------------------------------------------------------------------------
 
     def _update_restart(self, machine: Machine, engine: str) -> bool:
         """Change the engine's restart policy; podman learned that only in 5.1."""
         try:
-            containers.call(
-                machine, engine, ["update", f"--restart={self.spec.restart}", self.spec.container]
-            )
+            engines.call(machine, engine, ["update", f"--restart={self.spec.restart}", self.spec.container])
         except Failure:
             return False
-        containers.forget(machine, engine, self.spec.container)
+        engines.forget(machine, engine, self.spec.container)
         return "restart" not in differences(self.expected(machine), self.actual(machine))
 
     def _supervise(self, machine: Machine, changes: Changes) -> None:
@@ -316,16 +317,16 @@ class Container(Resource):
 
     def _replace(self, machine: Machine, engine: str) -> None:
         name, fresh = self.spec.container, self.spec.container + FRESH
-        left = containers.container(machine, engine, fresh)
-        containers.forget(machine, engine, fresh)
+        left = engines.container(machine, engine, fresh)
+        engines.forget(machine, engine, fresh)
         if left is not None and self._ours(left):
-            containers.call(machine, engine, ["rm", "--force", fresh], START)
+            engines.call(machine, engine, ["rm", "--force", fresh], START)
         self._require_sources()
         self._create(machine, engine, fresh)
         if self._found(machine) is not None:
             self._stop_in_turn(machine, engine)
-            containers.call(machine, engine, ["rm", "--force", name], START)
-        containers.call(machine, engine, ["rename", fresh, name])
+            engines.call(machine, engine, ["rm", "--force", name], START)
+        engines.call(machine, engine, ["rename", fresh, name])
         self._start(machine, engine)
 
     def _require_sources(self) -> None:
@@ -341,22 +342,22 @@ class Container(Resource):
 
     def _create(self, machine: Machine, engine: str, name: str) -> None:
         spec = self._with_env_files(strict=True)
-        lines = container_state.env_lines(spec)
+        lines = settings.env_lines(spec)
         if not lines:
-            containers.call(machine, engine, container_state.create_argv(spec, name, None, engine), START)
+            engines.call(machine, engine, settings.create_argv(spec, name, None, engine), START)
             return
         os.makedirs(machine.state, exist_ok=True)
         descriptor, path = tempfile.mkstemp(prefix=".env-", dir=machine.state)  # nobody else may read it
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(lines)
-            containers.call(machine, engine, container_state.create_argv(spec, name, path, engine), START)
+            engines.call(machine, engine, settings.create_argv(spec, name, path, engine), START)
         finally:
             os.unlink(path)
 
     def _stop_in_turn(self, machine: Machine, engine: str) -> None:
         """Stop it while nobody starts on its GPUs."""
-        if containers.invocation(self._found(machine)) is None:
+        if engines.invocation(self._found(machine)) is None:
             self._stop(machine, engine)
             return
         with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
@@ -367,8 +368,8 @@ class Container(Resource):
         if self.spec.unit:
             machine.run(["systemctl", "stop", self.spec.unit], timeout=limit + 60)
         name = self.spec.container
-        containers.forget(machine, engine, name)
-        running = containers.invocation(self._found(machine))
+        engines.forget(machine, engine, name)
+        running = engines.invocation(self._found(machine))
         if running is None and not self._restarting(machine):
             return
         machine.progress(self.id, 0, limit, "seconds", "stopping")
@@ -378,15 +379,15 @@ class Container(Resource):
             limit = 0
         elif running is not None:
             marks.tell(machine.state, self.spec.service, running)
-        containers.call(machine, engine, ["stop", "-t", f"{limit:.0f}", name], limit + 60)
-        containers.forget(machine, engine, name)
+        engines.call(machine, engine, ["stop", "-t", f"{limit:.0f}", name], limit + 60)
+        engines.forget(machine, engine, name)
 
     def _await_end(self, machine: Machine, engine: str, life: str, limit: float) -> None:
         """Wait until this life of the container has ended, but not longer than `limit` seconds."""
         deadline = time.monotonic() + limit
-        while containers.invocation(self._found(machine)) == life and time.monotonic() < deadline:
+        while engines.invocation(self._found(machine)) == life and time.monotonic() < deadline:
             machine.sleep(0.5)
-            containers.forget(machine, engine, self.spec.container)
+            engines.forget(machine, engine, self.spec.container)
 
     def _restarting(self, machine: Machine) -> bool:
         found = self._found(machine)
@@ -397,7 +398,7 @@ class Container(Resource):
         if taken:
             raise Failure("port-taken", taken, hint="stop it, or publish another port")
         unit = self._unit()
-        self._begun = containers.now()
+        self._begun = engines.now()
         if unit:
             try:
                 unit.fix(machine, {"active": (False, True)})
@@ -405,10 +406,10 @@ class Container(Resource):
                 life = supervision.life(machine, self.spec)
                 if life.invocation is None and life.ended:
                     raise self._ended(machine, life) from None
-                failure.hint = failure.hint or containers.hint(failure.log)
+                failure.hint = failure.hint or engines.hint(failure.log)
                 raise
         else:
-            containers.call(machine, engine, ["start", self.spec.container], START)
+            engines.call(machine, engine, ["start", self.spec.container], START)
         if self.spec.cards and unit:
             service, name = self.spec.service, unit.spec.unit
             turns.pass_by(

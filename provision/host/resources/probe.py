@@ -9,7 +9,9 @@ from typing import ClassVar
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import SERVICES, Changes, Resource, State
-from provision.host.services import checks, compiling, endings, processes, supervision, turns
+from provision.host.services import checks, compiling, processes, supervision
+from provision.host.services.failures import endings
+from provision.host.services.gpus import turns
 from provision.host.state import marks
 from provision.wire import events
 from provision.wire.checks import Check

@@ -15,7 +15,9 @@ from provision.host import children
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import SERVICES, Changes, Resource, State
-from provision.host.services import access, endings, exits, processes, stopping, supervision, turns
+from provision.host.services import access, processes, stopping, supervision
+from provision.host.services.failures import endings, exits
+from provision.host.services.gpus import turns
 from provision.host.state import durable, marks
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding, warning

@@ -10,16 +10,9 @@ from typing import ClassVar
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import SERVICES, Changes, Resource, State
-from provision.host.services import (
-    access,
-    endings,
-    failures,
-    processes,
-    stopping,
-    supervision,
-    systemd,
-    turns,
-)
+from provision.host.services import access, processes, stopping, supervision, systemd
+from provision.host.services.failures import endings, patterns
+from provision.host.services.gpus import turns
 from provision.host.state import marks
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding, warning
@@ -261,7 +254,7 @@ class Unit(Resource):
         why = failure.log[0] if failure.log else failure.message
         message = f"{self.spec.service} could not be started: {why}"
         log = systemd.journal(machine, self.spec.unit, supervision.TAIL)
-        known = failures.explain(log, machine, self.spec.service)
+        known = patterns.explain(log, machine, self.spec.service)
         if known is None:
             return Failure("service-ended", message, log=log)
         return Failure(known.code, message, hint=known.hint, log=log)

@@ -9,8 +9,8 @@ import subprocess
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
-from provision.host.services import failures
-from provision.host.services.root_cause import first_failure
+from provision.host.services.failures import patterns
+from provision.host.services.failures.root_cause import first_failure
 from provision.wire.preflight import Preflight
 
 REFUSED = 2
@@ -52,7 +52,7 @@ def refusal(machine: Machine, id: str, service: str, preflight: Preflight) -> Fa
     if done.code == REFUSED:
         short = len(why) <= SHORT
         message = f"{service} would not start with this, and was left running as it is"
-        known = failures.explain(lines, machine)
+        known = patterns.explain(lines, machine)
         return Failure(
             "arguments-refused",
             f"{message}: {why}" if short else message,

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.services import containers, exits, processes, systemd
+from provision.host.services import processes, systemd
+from provision.host.services.containers import engines
+from provision.host.services.failures import exits
 from provision.host.state import durable, marks
 from provision.wire.spec import Supervised
 
@@ -59,26 +61,26 @@ def life(machine: Machine, spec: Supervised, shared: bool = False) -> Life:
 
 def _of_container(machine: Machine, spec: Supervised, name: str, shared: bool) -> Life:
     """Return how a container is doing; what brings it back is its unit, or else the engine."""
-    engine = containers.find(spec.engine)
+    engine = engines.find(spec.engine)
     unit = of_unit(machine, spec.unit, shared) if spec.unit else None
     if engine is None:
         return Life("stopped", None, None)
     if not shared:
-        containers.forget(machine, engine, name)
+        engines.forget(machine, engine, name)
     try:
-        found = containers.container(machine, engine, name)
+        found = engines.container(machine, engine, name)
     except Failure:
         return Life("unknown", None, None)
-    running = containers.invocation(found)
+    running = engines.invocation(found)
     if found is not None and running is not None:
         restarts = unit.restarts if unit else int(found.get("RestartCount") or 0)
         pid = found["State"].get("Pid") or None
         since = unit.since if unit else _begun(machine, spec)
         return Life("running", pid, running, restarts, None, since)
-    ended = containers.ended(found) if found else None
+    ended = engines.ended(found) if found else None
     if unit:
         # Its unit knows the code of the engine's client, which is not always the program's own.
-        refused = unit.ended == containers.REFUSED
+        refused = unit.ended == engines.REFUSED
         return unit._replace(pid=None, invocation=None, ended=unit.ended if refused else ended or unit.ended)
     if found is None:
         return Life("stopped", None, None)
@@ -163,8 +165,8 @@ def tail(machine: Machine, spec: Supervised, lines: int = TAIL, since: str | Non
     if spec.unit:
         return systemd.journal(machine, spec.unit, lines, since)
     if spec.container:
-        engine = containers.find(spec.engine)
-        return containers.log(machine, engine, spec.container, lines, since) if engine else []
+        engine = engines.find(spec.engine)
+        return engines.log(machine, engine, spec.container, lines, since) if engine else []
     kept = last_lines(spec.log or "", lines)
     for index in range(len(kept) - 1, -1, -1):
         if kept[index].startswith(STARTED):

@@ -9,7 +9,7 @@ from typing import Dict, Iterable, Sequence
 from provision.host.failure import Failure
 from provision.host.light import plainjson
 from provision.host.machine import Machine
-from provision.host.services import exits
+from provision.host.services.failures import exits
 
 PROPERTIES = (
     "Id",

@@ -108,4 +108,4 @@ def add(context: ServiceContext[Any]) -> str:
 
 @cache
 def _source() -> str:
-    return (files("provision.host.services") / FILE).read_text(encoding="utf-8")
+    return (files("provision.host.services.gpus") / FILE).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 from provision.catalog.catalog import Catalog, Resource
 from provision.catalog.text import SecretText
 from provision.config.problems import ConfigError
-from provision.host.services import container_state
+from provision.host.services.containers import settings
 from provision.wire import checks
 from provision.wire.specs.container import ContainerSpec, Volume
 from provision.wire.specs.probe import ProbeSpec
@@ -180,7 +180,7 @@ FULL = """
 def test_the_start_scripts_of_ascend_and_amd(project: Project, engine: str) -> None:
     catalog = project.compile(FULL)
     ascend, rocm = (record(catalog, f"container:{name}", ContainerSpec) for name in ("ascend", "rocm"))
-    argv = container_state.create_argv(ascend, "ascend", None, engine)
+    argv = settings.create_argv(ascend, "ascend", None, engine)
     words = " ".join(argv)
     runtime = "--runtime=ascend" if engine == "docker" else "--runtime ascend create"
     for part in (
@@ -194,7 +194,7 @@ def test_the_start_scripts_of_ascend_and_amd(project: Project, engine: str) -> N
         "--entrypoint vllm quay.io/ascend/vllm-ascend:v0.11.0 serve /models/m --port 8000",
     ):
         assert part in words
-    words = " ".join(container_state.create_argv(rocm, "rocm", None, engine))
+    words = " ".join(settings.create_argv(rocm, "rocm", None, engine))
     for part in (
         "--device=/dev/kfd --device=/dev/dri",
         "--group-add=video --group-add=110",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple
 
-from provision.host.services import failures
 from provision.host.services.checks.client import Client, Reply, Unanswered
+from provision.host.services.failures import patterns
 from provision.wire.specs.probe import ProbeSpec
 
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
@@ -95,7 +95,7 @@ class Asking(NamedTuple):
             return Verdict(f"the server has no {path} ({reply.status}): {text}", _OTHER, True, text, False)
         if "does not support" in text and reply.status in (400, 500, 501):
             return Verdict(f"status {reply.status}: {text}", _OTHER, True, text, False)
-        known = failures.explain([text])
+        known = patterns.explain([text])
         verdict = Verdict(f"status {reply.status}: {text}", None, reply.status not in RETRIED, text)
         return verdict._replace(code=known.code, hint=known.hint) if known else verdict
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.services import containers
+from provision.host.services.containers import engines
 from provision.host.state import durable
 from provision.wire.specs.probe import ProbeSpec
 
@@ -47,8 +47,8 @@ def read_key(path: str | None, name: str | None) -> str | None:
 
 def _of_container(machine: Machine, spec: ProbeSpec, name: str) -> str:
     """Return the value of a variable as the running container has it."""
-    engine = containers.require(spec.engine)
-    found = containers.container(machine, engine, spec.container or "")
+    engine = engines.require(spec.engine)
+    found = engines.container(machine, engine, spec.container or "")
     for variable in found["Config"].get("Env") or [] if found else []:
         known, _, value = variable.partition("=")
         if known == name:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from provision.host.services import container_state
+from provision.host.services.containers import settings
 from provision.wire.specs.container import ContainerSpec, EngineOptions, Port
 
 
@@ -39,7 +39,7 @@ IMAGE = {"Config": {"Cmd": ["run"], "Env": ["PATH=/bin"], "Volumes": {"/var/lib/
 
 
 def same(declared: ContainerSpec, container: dict[str, Any]) -> bool:
-    return container_state.declared(declared) == container_state.observed(declared, container, IMAGE)
+    return settings.declared(declared) == settings.observed(declared, container, IMAGE)
 
 
 def test_a_bare_container_is_as_declared() -> None:
@@ -74,7 +74,7 @@ def test_the_gpus_of_docker(gpus: list[str], asked: dict[str, Any]) -> None:
     ],
 )
 def test_gpus_are_asked_for_in_the_engines_own_way(engine: str, gpus: list[str], words: list[str]) -> None:
-    argv = container_state.create_argv(spec(gpus=gpus), "web", None, engine)
+    argv = settings.create_argv(spec(gpus=gpus), "web", None, engine)
     at = argv.index(words[0])
     assert argv[at : at + len(words)] == words
 
@@ -107,13 +107,13 @@ def test_only_variables_that_were_declared_count() -> None:
     """What the image, the engine, its proxy settings and GPUs bring is none of our business."""
     container = of_docker()
     container["Config"]["Env"] += ["HTTPS_PROXY=http://proxy", "NVIDIA_VISIBLE_DEVICES=void", "LEFT=secret"]
-    assert container_state.observed_env(spec(), container) == {}
+    assert settings.observed_env(spec(), container) == {}
     container["Config"]["Labels"]["provision.env"] = "LEFT PATH"
-    found = container_state.observed_env(spec(), container)
+    found = settings.observed_env(spec(), container)
     assert found == {"LEFT": "set", "PATH": "set"}
-    assert container_state.declared_env(spec(), found) == {"LEFT": None, "PATH": None}
+    assert settings.declared_env(spec(), found) == {"LEFT": None, "PATH": None}
 
 
 def test_a_secret_that_is_missing_differs_and_an_empty_value_is_a_value() -> None:
     declared = spec(env={"KEY": "", "EMPTY": ""}, secrets=["KEY"])
-    assert container_state.observed_env(declared, of_docker()) == {"KEY": "something else"}
+    assert settings.observed_env(declared, of_docker()) == {"KEY": "something else"}

@@ -9,8 +9,10 @@ from typing import Callable, List, NamedTuple
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.services import containers, exits, failures, supervision, systemd
-from provision.host.services.root_cause import first_failure
+from provision.host.services import supervision, systemd
+from provision.host.services.containers import engines
+from provision.host.services.failures import exits, patterns
+from provision.host.services.failures.root_cause import first_failure
 from provision.wire.spec import Supervised
 
 READ = 2000
@@ -96,10 +98,10 @@ class _Known(NamedTuple):
 
 def _known(machine: Machine, spec: Supervised, lines: list[str], code: str) -> _Known:
     """Return code and way out of a failure that the log is known for; else `code`, and what is known."""
-    known = failures.explain(lines, machine, spec.service)
+    known = patterns.explain(lines, machine, spec.service)
     if known is not None:
         return _Known(*known)
-    return _Known(code, containers.hint(lines) if spec.container else None)
+    return _Known(code, engines.hint(lines) if spec.container else None)
 
 
 def _how(machine: Machine, spec: Supervised, life: supervision.Life, since: str | None) -> str | None:

@@ -9,8 +9,8 @@ import re
 from typing import Callable, Iterable, NamedTuple, Sequence
 
 from provision.host.machine import Machine
-from provision.host.services import gpus
-from provision.host.services.root_cause import first_failure
+from provision.host.services.failures.root_cause import first_failure
+from provision.host.services.gpus import memory
 
 
 class Explained(NamedTuple):
@@ -46,7 +46,7 @@ def _module(found: re.Match[str], log: str) -> str:
 
 def _nothing_left(found: re.Match[str], log: str) -> str:
     """Say what took the memory of the KV cache: the model itself, or somebody else meanwhile."""
-    taken = gpus.taken_meanwhile(log)
+    taken = memory.taken_meanwhile(log)
     if taken is not None and taken > MOVED:
         return (
             f"{taken:.1f} GiB of the GPU were taken by another process while vLLM measured it, and vLLM "
@@ -350,7 +350,9 @@ def _advice(
         advice = known.advice.format(*[(group or "").strip() for group in found.groups()])
     if not known.held or machine is None:
         return advice
-    holders = [each for each in gpus.holders(machine) if not service or gpus.service_of(each.pid) != service]
+    holders = [
+        each for each in memory.holders(machine) if not service or memory.service_of(each.pid) != service
+    ]
     if holders:
         advice += "; now held by " + ", ".join(str(each) for each in holders[:4])
     dead = [str(each.pid) for each in holders if each.left_over()]

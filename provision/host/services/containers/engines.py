@@ -12,7 +12,7 @@ from provision.host.failure import Failure
 from provision.host.files.paths import which
 from provision.host.light import plainjson
 from provision.host.machine import Machine
-from provision.host.services import exits
+from provision.host.services.failures import exits
 
 ENGINES = ("docker", "podman")
 """In the order in which they are taken when a service names none."""

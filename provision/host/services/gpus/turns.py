@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Callable, Iterator, Sequence
 
 from provision.host.machine import Machine
-from provision.host.services import gpu_turn, processes
+from provision.host.services import processes
+from provision.host.services.gpus import gpu_turn
 
 TELL = 5.0
 """Seconds between two words about the same wait."""
