@@ -126,13 +126,14 @@ LIBRARY = {
 """What it does import of the standard library, in addition to what each Python imports by itself."""
 
 LOOK = """
+    account_order
     capture causes channel failure files files.names files.nofollow files.paths files.textdiff fixing
     foreseeing item light light.hashlib light.plainjson light.signal light.threading light.typing machine
     main models models.hubs models.hubs.listing models.manifest packages packages.dpkg python python.cases
     python.dist_info python.interpreters python.known python.versions resource resources resources.apt
     resources.command resources.directory resources.environment resources.file resources.group
     resources.model resources.probe resources.process resources.user runner services services.processes
-    services.supervision state state.durable state.ledger state.lock state.marks state.owed threads turns
+    services.supervision state state.durable state.ledger state.lock state.marks state.owed threads
 """
 """What it imports of the host side. Nothing comes here that only a change or a failure needs."""
 

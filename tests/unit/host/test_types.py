@@ -15,7 +15,17 @@ from provision.host.resource import Resource
 
 PACKAGE = Path(provision.__file__).parent
 TYPES = sorted(path.stem for path in (PACKAGE / "host/resources").glob("[a-z]*.py"))
-GENERIC = ("runner", "fixing", "foreseeing", "item", "removal", "turns", "verify", "main", "state/ledger")
+GENERIC = (
+    "runner",
+    "fixing",
+    "foreseeing",
+    "item",
+    "removal",
+    "account_order",
+    "verify",
+    "main",
+    "state/ledger",
+)
 
 
 @pytest.mark.parametrize("name", TYPES)
