@@ -464,7 +464,7 @@ def test_disk_fills_up_while_downloading(host: Host, hub: Hub, tmp_path: Path) -
 def test_listing_cannot_leave_the_directory(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     from provision.host.models.hubs.listing import Listing, RemoteFile
 
-    answer = Listing(hub.url, None, [RemoteFile("../../etc/passwd", 1)])
+    answer = Listing(host.spec.endpoint or "", None, [RemoteFile("../../etc/passwd", 1)])
     monkeypatch.setattr(Model, "_listing", lambda self, machine, timeout: answer)
     assert "outside of it" in host.fails(required=[]).message
 
