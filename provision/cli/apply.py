@@ -10,9 +10,7 @@ from provision.cli import options
 from provision.cli.asking import agreed, require_terminal
 
 if TYPE_CHECKING:
-    from provision.cli.running import Requests
     from provision.project.project import Project, Selection
-    from provision.show.report import Report
 
 
 @click.command("apply")
@@ -48,63 +46,45 @@ def command(
     On a terminal the plan is shown first and a question asked. A host that cannot be reached or fails is
     named in the summary and does not stop the others. Exit code 0 when every host is as declared, 1 if not.
     """
-    from provision.cli.running import Requests, exit_code
-    from provision.project.project import Selection, is_saved
-    from provision.project.remembered import load
+    from provision.cli import exit_code
     from provision.show.applyview import apply_view
-    from provision.show.report import Report
-
-    selection = chosen.selection()
-    digests: dict[str, str] = {}
-    if len(selection.playbooks) == 1 and is_saved(selection.playbooks[0]):
-        plan = selection.playbooks[0]
-        if selection != Selection((plan,)):
-            raise click.UsageError(
-                "a saved plan says itself what to work on; leave out -i, -e, --limit, --tags"
-            )
-        from provision.project.saved import restore
-
-        selection, digests, project = restore(plan)
-    else:
-        project = load(selection)
-    if not yes:
-        # What is wrong with the input comes first: a newcomer would find it out at the second try only.
-        require_terminal("apply", output)
-    requests = Requests(project, way)
-    if not yes:
-        shown = _show(requests, project, selection, diff, deep)
-        if _worth_asking(shown, prune) and not agreed("Apply this?"):
-            click.echo("nothing was changed")
-            ctx.exit(1)
-        # What was agreed to is what is done: a host that has moved on since refuses.
-        digests = {
-            name: host.done.digest for name, host in shown.hosts.items() if host.done and host.done.digest
-        }
-    report = Report(project.host_names)
-    asked = {
-        "deep": deep,
-        "prune": prune,
-        "verify": verify,
-        "rollback": rollback,
-        "playbooks": project.playbook_names,
-        "partial": selection.partial,
-    }
-    per_host = {host: {"digest": digest} for host, digest in digests.items()}
-    summary = requests.run("apply", apply_view(report, output, project), asked, per_host=per_host)
-    ctx.exit(exit_code(summary))
-
-
-def _show(requests: Requests, project: Project, selection: Selection, diff: bool, deep: bool) -> Report:
-    """Show the plan and return what it found."""
     from provision.show.planview import plan_view
     from provision.show.report import Report
 
-    report = Report(project.host_names)
-    asked = {"deep": deep, "playbooks": project.playbook_names, "partial": selection.partial}
-    requests.run("inspect", plan_view(report, "text", diff, project), asked)
-    return report
+    project, digests = _load(chosen.selection())
+    if not yes:
+        # What is wrong with the input comes first: a newcomer would find it out at the second try only.
+        require_terminal("apply", output)
+    rollout = way.rollout(project)
+    if not yes:
+        found = rollout.inspect(plan_view(Report(project.host_names), "text", diff, project), deep=deep)
+        worth_asking = not found.ok or found.differing or (prune and found.orphaned)
+        if worth_asking and not agreed("Apply this?"):
+            click.echo("nothing was changed")
+            ctx.exit(1)
+        # What was agreed to is what is done: a host that has moved on since refuses.
+        digests = found.digests
+    summary = rollout.apply(
+        apply_view(Report(project.host_names), output, project),
+        digests=digests,
+        deep=deep,
+        prune=prune,
+        verify=verify,
+        rollback=rollback,
+    )
+    ctx.exit(exit_code(summary))
 
 
-def _worth_asking(report: Report, prune: bool) -> bool:
-    orphans = prune and any(host.orphans for host in report.hosts.values())
-    return not report.ok or orphans or any(host.changes for host in report.hosts.values())
+def _load(selection: Selection) -> tuple[Project, dict[str, str]]:
+    """Return the project of a selection, and the digests of its hosts when that is a saved plan."""
+    from provision.project.project import Selection, is_saved
+    from provision.project.remembered import load
+
+    if len(selection.playbooks) != 1 or not is_saved(selection.playbooks[0]):
+        return load(selection), {}
+    (plan,) = selection.playbooks
+    if selection != Selection((plan,)):
+        raise click.UsageError("a saved plan says itself what to work on; leave out -i, -e, --limit, --tags")
+    from provision.project.saved import restore
+
+    return restore(plan)

@@ -18,6 +18,18 @@ def require_terminal(verb: str, output: str) -> None:
         raise click.UsageError(f"without a terminal to ask on, {verb} needs --yes")
 
 
+def sudo_password() -> str:
+    """Ask for the sudo password of the hosts.
+
+    Raises:
+        click.UsageError: there is no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError("--ask-become-pass needs a terminal to ask on")
+    password: str = click.prompt("sudo password", hide_input=True, err=True)
+    return password
+
+
 def agreed(question: str) -> bool:
     """Ask, and return whether the answer is yes. What was typed before the question is no answer to it."""
     sys.stdout.flush()

@@ -32,23 +32,16 @@ def command(
     lines: int,
 ) -> None:
     """Print the last lines of SERVICE's log on every host that has it: the journal, or the log file."""
-    from dataclasses import replace
-
-    from provision.cli.running import Requests, exit_code
+    from provision.cli import exit_code
     from provision.project.remembered import load
     from provision.show.logview import log_view
 
     project = load(chosen.selection())
-    catalogs = [
-        replace(catalog, services=[known for known in catalog.services if known.name == service])
-        for catalog in project.fleet.catalogs.values()
-        if any(known.name == service for known in catalog.services)
-    ]
-    if not catalogs:
+    hosts = project.fleet.serving(service).catalogs
+    if not hosts:
         raise click.UsageError(f"no service {service!r} in the playbooks{_meant(service, project)}")
-    requests = Requests(project, way)
-    asked = {"follow": follow, "lines": lines}
-    summary = requests.run("logs", log_view(output, many=len(catalogs) > 1), asked, catalogs)
+    view = log_view(output, many=len(hosts) > 1)
+    summary = way.rollout(project).logs(view, service, lines=lines, follow=follow)
     ctx.exit(0 if follow and summary.cancelled else exit_code(summary))
 
 

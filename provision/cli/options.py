@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
-    from provision.project.project import Selection
+    from provision.project.project import Project, Selection
+    from provision.rollout.rollout import Rollout
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +60,18 @@ class Way:
     forks: int | None
     ask_become_pass: bool
     connect_timeout: float
+
+    def rollout(self, project: Project) -> Rollout:
+        """Return what does a verb's work on the hosts of a project; asks for the sudo password if told to.
+
+        Raises:
+            click.UsageError: there is no terminal to ask on.
+        """
+        from provision.cli.asking import sudo_password
+        from provision.rollout.rollout import Reach, Rollout
+
+        password = sudo_password() if self.ask_become_pass else None
+        return Rollout(project, Reach(self.forks, self.connect_timeout, password))
 
 
 def variables(extra: tuple[str, ...]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import click
 from provision.cli import options
 
 if TYPE_CHECKING:
-    from provision.project.project import Project, Selection
-    from provision.show.report import Report
+    from provision.project.project import Project
+    from provision.rollout.summary import Summary
 
 CHANGES = 2
 
@@ -41,36 +41,28 @@ def command(
 ) -> None:
     """Show what `apply` would change on each host, and change nothing.
 
-    Exit code 0, or 1 when a host could not be looked at. With --detailed-exitcode 2 means that something
+    Exit code 0, or 1 when a host could not be inspected. With --detailed-exitcode 2 means that something
     would change, and nothing else does.
     """
-    from provision.cli.running import Requests, exit_code
+    from provision.cli import exit_code
     from provision.project.remembered import load
     from provision.show.planview import plan_view
     from provision.show.report import Report
 
-    selection = chosen.selection()
-    project = load(selection)
-    report = Report(project.host_names)
-    asked = {"deep": deep, "playbooks": project.playbook_names, "partial": selection.partial}
-    summary = Requests(project, way).run("inspect", plan_view(report, output, diff, project), asked)
-    code = exit_code(summary)
+    project = load(chosen.selection())
+    rollout = way.rollout(project)
+    summary = rollout.inspect(plan_view(Report(project.host_names), output, diff, project), deep=deep)
     if out is not None:
-        _save(out, selection, project, report, complete=code == 0)
-    if (
-        code == 0
-        and detailed_exitcode
-        and any(host.changes or host.orphans for host in report.hosts.values())
-    ):
-        code = CHANGES
-    ctx.exit(code)
+        _save(out, project, summary)
+    differs = bool(summary.differing or summary.orphaned)
+    ctx.exit(CHANGES if detailed_exitcode and summary.ok and differs else exit_code(summary))
 
 
-def _save(out: Path, selection: Selection, project: Project, report: Report, complete: bool) -> None:
+def _save(out: Path, project: Project, summary: Summary) -> None:
     from provision.project.saved import save
 
-    if not complete:
-        click.echo(f"{out} is not written: not every host could be looked at", err=True)
+    if not summary.ok:
+        click.echo(f"{out} is not written: not every host could be inspected", err=True)
         return
-    save(out, selection, project, report.digests)
+    save(out, project, summary.digests)
     click.echo(f"saved; `provision apply {out}` does this and nothing else", err=True)

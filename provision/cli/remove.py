@@ -29,7 +29,9 @@ def command(
 
     What was there before provision stays, and so do apt packages. Shows what goes and asks first.
     """
-    from provision.cli.running import Requests, exit_code
+    from functools import partial
+
+    from provision.cli import exit_code
     from provision.project.remembered import load
     from provision.show.removeview import remove_view
     from provision.show.report import Report
@@ -39,18 +41,13 @@ def command(
     project = load(chosen.selection())
     if not yes:
         require_terminal("remove", output)
-    requests = Requests(project, way)
-    asked = {
-        "playbooks": project.playbook_names,
-        "names": list(services) or None,
-        "keep": ["model"] if keep_models else [],
-    }
+    rollout = way.rollout(project)
+    remove = partial(rollout.remove, services=services, keep_models=keep_models)
     if not yes:
-        report = Report(project.host_names)
-        summary = requests.run("remove", remove_view(report, "text"), {**asked, "dry": True})
-        if not any(host.removed for host in report.hosts.values()):
+        summary = remove(remove_view(Report(project.host_names), "text"), dry=True)
+        if not summary.removed:
             ctx.exit(exit_code(summary))
         if not agreed("Remove all this?"):
             click.echo("nothing was removed")
             ctx.exit(1)
-    ctx.exit(exit_code(requests.run("remove", remove_view(Report(project.host_names), output), asked)))
+    ctx.exit(exit_code(remove(remove_view(Report(project.host_names), output))))

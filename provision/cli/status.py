@@ -22,11 +22,11 @@ def command(
 
     Exit code 0 when every host answered, whatever its services do; `verify` is what proves them.
     """
-    from provision.cli.running import Requests, exit_code
+    from provision.cli import exit_code
     from provision.project.remembered import load
     from provision.show.report import Report
     from provision.show.statusview import status_view
 
     project = load(chosen.selection())
-    requests = Requests(project, way)
-    ctx.exit(exit_code(requests.run("status", status_view(Report(project.host_names), output), {})))
+    view = status_view(Report(project.host_names), output)
+    ctx.exit(exit_code(way.rollout(project).status(view)))

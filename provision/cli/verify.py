@@ -22,11 +22,11 @@ def command(
 
     Exit code 0 when all pass, 1 otherwise.
     """
-    from provision.cli.running import Requests, exit_code
+    from provision.cli import exit_code
     from provision.project.remembered import load
     from provision.show.report import Report
     from provision.show.verifyview import verify_view
 
     project = load(chosen.selection())
-    requests = Requests(project, way)
-    ctx.exit(exit_code(requests.run("verify", verify_view(Report(project.host_names), output), {})))
+    view = verify_view(Report(project.host_names), output)
+    ctx.exit(exit_code(way.rollout(project).verify(view)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,6 +66,15 @@ class Fleet:
             if each.after.host == host and each.after.resource is not None:
                 found.setdefault(each.after.resource, []).append(each.before.host)
         return found
+
+    def serving(self, service: str) -> Fleet:
+        """Return the hosts that have a service, and of their services that one alone."""
+        parts = {
+            name: dataclasses.replace(catalog, services=found)
+            for name, catalog in self.catalogs.items()
+            if (found := [each for each in catalog.services if each.name == service])
+        }
+        return Fleet(parts, self.edges)
 
     def tagged(self, tags: frozenset[str]) -> Fleet:
         """Return the part that carries one of `tags`, with everything it needs.

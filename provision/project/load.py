@@ -82,6 +82,7 @@ def load(selection: Selection) -> Project:
     if problems:
         raise ConfigError(problems)
     return Project(
+        selection=selection,
         playbooks={playbook.name: playbook.path for playbook in playbooks},
         hosts={name: host.reached() for name, host in inventory.hosts.items()},
         fleet=_fleet(inventory, playbooks, selection),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.fleet.fleet import Fleet
 
-SAVED_PLAN: Literal["provision-plan/2"] = "provision-plan/2"
+SAVED_PLAN: Literal["provision-plan/3"] = "provision-plan/3"
 """What a saved plan says of itself at its beginning; the number counts the forms that there were."""
 
 
@@ -46,12 +46,14 @@ class Project:
     """What was loaded and compiled.
 
     Args:
+        selection: what it was loaded by.
         playbooks: the files, by the names under which hosts remember who put what there.
         hosts: all of the inventory, without what only compiling needs.
         fleet: what each host that a play is for is to have.
         notes: what of the inventories could not be used, whatever the host.
     """
 
+    selection: Selection
     playbooks: dict[str, Path]
     hosts: dict[str, Host]
     fleet: Fleet

@@ -30,7 +30,8 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    format: Literal["provision-plan/2"] = SAVED_PLAN
+    format: Literal["provision-plan/3"] = SAVED_PLAN
+    provision: str
     playbooks: list[str]
     inventories: list[str]
     limit: str | None
@@ -40,7 +41,7 @@ class Plan(BaseModel):
     hosts: dict[str, str]
 
 
-def save(path: Path, chosen: Selection, project: Project, digests: Mapping[str, str]) -> None:
+def save(path: Path, project: Project, digests: Mapping[str, str]) -> None:
     """Write what was planned. Only the user can read the file: `-e` may have brought anything.
 
     It is a new file that takes the place of what had its name, a link included: nobody keeps a right to read
@@ -55,7 +56,9 @@ def save(path: Path, chosen: Selection, project: Project, digests: Mapping[str, 
     Raises:
         OSError: it cannot be written.
     """
+    chosen = project.selection
     plan = Plan(
+        provision=__version__,
         playbooks=[str(path) for path in project.playbooks.values()],
         inventories=[str(inventory) for inventory in chosen.inventories],
         limit=chosen.limit,
@@ -86,11 +89,11 @@ def _special(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
-def restore(path: Path) -> tuple[Selection, dict[str, str], Project]:
-    """Return the saved choice, the digest of each host, and the project as it is now.
+def restore(path: Path) -> tuple[Project, dict[str, str]]:
+    """Return the project as it is now, and the digest of each host as it was found.
 
     Raises:
-        ConfigError: the file is damaged, or its inputs have changed since.
+        ConfigError: the file is damaged or of another version, or its inputs have changed since.
     """
     try:
         data = path.read_bytes()
@@ -98,6 +101,8 @@ def restore(path: Path) -> tuple[Selection, dict[str, str], Project]:
         if form and int(form[1]) != int(SAVED_PLAN.partition("/")[2]):
             raise _refused(path, "this plan was saved by another version of provision")
         plan = Plan.model_validate_json(data)
+        if plan.provision != __version__:
+            raise _refused(path, f"this plan was saved by provision {plan.provision}, this is {__version__}")
     except (OSError, ValidationError):
         raise _refused(path, "this saved plan is damaged") from None
     chosen = Selection(
@@ -110,7 +115,7 @@ def restore(path: Path) -> tuple[Selection, dict[str, str], Project]:
     project = load(chosen)
     if fingerprint(project) != plan.inputs or plan.hosts.keys() != set(project.host_names):
         raise _refused(path, "the playbooks or inventories have changed since this plan was made")
-    return chosen, plan.hosts, project
+    return project, plan.hosts
 
 
 COMPILED_AWAY = frozenset({"variables", "overridden", "facts", "groups", "position"})
@@ -123,7 +128,7 @@ def fingerprint(project: Project) -> str:
     Comments and layout do not count, and secrets only as references. A text in the playbook or beside it that
     is declared secret counts.
     """
-    compiled: list[Any] = [__version__]
+    compiled: list[Any] = []
     for catalog in project.fleet.catalogs.values():
         compiled.append([_reached(host) for host in _way(catalog.host, project.hosts)])
         for each in catalog.resources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from provision import __version__
@@ -13,13 +13,20 @@ from provision.catalog.text import reveal
 from provision.config.problems import ConfigError, Problem
 from provision.rollout.keyring import Keyring
 from provision.wire import VERSION, requests
+from provision.wire.checks import Running
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource
     from provision.config.secrets import Secret
 
 
-def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]) -> bytes:
+def build(
+    catalog: Catalog,
+    verb: str,
+    keyring: Keyring,
+    options: dict[str, Any],
+    deferred: Collection[str] = (),
+) -> bytes:
     """Return the request for one host.
 
     Args:
@@ -27,6 +34,7 @@ def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]
         verb: `inspect`, `apply`, `verify`, `status`, `logs` or `remove`.
         keyring: resolves secrets, each once a run.
         options: the fields of the verb's record (`provision.wire.requests`) that are not known from these.
+        deferred: ids of probes that wait for other hosts: now their service only has to run.
 
     Raises:
         ConfigError: secrets cannot be had; each problem at the place of its reference.
@@ -41,7 +49,7 @@ def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]
         **options,
     }
     if issubclass(kind, requests.Converging):
-        given["resources"] = _entries(catalog.resources, keyring)
+        given["resources"] = _entries(catalog.resources, keyring, deferred)
     elif issubclass(kind, requests.Verify):
         # The proofs alone, and so no secret.
         given["resources"] = _entries([each for each in catalog.resources if each.type == "probe"], keyring)
@@ -50,7 +58,9 @@ def build(catalog: Catalog, verb: str, keyring: Keyring, options: dict[str, Any]
     return json.dumps(kind(**given).plain(), ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _entries(resources: Iterable[Resource], keyring: Keyring) -> list[requests.Entry]:
+def _entries(
+    resources: Iterable[Resource], keyring: Keyring, deferred: Collection[str] = ()
+) -> list[requests.Entry]:
     problems: list[Problem] = []
     entries = [
         requests.Entry(
@@ -62,7 +72,7 @@ def _entries(resources: Iterable[Resource], keyring: Keyring) -> list[requests.E
             followers=resource.followers,
             playbooks=resource.playbooks,
             service=resource.service,
-            spec=_revealed(resource, keyring, problems),
+            spec=_revealed(resource, resource.id in deferred, keyring, problems),
         )
         for resource in resources
     ]
@@ -71,7 +81,7 @@ def _entries(resources: Iterable[Resource], keyring: Keyring) -> list[requests.E
     return entries
 
 
-def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> Any:
+def _revealed(resource: Resource, deferred: bool, keyring: Keyring, problems: list[Problem]) -> Any:
     """Return what a resource is to be, with its secrets; what stands in the way is added to `problems`."""
 
     def resolve(secret: Secret) -> str:
@@ -81,8 +91,9 @@ def _revealed(resource: Resource, keyring: Keyring, problems: list[Problem]) -> 
             problems.extend(error.problems)
             return ""
 
+    spec = resource.spec.replace(checks=[Running()]) if deferred else resource.spec
     try:
-        return reveal(resource.spec.plain(), resolve)
+        return reveal(spec.plain(), resolve)
     except ConfigError as error:
         problems.append(
             Problem(

@@ -6,9 +6,9 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from provision.caches import cache
+from provision.rollout.summary import Summary
 from provision.transport.archive import Archive
 from provision.transport.session import LIMITS, Limits, OnEvent, Outcome, Session, Target
 from provision.wire.events import Error, Event, Unreachable
@@ -25,14 +25,6 @@ A hundred hosts and the controller on two cores, nothing to change: 16 to 100 at
 
 GRACE = 10.0
 """Seconds that hosts are given after a cancellation to stop and to say what they have done."""
-
-
-@dataclass(slots=True)
-class Summary:
-    """What has become of all hosts, in the order of the targets."""
-
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    cancelled: bool = False
 
 
 def handshakes_at_once() -> int:

@@ -147,7 +147,7 @@ def site(
 
 def test_the_plan_of_what_is_not_there_yet(site: Site) -> None:
     answer = site.provision.plan(site.playbook, code=2)
-    text = f"container {site.name} does not exist yet; everything in it will be made once it runs"
+    text = f"container {site.name} does not exist yet; everything in it is created once it runs"
     assert [note["text"] for note in answer.event("note", host="inside")] == [text]
     assert "process:tiny" in answer.changes("inside")
     assert all(event["pending"] for event in answer.event("inspected", host="inside"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from provision import __version__
 from tests.e2e.command import Provision
 
 SERVICE = """\
@@ -187,7 +188,8 @@ def test_two_playbooks_of_one_name(here: Provision, argv: list[str]) -> None:
 
 
 WHOLE: dict[str, Any] = {
-    "format": "provision-plan/2",
+    "format": "provision-plan/3",
+    "provision": __version__,
     "playbooks": ["p.yml"],
     "inventories": [],
     "limit": None,
@@ -196,6 +198,8 @@ WHOLE: dict[str, Any] = {
     "inputs": "0" * 64,
     "hosts": {},
 }
+OLD = {key: value for key, value in WHOLE.items() if key != "provision"} | {"format": "provision-plan/2"}
+"""As versions before wrote it."""
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,9 @@ WHOLE: dict[str, Any] = {
         (json.dumps({**WHOLE, "playbooks": [3]}), "this saved plan is damaged"),
         (json.dumps({**WHOLE, "hosts": {"h": None}}), "this saved plan is damaged"),
         (json.dumps({**WHOLE, "tags": None}), "this saved plan is damaged"),
-        (json.dumps({**WHOLE, "format": "provision-plan/1"}), "saved by another version of provision"),
+        (json.dumps(OLD, indent=2), "saved by another version of provision"),
+        (json.dumps({**OLD, "format": "provision-plan/1"}), "saved by another version of provision"),
+        (json.dumps({**WHOLE, "provision": "0.0.9"}), "saved by provision 0.0.9, this is "),
         (json.dumps(WHOLE), "have changed since this plan was made"),
     ],
 )

@@ -83,7 +83,7 @@ def test_what_is_declared_counts(here: Path, old: str, new: str) -> None:
 
 def saved(path: Path) -> Project:
     project = load(CHOSEN)
-    save(path, CHOSEN, project, {})
+    save(path, project, {})
     assert b"sesame" in path.read_bytes()
     assert path.lstat().st_mode & 0o7777 == 0o600
     assert path.is_file()
@@ -119,13 +119,14 @@ def test_nothing_but_a_file_is_replaced(here: Path) -> None:
     os.mkfifo(here / "pipe")
     for name in ("out", "pipe", "."):
         with pytest.raises(OSError, match="regular file"):
-            save(here / name, CHOSEN, project, {})
+            save(here / name, project, {})
     assert (here / "out").is_symlink()
 
 
 def test_it_is_taken_while_nothing_has_changed(here: Path) -> None:
     project = load(CHOSEN)
-    save(here / "plan", CHOSEN, project, {"box": "x", "inside": "y"})
-    chosen, hosts, found = restore(here / "plan")
-    assert (chosen.extra, hosts) == (CHOSEN.extra, {"box": "x", "inside": "y"})
+    save(here / "plan", project, {"box": "x", "inside": "y"})
+    found, digests = restore(here / "plan")
+    assert found.selection == CHOSEN
+    assert digests == {"box": "x", "inside": "y"}
     assert found.host_names == project.host_names

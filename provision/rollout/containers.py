@@ -1,0 +1,83 @@
+"""What is said of hosts that are containers, when another host of the run creates or removes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision.transport.session import OnEvent
+from provision.wire.events import PROOF, Done, Error, Event, Hello, Inspected, Note, Proof, Unreachable
+from provision.wire.finding import INFO, WARNING, Finding
+
+if TYPE_CHECKING:
+    from provision.catalog.catalog import Catalog
+    from provision.fleet.fleet import Fleet
+
+
+def planned(catalog: Catalog, why: Finding) -> list[Event]:
+    """Return the plan of a container that does not run yet: this very run creates or starts it."""
+    host = catalog.host
+    name = host.container or host.name
+    if why.code == "container-stopped":
+        text = f"container {name} does not run yet; what is in it shows once it does"
+        return [_note(host.name, why.code, text), Done(host=host.name, ok=True)]
+    text = f"container {name} does not exist yet; everything in it is created once it runs"
+    pending: list[Event] = [
+        Inspected(
+            host=host.name,
+            id=resource.id,
+            type=resource.type,
+            label=resource.label,
+            service=resource.service,
+            role=PROOF if resource.type == "probe" else "",
+            new=True,
+            changes={"present": (None, True)},
+            pending=True,
+        )
+        for resource in catalog.resources
+    ]
+    counts = {"ok": 0, "changed": len(pending), "failed": 0, "skipped": 0}
+    return [_note(host.name, why.code, text), *pending, Done(host=host.name, ok=True, counts=counts)]
+
+
+def nothing_to_remove(catalog: Catalog, why: Finding) -> list[Event]:
+    """Return what a removal says of a container that does not run: it takes everything in it along."""
+    name = catalog.host.name
+    text = f"{why.message}: nothing in it can be removed"
+    return [_note(name, why.code, text), Done(host=name, ok=True)]
+
+
+def noting_recreated(fleet: Fleet, take: OnEvent) -> OnEvent:
+    """Pass a plan on, with a note for each host that is a container which the plan recreates.
+
+    What is found in it now is not what an apply of the plan finds, so its plan has no digest.
+    """
+    recreated: set[tuple[str, str | None]] = set()
+
+    def passed(event: Event) -> None:
+        if isinstance(event, Inspected) and event.work and event.work.recreate:
+            recreated.add((event.host, event.id))
+        doomed = fleet.way_to(event.host) in recreated
+        take(event.replace(digest=None) if isinstance(event, Done) and doomed else event)
+        if isinstance(event, Hello) and doomed:
+            name = fleet.catalogs[event.host].host.container or event.host
+            text = f"container {name} will be recreated, and everything in it with it"
+            take(_note(event.host, "container-recreated", text, WARNING))
+
+    return passed
+
+
+def late_proofs(take: OnEvent) -> OnEvent:
+    """Pass on, of hosts that have said their last word before, how the proofs went that had to wait."""
+
+    def passed(event: Event) -> None:
+        if isinstance(event, Proof | Error | Unreachable):
+            take(event)
+        elif isinstance(event, Done) and not event.ok:
+            message = "what is in a container of this host does not answer through its ports"
+            take(Error(host=event.host, finding=Finding(code="container-not-answering", message=message)))
+
+    return passed
+
+
+def _note(host: str, code: str, message: str, severity: str = INFO) -> Note:
+    return Note(host=host, finding=Finding(code=code, severity=severity, message=message))

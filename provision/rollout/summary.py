@@ -1,0 +1,58 @@
+"""How a run went, as far as what comes next is decided by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from provision.wire.events import Done, Event, Inspected, Orphan, Removed, Result
+
+if TYPE_CHECKING:
+    from provision.transport.session import Outcome
+
+
+@dataclass(slots=True)
+class Summary:
+    """What has become of all hosts.
+
+    Args:
+        outcomes: by host, in the order of the targets.
+        cancelled: the user has ended the run.
+        digests: by host, of what was found there; an apply that is given one refuses to do anything else.
+        differing: hosts where something is not as declared and could be inspected.
+        orphaned: hosts that have what no playbook declares any more.
+        changed: hosts where something was changed.
+        removed: hosts where something was removed, or would be.
+    """
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    cancelled: bool = False
+    digests: dict[str, str] = field(default_factory=dict)
+    differing: set[str] = field(default_factory=set)
+    orphaned: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    removed: set[str] = field(default_factory=set)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every host did everything it was asked to."""
+        return not self.cancelled and all(outcome.status == "ok" for outcome in self.outcomes.values())
+
+    def hear(self, event: Event) -> None:
+        """Remember what an event means for the next step."""
+        match event:
+            case Inspected() if event.changes and not event.finding:
+                self.differing.add(event.host)
+            case Orphan():
+                self.orphaned.add(event.host)
+            case Result(status="changed"):
+                self.changed.add(event.host)
+            case Removed():
+                self.removed.add(event.host)
+            case Done() if event.digest:
+                self.digests[event.host] = event.digest
+
+    def end(self, outcomes: dict[str, Outcome], cancelled: bool) -> None:
+        """Add how a part of the run ended."""
+        self.outcomes.update(outcomes)
+        self.cancelled = self.cancelled or cancelled
