@@ -49,7 +49,6 @@ def save(path: Path, project: Project, digests: Mapping[str, str]) -> None:
 
     Args:
         path: the file.
-        chosen: the choice of the command line.
         project: what was planned.
         digests: host -> what names the state in which it was found.
 

@@ -118,11 +118,6 @@ class Report:
         return host
 
     @property
-    def digests(self) -> dict[str, str]:
-        """What names the state in which each host was found, for a plan that is saved."""
-        return {name: host.done.digest for name, host in self.hosts.items() if host.done and host.done.digest}
-
-    @property
     def ok(self) -> bool:
         """Whether every host did everything it was asked to."""
         return all(host.ok for host in self.hosts.values())

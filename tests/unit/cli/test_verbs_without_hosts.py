@@ -202,7 +202,8 @@ def test_a_machine_without_ssh_says_so(here: Provision) -> None:
     answer = bare.run("plan", "p.yml")
     assert answer.code == 1
     assert (
-        "  ! the program ssh is not on this machine; install it, or correct PATH" in answer.out.splitlines()
+        "  ! the program ssh is not on this machine; install it, or correct PATH [missing-program]"
+        in answer.out.splitlines()
     )
 
 
