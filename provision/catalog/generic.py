@@ -15,6 +15,7 @@ from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.directory import DirectorySpec
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.group import GroupSpec
+from provision.wire.specs.sysctl import SysctlSpec
 from provision.wire.specs.user import UserSpec
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ UNITS = (
     "/run/systemd/system/",
 )
 """Where systemd reads its units."""
+
+SYSCTLS = ("/etc/sysctl.d/", "/etc/sysctl.conf", "/etc/modules-load.d/")
+"""Files that parameters of the kernel come from: a parameter is compared with them as they will be."""
 
 APT_SOURCES = "/etc/apt/"
 """Files below it say where packages come from, so they come before the packages; all others come after."""
@@ -55,6 +59,11 @@ def add(builder: Builder, play: Play) -> list[str]:
         # A group may come from a package (docker), and a shell does.
         needs = builder.packages(play) if user.groups or user.group or user.shell else []
         ids.append(builder.add(play, ("users", name), f"user:{name}", spec, f"user {name}", needs=needs).id)
+    for name, value in play.sysctls.items():
+        needs = [f"file:{normpath(path)}" for path in play.files if normpath(path).startswith(SYSCTLS)]
+        parameter = SysctlSpec(name=name, value=value)
+        id = f"sysctl:{name}"
+        ids.append(builder.add(play, ("sysctls", name), id, parameter, f"sysctl {name}", needs=needs).id)
     ids += _directories(builder, play)
     ids += _files(builder, play)
     if not builder.host.privileged:
@@ -238,12 +247,12 @@ def _absolute(builder: Builder, play: Play, where: tuple[str, str], path: str) -
 
 
 def _require_root(builder: Builder, play: Play) -> None:
-    for section in ("packages", "groups", "users"):
+    for section in ("packages", "groups", "users", "sysctls"):
         if getattr(play, section):
             builder.problem(
                 "needs-root",
                 play,
                 (section,),
                 f"{section} need root, and host {builder.host.name} is used without",
-                "set become: true on the host, or install them by hand and take them out of the play",
+                "set become: true on the host, or set them up by hand and take them out of the play",
             )

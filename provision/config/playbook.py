@@ -49,6 +49,8 @@ class PlayFields(Model):
     """Unix groups by name."""
     users: resources.Users = {}
     """Unix users by name."""
+    sysctls: resources.Sysctls = {}
+    """Parameters of the kernel by name: `net.core.somaxconn: 4096`."""
     directories: resources.Directories = {}
     """Directories by path."""
     files: dict[HostPath, resources.File] = {}
@@ -109,6 +111,11 @@ class Play:
     def users(self) -> dict[str, resources.User]:
         """Unix users by name."""
         return self.fields.users
+
+    @property
+    def sysctls(self) -> dict[str, str]:
+        """Parameters of the kernel by name."""
+        return self.fields.sysctls
 
     @property
     def directories(self) -> dict[str, resources.Directory]:

@@ -31,6 +31,7 @@ from provision.config.model import (
     Text,
     UnixName,
     reject,
+    shaped,
 )
 from provision.config.problems import found, quoted
 from provision.config.references import SecretReference, parse_secret
@@ -123,6 +124,25 @@ def _constraint(value: str) -> str:
 Requirement = Annotated[Text, AfterValidator(_requirement)]
 Constraint = Annotated[Text, AfterValidator(_constraint)]
 Url = Annotated[Text, AfterValidator(_url)]
+
+
+def _parameter(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        hint = "write 1 or 0" if isinstance(value, bool) else None
+        raise reject("wrong-type", f"expected a whole number or text, found {found(value)}", hint)
+    return " ".join(str(value).split())
+
+
+SysctlName = Annotated[
+    Text,
+    shaped(r"[A-Za-z0-9_-]+([./][A-Za-z0-9_:@-]+)+", "a kernel parameter", "write it such as vm.swappiness"),
+]
+
+SysctlValue = Annotated[Text, BeforeValidator(_parameter), JsonSchema({"type": ["integer", "string"]})]
+"""A whole number, or text of one line; several spaces count as one."""
+
+Sysctls = dict[SysctlName, SysctlValue]
+"""Parameters of the kernel by name."""
 
 
 class Group(Model):

@@ -47,7 +47,9 @@ def drive(order):
             result["work"] = work.plain() if work else {}
         if order["verb"] == "fix" and changes:
             resource.fix(machine, changes)
-            result["left"] = differences(resource.expected(machine), resource.actual(machine))
+            result["left"] = left = differences(resource.expected(machine), resource.actual(machine))
+            missed = resource.missed(machine, left) if left else None
+            result["missed"] = missed and missed.message
     except (Failure, OSError) as error:
         failure = explain(error)
         result.update(error=failure.message, hint=failure.hint, log=failure.log)

@@ -76,6 +76,7 @@ EVERYTHING = """
   packages: [git, vim=2]
   groups: {staff: {gid: 700}}
   users: {ops: {groups: [staff], shell: /bin/sh}}
+  sysctls: {vm.swappiness: 10}
   directories: {/srv/a: {owner: ops, mode: "0750"}}
   files:
     /srv/a/b: {content: "x = {{ x }}", validate: [test, -s, "{path}"]}
