@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from provision.config import inputs
 from provision.config.inventory import Inventory, load_inventories
@@ -110,7 +110,22 @@ def _same_names(playbooks: list[Playbook]) -> Iterator[Problem]:
             yield Problem("name-taken", where, message, "give one of them another file name")
 
 
-def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection) -> Fleet:
+class Matched(NamedTuple):
+    """Which plays are for which hosts.
+
+    Args:
+        hosts: those of which all plays are right, in the order of the playbooks.
+        plays: by host, in order, rendered for it.
+        problems: what is wrong with the plays of the other hosts.
+    """
+
+    hosts: list[Host]
+    plays: dict[str, list[Play]]
+    problems: list[Problem]
+
+
+def match(inventory: Inventory, playbooks: Iterable[Playbook], selection: Selection) -> Matched:
+    """Return the hosts that the plays of a selection are for, with their plays."""
     problems: list[Problem] = []
     plays: dict[str, list[Play]] = {}
     hosts: dict[str, Host] = {}
@@ -137,9 +152,15 @@ def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection
     if not hosts and not problems:
         message = f"no play is for a host that --limit {quoted(str(selection.limit))} names"
         problems.append(Problem("no-hosts", None, message))
+    # Of a play that failed, what it declares would be found missing.
+    return Matched([host for name, host in hosts.items() if name not in failed], plays, problems)
+
+
+def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection) -> Fleet:
+    matched = match(inventory, playbooks, selection)
+    problems = list(matched.problems)
     try:
-        # What a play that failed declares would be found missing.
-        fleet = compile_fleet([host for name, host in hosts.items() if name not in failed], plays)
+        fleet = compile_fleet(matched.hosts, matched.plays)
     except ConfigError as error:
         problems += error.problems
     if problems:

@@ -11,7 +11,9 @@ import pytest
 from provision.config.crosschecks import check_host
 from provision.config.inventory import Inventory, load_inventories
 from provision.config.playbook import Play, load_playbook
-from provision.config.problems import ConfigError, Problem
+from provision.config.problems import ConfigError
+from provision.project.load import match
+from provision.project.project import Selection
 
 HOSTS = """\
 hosts:
@@ -41,17 +43,11 @@ class Project:
             self.write("inventories/a.yml", HOSTS)
         inventory = load_inventories(None, Path(), extra)
         playbook = load_playbook(self.write("p.yml", text))
-        problems: list[Problem] = []
-        plays: list[Play] = []
-        for raw in playbook.plays:
-            try:
-                plays += [
-                    raw.for_host(host, extra) for host in inventory.select(raw.hosts, raw.where(("hosts",)))
-                ]
-            except ConfigError as error:
-                problems += error.problems
-        for name in {play.host.name for play in plays}:
-            problems += check_host([play for play in plays if play.host.name == name])
+        matched = match(inventory, [playbook], Selection(extra=extra or {}))
+        plays = [play for each in matched.plays.values() for play in each]
+        problems = [*matched.problems]
+        for each in matched.plays.values():
+            problems += check_host(each)
         if problems:
             raise ConfigError(problems)
         return plays

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from provision.catalog.catalog import Catalog, Resource
-from provision.config.inventory import load_inventories
-from provision.config.playbook import load_playbook
 from provision.config.problems import ConfigError
-from provision.fleet.host import compile_host
+from provision.project.load import load
+from provision.project.project import Selection
 from provision.wire.record import R
 
 ROOT = "{gpu-box: {connection: ssh, address: 10.0.0.12, user: ops, become: true}}"
@@ -40,13 +39,9 @@ class Project:
     def compile(self, *playbooks: str, hosts: str = ROOT, vars: str = "{}") -> Catalog:
         """Compile playbooks (YAML texts, the first is `one`) for the host `gpu-box`."""
         self.write("inventories/hosts.yml", f"vars: {vars}\nhosts: {hosts}\n")
-        inventory = load_inventories(None, self.root, {})
-        (host,) = inventory.select("gpu-box")
-        plays = []
-        for name, content in zip(("one", "two", "three"), playbooks, strict=False):
-            playbook = load_playbook(self.write(f"playbooks/{name}.yml", content))
-            plays += [raw.for_host(host, {}) for raw in playbook.plays]
-        return compile_host(host, plays)
+        texts = zip(("one", "two", "three"), playbooks, strict=False)
+        paths = [self.write(f"playbooks/{name}.yml", content) for name, content in texts]
+        return load(Selection(tuple(paths))).fleet.catalogs["gpu-box"]
 
     def problems(self, *playbooks: str, **options: str) -> list[str]:
         """Return what is wrong with playbooks, without the directory in front."""
