@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @options.selection
 @options.connection
 @options.output
+@options.reports
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @click.option("--prune", is_flag=True, help="Remove what has left the playbooks.")
 @click.option("--verify", is_flag=True, help="Run the checks of services that did not change, too.")
@@ -34,6 +36,7 @@ def command(
     chosen: options.Chosen,
     way: options.Way,
     output: str,
+    files: dict[str, Path],
     yes: bool,
     prune: bool,
     verify: bool,
@@ -50,12 +53,17 @@ def command(
     from provision.show.applyview import apply_view
     from provision.show.planview import plan_view
     from provision.show.report import Report
+    from provision.show.writers import with_files
 
     project, digests = _load(chosen.selection())
     if not yes:
         # What is wrong with the input comes first: a newcomer would find it out at the second try only.
         require_terminal("apply", output)
     rollout = way.rollout(project)
+    # Before the question, too: a file that cannot be written is better known before an answer.
+    view = with_files(
+        apply_view(Report(project.host_names), output, project), "apply", project.host_names, files
+    )
     if not yes:
         found = rollout.inspect(plan_view(Report(project.host_names), "text", diff, project), deep=deep)
         worth_asking = not found.ok or found.differing or (prune and found.orphaned)
@@ -65,7 +73,7 @@ def command(
         # What was agreed to is what is done: a host that has moved on since refuses.
         digests = found.digests
     summary = rollout.apply(
-        apply_view(Report(project.host_names), output, project),
+        view,
         digests=digests,
         deep=deep,
         prune=prune,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import click
 
 from provision.config.problems import ConfigError
-from provision.show.findings import coded, json_line
+from provision.show.findings import Located, coded
+from provision.show.writers import FINDINGS, findings_writer
 from provision.wire.finding import Finding
 
 DEBUG = "PROVISION_DEBUG"
@@ -21,20 +22,27 @@ def tell(error: Exception, arguments: Sequence[str]) -> None:
 
     Args:
         error: what ended the command.
-        arguments: its command line. With `--output json`, each finding is a line on standard output, too.
+        arguments: its command line. With `--output json`, `github` or `gitlab`,
+            each finding is on standard output, too.
     """
-    json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
+    located = list(_tell(error))
+    for name in FINDINGS:
+        if f"--output={name}" in arguments or ("--output", name) in pairwise(arguments):
+            for line in findings_writer(name)(located):
+                click.echo(line)
+
+
+def _tell(error: Exception) -> Iterator[Located]:
+    """Print an error as text, and return its findings with their places."""
     if isinstance(error, ConfigError):
         for problem in error.problems:
             click.echo(coded(str(problem), problem.code), err=True)
-            if json:
-                click.echo(json_line(problem.finding()))
+            yield Located(problem.finding(), problem.position)
         return
     finding = _finding(error)
     hint = f" ({finding.hint})" if finding.hint else ""
     click.echo(coded(f"error: {finding.message}{hint}", finding.code), err=True)
-    if json:
-        click.echo(json_line(finding))
+    yield Located(finding)
 
 
 def _finding(error: Exception) -> Finding:

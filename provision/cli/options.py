@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import click
 
+from provision.show import writers
+
 if TYPE_CHECKING:
     from provision.project.project import Project, Selection
     from provision.rollout.rollout import Rollout
@@ -161,6 +163,32 @@ output = click.option(
 
 selection = _bundled("chosen", Chosen, playbooks, inventory, limit, tags, extra)
 """What to work on, passed to the verb as `chosen`."""
+
+output_of_findings = click.option(
+    "--output",
+    type=click.Choice(["text", *writers.FINDINGS]),
+    default="text",
+    show_default=True,
+    help="json: one versioned object per line; github: workflow commands; gitlab: a Code Quality report.",
+)
+
+
+def reports(function: F) -> F:
+    """Add an option for each format of files about a run, passed to the verb as `files`: name -> path."""
+
+    @wraps(function)
+    def call(*args: Any, **values: Any) -> Any:
+        chosen = {name: values.pop(name) for name in writers.FILES}
+        return function(*args, files={name: path for name, path in chosen.items() if path}, **values)
+
+    decorated: Any = call
+    for name, (_, about) in writers.FILES.items():
+        kind = click.Path(path_type=Path, dir_okay=False)
+        decorated = click.option(f"--{name}", name, metavar="FILE", type=kind, help=f"Write {about}")(
+            decorated
+        )
+    return cast("F", decorated)
+
 
 connection = _bundled(
     "way",

@@ -20,6 +20,7 @@ CHANGES = 2
 @options.selection
 @options.connection
 @options.output
+@options.reports
 @click.option("--deep", is_flag=True, help="Read everything again: hash every model file.")
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changes inside files.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when something would change, 0 when nothing.")
@@ -34,6 +35,7 @@ def command(
     chosen: options.Chosen,
     way: options.Way,
     output: str,
+    files: dict[str, Path],
     deep: bool,
     diff: bool,
     detailed_exitcode: bool,
@@ -48,10 +50,12 @@ def command(
     from provision.project.remembered import load
     from provision.show.planview import plan_view
     from provision.show.report import Report
+    from provision.show.writers import with_files
 
     project = load(chosen.selection())
     rollout = way.rollout(project)
-    summary = rollout.inspect(plan_view(Report(project.host_names), output, diff, project), deep=deep)
+    view = plan_view(Report(project.host_names), output, diff, project)
+    summary = rollout.inspect(with_files(view, "plan", project.host_names, files), deep=deep)
     if out is not None:
         _save(out, project, summary)
     differs = bool(summary.differing or summary.orphaned)

@@ -9,7 +9,7 @@ from provision.cli import options
 
 @click.command("validate")
 @options.selection
-@options.output
+@options.output_of_findings
 def command(
     chosen: options.Chosen,
     output: str,
@@ -25,8 +25,9 @@ def command(
     from provision.config.problems import ConfigError
     from provision.project.load import load
     from provision.rollout.keyring import foresee
-    from provision.show.findings import json_line, sentence
+    from provision.show.findings import Located, sentence
     from provision.show.words import count
+    from provision.show.writers import findings_writer
 
     project = load(chosen.selection())
     problems = foresee(project)
@@ -35,12 +36,14 @@ def command(
     fleet = project.fleet
     hosts, services = len(fleet.catalogs), len(list(fleet.endpoints))
     resources = len(list(fleet.resources))
+    if output != "text":
+        for line in findings_writer(output)([Located(note, None, host) for host, note in project.findings()]):
+            click.echo(line)
     if output == "json":
-        for host, note in project.findings():
-            click.echo(json_line(note, host))
         names = [str(path) for path in project.playbooks.values()]
         found = {"playbooks": names, "hosts": hosts, "services": services, "resources": resources}
         click.echo(json.dumps({"version": 1, "event": "valid", **found}))
+    if output != "text":
         return
     for host, note in project.findings():
         about = f"{host}: " if host else ""

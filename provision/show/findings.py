@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from provision.show.jsonl import VERSION
 from provision.show.style import QUIET, paint
 from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
+    from provision.config.problems import Position
     from provision.show.report import HostReport
+
+
+class Located(NamedTuple):
+    """A finding, the place of the user's files where it has to be changed, and the host that it is about."""
+
+    finding: Finding
+    position: Position | None = None
+    host: str | None = None
 
 
 def coded(text: str, code: str) -> str:

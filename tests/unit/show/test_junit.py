@@ -1,0 +1,110 @@
+"""JUnit reports, from events as hosts send them and through the real command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from provision.show import junit
+from provision.show.report import Report
+from provision.show.writers import with_files
+from provision.wire import events
+from provision.wire.finding import Finding
+from tests.e2e.command import Provision
+
+FAULT = Finding(code="wrong-answer", message="it said \x1b[1m<no>\ud800", hint="look", log=["a & b", "c"])
+
+
+def outcomes(root: ElementTree.Element, host: str) -> dict[tuple[str, str], str]:
+    """Return what became of each case of a host: its class and name -> passed, failure or error."""
+    (suite,) = [suite for suite in root if suite.get("name") == host]
+    return {
+        (case.get("classname", ""), case.get("name", "")): case[0].tag if len(case) else "passed"
+        for case in suite
+    }
+
+
+def test_a_case_for_each_host_check_and_failed_step() -> None:
+    report = Report(["good", "bad", "lost", "cut"])
+    for event in (
+        events.Proof(host="good", service="tiny", check="chat", ok=True, seconds=1.25),
+        events.Done(host="good", ok=True, seconds=3.0),
+        events.Inspected(host="bad", id="file:/a", type="file", label="/a", service="tiny", new=True),
+        events.Inspected(host="bad", id="model:m", type="model", label="model m", finding=FAULT),
+        events.Result(host="bad", id="file:/a", status="failed", seconds=0.5, finding=FAULT),
+        events.Proof(host="bad", service="tiny", check="chat", ok=False, finding=FAULT),
+        # The step of the check repeats what the check has told.
+        events.Result(
+            host="bad",
+            id="proof:tiny",
+            status="failed",
+            finding=Finding(code="wrong-answer", message=f"chat: {FAULT.message}"),
+        ),
+        events.Done(host="bad", ok=False, seconds=2.0),
+        events.Unreachable(host="lost", finding=Finding(code="host-unreachable", message="no answer")),
+    ):
+        report.take(event)
+    root = ElementTree.fromstring(junit.write("apply", report))
+    assert outcomes(root, "good") == {("good.apply", "host"): "passed", ("good.tiny", "chat"): "passed"}
+    assert outcomes(root, "bad") == {
+        ("bad.apply", "host"): "passed",
+        ("bad.model", "model m"): "error",
+        ("bad.tiny", "chat"): "failure",
+        ("bad.tiny", "/a"): "failure",
+    }
+    assert outcomes(root, "lost") == {("lost.apply", "host"): "error"}
+    assert outcomes(root, "cut") == {("cut.apply", "host"): "error"}
+    assert [root.get(key) for key in ("tests", "failures", "errors", "time")] == ["8", "2", "3", "5.000"]
+    failure = root.find(".//failure")
+    assert failure is not None
+    assert failure.get("type") == "wrong-answer"
+    assert failure.text == "it said \\x1b[1m<no>\\ud800 [wrong-answer]\nlook\na & b\nc"
+
+
+class Broken:
+    """A view that fails at the end, as one whose terminal is gone."""
+
+    def take(self, event: events.Event) -> None:
+        pass
+
+    def close(self) -> None:
+        raise BrokenPipeError
+
+
+def test_the_file_is_written_whole_also_when_the_view_fails(tmp_path: Path) -> None:
+    file = tmp_path / "report.xml"
+    file.write_text("old")
+    view = with_files(Broken(), "verify", ["h"], {"junit": file})
+    assert file.read_text() == "old"
+    with pytest.raises(BrokenPipeError):
+        view.close()
+    assert outcomes(ElementTree.parse(file).getroot(), "h") == {("h.verify", "host"): "error"}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_real_apply_writes_it_and_a_wrong_file_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    playbook = tmp_path / "p.yml"
+    playbook.write_text(
+        "- hosts: localhost\n"
+        f"  files: {{{tmp_path}/none/a: {{content: x}}}}\n"
+        f"  directories: {{{made}: null}}\n"
+    )
+    provision = Provision()
+    refused = provision.run("apply", playbook, "--yes", "--junit", tmp_path / "none/r.xml")
+    assert refused.code == 1
+    assert "r.xml: cannot write the report: no such file or directory" in refused.err
+    assert not made.exists()
+    report = tmp_path / "r.xml"
+    assert provision.run("apply", playbook, "--yes", "--junit", report).code == 1
+    assert made.exists()
+    assert outcomes(ElementTree.parse(report).getroot(), "localhost") == {
+        ("localhost.apply", "host"): "passed",
+        ("localhost.file", f"{tmp_path}/none/a"): "failure",
+    }
+    assert provision.run("plan", playbook, "--junit", report).code == 0
+    assert outcomes(ElementTree.parse(report).getroot(), "localhost") == {
+        ("localhost.plan", "host"): "passed"
+    }
