@@ -169,7 +169,7 @@ output_of_findings = click.option(
     type=click.Choice(["text", *writers.FINDINGS]),
     default="text",
     show_default=True,
-    help="json: one versioned object per line; github: workflow commands; gitlab: a Code Quality report.",
+    help="; ".join(f"{name}: {about}" for name, about in writers.FINDINGS.items()) + ".",
 )
 
 

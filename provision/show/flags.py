@@ -1,4 +1,8 @@
-"""The flags that change between two start scripts, read from their diff."""
+"""The flags that change between two start scripts, read from their diff.
+
+The value before is known nowhere else: it is what the file on the host says, which a person may have
+changed since the last apply. So it is read from that text, and the value after from the same diff.
+"""
 
 from __future__ import annotations
 

@@ -109,5 +109,5 @@ def _told(finding: Finding) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return a text with characters that XML cannot have written out, such as `x1b` after a backslash."""
+    """Return a text in which characters that XML cannot have are written by their numbers."""
     return _FORBIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)

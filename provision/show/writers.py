@@ -22,8 +22,12 @@ FILES = {"junit": ("provision.show.junit", "JUnit XML: one case per check and pe
 The module has `write(verb, report) -> bytes`.
 """
 
-FINDINGS = ("json", "github", "gitlab")
-"""Formats of findings on standard output, each a function of `provision.show.annotations`."""
+FINDINGS = {
+    "json": "one versioned object per line",
+    "github": "workflow commands",
+    "gitlab": "a Code Quality report",
+}
+"""Formats of findings on standard output: name, a function of `provision.show.annotations` -> help."""
 
 
 def findings_writer(name: str) -> FindingsWriter:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -108,3 +111,22 @@ def test_a_real_apply_writes_it_and_a_wrong_file_is_refused_before_anything_is_d
     assert outcomes(ElementTree.parse(report).getroot(), "localhost") == {
         ("localhost.plan", "host"): "passed"
     }
+
+
+def test_an_interrupted_apply_writes_it_too(tmp_path: Path) -> None:
+    playbook = tmp_path / "p.yml"
+    playbook.write_text(
+        f"- hosts: localhost\n  commands: {{slow: {{run: sleep 60, creates: {tmp_path}/never}}}}\n"
+    )
+    report = tmp_path / "r.xml"
+    argv = ["apply", str(playbook), "--yes", "--output", "json", "--junit", str(report)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "provision", *argv], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if '"event":"started"' in line:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    found = outcomes(ElementTree.parse(report).getroot(), "localhost")
+    assert {"failure", "error"} & set(found.values())
