@@ -46,6 +46,12 @@ def _tell(error: Exception) -> Iterator[Located]:
 
 
 def _finding(error: Exception) -> Finding:
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        from difflib import get_close_matches
+
+        # The nearest alone: `--lmit` is a little like `--junit`, too.
+        nearest = get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0)
+        error = click.NoSuchOption(error.option_name, possibilities=nearest, ctx=error.ctx)
     if isinstance(error, click.UsageError):
         verb = error.ctx.command_path if error.ctx else "provision"
         hint = f"see `{verb} --help`"
