@@ -51,6 +51,39 @@ def table(of: type[Record], **default: Any) -> Any:
     return Nested(of, "table", default)
 
 
+class _Table:
+    """A table of a record, made when it is first asked for: a run uses few of the records that it imports."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, record: Record | None, cls: type[Record]) -> Any:
+        _declare(cls)
+        return getattr(cls, self._name)
+
+
+_TABLES: Any = [_Table(name) for name in ("FIELDS", "DEFAULTS", "NESTED")]
+
+
+def _declare(cls: type[Record]) -> None:
+    """Read the fields of a record from its annotations, after those of the record that it is based on."""
+    base: type[Record] = cls.__bases__[0]
+    said = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 (which needs a newer Python)
+    own = [name for name, kind in said.items() if "ClassVar" not in kind]
+    defaults, nested = dict(base.DEFAULTS), dict(base.NESTED)
+    for name in own:
+        value = cls.__dict__.get(name, Ellipsis)
+        if isinstance(value, Nested):
+            nested[name] = value
+            value = value.values.get("default", Ellipsis)
+        if value is not Ellipsis:
+            defaults[name] = value
+        else:
+            defaults.pop(name, None)
+    cls.FIELDS = (*base.FIELDS, *(name for name in own if name not in base.FIELDS))
+    cls.DEFAULTS, cls.NESTED = defaults, nested
+
+
 @dataclass_transform(kw_only_default=True, field_specifiers=(one, many, table))
 class Record:
     """A typed message; see the module."""
@@ -68,21 +101,7 @@ class Record:
     """What tells a variant from the others; see `Variant`."""
 
     def __init_subclass__(cls) -> None:
-        said = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 (which needs a newer Python)
-        own = [name for name, kind in said.items() if "ClassVar" not in kind]
-        cls.FIELDS = (*cls.FIELDS, *(name for name in own if name not in cls.FIELDS))
-        cls.DEFAULTS = dict(cls.DEFAULTS)
-        cls.NESTED = dict(cls.NESTED)
-        for name in own:
-            value = cls.__dict__.get(name, Ellipsis)
-            if isinstance(value, Nested):
-                cls.NESTED[name] = value
-                delattr(cls, name)
-                value = value.values.get("default", Ellipsis)
-            if value is not Ellipsis:
-                cls.DEFAULTS[name] = value
-            else:
-                cls.DEFAULTS.pop(name, None)
+        cls.FIELDS, cls.DEFAULTS, cls.NESTED = _TABLES
 
     def __init__(self, **values: Any) -> None:
         known = self.FIELDS
