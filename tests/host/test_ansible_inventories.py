@@ -82,7 +82,9 @@ def test_ini_with_ranges_children_and_folders_of_variables(folder: Path) -> None
     assert (second.address, second.ssh_options) == ("gpu02.lan", ["-o", "ProxyJump=gate"])
     assert second.variables["model_root"].value == "/data"
     assert (inventory.host("web-a").user, inventory.host("web-a").port) == ("www", 2200)
-    assert inventory.host("web-a").notes == ("`key` is encrypted by Ansible's vault and is not read",)
+    (note,) = inventory.host("web-a").notes
+    assert (note.code, note.severity) == ("ansible-setting", "warning")
+    assert note.message == "`key` is encrypted by Ansible's vault and is not read"
     box = inventory.host("box")
     assert (box.connection, box.engine, box.container, box.user) == (
         "container",

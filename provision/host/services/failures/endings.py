@@ -107,5 +107,6 @@ def _known(machine: Machine, spec: Supervised, lines: list[str], code: str) -> _
 def _how(machine: Machine, spec: Supervised, life: supervision.Life, since: str | None) -> str | None:
     """Return how a life ended, also when the next has begun by now; None when that is not known."""
     if spec.unit and since is not None and life.since != since:
-        return systemd.ending(machine, since)
+        # systemd has no line for a clean end, and may not have told yet that it starts the service again.
+        return systemd.ending(machine, since) or (exits.how(0) if life.restarts else None)
     return life.ended
