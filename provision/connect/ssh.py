@@ -264,7 +264,7 @@ _MESSAGES: tuple[tuple[str, str, str, str], ...] = (
         "host-key-changed",
         r"Offending \S+ key in KnownHostsCommand-\w+:\d+(?s:.*?)Host key for (?P<name>\S+) has changed",
         "the host key of {name} has changed (KnownHostsCommand of ssh_config gives another)",
-        "if the host was installed anew, compare its key and correct what KnownHostsCommand gives; "
+        "if the host was reinstalled, compare its key and correct what KnownHostsCommand gives; "
         "otherwise somebody may be in between",
     ),
     (
@@ -272,7 +272,7 @@ _MESSAGES: tuple[tuple[str, str, str, str], ...] = (
         # The name is the one that known_hosts has: with the port, of HostKeyAlias, or of a jump host.
         r"Offending \S+ key in (?P<file>.+):(?P<line>\d+)\s*$(?s:.*?)Host key for (?P<name>\S+) has changed",
         "the host key of {name} has changed ({file} line {line} has another)",
-        "if the host was installed anew, run `{forget}`, then `{by_hand}`, and compare the fingerprint; "
+        "if the host was reinstalled, run `{forget}`, then `{by_hand}`, and compare the fingerprint; "
         "otherwise somebody may be in between",
     ),
     (
@@ -285,7 +285,7 @@ _MESSAGES: tuple[tuple[str, str, str, str], ...] = (
         "host-key-changed",
         r"REMOTE HOST IDENTIFICATION HAS CHANGED(?:(?s:.*?)Host key for (?P<name>\S+) has changed)?",
         "the host key of {name} has changed",
-        "if the host was installed anew, take its old key out of known_hosts, run `{by_hand}`, "
+        "if the host was reinstalled, take its old key out of known_hosts, run `{by_hand}`, "
         "and compare the fingerprint; otherwise somebody may be in between",
     ),
     (

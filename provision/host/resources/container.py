@@ -35,7 +35,7 @@ FRESH = ".provision-new"
 class Container(Resource):
     """A container, and under systemd the unit that runs it.
 
-    What differs is what `inspect` says. A container is only made anew for what no engine can change, and the
+    What differs is what `inspect` says. A container is only recreated for what no engine can change, and the
     old one runs until the new one has been made.
     """
 

@@ -133,7 +133,7 @@ class ContainerService(Spoken):
     ulimits: options.Ulimits = []
     """Limits: `{memlock: -1, nofile: {soft: 1024, hard: 65535}}`."""
     env_file: Annotated[list[HostPath], OneOrMany()] = []
-    """Files on the host with `NAME=value` lines, secrets among them; `env` wins. A change makes it anew."""
+    """Files on the host with `NAME=value` lines, secrets among them; `env` wins. A change recreates it."""
     labels: options.Labels = []
     """Labels."""
     healthcheck: options.Healthcheck | None = None

@@ -49,7 +49,7 @@ CREATION = (
     "entrypoint",
     *EngineOptions.FIELDS,
 )
-"""Keys that no engine can change without making the container anew."""
+"""Keys that no engine can change without recreating the container."""
 
 SERVICE_LABEL = "provision.service"
 """The label that makes a container ours; its value is the service's name."""
