@@ -10,14 +10,14 @@ from typing import ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import SERVICES, Changes, Resource, State, differences
+from provision.host.resource import Changes, Runner, State, differences
 from provision.host.resources.unit import Unit
 from provision.host.services import processes, supervision
 from provision.host.services.containers import engines, settings
 from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
 from provision.host.state import marks
-from provision.wire.events import SERVICE, Work
+from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
 from provision.wire.specs.container import ContainerSpec
 from provision.wire.specs.unit import UnitSpec
@@ -32,7 +32,7 @@ FRESH = ".provision-new"
 """What the name of a container ends with until it takes the place of the old one."""
 
 
-class Container(Resource):
+class Container(Runner):
     """A container, and under systemd the unit that runs it.
 
     What differs is what `inspect` says. A container is only recreated for what no engine can change, and the
@@ -40,13 +40,10 @@ class Container(Resource):
     """
 
     type = "container"
-    due: ClassVar[Changes] = {"current": (False, True)}
-    removal = SERVICES
     Spec = ContainerSpec
     spec: ContainerSpec
     RENAMED: ClassVar = {"name": "container"}
     identity = ("service", "container", "engine", "unit", "stop_timeout")
-    role = SERVICE
     beside = ("loaded", "current")
     waits = True
 
@@ -156,10 +153,6 @@ class Container(Resource):
     def up(self, actual: State) -> bool:
         """Whether it runs, rather than that it is to be started."""
         return bool(actual.get("active") or actual.get("running"))
-
-    def waits_for_others(self) -> bool:
-        """Whether it waits for its turn on a GPU."""
-        return bool(self.spec.cards)
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good and remove its container; one that is not ours stays."""

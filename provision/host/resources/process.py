@@ -9,19 +9,18 @@ import os
 import pwd
 import subprocess
 import time
-from typing import Any, ClassVar
+from typing import Any
 
 from provision.host import children
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import SERVICES, Changes, Resource, State
+from provision.host.resource import Changes, FileRunner, State
 from provision.host.services import access, processes, stopping, supervision
 from provision.host.services.failures import endings, exits
 from provision.host.services.gpus import turns
 from provision.host.state import durable, marks
-from provision.wire.events import SERVICE, Work
+from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
-from provision.wire.preflight import Preflight
 from provision.wire.specs.process import ProcessSpec
 
 ROTATE = 50 * 1024 * 1024
@@ -45,18 +44,13 @@ PASSED_PREFIXES = (
 PASSED_SUFFIXES = ("_PROXY", "_proxy")
 
 
-class Process(Resource):
+class Process(FileRunner):
     """A script-supervised service."""
 
     type = "process"
-    due: ClassVar[Changes] = {"current": (False, True)}
-    from_files = True
-    removal = SERVICES
     Spec = ProcessSpec
     spec: ProcessSpec
-    RENAMED: ClassVar = {"host": "bind", "reach": "access"}
     identity = ("service", "pid_file", "log", "stop_timeout", "port", "bind")
-    role = SERVICE
     beside = ("current",)
 
     def expected(self, machine: Machine) -> State:
@@ -108,14 +102,6 @@ class Process(Resource):
         """Whether it runs, rather than that it is to be started."""
         return bool(actual.get("running"))
 
-    def waits_for_others(self) -> bool:
-        """Whether it waits for its turn on a GPU."""
-        return bool(self.spec.cards)
-
-    def preflight(self) -> Preflight | None:
-        """Return how to ask whether the service would start as declared."""
-        return self.spec.preflight
-
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""
         there = bool(self._members()) or os.path.exists(self.spec.pid_file)
@@ -135,12 +121,6 @@ class Process(Resource):
 
     def _members(self) -> dict[int, processes.Process]:
         return processes.members(supervision.recorded(self.spec.pid_file), self._marker())
-
-    def _require_port(self) -> None:
-        """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
-        taken = self._taken()
-        if taken:
-            raise Failure("port-taken", taken, hint="stop it, or give the service another port")
 
     def _taken(self) -> str | None:
         """Return who else holds the port, as a sentence."""

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 import time
 from _thread import allocate_lock
-from typing import ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import SERVICES, Changes, Resource, State
+from provision.host.resource import Changes, FileRunner, State
 from provision.host.services import access, processes, stopping, supervision, systemd
 from provision.host.services.failures import endings, patterns
 from provision.host.services.gpus import turns
 from provision.host.state import marks
-from provision.wire.events import SERVICE, Work
+from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
-from provision.wire.preflight import Preflight
 from provision.wire.specs.unit import UnitSpec
 
 LOOK = 0.02
@@ -30,18 +28,13 @@ START = 120.0
 _reloading = allocate_lock()
 
 
-class Unit(Resource):
+class Unit(FileRunner):
     """A unit whose file another resource writes."""
 
     type = "unit"
-    due: ClassVar[Changes] = {"current": (False, True)}
-    from_files = True
-    removal = SERVICES
     Spec = UnitSpec
     spec: UnitSpec
-    RENAMED: ClassVar = {"host": "bind", "reach": "access"}
     identity = ("unit", "service", "stop_timeout", "port", "bind")
-    role = SERVICE
     beside = ("loaded", "current")
     waits = True
 
@@ -112,14 +105,6 @@ class Unit(Resource):
     def up(self, actual: State) -> bool:
         """Whether it runs, rather than that it is to be started."""
         return bool(actual.get("active"))
-
-    def waits_for_others(self) -> bool:
-        """Whether it waits for its turn on a GPU."""
-        return bool(self.spec.cards)
-
-    def preflight(self) -> Preflight | None:
-        """Return how to ask whether the service would start as declared."""
-        return self.spec.preflight
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""
@@ -223,12 +208,6 @@ class Unit(Resource):
 
     def _send(self, machine: Machine, words: list[str], check: bool = True) -> None:
         machine.run(["systemctl", *words], timeout=60, check=check)
-
-    def _require_port(self) -> None:
-        """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
-        taken = self._taken()
-        if taken:
-            raise Failure("port-taken", taken, hint="stop it, or give the service another port")
 
     def _taken(self) -> str | None:
         """Return who else holds the port, as a sentence."""
