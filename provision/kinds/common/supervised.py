@@ -16,7 +16,7 @@ from provision.kinds.common.program import Program
 from provision.kinds.common.reach import reach
 from provision.wire.cases import Cases
 from provision.wire.requests import Service
-from provision.wire.spec import Supervised
+from provision.wire.server import Server
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
@@ -70,7 +70,7 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         "access": reached.access,
         "preflight": program.preflight,
     }
-    spec: UnitSpec | ProcessSpec
+    spec: Server
     if context.systemd:
         runner = f"unit:{name}"
         spec = UnitSpec(unit=unit_name(name), **common)
@@ -146,7 +146,7 @@ def _file(
     return context.add(f"file:{path}", spec, path, needs=program.needs, triggers=[context.name])
 
 
-def _probe(context: ServiceContext[Any], program: Program, runner: Supervised) -> ProbeSpec:
+def _probe(context: ServiceContext[Any], program: Program, runner: Server) -> ProbeSpec:
     return ProbeSpec(
         service=context.name,
         unit=runner.unit,
@@ -161,7 +161,7 @@ def _probe(context: ServiceContext[Any], program: Program, runner: Supervised) -
         key_field=program.key_field,
         checks=program.checks,
         timeout=context.service.start_timeout,
-        cards=list(program.turn.cards) if program.turn else None,
+        cards=runner.cards,
     )
 
 
@@ -186,7 +186,7 @@ def address_url(address: str, port: int, tls: bool) -> str:
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
 
 
-def _facts(context: ServiceContext[Any], program: Program, runner: Supervised) -> Service:
+def _facts(context: ServiceContext[Any], program: Program, runner: Server) -> Service:
     return Service(
         service=context.name,
         unit=runner.unit,
