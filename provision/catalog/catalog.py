@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from provision.wire.finding import Finding
 from provision.wire.requests import Service
 from provision.wire.spec import Spec
+from provision.wire.specs.probe import ProbeSpec
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
@@ -45,6 +46,11 @@ class Resource:
     position: Position | None = None
     tags: frozenset[str] = frozenset()
     followers: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def proves(self) -> bool:
+        """Whether it proves that a service answers."""
+        return isinstance(self.spec, ProbeSpec)
 
 
 @dataclass

@@ -52,7 +52,7 @@ def build(
         given["resources"] = _entries(catalog.resources, keyring, deferred)
     elif issubclass(kind, requests.Verify):
         # The proofs alone, and so no secret.
-        given["resources"] = _entries([each for each in catalog.resources if each.type == "probe"], keyring)
+        given["resources"] = _entries([each for each in catalog.resources if each.proves], keyring)
     elif issubclass(kind, (requests.Status, requests.Logs)):
         given["services"] = [service.facts for service in catalog.services]
     return json.dumps(kind(**given).plain(), ensure_ascii=False, separators=(",", ":")).encode()
