@@ -11,7 +11,7 @@ import click
 from provision.config.problems import ConfigError
 from provision.show.findings import Located, coded
 from provision.show.writers import FINDINGS, findings_writer
-from provision.wire.finding import Finding
+from provision.wire.finding import Finding, fault
 
 DEBUG = "PROVISION_DEBUG"
 """Environment variable: when set, a fault of provision's own shows where it happened."""
@@ -55,17 +55,17 @@ def _finding(error: Exception) -> Finding:
     if isinstance(error, click.UsageError):
         verb = error.ctx.command_path if error.ctx else "provision"
         hint = f"see `{verb} --help`"
-        return Finding(code="wrong-usage", message=_sentence(error.format_message()), hint=hint)
+        return fault("wrong-usage", _sentence(error.format_message()), hint)
     if isinstance(error, click.ClickException):
-        return Finding(code="wrong-usage", message=error.format_message())
+        return fault("wrong-usage", error.format_message())
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return Finding(code="system-error", message=f"{where}{error.strerror.lower()}")
+        return fault("system-error", f"{where}{error.strerror.lower()}")
     if os.environ.get(DEBUG):
         raise error
     what = " ".join(str(error).split())
     message = f"a fault of provision itself, please report it: {type(error).__name__}: {what}"
-    return Finding(code="internal-fault", message=message, hint=f"with {DEBUG}=1 it shows where")
+    return fault("internal-fault", message, f"with {DEBUG}=1 it shows where")
 
 
 def _sentence(message: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from provision.transport.session import OnEvent
 from provision.wire.events import PROOF, Done, Error, Event, Hello, Inspected, Note, Proof, Unreachable
-from provision.wire.finding import INFO, WARNING, Finding
+from provision.wire.finding import Finding, fault, information, warning
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
@@ -19,7 +19,7 @@ def planned(catalog: Catalog, why: Finding) -> list[Event]:
     name = host.container or host.name
     if why.code == "container-stopped":
         text = f"container {name} does not run yet; what is in it shows once it does"
-        return [_note(host.name, why.code, text), Done(host=host.name, ok=True)]
+        return [Note(host=host.name, finding=information(why.code, text)), Done(host=host.name, ok=True)]
     text = f"container {name} does not exist yet; everything in it is created once it runs"
     pending: list[Event] = [
         Inspected(
@@ -28,7 +28,7 @@ def planned(catalog: Catalog, why: Finding) -> list[Event]:
             type=resource.type,
             label=resource.label,
             service=resource.service,
-            role=PROOF if resource.type == "probe" else "",
+            role=PROOF if resource.proves else "",
             new=True,
             changes={"present": (None, True)},
             pending=True,
@@ -36,14 +36,18 @@ def planned(catalog: Catalog, why: Finding) -> list[Event]:
         for resource in catalog.resources
     ]
     counts = {"ok": 0, "changed": len(pending), "failed": 0, "skipped": 0}
-    return [_note(host.name, why.code, text), *pending, Done(host=host.name, ok=True, counts=counts)]
+    return [
+        Note(host=host.name, finding=information(why.code, text)),
+        *pending,
+        Done(host=host.name, ok=True, counts=counts),
+    ]
 
 
 def nothing_to_remove(catalog: Catalog, why: Finding) -> list[Event]:
     """Return what a removal says of a container that does not run: it takes everything in it along."""
     name = catalog.host.name
     text = f"{why.message}: nothing in it can be removed"
-    return [_note(name, why.code, text), Done(host=name, ok=True)]
+    return [Note(host=name, finding=information(why.code, text)), Done(host=name, ok=True)]
 
 
 def noting_recreated(fleet: Fleet, take: OnEvent) -> OnEvent:
@@ -61,7 +65,7 @@ def noting_recreated(fleet: Fleet, take: OnEvent) -> OnEvent:
         if isinstance(event, Hello) and doomed:
             name = fleet.catalogs[event.host].host.container or event.host
             text = f"container {name} will be recreated, and everything in it with it"
-            take(_note(event.host, "container-recreated", text, WARNING))
+            take(Note(host=event.host, finding=warning("container-recreated", text)))
 
     return passed
 
@@ -74,10 +78,6 @@ def late_proofs(take: OnEvent) -> OnEvent:
             take(event)
         elif isinstance(event, Done) and not event.ok:
             message = "what is in a container of this host does not answer through its ports"
-            take(Error(host=event.host, finding=Finding(code="container-not-answering", message=message)))
+            take(Error(host=event.host, finding=fault("container-not-answering", message)))
 
     return passed
-
-
-def _note(host: str, code: str, message: str, severity: str = INFO) -> Note:
-    return Note(host=host, finding=Finding(code=code, severity=severity, message=message))

@@ -12,7 +12,7 @@ from provision.rollout.summary import Summary
 from provision.transport.archive import Archive
 from provision.transport.session import LIMITS, Limits, OnEvent, Outcome, Session, Target
 from provision.wire.events import Error, Event, Unreachable
-from provision.wire.finding import Finding
+from provision.wire.finding import fault
 
 __all__ = ["FORKS", "GRACE", "Limits", "Outcome", "Summary", "Target", "run"]
 
@@ -150,13 +150,12 @@ class _Fleet:
     async def _work(self, target: Target) -> Outcome:
         host = target.host
         if self.summary.cancelled:
-            finding = Finding(code="run-cancelled", message="cancelled before it began")
-            self._emit(Error(host=host, finding=finding))
+            self._emit(Error(host=host, finding=fault("run-cancelled", "cancelled before it began")))
             return Outcome(host, "cancelled", 0, 0)
         before = self.summary.outcomes.get(target.after or "")
         if before and before.status == "unreachable":
             message = f"{before.host}, which it is on, was not reached"
-            self._emit(Unreachable(host=host, finding=Finding(code="outer-unreachable", message=message)))
+            self._emit(Unreachable(host=host, finding=fault("outer-unreachable", message)))
             return Outcome(host, "unreachable", 0, 0)
         session = Session(target, self.archive, self._emit, self.handshakes, self.password, self.limits)
         self.sessions.add(session)

@@ -223,13 +223,12 @@ class Session:
             return self._outcome("failed")
         if execution.no_python:
             python = self.target.connection.python
-            finding = Finding(
-                code="missing-python",
-                message=f"there is no {python} on the host",
-                hint="`provision apply` installs it by apt where it can become root"
+            hint = (
+                "`provision apply` installs it by apt where it can become root"
                 if python == "python3"
-                else "correct `python:` of this host",
+                else "correct `python:` of this host"
             )
+            finding = fault("missing-python", f"there is no {python} on the host", hint)
             self.on_event(Error(host=self.target.host, finding=finding))
             return self._outcome("failed")
         return self._unreachable(execution.explain(), execution)
@@ -408,9 +407,10 @@ class _Execution:
         if not self.session.failed:
             versions = f"provision {__version__} here, {visible(self.version)} there"
             message = f"unrecognized message from host: {visible(why)} ({versions})"
-            finding = Finding(code="unrecognized-message", message=message)
             self.session.failed = True
-            self.session.on_event(Error(host=self.session.target.host, finding=finding))
+            self.session.on_event(
+                Error(host=self.session.target.host, finding=fault("unrecognized-message", message))
+            )
 
     def _error(self, data: bytes) -> None:
         self.stderr += data
