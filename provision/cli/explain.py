@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from provision.cli import options
+
+if TYPE_CHECKING:
+    from provision.findings import Entry
 
 
 @click.command("explain")
@@ -22,23 +27,21 @@ def command(code: str | None, output: str) -> None:
     from provision.findings import areas, catalogue
     from provision.show.explain import contents, explained
 
-    if code is None:
-        if output == "json":
-            for name, entry in catalogue().items():
-                click.echo(json.dumps({"version": 1, "event": "code", "code": name, **asdict(entry)}))
-            return
-        for line in contents(areas()):
-            click.echo(line)
+    chosen = catalogue() if code is None else {code.strip("[]"): _entry(code.strip("[]"))}
+    if output == "json":
+        for name, entry in chosen.items():
+            click.echo(json.dumps({"version": 1, "event": "code", "code": name, **asdict(entry)}))
         return
-    code = code.strip("[]")
-    if code not in catalogue():
-        from provision.config.problems import did_you_mean
+    lines = contents(areas()) if code is None else explained(*next(iter(chosen.items())))
+    for line in lines:
+        click.echo(line)
 
+
+def _entry(code: str) -> Entry:
+    from provision.config.problems import did_you_mean
+    from provision.findings import catalogue
+
+    if code not in catalogue():
         near = did_you_mean(code, catalogue()) or "`provision explain` lists all codes"
         raise click.UsageError(f"there is no code {code!r}; {near}")
-    entry = catalogue()[code]
-    if output == "json":
-        click.echo(json.dumps({"version": 1, "event": "code", "code": code, **asdict(entry)}))
-        return
-    for line in explained(code, entry):
-        click.echo(line)
+    return catalogue()[code]

@@ -59,8 +59,7 @@ def gitlab(findings: Sequence[Located]) -> Iterator[str]:
 
 def _text(each: Located) -> str:
     about = f"{each.host}: " if each.host else ""
-    hint = f"; {each.finding.hint}" if each.finding.hint else ""
-    return f"{about}{each.finding.message}{hint}"
+    return f"{about}{each.finding.sentence()}"
 
 
 def _relative(path: str, variable: str) -> str:

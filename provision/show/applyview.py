@@ -13,7 +13,6 @@ from provision.show.jsonl import JsonLines
 from provision.show.progress import View, failed, progress
 from provision.show.report import HostReport, Report
 from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
-from provision.show.tee import Tee
 from provision.show.words import clip, count, human_seconds, orphan_words
 from provision.wire import events
 
@@ -148,4 +147,4 @@ def _service_state(host: HostReport, service: ServiceInfo) -> str | None:
 
 def apply_view(report: Report, output: str, project: Project) -> View:
     """Return the view that `--output` asks for."""
-    return Tee(report, JsonLines()) if output == "json" else ApplyText(report, project)
+    return JsonLines() if output == "json" else ApplyText(report, project)

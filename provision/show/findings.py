@@ -29,8 +29,7 @@ def coded(text: str, code: str) -> str:
 
 def sentence(finding: Finding) -> str:
     """Return a finding without its place and log."""
-    hint = f"; {finding.hint}" if finding.hint else ""
-    return coded(f"{finding.message}{hint}", finding.code)
+    return coded(finding.sentence(), finding.code)
 
 
 def cause(host: HostReport) -> str | None:

@@ -42,7 +42,7 @@ def fields(event: events.Event) -> dict[str, Any]:
             data["for"] = event.reason
         case events.Inspected():
             data["work"] = {key: value for key, value in (data["work"] or {}).items() if value}
-            data["findings"], data["notes"] = data["notes"], [_sentence(note) for note in event.notes]
+            data["findings"], data["notes"] = data["notes"], [note.sentence() for note in event.notes]
             data |= _said(event.finding)
         case events.Result() | events.Proof() | events.Restored() | events.Removed():
             data |= _said(event.finding)
@@ -51,10 +51,6 @@ def fields(event: events.Event) -> dict[str, Any]:
     if data.get("finding"):
         data["code"] = data["finding"]["code"]
     return data
-
-
-def _sentence(note: Finding) -> str:
-    return f"{note.message}; {note.hint}" if note.hint else note.message
 
 
 def _said(finding: Finding | None, key: str = "error") -> dict[str, Any]:

@@ -12,7 +12,6 @@ from provision.show.jsonl import JsonLines
 from provision.show.passing import Passing
 from provision.show.plan import plan_lines
 from provision.show.report import Report
-from provision.show.tee import Tee
 from provision.show.words import count, listing
 from provision.wire import events
 
@@ -67,6 +66,6 @@ def plan_view(report: Report, output: str, diffs: bool, project: Project) -> Vie
     if output == "json":
         for host, note in project.findings():
             click.echo(json_line(note, host))
-        return Tee(report, JsonLines())
+        return JsonLines()
     notes = {name: catalog.notes for name, catalog in project.fleet.catalogs.items()}
     return PlanText(report, diffs, notes, project.notes)

@@ -8,7 +8,6 @@ from provision.show.jsonl import JsonLines
 from provision.show.progress import View, lines
 from provision.show.report import Report
 from provision.show.style import LOUD, paint
-from provision.show.tee import Tee
 from provision.show.words import count
 from provision.wire import events
 
@@ -38,4 +37,4 @@ class RemoveText:
 
 def remove_view(report: Report, output: str) -> View:
     """Return the view that `--output` asks for."""
-    return Tee(report, JsonLines()) if output == "json" else RemoveText(report)
+    return JsonLines() if output == "json" else RemoveText(report)

@@ -80,13 +80,6 @@ class HostReport:
         """The resources that are not as declared, or could not be inspected."""
         return [seen for seen in self.inspected.values() if seen.changes or seen.finding]
 
-    @property
-    def changes(self) -> int:
-        """How many resources a plan would change, or an apply has changed."""
-        if self.results:
-            return sum(1 for result in self.results.values() if result.status == "changed")
-        return sum(1 for seen in self.inspected.values() if seen.changes and not seen.finding)
-
     def told(self, result: events.Result) -> Finding | None:
         """Return what a failed check said that a result only repeats; None when it says more."""
         for proof in reversed(self.proofs):
@@ -116,8 +109,3 @@ class Report:
         host = self.hosts.setdefault(event.host, HostReport(event.host))
         host.take(event)
         return host
-
-    @property
-    def ok(self) -> bool:
-        """Whether every host did everything it was asked to."""
-        return all(host.ok for host in self.hosts.values())

@@ -27,6 +27,10 @@ class Finding(Record):
     where: str | None = None
     log: list[str] = []
 
+    def sentence(self) -> str:
+        """Return what it says and the way out, on one line."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 def fault(code: str, message: str, hint: str | None = None) -> Finding:
     """Return what does not work."""
