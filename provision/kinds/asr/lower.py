@@ -13,7 +13,7 @@ from provision.catalog import text
 from provision.config.services.gpus import is_uuid
 from provision.kinds.common import certificates, checks, more_keys, supervised, turn
 from provision.kinds.common.context import ServiceContext
-from provision.kinds.common.generated import MODPROBE, exports
+from provision.kinds.common.generated import MODPROBE, start_script
 from provision.kinds.common.program import Program
 from provision.wire.checks import Http
 from provision.wire.specs.model import Expectation
@@ -62,18 +62,13 @@ def lower(context: ServiceContext[AsrService]) -> None:
     if service.tls is not None:
         flags += [("--ssl-certfile", service.tls.cert), ("--ssl-keyfile", service.tls.key)]
     taken = _turn(service)
-    script = context.templates.render(
-        "asr/start.sh.j2",
-        {
-            "managed": context.managed,
-            "service": context.name,
-            "env_file": None if context.systemd else text.sh(context.env_file),
-            "exports": exports({"PYTHONPATH": app, **_cards(service), **DEFAULTS}, service.env),
-            "bin": text.sh(f"{environment.path}/bin"),
-            "turn": taken and taken.command(context, service.port, service.host),
-            "python": text.sh(environment.program("python")),
-            "flags": [text.sh_words(flag) for flag in flags],
-        },
+    script = start_script(
+        context,
+        environment,
+        {"PYTHONPATH": app, **_cards(service), **DEFAULTS},
+        taken.command(context, service.port, service.host) if taken else None,
+        python=text.sh(environment.program("python")),
+        flags=[text.sh_words(flag) for flag in flags],
     )
     env = dict(service.env)
     env.update(more_keys.variables(service.api_key, KEY, f"{KEY}_"))

@@ -13,6 +13,7 @@ from provision.kinds.common.program import Program
 from provision.kinds.common.reach import Reach, hardening
 
 if TYPE_CHECKING:
+    from provision.catalog.environments import Environment
     from provision.config.secrets import Secret
 
 MODPROBE = "-+/usr/bin/nvidia-modprobe -c 0 -u"
@@ -20,9 +21,35 @@ MODPROBE = "-+/usr/bin/nvidia-modprobe -c 0 -u"
 may not start itself. A host without it goes on."""
 
 
-def exports(defaults: Mapping[str, str], env: Mapping[str, object]) -> list[str]:
-    """Return the `NAME=value` words of a script for the variables that the user's `env` does not set."""
-    return [f"{name}={text.sh(value)}" for name, value in defaults.items() if name not in env]
+def start_script(
+    context: ServiceContext[Any],
+    environment: Environment | None,
+    variables: Mapping[str, str],
+    turn: str | None,
+    **values: object,
+) -> str:
+    """Return the start script, by the template of the service's kind.
+
+    Args:
+        context: the service.
+        environment: whose programs come first on PATH; None for no such environment.
+        variables: those that the user's `env` does not set.
+        turn: the line that waits for the turn on a GPU; None for a service that takes none.
+        values: what only the template of this kind has a use for, quoted for a shell.
+    """
+    own = context.service.env
+    return context.templates.render(
+        f"{context.service.kind}/start.sh.j2",
+        {
+            "managed": context.managed,
+            "service": context.name,
+            "env_file": None if context.systemd else text.sh(context.env_file),
+            "exports": [f"{name}={text.sh(value)}" for name, value in variables.items() if name not in own],
+            "bin": None if environment is None else text.sh(f"{environment.path}/bin"),
+            "turn": turn,
+            **values,
+        },
+    )
 
 
 def env_content(context: ServiceContext[Any], env: Mapping[str, str | Secret]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from provision.catalog import text
 from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
 from provision.kinds.common.context import ServiceContext
-from provision.kinds.common.generated import MODPROBE, exports
+from provision.kinds.common.generated import MODPROBE, start_script
 from provision.kinds.common.program import Program
 
 if TYPE_CHECKING:
@@ -41,18 +41,13 @@ def lower(context: ServiceContext[ProgramService]) -> None:
     if service.gpus is not None:
         defaults["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in service.gpus)
     taken = turn.of(service.gpus, service.env, turn.STILL if service.port is None else turn.SETTLED)
-    script = context.templates.render(
-        "program/start.sh.j2",
-        {
-            "managed": context.managed,
-            "service": context.name,
-            "env_file": None if context.systemd else text.sh(context.env_file),
-            "exports": exports(defaults, service.env),
-            "bin": None if environment is None else text.sh(f"{environment.path}/bin"),
-            "turn": taken and taken.command(context, service.port, service.host),
-            "directory": None if service.working_directory is None else text.sh(service.working_directory),
-            "command": [text.sh_words(line) for line in _lines(command)],
-        },
+    script = start_script(
+        context,
+        environment,
+        defaults,
+        taken.command(context, service.port, service.host) if taken else None,
+        directory=None if service.working_directory is None else text.sh(service.working_directory),
+        command=[text.sh_words(line) for line in _lines(command)],
     )
     supervised.add(
         context,

@@ -18,7 +18,7 @@ from provision.config.services.arguments import as_text, named_models
 from provision.engines.vllm import releases
 from provision.kinds.common import certificates, checks, files, modelpaths, more_keys, supervised, turn
 from provision.kinds.common.context import ServiceContext
-from provision.kinds.common.generated import MODPROBE, exports
+from provision.kinds.common.generated import MODPROBE, start_script
 from provision.kinds.common.paths import NOT_PATHS
 from provision.kinds.common.program import Program
 from provision.kinds.vllm import arguments, extra_args, given
@@ -389,18 +389,13 @@ def _render(
     waits: str | None,
 ) -> str:
     lines = [text.sh_words(flag) for flag in flags] + _extra_lines(extra_words(service))
-    return context.templates.render(
-        "vllm/start.sh.j2",
-        {
-            "managed": context.managed,
-            "service": context.name,
-            "env_file": None if context.systemd else text.sh(context.env_file),
-            "exports": exports({**_defaults(service), **_module_path(context, service)}, service.env),
-            "bin": text.sh(f"{environment.path}/bin"),
-            "turn": waits,
-            "python": text.sh(environment.program("python")),
-            "flags": lines,
-        },
+    return start_script(
+        context,
+        environment,
+        {**_defaults(service), **_module_path(context, service)},
+        waits,
+        python=text.sh(environment.program("python")),
+        flags=lines,
     )
 
 
