@@ -9,6 +9,8 @@ from typing import Any, Mapping
 from provision.host.failure import Failure
 from provision.host.resource import Resource
 
+_found: dict[str, type[Resource]] = {}
+
 
 def type_of(name: str) -> type[Resource]:
     """Return the class of a resource type.
@@ -16,6 +18,12 @@ def type_of(name: str) -> type[Resource]:
     Raises:
         Failure: no type has this name.
     """
+    if name not in _found:
+        _found[name] = _look_up(name)
+    return _found[name]
+
+
+def _look_up(name: str) -> type[Resource]:
     module: Any = None
     if name.isidentifier():
         try:
