@@ -18,37 +18,28 @@ class Mismatch(ValueError):
 
 
 class Nested:
-    """How the values of a field become records: made by `one`, `many` and `table`."""
+    """How the values of a field become records: made by `one` and `many`."""
 
-    def __init__(self, of: type[Record], shape: str, values: dict[str, Any]) -> None:
+    def __init__(self, of: type[Record], many: bool, default: dict[str, Any]) -> None:
         self.of = of
-        self.shape = shape
-        self.values = values
+        self.many = many
+        self.default = default
 
     def parse(self, data: Any) -> Any:
         """Return records for plain data."""
         if data is None:
             return None
-        if self.shape == "many":
-            return [self.of.parse(each) for each in data]
-        if self.shape == "table":
-            return {key: self.of.parse(each) for key, each in data.items()}
-        return self.of.parse(data)
+        return [self.of.parse(each) for each in data] if self.many else self.of.parse(data)
 
 
 def one(of: type[Record], **default: Any) -> Any:
     """Declare a field with a record in it, or None where that is its default."""
-    return Nested(of, "one", default)
+    return Nested(of, False, default)
 
 
 def many(of: type[Record], **default: Any) -> Any:
     """Declare a field with a list of records in it."""
-    return Nested(of, "many", default)
-
-
-def table(of: type[Record], **default: Any) -> Any:
-    """Declare a field with a mapping of texts to records in it."""
-    return Nested(of, "table", default)
+    return Nested(of, True, default)
 
 
 class _Table:
@@ -75,7 +66,7 @@ def _declare(cls: type[Record]) -> None:
         value = cls.__dict__.get(name, Ellipsis)
         if isinstance(value, Nested):
             nested[name] = value
-            value = value.values.get("default", Ellipsis)
+            value = value.default.get("default", Ellipsis)
         if value is not Ellipsis:
             defaults[name] = value
         else:
@@ -84,7 +75,7 @@ def _declare(cls: type[Record]) -> None:
     cls.DEFAULTS, cls.NESTED = defaults, nested
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(one, many, table))
+@dataclass_transform(kw_only_default=True, field_specifiers=(one, many))
 class Record:
     """A typed message; see the module."""
 
@@ -217,11 +208,7 @@ def _own(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.plain()
-    if isinstance(value, list):
-        return [each.plain() for each in value]
-    if isinstance(value, dict):
-        return {key: each.plain() for key, each in value.items()}
-    return value
+    return [each.plain() for each in value] if isinstance(value, list) else value
 
 
 def _difference(kind: type[Record], values: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 import provision.wire
-from provision.wire.record import Mismatch, Record, Variant, many, one, table
+from provision.wire.record import Mismatch, Record, Variant, many, one
 
 
 class Part(Record):
@@ -23,7 +23,6 @@ class Whole(Record):
     title: str
     parts: list[Part] = many(Part)
     best: Part | None = one(Part, default=None)
-    named: dict[str, Part] = table(Part, default={})
     words: list[str] = []  # noqa: RUF012
 
 
@@ -43,7 +42,7 @@ class Square(Shape):
 
 
 def test_plain_data_and_back() -> None:
-    whole = Whole(title="a", parts=[Part(name="x")], best=Part(name="y", size=2), named={"z": Part(name="z")})
+    whole = Whole(title="a", parts=[Part(name="x")], best=Part(name="y", size=2))
     crossed = json.loads(json.dumps(whole.plain()))
     assert crossed["parts"] == [{"name": "x", "size": None}]
     assert Whole.parse(crossed) == whole
