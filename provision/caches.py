@@ -1,4 +1,4 @@
-"""Where this machine keeps what later runs need not make again."""
+"""Where this machine keeps what later runs can use again."""
 
 from __future__ import annotations
 
@@ -21,3 +21,21 @@ def make(folder: Path) -> None:
     # The one above, too: the host side of this machine has its cache there.
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: a new one, which only this user can read, takes the place of the old.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import tempfile  # most runs write nothing
+
+    handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(work, path)
+    except BaseException:
+        os.unlink(work)
+        raise

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from provision.config import inputs
 from provision.config.inventory import Inventory, load_inventories
 from provision.config.playbook import Playbook, load_playbook
-from provision.config.problems import ConfigError, Position, Problem, quoted
+from provision.config.problems import ConfigError, Position, Problem, failure, quoted
 from provision.config.templating import SURROGATE
 from provision.fleet.compile import compile_fleet
 from provision.project.project import Project, Selection, find_root, is_saved
 
 if TYPE_CHECKING:
-    from provision.config.hosts import Host
     from provision.config.playbook import Play
     from provision.fleet.fleet import Fleet
 
@@ -35,35 +34,35 @@ def find_playbooks(selection: Selection) -> list[Path]:
             found = [each for each in entries if each.suffix in SUFFIXES and not each.is_dir()]
             if not found:
                 hint = "write one that ends in .yml, or start with `provision init`"
-                raise ConfigError(
-                    [Problem("missing-file", None, f"{path}: there is no playbook in this directory", hint)]
-                )
+                raise failure("missing-file", f"{path}: there is no playbook in this directory", hint=hint)
             paths += found
         elif not selection.playbooks:
             hint = "name a playbook, or start with `provision init`"
             if inputs.entries(Path("../playbooks")) is not None:
                 hint = f"go up to {Path.cwd().parent}, which has one"
-            raise ConfigError([Problem("missing-file", None, "there is no playbooks/ directory here", hint)])
+            raise failure("missing-file", "there is no playbooks/ directory here", hint=hint)
         else:
             paths.append(path)
     return paths
 
 
 def load(selection: Selection) -> Project:
-    """Load and compile; every problem of every file comes out at once.
+    """Load and compile; all problems of all files are reported together.
 
     Raises:
         ConfigError: anything that is wrong with the input.
     """
     paths = find_playbooks(selection)
-    problems = [*_unnamable([*paths, *selection.inventories])]
+    problems = [*_not_utf8([*paths, *selection.inventories])]
     if problems:
         raise ConfigError(problems)
-    root = find_root(selection.playbooks)
     inventory = Inventory.empty()
     try:
         inventory = load_inventories(
-            list(selection.inventories) or None, root, selection.extra, [path.stem for path in paths]
+            selection.inventories or None,
+            find_root(selection.playbooks),
+            selection.extra,
+            [path.stem for path in paths],
         )
     except ConfigError as error:
         problems += error.problems
@@ -71,10 +70,8 @@ def load(selection: Selection) -> Project:
     for path in paths:
         try:
             if is_saved(path):
-                hint = "`provision apply` takes it, alone"
-                raise ConfigError(
-                    [Problem("saved-plan", None, f"{path}: this is a saved plan, not a playbook", hint)]
-                )
+                message = f"{path}: this is a saved plan, not a playbook"
+                raise failure("saved-plan", message, hint="`provision apply` takes it, alone")
             playbooks.append(load_playbook(path))
         except ConfigError as error:
             problems += error.problems
@@ -90,17 +87,16 @@ def load(selection: Selection) -> Project:
     )
 
 
-def _unnamable(paths: list[Path]) -> Iterator[Problem]:
-    """Find paths that cannot be written down: hosts and saved plans name what they are of in UTF-8."""
+def _not_utf8(paths: list[Path]) -> Iterator[Problem]:
+    """Find paths that are not UTF-8: hosts and saved plans could not keep them."""
     for path in paths:
         if SURROGATE.search(str(path)):
-            yield Problem(
-                "unreadable-file", None, f"the path {quoted(str(path))} is not UTF-8 text", "rename it"
-            )
+            message = f"the path {quoted(str(path))} is not UTF-8 text"
+            yield Problem("unreadable-file", None, message, "rename it")
 
 
 def _same_names(playbooks: list[Playbook]) -> Iterator[Problem]:
-    """Find playbooks that hosts could not tell apart: they remember who put what there by these names."""
+    """Find playbooks of one name: hosts remember by the name which playbook declared what."""
     seen: dict[str, Playbook] = {}
     for playbook in playbooks:
         first = seen.setdefault(playbook.name, playbook)
@@ -110,29 +106,18 @@ def _same_names(playbooks: list[Playbook]) -> Iterator[Problem]:
             yield Problem("name-taken", where, message, "give one of them another file name")
 
 
-class Matched(NamedTuple):
-    """Which plays are for which hosts.
+def match(
+    inventory: Inventory, playbooks: Iterable[Playbook], selection: Selection
+) -> tuple[Mapping[str, Sequence[Play]], list[Problem]]:
+    """Return the plays by host, in order and rendered for it, and what is wrong with plays.
 
-    Args:
-        hosts: those of which all plays are right, in the order of the playbooks.
-        plays: by host, in order, rendered for it.
-        problems: what is wrong with the plays of the other hosts.
+    A host with a wrong play is left out: whatever that play declares would be reported as missing.
     """
-
-    hosts: list[Host]
-    plays: dict[str, list[Play]]
-    problems: list[Problem]
-
-
-def match(inventory: Inventory, playbooks: Iterable[Playbook], selection: Selection) -> Matched:
-    """Return the hosts that the plays of a selection are for, with their plays."""
     problems: list[Problem] = []
     plays: dict[str, list[Play]] = {}
-    hosts: dict[str, Host] = {}
     failed: set[str] = set()
-    allowed = (
-        {host.name for host in inventory.select(selection.limit)} if selection.limit is not None else None
-    )
+    limit = selection.limit
+    allowed = None if limit is None else {host.name for host in inventory.select(limit)}
     for playbook in playbooks:
         for raw in playbook.plays:
             try:
@@ -143,24 +128,22 @@ def match(inventory: Inventory, playbooks: Iterable[Playbook], selection: Select
             for host in matched:
                 if allowed is not None and host.name not in allowed:
                     continue
-                hosts[host.name] = host
+                found = plays.setdefault(host.name, [])
                 try:
-                    plays.setdefault(host.name, []).append(raw.for_host(host, selection.extra))
+                    found.append(raw.for_host(host, selection.extra))
                 except ConfigError as error:
                     failed.add(host.name)
                     problems += error.problems
-    if not hosts and not problems:
-        message = f"no play is for a host that --limit {quoted(str(selection.limit))} names"
+    if not plays and not problems:
+        message = f"no play is for a host that --limit {quoted(str(limit))} names"
         problems.append(Problem("no-hosts", None, message))
-    # Of a play that failed, what it declares would be found missing.
-    return Matched([host for name, host in hosts.items() if name not in failed], plays, problems)
+    return {name: found for name, found in plays.items() if name not in failed}, problems
 
 
 def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection) -> Fleet:
-    matched = match(inventory, playbooks, selection)
-    problems = list(matched.problems)
+    plays, problems = match(inventory, playbooks, selection)
     try:
-        fleet = compile_fleet(matched.hosts, matched.plays)
+        fleet = compile_fleet([inventory.host(name) for name in plays], plays)
     except ConfigError as error:
         problems += error.problems
     if problems:

@@ -1,4 +1,4 @@
-"""What a command works on: the choice of the command line, and what that means for each host."""
+"""What a command works on: the selection of the command line, and what it means for each host."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from provision.fleet.fleet import Fleet
 
 SAVED_PLAN: Literal["provision-plan/3"] = "provision-plan/3"
-"""What a saved plan says of itself at its beginning; the number counts the forms that there were."""
+"""The format of a saved plan, and its version."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What to work on, as the command line says it.
+    """What to work on, as given on the command line.
 
     Args:
         playbooks: files; none means all of the project's `playbooks/`.
         inventories: files or directories; none means the project's `inventories/`.
         limit: host pattern that narrows every play.
         tags: only plays and services with one of these; none means all.
-        extra: variables above every other level.
+        extra: variables of `-e`, which go before those of every other level.
     """
 
     playbooks: tuple[Path, ...] = ()
@@ -47,10 +47,10 @@ class Project:
 
     Args:
         selection: what it was loaded by.
-        playbooks: the files, by the names under which hosts remember who put what there.
-        hosts: all of the inventory, without what only compiling needs.
-        fleet: what each host that a play is for is to have.
-        notes: what of the inventories could not be used, whatever the host.
+        playbooks: the files by name; hosts remember by these names which playbook declared what.
+        hosts: all hosts of the inventory, without what only compiling needs.
+        fleet: what each host that a play matches is to have.
+        notes: what could not be used in the inventories, when it is not about one host.
     """
 
     selection: Selection
@@ -66,11 +66,11 @@ class Project:
 
     @property
     def host_names(self) -> list[str]:
-        """The hosts, in the order in which people read of them."""
+        """The hosts of the fleet, in the order in which they are shown."""
         return list(self.fleet.catalogs)
 
     def findings(self) -> Iterator[tuple[str | None, Finding]]:
-        """Return all notes, each with the host that it is about."""
+        """Return all notes, each with the host that it is about, if it is about one."""
         yield from ((None, note) for note in self.notes)
         for name, catalog in self.fleet.catalogs.items():
             yield from ((name, note) for note in catalog.notes)

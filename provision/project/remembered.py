@@ -1,12 +1,12 @@
-"""What earlier runs compiled, used again as long as nothing that it was made of has changed.
+"""What earlier runs compiled, used again as long as nothing that it was made from has changed.
 
-A run that finds the same files spares itself the reading, checking and compiling, and the import of what does
-that. What counts is content: every file that was read, and every directory that was listed, is looked at
-again. Nothing is remembered that may be another thing every time (an inventory that is a program), nor what
-came by `-e`, which may be secret, nor a text that is declared secret. Other secrets are references in what
-was compiled, never values.
+A run that finds the same files does not read, check and compile them again, and does not import the modules
+that do so. What counts is content: every file that was read, and every directory that was listed, is
+compared. Nothing is remembered that may differ each time (an inventory that is a program), nor what came by
+`-e`, which may be secret, nor a text that is declared secret. Other secrets are references in what was
+compiled, never values.
 
-It is worth its lines: loading one host, 10 or 100 takes 0.08 to 0.1 s of CPU instead of 0.47 to 0.59, most of
+It is worth its lines: loading 1 to 100 hosts takes 0.08 to 0.1 s of CPU instead of 0.47 to 0.59, most of
 which is the import of pydantic and of the models of all kinds; a converged apply of ten hosts, 0.20 s instead
 of 0.58 (docs/benchmarks.md).
 """
@@ -18,11 +18,10 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import provision
-from provision.caches import cache, make
+from provision.caches import cache, make, write
 from provision.catalog.text import NotKeptError
 from provision.config import inputs
 from provision.config.hosts import systemd_here
@@ -30,7 +29,7 @@ from provision.config.inputs import Inputs
 from provision.project.project import Project, Selection, find_root
 
 KEPT = 32
-"""Selections that are remembered; the one that was not used for the longest time is forgotten."""
+"""How many selections are remembered; the least recently used one is forgotten."""
 
 PACKAGE = Path(provision.__file__).parent
 
@@ -41,8 +40,8 @@ def load(selection: Selection) -> Project:
     Raises:
         ConfigError: anything that is wrong with the input.
     """
-    memory = None if selection.extra else _Memory.of(selection)
-    project = memory.recall() if memory else None
+    path = None if selection.extra else _place(selection)
+    project = _recall(path) if path else None
     if project is not None:
         return project
     # Here, as what it needs takes longer to import than all else.
@@ -50,76 +49,60 @@ def load(selection: Selection) -> Project:
 
     with inputs.watched() as seen:
         project = loading.load(selection)
-    if memory is not None and seen.repeatable:
-        memory.keep(seen, project)
+    if path is not None and seen.repeatable:
+        _keep(path, seen, project)
     return project
 
 
-class _Memory:
-    """One file in a directory that only this user can write to: pickles must not come from anyone else."""
+def _place(selection: Selection) -> Path:
+    """Return the file for what this provision makes of a selection, for this user, from this directory."""
+    about = [
+        selection.playbooks,
+        selection.inventories,
+        selection.limit,
+        sorted(selection.tags),
+        find_root(selection.playbooks),
+        os.getcwd(),
+        os.geteuid(),
+        systemd_here(),
+        os.path.expanduser("~"),
+        *_software(),
+    ]
+    return cache("compiled") / hashlib.sha256(repr(about).encode()).hexdigest()
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
-        self.path = folder / name
 
-    @classmethod
-    def of(cls, selection: Selection) -> _Memory:
-        """Return the place for what this provision makes of a selection, for this user, from here."""
-        about = [
-            *(str(path) for path in selection.playbooks),
-            None,
-            *(str(path) for path in selection.inventories),
-            selection.limit,
-            sorted(selection.tags),
-            str(find_root(selection.playbooks)),
-            os.getcwd(),
-            os.geteuid(),
-            systemd_here(),
-            os.path.expanduser("~"),
-            *_software(),
-        ]
-        return cls(cache("compiled"), hashlib.sha256(repr(about).encode()).hexdigest())
-
-    def recall(self) -> Project | None:
-        """Return what was compiled from the very files that are there now."""
-        try:
-            if not _private(self.folder) or not _private(self.path):
-                return None
-            with self.path.open("rb") as file:
-                seen = pickle.load(file)
-                if not isinstance(seen, Inputs) or not seen.unchanged():
-                    return None
-                project = pickle.load(file)
-            os.utime(self.path)
-            return project if isinstance(project, Project) else None
-        except Exception:  # a damaged pickle may raise anything, and means no more than to compile
+def _recall(path: Path) -> Project | None:
+    """Return what was compiled from exactly the files that are there now."""
+    try:
+        if not _private(path.parent) or not _private(path):
             return None
+        with path.open("rb") as file:
+            seen = pickle.load(file)
+            if not isinstance(seen, Inputs) or not seen.unchanged():
+                return None
+            project = pickle.load(file)
+        os.utime(path)
+        return project if isinstance(project, Project) else None
+    except Exception:  # a damaged pickle may raise anything; then it is compiled again
+        return None
 
-    def keep(self, seen: Inputs, project: Project) -> None:
-        """Remember what was compiled, and from what."""
-        work = self.path.with_suffix(f".{os.getpid()}")
-        try:
-            data = pickle.dumps(seen) + pickle.dumps(project)
-        except NotKeptError:
-            return
-        try:
-            make(self.folder)
-            if not _private(self.folder):
-                return
-            handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            work.replace(self.path)
-            kept = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime)
+
+def _keep(path: Path, seen: Inputs, project: Project) -> None:
+    """Remember what was compiled, and from what."""
+    try:
+        data = pickle.dumps(seen) + pickle.dumps(project)
+        make(path.parent)
+        if _private(path.parent):
+            write(path, data)
+            kept = sorted(path.parent.iterdir(), key=lambda each: each.stat().st_mtime)
             for old in kept[:-KEPT]:
                 old.unlink(missing_ok=True)
-        except OSError:
-            # It only means that the next run compiles again.
-            with suppress(OSError):
-                work.unlink()
+    except (NotKeptError, OSError):
+        pass  # the next run compiles again
 
 
 def _private(path: Path) -> bool:
+    """Whether only this user can write there: pickles must not come from anyone else."""
     found = path.lstat()
     return found.st_uid == os.geteuid() and not found.st_mode & 0o022
 

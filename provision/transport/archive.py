@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import provision
-from provision.caches import make
+from provision.caches import make, write
 
 PACKAGE = Path(provision.__file__).parent
 """Where the sources of this very provision are."""
@@ -81,8 +81,8 @@ class Archive:
             make(self.cache)
             for old in self.cache.glob("*.zip"):
                 old.unlink(missing_ok=True)
-            _write(self.cache / f"{name}.zip", self.data)
-            _write(self._index, json.dumps({"fingerprint": fingerprint, "name": name}).encode())
+            write(self.cache / f"{name}.zip", self.data)
+            write(self._index, json.dumps({"fingerprint": fingerprint, "name": name}).encode())
         except OSError:
             # It only means that the next run packs again.
             pass
@@ -114,16 +114,3 @@ def pack(package: Path) -> bytes:
             entry.create_system = 3
             archive.writestr(entry, path.read_bytes())
     return out.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    import tempfile
-
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

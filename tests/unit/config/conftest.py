@@ -43,10 +43,9 @@ class Project:
             self.write("inventories/a.yml", HOSTS)
         inventory = load_inventories(None, Path(), extra)
         playbook = load_playbook(self.write("p.yml", text))
-        matched = match(inventory, [playbook], Selection(extra=extra or {}))
-        plays = [play for each in matched.plays.values() for play in each]
-        problems = [*matched.problems]
-        for each in matched.plays.values():
+        matched, problems = match(inventory, [playbook], Selection(extra=extra or {}))
+        plays = [play for each in matched.values() for play in each]
+        for each in matched.values():
             problems += check_host(each)
         if problems:
             raise ConfigError(problems)

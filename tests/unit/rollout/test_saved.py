@@ -58,7 +58,7 @@ def test_every_field_of_a_host_counts(here: Path, name: str, where: str) -> None
     inside = project.fleet.catalogs["inside"]
     project.fleet = Fleet.of({"inside": inside})
     if name == "on":
-        project.hosts["boxx"] = project.hosts["box"]
+        project.hosts["boxx"] = project.hosts["x"] = project.hosts["box"]
     before = fingerprint(project)
     host = inside.host if where == "the host" else project.hosts["box"]
     other = dataclasses.replace(host, **{name: changed(getattr(host, name))})
