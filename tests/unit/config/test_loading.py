@@ -108,18 +108,20 @@ def test_plain_values_follow_yaml_1_2(text: str, value: object) -> None:
         ("a: !!int x\n", "1:4: 'x' is not a value of the YAML type `int`"),
         (
             "a: *x\n",
-            "1:4: the alias `*x` has no anchor `&x` before it; a text that begins with * must be quoted",
+            "1:4: the alias `*x` has no anchor before it; a text that begins with * must be quoted",
         ),
-        ("a: &a [*a]\n", "1:8: the alias `*a` stands inside the value that it repeats"),
+        ("a: &a [*a]\n", "1:4: the value contains an alias of itself"),
+        ("a: &a 1\nb: &a 2\n", "2:4: the anchor `&a` is defined twice; give one of them another name"),
         ("a: 1e999\n", "1:4: the number '1e999' is too large; put it in quotes if it is a text"),
         (
             "a: " + "9" * 5000,
             "1:4: the number '99999999999999999999…' is too large; put it in quotes if it is a text",
         ),
         ("a:\n  <<: [1]\n", "2:8: `<<` merges mappings only; give it an alias of a mapping, `<<: *name`"),
-        ("[" * 500_000, "1:65: nested deeper than 64 levels"),
-        ("- " * 200_000 + "a", "1:129: nested deeper than 64 levels"),
-        ("{a: " * 100_000, "1:254: nested deeper than 64 levels"),
+        ("[" * 100 + "]" * 100, "1:65: nested deeper than 64 levels"),
+        ("[" * 500_000, "1:1001: nested deeper than 64 levels"),
+        ("- " * 200_000 + "a", "1:1999: nested deeper than 64 levels"),
+        ("{a: " * 100_000, "1:4001: nested deeper than 64 levels"),
     ],
 )
 def test_each_mistake_has_one_clear_message(text: str, message: str) -> None:
