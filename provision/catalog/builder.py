@@ -1,8 +1,8 @@
-"""Collects the resources of one host, from however many plays and playbooks."""
+"""Collects the resources of one host from all plays and playbooks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Spec)
 
 MODE = "0755"
-"""Mode of directories of ours: services run as another user than the one that makes them."""
+"""Mode of the directories of provision: services run as another user than the one that creates them."""
 
 
 class Implied(NamedTuple):
-    """A directory that something else needs, and that is ours unless a play declares it."""
+    """A directory that something else needs, and that provision creates unless a play declares it."""
 
     mode: str | None
     play: Play
@@ -36,7 +36,7 @@ class Implied(NamedTuple):
 class Builder:
     """The resources of one host while they are being collected.
 
-    The same resource from two plays is one; two that have an id in common and nothing else are a problem.
+    The same resource from two plays is one; two that have the same id but differ are a problem.
     """
 
     def __init__(self, host: Host) -> None:
@@ -55,19 +55,19 @@ class Builder:
 
     @contextmanager
     def blame(self, play: Play, *where: str | int) -> Iterator[None]:
-        """Note what is wrong with the input at this place, where it does not name another."""
+        """Turn a `ConfigError` inside the block into problems, at this place unless they name another."""
         try:
             yield
         except ConfigError as error:
             self.problems += error.at(play.where(*where)).problems
 
     def packages(self, play: Play) -> list[str]:
-        """Return the id of the packages when the play, or one before it in its playbook, asks for some."""
+        """Return the id of the packages when the play, or an earlier one of its playbook, declares some."""
         apt = self.resources.get("apt")
         return ["apt"] if apt is not None and play.playbook in apt.playbooks else []
 
     def spec(self, id: str, kind: type[S]) -> S | None:
-        """Return what a resource of this type is to be; None when there is none of this id."""
+        """Return the record of a resource; None when there is none with this id and type."""
         resource = self.resources.get(id)
         return resource.spec if resource is not None and isinstance(resource.spec, kind) else None
 
@@ -84,19 +84,16 @@ class Builder:
         service: str | None = None,
         tags: frozenset[str] = frozenset(),
     ) -> Resource:
-        """Add a resource, or find that it is there already."""
-        position = play.where(*where)
+        """Add a resource; one that is already there is merged with it."""
         resource = Resource(
-            self.host.name,
             id,
-            id.partition(":")[0],
             spec,
             label,
-            list(dict.fromkeys(needs)),
-            list(dict.fromkeys(triggers)),
+            _unique(needs),
+            _unique(triggers),
             [play.playbook],
             service,
-            position,
+            play.where(*where),
             frozenset(play.tags) | tags,
         )
         there = self.resources.setdefault(id, resource)
@@ -115,9 +112,9 @@ class Builder:
                     "declare it once, or alike, or under another name",
                 )
             )
-        there.needs = list(dict.fromkeys([*there.needs, *again.needs]))
-        there.triggers = list(dict.fromkeys([*there.triggers, *again.triggers]))
-        there.playbooks = list(dict.fromkeys([*there.playbooks, *again.playbooks]))
+        there.needs = _unique([*there.needs, *again.needs])
+        there.triggers = _unique([*there.triggers, *again.triggers])
+        there.playbooks = _unique([*there.playbooks, *again.playbooks])
         there.tags |= again.tags
         if there.service != again.service:
             there.service = None
@@ -139,7 +136,7 @@ class Builder:
         return f"directory:{path}"
 
     def finish(self) -> list[Resource]:
-        """Add what is implied and needs that follow from paths and owners; returns all resources."""
+        """Add implied directories, and needs that follow from paths and owners; returns all resources."""
         for path, implied in self._implied.items():
             if f"directory:{path}" not in self.resources:
                 spec = DirectorySpec(path=path, mode=implied.mode)
@@ -148,7 +145,7 @@ class Builder:
         homes = self._homes()
         for resource in self.resources.values():
             needs = [*resource.needs, *self._parents(resource, homes), *self._owners(resource)]
-            resource.needs = list(dict.fromkeys(need for need in needs if need != resource.id))
+            resource.needs = _unique(need for need in needs if need != resource.id)
         return list(self.resources.values())
 
     def _parents(self, resource: Resource, homes: Mapping[str, str]) -> Iterator[str]:
@@ -163,7 +160,7 @@ class Builder:
                 return
 
     def _homes(self) -> dict[str, str]:
-        """Return the homes that users are made with, and who makes them: two could not do it at a time."""
+        """Return the home directories that are created with their users, by path, with the user's id."""
         return {
             each.spec.home: each.id
             for each in self.resources.values()
@@ -176,13 +173,17 @@ class Builder:
             if (id := f"user:{name}") in self.resources:
                 yield id
         for name in _named(spec, spec.GROUPS):
-            # A user that names no group of its own is made together with one of its name.
+            # A user that names no group of its own is created together with a group of its name.
             kinds = ("group", "user") if resource.type != "user" else ("group",)
             yield from [id for kind in kinds if (id := f"{kind}:{name}") in self.resources][:1]
 
 
+def _unique(ids: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(ids))
+
+
 def _named(spec: Spec, fields: Sequence[str]) -> Iterator[str]:
-    """Return the names in these fields, of which each holds one, several or none."""
+    """Return the names in these fields; each field holds one, several or none."""
     for field in fields:
         value = spec.get(field)
         yield from [value] if isinstance(value, str) else value or []

@@ -1,4 +1,4 @@
-"""What compiling gives: the resources and services of one host."""
+"""The result of compiling: the resources and services of one host."""
 
 from __future__ import annotations
 
@@ -20,23 +20,19 @@ class Resource:
     """One thing that a host is to have, ready to be sent there.
 
     Args:
-        host: the host that is to have it.
         id: unique on the host, `type:name` (`apt` alone).
-        type: the host side's resource type.
         spec: the record of its type; a text that holds secrets is a `SecretText`.
-        label: how a person calls it.
-        needs: ids that must be right before this one.
+        label: what people call it.
+        needs: ids of the resources that must be right before this one.
         triggers: services to restart when this one changes.
-        followers: commands to run when this one changes, by id; of packages, which of them count.
         playbooks: the playbooks that declare it, in their order.
-        service: the service it belongs to alone; None for what is shared.
+        service: the only service that it belongs to; None for what is shared.
         position: where it was declared.
         tags: tags of the plays and services that declared it.
+        followers: commands to run when this one changes, by id, with the packages that count (none: all do).
     """
 
-    host: str
     id: str
-    type: str
     spec: Spec
     label: str
     needs: list[str] = field(default_factory=list)
@@ -48,6 +44,11 @@ class Resource:
     followers: dict[str, list[str]] = field(default_factory=dict)
 
     @property
+    def type(self) -> str:
+        """The resource type of the host side."""
+        return self.id.partition(":")[0]
+
+    @property
     def proves(self) -> bool:
         """Whether it proves that a service answers."""
         return isinstance(self.spec, ProbeSpec)
@@ -55,16 +56,16 @@ class Resource:
 
 @dataclass
 class ServiceInfo:
-    """What there is to say of a service without looking at the host.
+    """What is known of a service without asking the host.
 
     Args:
         host: the host that it runs on.
         playbook: the playbook that declares it.
-        facts: what the host is told of it to tell its state. Its `url` is where clients reach the service, as
-            far as the inventory tells.
-        stop: how to stop it by hand.
-        resources: ids of the resources that are its alone.
-        tags: the play's and its own.
+        facts: what the host needs to report its state. Its `url` is where clients reach the service, as far
+            as the inventory tells.
+        stop: the command that stops it by hand.
+        resources: ids of the resources that belong to it alone.
+        tags: those of the play and its own.
     """
 
     host: str
@@ -88,7 +89,7 @@ class Catalog:
         host: from the inventory.
         resources: in an order in which each comes after what it needs.
         services: in the order of the playbooks.
-        notes: warnings worth a line in the plan.
+        notes: warnings and information for the plan.
     """
 
     host: Host

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment as the things that use it see it.
+    """An environment, as other resources refer to it.
 
     Args:
         name: as in the playbook.
         path: its directory on the host.
         python: the interpreter asked for; None for the distribution's.
-        requirements: what is asked for, and after it the constraints.
-        adopted: it is at a path of the user's own, where others may have installed more.
+        requirements: the packages asked for, then the constraints.
+        adopted: its path is given in the playbook, so others may have installed more packages.
     """
 
     name: str
@@ -46,14 +46,14 @@ class Environment:
         return f"{self.path}/bin/{name}"
 
     def find(self, *names: str) -> Wanted | None:
-        """Return what is asked for of the first distribution of these names, a pinned one first."""
+        """Return what is asked for under one of these names, a pinned requirement first."""
         found = [wanted for wanted in self.requirements if wanted.name is not None and wanted.name in names]
         return next((wanted for wanted in found if wanted.pin), found[0] if found else None)
 
     @property
     def open(self) -> bool:
-        """Whether it may have packages that nothing here names: others may have installed some, or only the
-        installation of a requirement tells which package it is.
+        """Whether it may have packages that are not named here: installed by others, or from a requirement
+        without a name, such as a URL.
         """
         return self.adopted or any(wanted.name is None for wanted in self.requirements)
 
@@ -64,10 +64,14 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
     for name, declared in play.environments.items():
         where = ("environments", name)
         wanted = [requirements.parse(raw) for raw in declared.packages]
-        # Of files and pages with constraints only pip on the host knows what they say.
+        # Only pip on the host can read files and pages with constraints.
         read = map(requirements.constraint, declared.constraints)
         constraints = [constraint for constraint in read if constraint is not None]
-        _check_excluded(builder, play, name, wanted)
+        names = {requirement.name for requirement in wanted}
+        for index, package in enumerate(declared.exclude):
+            if canonicalize_name(package) in names:
+                message = f"{package} is excluded here and asked for in packages"
+                builder.problem("conflicting-requirements", play, (*where, "exclude", index), message)
         path = declared.path or layout.environment(name)
         environment = Environment(
             name, path, declared.python, (*wanted, *constraints), declared.path is not None
@@ -93,23 +97,8 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
     return found
 
 
-def _check_excluded(builder: Builder, play: Play, name: str, wanted: list[Wanted]) -> None:
-    names = {requirement.name for requirement in wanted}
-    for index, package in enumerate(play.environments[name].exclude):
-        if canonicalize_name(package) in names:
-            where = ("environments", name, "exclude", index)
-            builder.problem(
-                "conflicting-requirements",
-                play,
-                where,
-                f"{package} is excluded here and asked for in packages",
-            )
-
-
 def _files_used(play: Play, paths: list[str]) -> list[str]:
-    """Return the declared files and directories that pip is going to read: its configuration, and what is
-    named.
-    """
+    """Return the ids of declared files and directories that pip reads: its configuration, and those named."""
     needs = [f"file:{path}" for path in play.files if basename(path) == "pip.conf" or path in paths]
     named = {place for path in paths for place in (path, *above(path))}
     return needs + [f"directory:{path}" for path in play.directories if path in named]

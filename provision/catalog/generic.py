@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from posixpath import isabs, normpath
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from provision.catalog.builder import Builder
 from provision.catalog.sources import content_of
 from provision.catalog.text import SecretPart, SecretText, check
 from provision.config.problems import did_you_mean
+from provision.wire.spec import Spec
 from provision.wire.specs.apt import AptSpec, Package
 from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.directory import DirectorySpec
@@ -20,6 +21,7 @@ from provision.wire.specs.user import UserSpec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
+    from provision.config.problems import Position
 
 UNITS = (
     "/etc/systemd/system/",
@@ -31,21 +33,33 @@ UNITS = (
 """Where systemd reads its units."""
 
 SYSCTLS = ("/etc/sysctl.d/", "/etc/sysctl.conf", "/etc/modules-load.d/")
-"""Files that parameters of the kernel come from: a parameter is compared with them as they will be."""
+"""Files that set kernel parameters: a parameter is compared with them as they will be."""
 
-APT_SOURCES = "/etc/apt/"
-"""Files below it say where packages come from, so they come before the packages; all others come after."""
+APT_SOURCES = ("/etc/apt/",)
+"""What is below it tells where packages come from, so it comes before the packages; all else comes after."""
+
+Declared = tuple[tuple[str | int, ...], str, Spec, str, list[str]]
+"""A resource as a play declares it: its place in the play, id, record, label, and what it needs."""
 
 
 def add(builder: Builder, play: Play) -> list[str]:
-    """Add what the play names one by one; returns the ids, which its services come after."""
+    """Add the resources that the play names one by one; returns the ids, which its services come after."""
     ids: list[str] = []
-    before = [f"{kind}:{path}" for kind, path in _apt_sources(play)]
-    if play.packages:
-        ids.append(_packages(builder, play, before))
+    for section in (_packages, _groups, _users, _sysctls, _directories, _files):
+        for where, id, spec, label, needs in section(builder, play):
+            ids.append(builder.add(play, where, id, spec, label, needs=needs).id)
+    if not builder.host.privileged:
+        _require_root(builder, play)
+    return ids + _reload(builder, play)
+
+
+def _groups(builder: Builder, play: Play) -> Iterator[Declared]:
     for name, group in play.groups.items():
-        made = GroupSpec(name=name, gid=group.gid, system=group.system)
-        ids.append(builder.add(play, ("groups", name), f"group:{name}", made, f"group {name}").id)
+        spec = GroupSpec(name=name, gid=group.gid, system=group.system)
+        yield ("groups", name), f"group:{name}", spec, f"group {name}", []
+
+
+def _users(builder: Builder, play: Play) -> Iterator[Declared]:
     for name, user in play.users.items():
         spec = UserSpec(
             name=name,
@@ -58,23 +72,23 @@ def add(builder: Builder, play: Play) -> list[str]:
         )
         # A group may come from a package (docker), and a shell does.
         needs = builder.packages(play) if user.groups or user.group or user.shell else []
-        ids.append(builder.add(play, ("users", name), f"user:{name}", spec, f"user {name}", needs=needs).id)
+        yield ("users", name), f"user:{name}", spec, f"user {name}", needs
+
+
+def _sysctls(builder: Builder, play: Play) -> Iterator[Declared]:
+    needs = _below(SYSCTLS, "file", play.files)
     for name, value in play.sysctls.items():
-        needs = [f"file:{normpath(path)}" for path in play.files if normpath(path).startswith(SYSCTLS)]
-        parameter = SysctlSpec(name=name, value=value)
-        id = f"sysctl:{name}"
-        ids.append(builder.add(play, ("sysctls", name), id, parameter, f"sysctl {name}", needs=needs).id)
-    ids += _directories(builder, play)
-    ids += _files(builder, play)
-    if not builder.host.privileged:
-        _require_root(builder, play)
-    return ids
+        yield ("sysctls", name), f"sysctl:{name}", SysctlSpec(name=name, value=value), f"sysctl {name}", needs
 
 
-def reload(builder: Builder, play: Play) -> list[str]:
-    """Have systemd read its files again when the play declares some: before whatever uses them."""
-    files = [f"file:{normpath(path)}" for path in play.files if normpath(path).startswith(UNITS)]
-    files = [id for id in files if id in builder.resources]
+def _below(folders: tuple[str, ...], type: str, paths: Iterable[str]) -> list[str]:
+    """Return the ids of those files or directories that are in one of these folders."""
+    return [f"{type}:{path}" for path in map(normpath, paths) if path.startswith(folders)]
+
+
+def _reload(builder: Builder, play: Play) -> list[str]:
+    """Make systemd read its units again when one that the play declares has changed, before they are used."""
+    files = [id for id in _below(UNITS, "file", play.files) if id in builder.resources]
     if not files:
         return []
     id = "command:systemctl daemon-reload"
@@ -91,7 +105,7 @@ def reload(builder: Builder, play: Play) -> list[str]:
 
 
 def commands(builder: Builder, play: Play, after: list[str]) -> list[str]:
-    """Add the play's commands: in order, after `after`; returns their ids."""
+    """Add the play's commands, in order and after the resources `after`; returns their ids."""
     needs = after
     for name, command in play.commands.items():
         where = ("commands", name)
@@ -121,7 +135,7 @@ def commands(builder: Builder, play: Play, after: list[str]) -> list[str]:
 
 
 def _followed(builder: Builder, play: Play, name: str) -> dict[str, list[str]]:
-    """Return the resources that a command follows, by id; of the packages, which."""
+    """Return the ids of the resources that a command follows; for `apt`, with the packages that count."""
     found: dict[str, list[str]] = {}
     declared: Sequence[str]
     for index, changed in enumerate(play.commands[name].when_changed):
@@ -149,7 +163,7 @@ def _followed(builder: Builder, play: Play, name: str) -> dict[str, list[str]]:
 
 
 def _argv(run: str | list[str]) -> list[str]:
-    """Return the argument vector of a command: a string is the shell's, a list is run as it is."""
+    """Return the argument vector of a command: a string is run by the shell, a list is run as it is."""
     if isinstance(run, str):
         if "\0" in run:
             check(run)
@@ -157,73 +171,51 @@ def _argv(run: str | list[str]) -> list[str]:
     return [check(word) for word in run]
 
 
-def _packages(builder: Builder, play: Play, before: list[str]) -> str:
-    where = ("packages",)
-    found: dict[str, str | None] = {}
-    for index, text in enumerate(play.packages):
-        name, equals, version = text.partition("=")
-        if found.get(name, version or None) not in (None, version or None) and version:
-            builder.problem(
-                "conflicting-requirements",
-                play,
-                ("packages", index),
-                f"package {name} is asked for in two versions",
-            )
-        found[name] = version if equals else found.get(name)
+def _packages(builder: Builder, play: Play) -> Iterator[Declared]:
+    """Declare the packages of the play together with those of earlier plays: a host has one list of them."""
+    if not play.packages:
+        return
     there = builder.resources.get("apt")
+    found: dict[str, tuple[str | None, Position | None]] = {}
     if there is not None and isinstance(there.spec, AptSpec):
-        for package in there.spec.packages:
-            name, wanted = package.name, package.version
-            mine = found.get(name)
-            if wanted and mine and wanted != mine:
-                builder.problem(
-                    "conflicting-requirements",
-                    play,
-                    where,
-                    f"package {name} is asked for as {mine} here and as {wanted} at {there.position}",
-                    "ask for one version",
-                )
-            found[name] = wanted or mine
-    merged = AptSpec(packages=[Package(name=name, version=found[name]) for name in sorted(found)])
+        found = {package.name: (package.version, there.position) for package in there.spec.packages}
+    for index, text in enumerate(play.packages):
+        name, _, version = text.partition("=")
+        other, position = found.get(name, (None, None))
+        if version and other and version != other:
+            message = f"package {name} is asked for as {version} here and as {other} at {position}"
+            where = ("packages", index)
+            builder.problem("conflicting-requirements", play, where, message, "ask for one version")
+        if version or other is None:
+            found[name] = version or None, play.where("packages", index)
+    spec = AptSpec(packages=[Package(name=name, version=found[name][0]) for name in sorted(found)])
     if there is not None:
-        there.spec = merged
-    return builder.add(play, where, "apt", merged, "packages", needs=before).id
-
-
-def _apt_sources(play: Play) -> list[tuple[str, str]]:
-    directories = [("directory", path) for path in play.directories if path.startswith(APT_SOURCES)]
-    return directories + [("file", path) for path in play.files if path.startswith(APT_SOURCES)]
+        there.spec = spec
+    needs = _below(APT_SOURCES, "directory", play.directories) + _below(APT_SOURCES, "file", play.files)
+    yield ("packages",), "apt", spec, "packages", needs
 
 
 def _after_packages(builder: Builder, play: Play, path: str) -> list[str]:
     return [] if path.startswith(APT_SOURCES) else builder.packages(play)
 
 
-def _directories(builder: Builder, play: Play) -> list[str]:
-    ids = []
-    for path, directory in play.directories.items():
-        where = ("directories", path)
-        if not _absolute(builder, play, where, path):
-            continue
-        spec = DirectorySpec(
-            path=normpath(path), owner=directory.owner, group=directory.group, mode=directory.mode
-        )
-        id = f"directory:{normpath(path)}"
-        builder.add(play, where, id, spec, normpath(path), needs=_after_packages(builder, play, path))
-        ids.append(id)
-    return ids
+def _directories(builder: Builder, play: Play) -> Iterator[Declared]:
+    for key, directory in play.directories.items():
+        where, path = ("directories", key), normpath(key)
+        if _absolute(builder, play, where, key):
+            spec = DirectorySpec(path=path, owner=directory.owner, group=directory.group, mode=directory.mode)
+            yield where, f"directory:{path}", spec, path, _after_packages(builder, play, path)
 
 
-def _files(builder: Builder, play: Play) -> list[str]:
-    ids = []
-    for path, file in play.files.items():
-        where = ("files", path)
-        if not _absolute(builder, play, where, path):
+def _files(builder: Builder, play: Play) -> Iterator[Declared]:
+    for key, file in play.files.items():
+        where, path = ("files", key), normpath(key)
+        if not _absolute(builder, play, where, key):
             continue
         with builder.blame(play, *where):
             spec = FileSpec(
-                path=normpath(path),
-                content=content_of(play, path),
+                path=path,
+                content=content_of(play, key),
                 owner=file.owner,
                 group=file.group,
                 mode=file.mode or ("0600" if file.secret else "0644"),
@@ -231,10 +223,7 @@ def _files(builder: Builder, play: Play) -> list[str]:
                 validate=file.validator,
                 absent=file.absent,
             )
-            id = f"file:{normpath(path)}"
-            builder.add(play, where, id, spec, normpath(path), needs=_after_packages(builder, play, path))
-            ids.append(id)
-    return ids
+            yield where, f"file:{path}", spec, path, _after_packages(builder, play, path)
 
 
 def _absolute(builder: Builder, play: Play, where: tuple[str, str], path: str) -> bool:
@@ -242,7 +231,7 @@ def _absolute(builder: Builder, play: Play, where: tuple[str, str], path: str) -
         check(path)
         if isabs(path) and normpath(path) != "/":
             return True
-        builder.problem("wrong-path", play, where, f"{path!r} is no absolute path", "begin it with /")
+        builder.problem("wrong-path", play, where, f"{path!r} is not an absolute path", "begin it with /")
     return False
 
 

@@ -1,11 +1,11 @@
-"""Where things of ours are on a host."""
+"""Where provision keeps things on a host."""
 
 from __future__ import annotations
 
 from posixpath import dirname, join
 
 UNITS = "/etc/systemd/system"
-"""Where units of the administrator are; systemd looks here first."""
+"""Directory of the administrator's units; systemd looks here first."""
 
 HOME = "/var/lib/provision"
 """Home of the system user that services run as."""
@@ -36,7 +36,7 @@ class Layout:
 
     def service(self, name: str, file: str = "") -> str:
         """Return a service's directory, or a file in it."""
-        return join(self.prefix, "services", name, file) if file else join(self.prefix, "services", name)
+        return join(self.prefix, "services", name, file).rstrip("/")
 
     def log(self, name: str) -> str:
         """Return the log file of a service that a script supervises."""

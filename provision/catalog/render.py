@@ -1,4 +1,4 @@
-"""The files of a catalog as they would land on its host, for `provision render`."""
+"""The files of a catalog as apply writes them, for `provision render`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 
 def render_tree(catalog: Catalog) -> dict[str, tuple[str, str]]:
-    """Return path -> (text, mode) of every file, byte for byte what apply writes but for `***` instead of
-    secrets.
+    """Return by path the text and mode of every file: exactly what apply writes, except `***` for secrets.
 
-    Where the text depends on the version that a host has installed, it is that for the newest version
-    allowed.
+    Where the text depends on the version that the host has installed, it is the text for the newest version
+    that is allowed.
     """
     found: dict[str, tuple[str, str]] = {}
     for resource in catalog.resources:

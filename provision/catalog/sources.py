@@ -1,9 +1,8 @@
-"""The text of a declared file: given in the playbook, a file beside it, or a template beside it."""
+"""The text of a declared file: in the playbook, in a file beside it, or from a template beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.catalog.templates import render_text
@@ -20,7 +19,7 @@ MAX_BYTES = 4 << 20
 
 
 def content_of(play: Play, path: str) -> str:
-    """Return what the file at `path` of a host shall hold.
+    """Return the content of the file at `path` on a host.
 
     Raises:
         ConfigError: the source cannot be read, or the template cannot be rendered.
@@ -38,36 +37,35 @@ def _declared(play: Play, path: str) -> str:
     file = play.files[path]
     where = ("files", path)
     if file.source is not None:
-        return _text(play, (*where, "source"), file.source)[0]
+        return _text(play, (*where, "source"), file.source)
     if file.template is not None:
-        source, template = _text(play, (*where, "template"), file.template)
-        return render_text(source, template, play.variables, secret=file.secret)
+        source = _text(play, (*where, "template"), file.template)
+        return render_text(source, play.directory / file.template, play.variables, secret=file.secret)
     return str(file.content)
 
 
-def read_bytes(play: Play, where: Sequence[str | int], name: str, limit: int) -> tuple[bytes, Path]:
-    """Return the content of a file beside the playbook, and its path.
+def read_bytes(play: Play, where: Sequence[str | int], name: str) -> bytes:
+    """Return the content of a file, whose path counts from the playbook's directory.
 
     Raises:
-        ConfigError: it cannot be read, or is larger than `limit` bytes.
+        ConfigError: it cannot be read, or is larger than `MAX_BYTES`.
     """
     position = play.where(*where)
     source = play.directory / name
     try:
-        data = inputs.content(source, limit)
+        data = inputs.content(source, MAX_BYTES)
     except OSError as error:
-        raise failure(
-            "unreadable-file", f"{source} cannot be read: {error.strerror or error}", position
-        ) from None
-    if len(data) > limit:
-        raise failure("unreadable-file", f"{source} is larger than {limit >> 20} MiB", position)
-    return data, source
+        message = f"{source} cannot be read: {error.strerror or error}"
+        raise failure("unreadable-file", message, position) from None
+    if len(data) > MAX_BYTES:
+        raise failure("unreadable-file", f"{source} is larger than {MAX_BYTES >> 20} MiB", position)
+    return data
 
 
-def _text(play: Play, where: Sequence[str | int], name: str) -> tuple[str, Path]:
-    data, source = read_bytes(play, where, name, MAX_BYTES)
+def _text(play: Play, where: Sequence[str | int], name: str) -> str:
     try:
-        return data.decode("utf-8"), source
+        return read_bytes(play, where, name).decode("utf-8")
     except UnicodeDecodeError:
+        message = f"{play.directory / name} is not UTF-8 text"
         hint = "only text can be sent; fetch other files with a command"
-        raise failure("unreadable-file", f"{source} is not UTF-8 text", play.where(*where), hint) from None
+        raise failure("unreadable-file", message, play.where(*where), hint) from None

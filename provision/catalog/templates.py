@@ -1,7 +1,7 @@
 """Renders the templates of generated files.
 
-Templates get values that are already quoted for the place they stand in (see `text`), so that a template of
-the user's own cannot forget it. An undefined variable is an error.
+Templates get values that are already quoted for the place where they are used (see `text`), so that a user's
+own template cannot forget to quote. An undefined variable is an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
 
 from provision.config import inputs
-from provision.config.problems import ConfigError, Position, Problem, failure
+from provision.config.problems import ConfigError, Position, failure
 from provision.config.sandbox import Sandbox
 from provision.config.templating import SURROGATE
 
@@ -49,10 +49,8 @@ class Templates:
         try:
             return self._environment.get_template(name).render(values)
         except jinja2.TemplateNotFound as error:
-            where = f"it should be in {shipped()}; install provision again"
-            raise ConfigError(
-                [Problem("missing-file", None, f"there is no template {error.name}", where)]
-            ) from None
+            hint = f"it should be in {shipped()}; install provision again"
+            raise failure("missing-file", f"there is no template {error.name}", hint=hint) from None
         except Exception as error:  # anything may be raised by what a user's template calls
             raise _problem(error, name) from None
 
@@ -62,9 +60,9 @@ def render_text(source: str, path: Path, values: Mapping[str, object], secret: b
 
     Args:
         source: the template.
-        path: where it stands; what it includes is looked for beside it.
+        path: its file; what it includes is looked for beside it.
         values: the variables.
-        secret: the text must not be shown: an error that may quote a value only says what kind it is.
+        secret: the text must not be shown: an error that might quote a value only names its type.
 
     Raises:
         ConfigError: at the template's line.
@@ -86,35 +84,35 @@ def _template(source: str, path: Path) -> jinja2.Template:
     return jinja2.Template.from_code(environment, code, environment.make_globals(None))
 
 
-class _Loader(jinja2.BaseLoader):
-    """Finds templates in directories, the first that has one wins; what was looked for is noted."""
-
-    def __init__(self, directories: Sequence[Path]) -> None:
-        self._directories = directories
-
-    def get_source(
-        self, environment: jinja2.Environment, template: str
-    ) -> tuple[str, str, Callable[[], bool]]:
-        found = self._find(template)
-        if found is None:
-            raise jinja2.TemplateNotFound(template)
-        path, source = found
-        return source, str(path), lambda: self._find(template) == found
-
-    def _find(self, template: str) -> tuple[Path, str] | None:
-        parts = split_template_path(template)
-        for directory in self._directories:
-            path = directory.joinpath(*parts)
-            try:
-                return path, inputs.content(path).decode("utf-8")
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                continue
-        return None
-
-
 @lru_cache(maxsize=32)
 def _environment(directories: tuple[Path, ...]) -> Sandbox:
-    return Sandbox(loader=_Loader(directories), autoescape=False, trim_blocks=True, lstrip_blocks=True)
+    """Return what renders the templates in directories, of which the first that has one wins."""
+
+    def load(template: str) -> tuple[str, str, Callable[[], bool]] | None:
+        found = _find(directories, template)
+        return found and (*found, lambda: _find(directories, template) == found)
+
+    loader = jinja2.FunctionLoader(load)
+    return Sandbox(loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+
+
+def _find(directories: Sequence[Path], template: str) -> tuple[str, str] | None:
+    """Return the source of a template and its path."""
+    for directory in directories:
+        path = directory.joinpath(*split_template_path(template))
+        try:
+            return inputs.content(path).decode("utf-8"), str(path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            continue
+    return None
+
+
+CODES = (
+    (jinja2.TemplateNotFound, "missing-file"),
+    (jinja2.TemplateSyntaxError, "template-syntax"),
+    (jinja2.UndefinedError, "undefined-variable"),
+)
+"""The codes of errors in templates; all others are a `template-failure`."""
 
 
 def _problem(error: Exception, name: str, secret: bool = False) -> ConfigError:
@@ -128,27 +126,18 @@ def _problem(error: Exception, name: str, secret: bool = False) -> ConfigError:
             # Jinja rewrites the frames of a template to the template's own file and line.
             if frame.filename == name or re.search(r"\.j2$", frame.filename):
                 path, line = frame.filename, frame.lineno or 1
+    code = next((code for kind, code in CODES if isinstance(error, kind)), "template-failure")
+    if isinstance(error, ConfigError):
+        code = error.problems[0].code
     message, hint = _reason(error, secret), None
     if message is None:
         message = f"it cannot be rendered ({type(error).__name__})"
         hint = "the file is secret, so no more is shown; `secret: false` shows it for a trial"
-    return failure(_code(error), f"in the template: {message}", Position(path, line, 1), hint)
-
-
-def _code(error: Exception) -> str:
-    if isinstance(error, ConfigError):
-        return error.problems[0].code
-    if isinstance(error, jinja2.TemplateNotFound):
-        return "missing-file"
-    if isinstance(error, jinja2.TemplateSyntaxError):
-        return "template-syntax"
-    if isinstance(error, SecurityError):
-        return "template-failure"
-    return "undefined-variable" if isinstance(error, jinja2.UndefinedError) else "template-failure"
+    return failure(code, f"in the template: {message}", Position(path, line, 1), hint)
 
 
 def _reason(error: Exception, secret: bool) -> str | None:
-    """Say what is wrong in one line; None where that may quote a text that is secret."""
+    """Return what is wrong in one line; None where that might quote a secret text."""
     if isinstance(error, SecurityError):
         return "it does what templates may not do"
     if isinstance(error, jinja2.TemplateNotFound):

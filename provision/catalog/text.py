@@ -1,7 +1,7 @@
 """Text for shells, env files and units: one quoting function for each, and texts that hold secrets.
 
-Every value that ends up in a generated file goes through a function of this module, so that no string from a
-YAML file can end the value it stands in.
+Every value in a generated file goes through a function of this module, so that no string from a YAML file can
+break out of its quotes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from provision.wire.spec import Spec
 
 MASK = "***"
-"""What stands for a secret in everything that is shown or rendered."""
+"""What is shown and rendered in place of a secret."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check(value: str) -> str:
-    """Return `value` unless it holds a character that cannot stand in a script, an env file or a unit.
+    """Return `value` unless it holds a character that is not possible in a script, an env file or a unit.
 
-    Tabs are fine. Line ends are not: systemd refuses control characters in environment values
-    (`env_value_is_valid`) and ends a setting at the line.
+    Tabs are allowed. Line ends are not: systemd refuses control characters in environment values
+    (`env_value_is_valid`), and a setting ends with its line.
 
     Raises:
         ConfigError: it holds a line end, NUL, another control character, or half a surrogate pair.
@@ -62,8 +62,8 @@ def sh_words(values: Iterable[str]) -> str:
 def env_escape(value: str) -> str:
     r"""Escape a value for the inside of `NAME="..."`, which `sh` and systemd's `EnvironmentFile=` read alike.
 
-    Both take a backslash away before `"`, `\`, `$` and `` ` `` within double quotes, and before nothing else
-    that is left here (systemd: `SHELL_NEED_ESCAPE` in env-file.c; sh: POSIX 2.2.3).
+    Within double quotes, both remove a backslash before `"`, `\`, `$` and `` ` ``, and before no other
+    character that `check` lets pass (systemd: `SHELL_NEED_ESCAPE` in env-file.c; sh: POSIX 2.2.3).
     """
     return re.sub(r'(["\\$`])', r"\\\1", check(value))
 
@@ -72,7 +72,7 @@ def env_line(name: str, value: str) -> str:
     """Return one assignment of an env file, without its line end.
 
     Raises:
-        ConfigError: the name is no environment variable's, or the value holds a control character.
+        ConfigError: the name is no name of a variable, or the value holds a control character.
     """
     if not _ENV_NAME.fullmatch(name):
         raise failure(
@@ -82,9 +82,7 @@ def env_line(name: str, value: str) -> str:
 
 
 def unit(value: str) -> str:
-    """Escape a value that is a whole setting of a unit (`EnvironmentFile=`, `Description=`): `%` means a
-    specifier.
-    """
+    """Escape a value that is a whole setting of a unit (`Description=`), where `%` begins a specifier."""
     value = check(value)
     if value != value.strip() or value.endswith("\\"):
         raise failure(
@@ -115,7 +113,7 @@ class SecretPart:
 
     Args:
         secret: the reference; resolved only when a request is built.
-        quote: how the value is escaped there: for an env file, or not at all; `file`: it is the whole text.
+        quote: how the value is escaped: `envfile`, or `none`; `file`: it is the whole text, as it is.
     """
 
     secret: Secret
@@ -123,12 +121,12 @@ class SecretPart:
 
 
 class NotKeptError(Exception):
-    """Something was to be written to disk that must not be."""
+    """Something must not be written to disk, and was about to be."""
 
 
 @dataclass(frozen=True, repr=False)
 class PrivateText:
-    """A text that stands in the playbook or beside it and is declared secret: shown and kept nowhere."""
+    """A text in the playbook or beside it that is declared secret: it is not shown and not kept."""
 
     text: str
 
@@ -140,7 +138,7 @@ class PrivateText:
 
 
 class SecretText(str):
-    """A text with secrets in it: whoever does not reveal them sees `***` in their places.
+    """A text with secrets in it: until they are revealed, it holds `***` in their places.
 
     Args:
         parts: the text in pieces, in their order. Two such texts are equal when their parts are.
@@ -200,20 +198,20 @@ def reveal(data: Any, resolve: Callable[[Secret], str]) -> Any:
 
 
 def secrets(spec: Spec) -> list[Secret]:
-    """Return the secrets that a resource is told, in order, each once."""
-    parts = (part for text in _secret_texts(spec.plain()) for part in text.parts)
+    """Return the secrets in a resource, in order, each once."""
+    parts = _parts(spec.plain())
     return list(dict.fromkeys(part.secret for part in parts if isinstance(part, SecretPart)))
 
 
 def private(spec: Spec) -> list[PrivateText]:
     """Return the texts of a resource that are declared secret, in order."""
-    parts = (part for text in _secret_texts(spec.plain()) for part in text.parts)
-    return [part for part in parts if isinstance(part, PrivateText)]
+    return [part for part in _parts(spec.plain()) if isinstance(part, PrivateText)]
 
 
-def _secret_texts(data: Any) -> Iterator[SecretText]:
+def _parts(data: Any) -> Iterator[str | SecretPart | PrivateText]:
+    """Return the parts of all texts with secrets in plain data."""
     if isinstance(data, SecretText):
-        yield data
+        yield from data.parts
     elif isinstance(data, (dict, list)):
         for value in data.values() if isinstance(data, dict) else data:
-            yield from _secret_texts(value)
+            yield from _parts(value)

@@ -1,8 +1,8 @@
-"""The catalogue of codes: each finding has one, chosen once, and it stays the same from release to release.
+"""The catalogue of codes: each finding has one, and it stays the same from release to release.
 
-A code is a class of faults that a person would look up, in lower-case words with hyphens. The YAML files
-beside this one have an entry for each; `provision explain` and docs/findings.md are made from them. Tests
-hold the entries against the codes in use, and their examples against what really is printed.
+A code names a class of faults that a person would look up, in lower-case words with hyphens. The YAML files
+in this directory have an entry for each; `provision explain` and docs/findings.md show them. Tests compare
+the entries with the codes in use, and their examples with what is really printed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ AREAS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What there is to say of one code.
+    """The explanation of one code.
 
     - `title`: a few words
     - `cause`: why it happens
     - `way_out`: what to do
-    - `example`: a line that carries the code, as it is printed
-    - `playbook`, `inventory`: an input that gives exactly this example, where YAML is the cause
+    - `example`: a line with the code, as it is printed
+    - `playbook`, `inventory`: an input that gives exactly this example, if YAML is the cause
     """
 
     title: str

@@ -24,7 +24,7 @@ def compile_fleet(hosts: Sequence[Host], plays: Mapping[str, Sequence[Play]]) ->
 
     Args:
         hosts: from the inventory, each once.
-        plays: by host those of all playbooks that are for it, rendered for it, in order.
+        plays: by host, the plays of all playbooks that match it, rendered for it, in order.
 
     Raises:
         ConfigError: everything that is wrong on any host, at its place in the playbooks.
@@ -45,7 +45,7 @@ def compile_fleet(hosts: Sequence[Host], plays: Mapping[str, Sequence[Play]]) ->
 
 
 def _with_engine(fleet: Fleet, host: Host) -> Host:
-    """Return a host with the engine that creates the container that it is, when its own entry names none."""
+    """Return a container with the engine that creates it, unless its inventory entry names one."""
     way = fleet.way_to(host.name)
     if way is None or way.resource is None or host.engine is not None:
         return host

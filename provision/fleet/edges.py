@@ -1,4 +1,4 @@
-"""What has to come after something on another host."""
+"""The order between hosts: what has to come after something on another host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ a resource, that resource creates the container.
 
 
 class Node(NamedTuple):
-    """One end of an edge: a resource of a host, by its id; without an id everything that the host has."""
+    """One end of an edge: a resource of a host, by its id; without an id all resources of the host."""
 
     host: str
     resource: str | None = None
@@ -38,8 +38,8 @@ class Edge(NamedTuple):
 def edges_between(catalogs: Mapping[str, Catalog]) -> Iterator[Edge]:
     """Return the edges between hosts, which today are those of containers that are hosts themselves.
 
-    A container is created before anything in it. Its probe asks through its ports for what is in it, and so
-    comes after that.
+    A container is created before anything in it. Its probe asks, through its ports, the services in it, so
+    it comes after them.
     """
     for catalog in catalogs.values():
         inside = catalog.host
@@ -57,14 +57,14 @@ def edges_between(catalogs: Mapping[str, Catalog]) -> Iterator[Edge]:
 
 
 def _engine_hosts(inside: Host, catalogs: Iterable[Catalog]) -> Iterator[Catalog]:
-    """Return the hosts whose engine may run a container: the host that `on` names, otherwise this machine."""
+    """Return the hosts whose engine may run a container: the one that `on` names, otherwise this machine."""
     for outer in catalogs:
         if outer.host.connection == "local" if inside.on is None else outer.host.name == inside.on:
             yield outer
 
 
 def _container_and_probe(inside: Host, outer: Catalog) -> tuple[str, str | None] | None:
-    """Return the ids of what creates a container and of its probe; None when the outer host does not."""
+    """Return the ids of the resource that creates a container, and of its probe; None if there is none."""
     name = inside.container or inside.name
     for each in outer.resources:
         if isinstance(each.spec, ContainerSpec) and each.spec.container == name:

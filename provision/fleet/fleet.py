@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.config.problems import ConfigError, Problem, did_you_mean, quoted
+from provision.config.problems import did_you_mean, failure, quoted
 from provision.fleet.edges import Edge, Node, edges_between
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource, ServiceInfo
-    from provision.config.hosts import Host
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,8 @@ class Fleet:
         return cls(catalogs, tuple(edges_between(catalogs)))
 
     @property
-    def hosts(self) -> list[Host]:
-        """The hosts, in the order in which people read of them."""
-        return [catalog.host for catalog in self.catalogs.values()]
-
-    @property
     def resources(self) -> Iterator[Resource]:
-        """The resources of all hosts, those of one host together and in an order that can be followed."""
+        """The resources of all hosts, those of one host together and each after what it needs."""
         for catalog in self.catalogs.values():
             yield from catalog.resources
 
@@ -50,7 +44,10 @@ class Fleet:
             yield from catalog.services
 
     def way_to(self, host: str) -> Node | None:
-        """Return what a host that is a container is on: the host, and what creates it if this fleet does."""
+        """Return where a container runs: the host, and the resource that creates it if this fleet has one.
+
+        None for a host that is no container.
+        """
         return next(
             (each.before for each in self.edges if each.kind == "reach" and each.after.host == host), None
         )
@@ -60,7 +57,7 @@ class Fleet:
         return [each.after.host for each in self.edges if each.kind == "reach" and each.before.host == host]
 
     def deferred(self, host: str) -> dict[str, list[str]]:
-        """Return the resources of a host that wait for other hosts, by id, with those hosts."""
+        """Return by id the resources of a host that wait for other hosts, and these hosts."""
         found: dict[str, list[str]] = {}
         for each in self.edges:
             if each.after.host == host and each.after.resource is not None:
@@ -68,7 +65,7 @@ class Fleet:
         return found
 
     def serving(self, service: str) -> Fleet:
-        """Return the hosts that have a service, and of their services that one alone."""
+        """Return the part with one service: the hosts that have it, without their other services."""
         parts = {
             name: dataclasses.replace(catalog, services=found)
             for name, catalog in self.catalogs.items()
@@ -88,8 +85,6 @@ class Fleet:
         unknown = sorted(tags - known)
         if unknown:
             hint = did_you_mean(unknown[0], known, "tags") or "no play and no service has tags"
-            raise ConfigError(
-                [Problem("unknown-tag", None, f"nothing has the tag {quoted(unknown[0])}", hint)]
-            )
+            raise failure("unknown-tag", f"nothing has the tag {quoted(unknown[0])}", hint=hint)
         parts = {name: catalog.tagged(tags) for name, catalog in self.catalogs.items()}
         return Fleet.of({name: part for name, part in parts.items() if part.resources})

@@ -9,10 +9,9 @@ from provision.config.problems import Problem, did_you_mean
 
 
 def ordered(resources: Iterable[Resource]) -> tuple[list[Resource], list[Problem]]:
-    """Return the resources so that each comes after its needs, and what is wrong with the needs.
+    """Return the resources in an order where each comes after its needs, and the problems.
 
-    A need that no resource has, and a cycle, are problems; the resources of a cycle are left out of the
-    order.
+    A need that does not exist, and a cycle, are problems; the resources of a cycle are left out of the order.
     """
     by_id = {resource.id: resource for resource in resources}
     problems = [
@@ -26,34 +25,27 @@ def ordered(resources: Iterable[Resource]) -> tuple[list[Resource], list[Problem
         for need in resource.needs
         if need not in by_id
     ]
-    order: list[Resource] = []
-    done: set[str] = set()
+    order: dict[str, Resource] = {}
     reported: set[str] = set()
     for start in by_id:
-        path: list[str] = []
-        stack = [(start, iter(by_id[start].needs))] if start not in done else []
-        path += [id for id, _ in stack]
-        while stack:
-            id, needs = stack[-1]
-            need = next((n for n in needs if n in by_id and n not in done), None)
+        path = {} if start in order else {start: iter(by_id[start].needs)}
+        while path:
+            id = next(reversed(path))
+            need = next((need for need in path[id] if need in by_id and need not in order), None)
             if need is None:
-                stack.pop()
-                path.pop()
-                done.add(id)
-                order.append(by_id[id])
+                del path[id]
+                order[id] = by_id[id]
             elif need in path:
-                cycle = path[path.index(need) :]
+                cycle = list(path)[list(path).index(need) :]
                 if not reported.intersection(cycle):
                     problems.append(_cycle([by_id[member] for member in cycle]))
                 reported.update(cycle)
             else:
-                stack.append((need, iter(by_id[need].needs)))
-                path.append(need)
-    return [resource for resource in order if resource.id not in reported], problems
+                path[need] = iter(by_id[need].needs)
+    return [resource for id, resource in order.items() if id not in reported], problems
 
 
 def _cycle(members: list[Resource]) -> Problem:
     round = " → ".join(resource.label for resource in [*members, members[0]])
-    return Problem(
-        "circular-reference", members[0].position, f"these need each other in a circle: {round}", None
-    )
+    message = f"these need each other in a circle: {round}"
+    return Problem("circular-reference", members[0].position, message)

@@ -1,8 +1,8 @@
 """Lets a vLLM server accept several API keys, none of which is on its command line or in its log.
 
-vLLM reads one key from VLLM_API_KEY. It is given this file as `--middleware provision_keys.MoreKeys`, which
-runs before vLLM looks at the key, and turns each key in PROVISION_API_KEY_2, _3, … into that one. Standard
-library only.
+vLLM reads one key from VLLM_API_KEY. This file is its `--middleware provision_keys.MoreKeys`: it runs before
+vLLM checks the key, and replaces each key of PROVISION_API_KEY_2, _3, … by the first one. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MoreKeys:
         self._more = [value.encode() for name, value in os.environ.items() if name.startswith(MORE)]
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Pass a request on, with the first key in the place of another."""
+        """Pass a request on, with the first key in place of another one."""
         if scope["type"] in ("http", "websocket"):
             scope["headers"] = [(name, self._known(name, value)) for name, value in scope["headers"]]
         await self._app(scope, receive, send)

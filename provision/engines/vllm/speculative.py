@@ -1,4 +1,4 @@
-"""Speculative decoding in the words of a release: one flag with JSON, before that a flag for each setting."""
+"""The flags for speculative decoding: one with JSON, in older releases one for each setting."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ OLD = {
     "quantization": "--speculative-model-quantization",
     "disable_by_batch_size": "--speculative-disable-by-batch-size",
 }
-"""Settings by the flags that they were before there was one for all of them."""
+"""The flag of each setting in releases that lack `--speculative-config`."""
 
 
 def render(
     settings: object, version: Version
 ) -> tuple[list[tuple[str, ...]], list[tuple[tuple[str, ...], str, str]]]:
-    """Return the flags for these settings, and what the release cannot say: the field, message and hint."""
+    """Return the flags for these settings, and for settings that the release lacks: field, message, hint."""
     if not isinstance(settings, Mapping) or not settings:
         return [], []
     if CONFIG in releases.known(version):

@@ -1,8 +1,8 @@
 """What to write instead of a flag that vLLM has removed.
 
-Read with "use" or "leave it out" in front, as a hint behind the error. From vLLM's deprecation notes and the
-pull requests that removed the flags (#18404, #21470, #25335, #28006, #36216, #37612 among them). A removed
-flag without an entry has no successor that is worth naming.
+Each text is the hint of an error. From vLLM's deprecation notes and the pull requests that removed the flags
+(among them #18404, #21470, #25335, #28006, #36216, #37612). A removed flag without an entry has no successor
+worth naming.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection
+from posixpath import basename
 from typing import TYPE_CHECKING, Any
 
-from provision.catalog.sources import MAX_BYTES, read_bytes
+from provision.catalog.sources import read_bytes
 from provision.config.problems import did_you_mean
 from provision.wire import checks as wire
 
@@ -64,12 +65,10 @@ def _one(
         return wire.Classify(text=check.classify, expect=expect, **asked)
     if check.transcribe is not None:
         sound = check.transcribe
-        data, path = read_bytes(
-            context.play, (*context.where, *where, "transcribe", "file"), sound.file, MAX_BYTES
-        )
+        data = read_bytes(context.play, (*context.where, *where, "transcribe", "file"), sound.file)
         audio = base64.b64encode(data).decode("ascii")
         return wire.Transcribe(
-            audio=audio, file=path.name, expect=sound.expect, max_cer=sound.max_cer, **asked
+            audio=audio, file=basename(sound.file), expect=sound.expect, max_cer=sound.max_cer, **asked
         )
     assert check.http is not None
     return wire.Http(

@@ -69,7 +69,8 @@ def test_what_is_not_chosen_has_no_part_in_the_order(tmp_path: Path, chosen: dic
 
 def test_resources_and_services_know_their_host(tmp_path: Path) -> None:
     found = fleet(tmp_path, BOX, INSIDE, "{hosts: other, packages: [git]}")
-    assert {(each.host, each.id) for each in found.resources} > {("box", "container:web"), ("other", "apt")}
+    ids = {(name, each.id) for name, catalog in found.catalogs.items() for each in catalog.resources}
+    assert ids > {("box", "container:web"), ("other", "apt")}
     assert [(each.host, each.name, each.facts.url) for each in found.endpoints] == [
         ("box", "web", "http://192.0.2.1:8080")
     ]

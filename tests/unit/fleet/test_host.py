@@ -82,9 +82,7 @@ class TestOrder:
         assert resource(project.compile(text), "file:/etc/app").needs == ["user:app"]
 
     def test_a_cycle_is_named_once(self) -> None:
-        a, b, c = (
-            Resource("h", id, "file", {}, id, [need]) for id, need in (("a", "b"), ("b", "c"), ("c", "b"))
-        )
+        a, b, c = (Resource(id, {}, id, [need]) for id, need in (("a", "b"), ("b", "c"), ("c", "b")))
         found, problems = ordered([a, b, c])
         assert [problem.message for problem in problems] == ["these need each other in a circle: b → c → b"]
         assert [resource.id for resource in found] == ["a"]
@@ -92,8 +90,8 @@ class TestOrder:
     def test_a_need_that_nothing_declares(self) -> None:
         _, problems = ordered(
             [
-                Resource("h", "unit:r1", "unit", {}, "service r1", ["model:r2"]),
-                Resource("h", "model:r1", "", {}, ""),
+                Resource("unit:r1", {}, "service r1", ["model:r2"]),
+                Resource("model:r1", {}, ""),
             ]
         )
         assert [str(problem) for problem in problems] == [
