@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import Callable, Mapping, NamedTuple, Sequence
+from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from provision.host.files.paths import which
 
@@ -69,8 +69,11 @@ def capture(
         for _, write in pipes:
             os.close(write)
     on_start(pid)
+    out: list[bytes] = []
+    err: list[bytes] = []
     try:
-        return _follow(pid, [read for read, _ in pipes], timeout)
+        code, late = follow(pid, {pipes[0][0]: out.append, pipes[1][0]: err.append}, timeout)
+        return Completed(code, text(out), text(err), late)
     finally:
         for read, _ in pipes:
             os.close(read)
@@ -95,9 +98,19 @@ def group_lives(group: int) -> bool:
     return True
 
 
-def _follow(pid: int, pipes: Sequence[int], timeout: float | None) -> Completed:
-    """Read until both pipes end; or the command has, as a daemon that it started may hold them for ever."""
-    said: dict[int, list[bytes]] = {pipe: [] for pipe in pipes}
+def follow(
+    pid: int, pipes: Mapping[int, Callable[[bytes], object]], timeout: float | None
+) -> tuple[int, bool]:
+    """Read what a command prints, until its pipes end or it has ended: a daemon of its own may hold them.
+
+    Args:
+        pid: of the command, which leads a process group.
+        pipes: what takes the blocks that come out of each pipe.
+        timeout: seconds, after which the whole group is ended; None waits for ever.
+
+    Returns:
+        Its exit code, or a signal's number below zero; and whether it ran out of time.
+    """
     ours = select.poll()
     for pipe in pipes:
         ours.register(pipe, select.POLLIN | select.POLLHUP)
@@ -109,7 +122,7 @@ def _follow(pid: int, pipes: Sequence[int], timeout: float | None) -> Completed:
         ready = ours.poll((_LOOK if left else pause) * 1000)
         for pipe, _ in ready:
             block = os.read(pipe, 1 << 16)
-            said[pipe].append(block)
+            pipes[pipe](block)
             if not block:
                 ours.unregister(pipe)
                 left -= 1
@@ -119,8 +132,7 @@ def _follow(pid: int, pipes: Sequence[int], timeout: float | None) -> Completed:
                 late = len(signals) < 2
                 if late:
                     end_group(pid, KILL)  # those that it leaves behind
-                out, err = (_text(b"".join(said[pipe])) for pipe in pipes)
-                return Completed(code, out, err, late)
+                return code, late
             pause = min(2 * pause, _LOOK)
         if deadline is not None and signals and time.monotonic() > deadline:
             end_group(pid, signals.pop(0))
@@ -135,5 +147,6 @@ def _code(pid: int) -> int | None:
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _text(said: bytes) -> str:
-    return said.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+def text(blocks: Iterable[bytes]) -> str:
+    """Return what a command has printed as text, whose lines end with a line feed."""
+    return b"".join(blocks).decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")

@@ -1,4 +1,4 @@
-"""Running a command with all that `subprocess` can do for it."""
+"""Running a command with more than `capture` can do: in a directory, as a user, with input, line by line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import codecs
 import io
 import os
 import pwd
-import select
 import subprocess
-import threading
-import time
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
-from provision.host.capture import KILL, TERM, Completed, end_group, group_lives
+from provision.host.capture import Completed, follow, text
+
+KEPT = 400
+"""Lines of a command's output that are kept when each was passed on."""
 
 
 def run(
@@ -41,37 +41,31 @@ def run(
     Raises:
         OSError: it cannot be started.
     """
-    switched: dict[str, Any] = {"preexec_fn": become(user)} if user is not None else {}
     child = subprocess.Popen(
         list(argv),
-        stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+        stdin=subprocess.PIPE if input else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if on_line else subprocess.PIPE,
         cwd=cwd,
         env=env,
         start_new_session=True,
-        encoding="utf-8",
-        errors="replace",
-        **switched,
+        preexec_fn=become(user) if user is not None else None,
     )
     on_start(child.pid)
-    late = threading.Event()
-    clock = threading.Timer(timeout, _expire, (child, late)) if timeout else None
-    if clock:
-        clock.daemon = True
-        clock.start()
-    try:
-        if on_line:
-            out, err = _follow(child, input, on_line), ""
-        else:
-            out, err = child.communicate(input)
-        code = child.wait()
-    finally:
-        if clock:
-            clock.cancel()
-            if late.is_set():
-                clock.join()  # until nothing of the group is left
-    return Completed(code, out, err, late.is_set())
+    with child:
+        if child.stdin:
+            try:
+                child.stdin.write((input or "").encode())
+                child.stdin.close()
+            except BrokenPipeError:
+                pass  # the command does not read it
+        out: list[bytes] = []
+        err: list[bytes] = []
+        lines = _Lines(on_line) if on_line else None
+        readers = {child.stdout: lines.add if lines else out.append, child.stderr: err.append}
+        pipes = {pipe.fileno(): reader for pipe, reader in readers.items() if pipe}
+        child.returncode, late = follow(child.pid, pipes, timeout)
+    return Completed(child.returncode, lines.end() if lines else text(out), text(err), late)
 
 
 def become(user: str) -> Callable[[], None]:
@@ -86,52 +80,24 @@ def become(user: str) -> Callable[[], None]:
     return switch
 
 
-def _follow(child: subprocess.Popen[str], input: str | None, on_line: Callable[[str], None]) -> str:
-    if input is not None and child.stdin:
-        child.stdin.write(input)
-        child.stdin.close()
-    assert child.stdout is not None
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
-    kept: list[str] = []
-    rest = ""
-    for block in _blocks(child, child.stdout.fileno()):
-        lines = (rest + decoder.decode(block, final=not block)).split("\n")
-        rest = lines.pop()
-        if not block and rest:
-            lines.append(rest)
+class _Lines:
+    """Passes each line on as soon as it is whole."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+        self._on_line = on_line
+        self._kept: list[str] = []
+        self._rest = ""
+
+    def add(self, block: bytes) -> None:
+        *lines, self._rest = (self._rest + self._decoder.decode(block)).split("\n")
         for line in lines:
-            kept.append(line)
-            del kept[:-400]
-            on_line(line)
-    return "\n".join(kept)
+            self._on_line(line)
+        self._kept = [*self._kept, *lines][-KEPT:]
 
-
-def _blocks(child: subprocess.Popen[str], pipe: int) -> Iterator[bytes]:
-    """Yield what the child prints, at last an empty block.
-
-    That is at the end of the pipe, or when the child has ended and the pipe is silent: a daemon that it has
-    started may hold the pipe open for ever.
-    """
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN | select.POLLHUP)
-    while True:
-        if poll.poll(500):
-            block = os.read(pipe, 65536)
-            yield block
-            if not block:
-                return
-        elif child.poll() is not None:
-            yield b""
-            return
-
-
-def _expire(child: subprocess.Popen[str], late: threading.Event) -> None:
-    late.set()
-    end_group(child.pid, TERM)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        child.poll()
-        if not group_lives(child.pid):
-            return
-        time.sleep(0.1)
-    end_group(child.pid, KILL)
+    def end(self) -> str:
+        """Pass on what is left, and return the last lines of all."""
+        if self._rest:
+            self.add(b"\n")
+        return "\n".join(self._kept)

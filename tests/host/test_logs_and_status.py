@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from provision.host.logs import follow_file, logs
+from provision.host.logs import logs
 from provision.host.services import processes
 from provision.host.state import marks
 from provision.host.status import status
@@ -106,20 +106,25 @@ def test_a_service_that_has_printed_nothing_says_so(service: Service) -> None:
 
 def test_following_a_log_through_its_rotation(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "x.log"
-    said: list[str] = []
-    thread = threading.Thread(target=follow_file, args=(service.machine, str(path), 1, said.append))
+    facts = service.facts.replace(log=str(path))
+    request = Logs.parse(asked.request("logs", services=[facts], lines=2, follow=True).plain())
+
+    def said() -> list[str]:
+        return [each["text"] for each in service.said("line")]
+
+    thread = threading.Thread(target=logs, args=(service.machine, request))
     path.write_text("old\nlast\nhal")
     thread.start()
     try:
-        eventually(lambda: said == ["last"])
+        eventually(lambda: said() == ["last"])
         with path.open("a") as file:
             file.write("f\n")
-        eventually(lambda: said[1:] == ["half"])
+        eventually(lambda: said()[1:] == ["half"])
         path.rename(tmp_path / "x.log.1")
         path.write_text("new life\n")
-        eventually(lambda: said[2:] == ["new life"])
+        eventually(lambda: said()[2:] == ["new life"])
         path.write_text("cut\n")
-        eventually(lambda: said[3:] == ["cut"])
+        eventually(lambda: said()[3:] == ["cut"])
     finally:
         service.machine.cancel()
         thread.join()
