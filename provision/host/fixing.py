@@ -7,7 +7,8 @@ import json
 import time
 from typing import Any, Sequence
 
-from provision.host import account_order, causes, foreseeing, rollback
+from provision.host import causes, foreseeing, rollback
+from provision.host.accounts import order
 from provision.host.failure import Failure
 from provision.host.item import Item
 from provision.host.machine import Machine
@@ -41,7 +42,7 @@ class Fixing:
         """Fix what differs of some items, each after all that it needs, and say what became of each."""
         waiting = {item.id: item for item in items}
         settled = {item.id for item in self.items.values() if item.status}
-        first = account_order.before(items)
+        first = order.before(items)
         work = self._advance(waiting, settled, first)
         if not work:
             return

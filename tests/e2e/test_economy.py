@@ -126,8 +126,8 @@ LIBRARY = {
 """What it does import of the standard library, in addition to what each Python imports by itself."""
 
 LOOK = """
-    account_order
-    capture causes channel failure files files.names files.nofollow files.paths files.textdiff fixing
+    accounts accounts.account accounts.order
+    capture causes channel failure files files.nofollow files.ownership files.paths files.textdiff fixing
     foreseeing item light light.hashlib light.plainjson light.signal light.threading light.typing machine
     main models models.hubs models.hubs.listing models.manifest packages packages.dpkg python python.cases
     python.dist_info python.interpreters python.known python.versions resource resources resources.apt

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 from typing import ClassVar
 
 from provision.host.causes import BECOME
 from provision.host.failure import Failure
+from provision.host.files.ownership import USERS
 from provision.host.files.paths import which
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
@@ -57,8 +57,7 @@ class Command(Resource):
 
         Raises:
             Failure: it cannot be started, fails, takes longer than `timeout`, or does not lead to what
-            `creates` or
-                `unless` ask for.
+            `creates` or `unless` ask for.
         """
         self._check_user(machine)
         directory = self.spec.directory
@@ -131,7 +130,7 @@ class Command(Resource):
         if not unless:
             return False
         directory, user = self.spec.directory, self.spec.user
-        if (directory and not os.path.isdir(directory)) or (user and not _exists(user)):
+        if (directory and not os.path.isdir(directory)) or (user and USERS.find(user) is None):
             return False
         program = os.path.join(directory, unless[0]) if directory and "/" in unless[0] else unless[0]
         if which(program) is None:
@@ -146,17 +145,8 @@ class Command(Resource):
         user = self.spec.user
         if not user:
             return
-        if not _exists(user):
-            raise Failure(
-                "unknown-account", f'user "{user}" does not exist', hint="declare it under `users:`"
-            )
-        if not machine.root and pwd.getpwnam(user).pw_uid != os.geteuid():
+        number = USERS.find(user)
+        if number is None:
+            raise USERS.unknown(user)
+        if not machine.root and number != os.geteuid():
             raise Failure("needs-root", f"only root can run a command as {user}", hint=BECOME)
-
-
-def _exists(user: str) -> bool:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return False
-    return True

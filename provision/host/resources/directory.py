@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
 from provision.host import causes
 from provision.host.failure import Failure
-from provision.host.files import names, nofollow
+from provision.host.files import nofollow, ownership
 from provision.host.machine import Machine
 from provision.host.resource import DIRECTORIES, Changes, Resource, State
 from provision.wire.specs.directory import DirectorySpec
@@ -31,14 +30,7 @@ class Directory(Resource):
 
     def expected(self, machine: Machine) -> State:
         """Return the kind, and what is declared of owner, group and mode."""
-        state: State = {"kind": KIND}
-        if self.spec.owner is not None:
-            state["owner"] = self.spec.owner
-        if self.spec.group is not None:
-            state["group"] = self.spec.group
-        if self.spec.mode is not None:
-            state["mode"] = _octal(int(self.spec.mode, 8))
-        return state
+        return {"kind": KIND, **ownership.declared(self.spec.owner, self.spec.group, self.spec.mode)}
 
     def actual(self, machine: Machine) -> State:
         """Return what is there.
@@ -60,24 +52,20 @@ class Directory(Resource):
             found = os.fstat(directory)
         finally:
             os.close(directory)
-        state: State = {"kind": KIND, "mode": _octal(stat.S_IMODE(found.st_mode))}
-        if "owner" in wanted:
-            state["owner"] = names.owner_name(found.st_uid, wanted["owner"])
-        if "group" in wanted:
-            state["group"] = names.group_name(found.st_gid, wanted["group"])
+        state = {"kind": KIND, **ownership.found(found, wanted)}
         return {key: state[key] for key in wanted}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Make the directory, then give it its owner, group and mode."""
         path = self.spec.path
-        uid = names.uid_of(changes["owner"][1]) if "owner" in changes else -1
-        gid = names.gid_of(changes["group"][1]) if "group" in changes else -1
+        wanted = {key: expected for key, (_, expected) in changes.items()}
+        uid, gid = ownership.numbers(wanted.get("owner"), wanted.get("group"))
         try:
             if "kind" in changes:
                 self._make()
             directory = nofollow.open_directory(path)
             try:
-                _adjust(directory, uid, gid, self.spec.mode if "mode" in changes else None)
+                _adjust(directory, uid, gid, wanted.get("mode"))
             finally:
                 os.close(directory)
         except OSError as error:
@@ -147,7 +135,3 @@ def _in_the_way(path: str) -> Failure:
         f"{path} is not a directory, but should be one",
         hint="move it away, or declare another path",
     )
-
-
-def _octal(mode: int) -> str:
-    return format(mode, "04o")

@@ -11,7 +11,7 @@ from typing import Any
 
 from provision.host import causes
 from provision.host.failure import Failure
-from provision.host.files import atomic, names, nofollow, validation
+from provision.host.files import atomic, nofollow, ownership, validation
 from provision.host.files.textdiff import MAX_BYTES, sizes, unified
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
@@ -41,16 +41,11 @@ class File(Resource):
         if self.spec.absent:
             return {"there": False}
         data = self._data(machine)
-        state: State = {
+        return {
             "kind": "file",
             "content": "as declared" if self.spec.secret else _digest(data),
-            "mode": _octal(self._mode),
+            **ownership.declared(self._owner, self.spec.group, self.spec.mode),
         }
-        if self._owner is not None:
-            state["owner"] = self._owner
-        if self.spec.group is not None:
-            state["group"] = self.spec.group
-        return state
 
     def actual(self, machine: Machine) -> State:
         """Return what is there. The content of a secret file is only compared, and never told.
@@ -78,11 +73,8 @@ class File(Resource):
                     f"{path} is a directory, but should be a file",
                     hint="move it away, or declare another path",
                 )
-            state: State = {
-                "kind": _kind(found.st_mode),
-                "mode": _octal(stat.S_IMODE(found.st_mode)),
-                "content": None,
-            }
+            kind = _kind(found.st_mode)
+            state: State = {"kind": kind, "content": None, **ownership.found(found, wanted)}
             if stat.S_ISREG(found.st_mode):
                 digest = self._digest_found()
                 if self.spec.secret:
@@ -92,10 +84,6 @@ class File(Resource):
                     state["content"] = digest
         except OSError as error:
             raise causes.failure(error, path) from None
-        if "owner" in wanted:
-            state["owner"] = names.owner_name(found.st_uid, wanted["owner"])
-        if "group" in wanted:
-            state["group"] = names.group_name(found.st_gid, wanted["group"])
         return {key: state[key] for key in wanted}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
@@ -109,8 +97,7 @@ class File(Resource):
             self._delete()
             return
         data = self._data(machine)
-        uid = names.uid_of(self._owner) if self._owner is not None else -1
-        gid = names.gid_of(self.spec.group) if self.spec.group is not None else -1
+        uid, gid = ownership.numbers(self._owner, self.spec.group)
         rule = self.spec.validate
         if rule and "content" in changes:
             validation.validate(machine, self.id, rule, path, data, secret=self.spec.secret)
@@ -122,7 +109,7 @@ class File(Resource):
                     uid = before.st_uid
                 if gid == -1 and machine.root:
                     gid = before.st_gid
-            atomic.write(path, data, self._mode, uid, gid)
+            atomic.write(path, data, int(self.spec.mode, 8), uid, gid)
         except FileNotFoundError:
             parent = os.path.dirname(path)
             raise Failure(
@@ -171,10 +158,6 @@ class File(Resource):
             raise causes.failure(error, path) from None
 
     # -- what is declared ---------------------------------------------------------------------------------
-
-    @property
-    def _mode(self) -> int:
-        return int(self.spec.mode, 8)
 
     @property
     def _owner(self) -> str | None:
@@ -238,7 +221,3 @@ def _kind(mode: int) -> str:
 
 def _digest(data: bytes) -> str:
     return "sha256:" + sha256(data).hexdigest()
-
-
-def _octal(mode: int) -> str:
-    return format(mode, "04o")

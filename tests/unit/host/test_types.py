@@ -21,7 +21,7 @@ GENERIC = (
     "foreseeing",
     "item",
     "removal",
-    "account_order",
+    "accounts/order",
     "verify",
     "main",
     "state/ledger",
