@@ -10,6 +10,7 @@ import subprocess
 from typing import Callable, Mapping, Sequence
 
 from provision.host.capture import Completed, follow, text
+from provision.host.files.ownership import USERS
 
 KEPT = 400
 """Lines of a command's output that are kept when each was passed on."""
@@ -68,9 +69,18 @@ def run(
     return Completed(child.returncode, lines.end() if lines else text(out), text(err), late)
 
 
-def become(user: str) -> Callable[[], None]:
-    """Return what a child process calls before its program to become a user for good."""
-    entry = pwd.getpwnam(user)
+def become(user: str) -> Callable[[], None] | None:
+    """Return what a child process calls before its program to become a user for good; None for ourselves.
+
+    Raises:
+        Failure: there is no such user.
+    """
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise USERS.unknown(user) from None
+    if entry.pw_uid == os.geteuid():
+        return None
 
     def switch() -> None:
         os.initgroups(user, entry.pw_gid)

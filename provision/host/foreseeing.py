@@ -44,9 +44,9 @@ def _because(machine: Machine, items: Items) -> dict[str, list[str]]:
     because: dict[str, list[str]] = {}
     for item in items.values():
         if item.runs and item.service:
-            owed = marks.pending(machine.state, item.service)
-            if owed and owed["state"] == "needed":
-                because.setdefault(item.service, []).extend(owed["because"])
+            owed = marks.needed(machine.state, item.service)
+            if owed is not None:
+                because.setdefault(item.service, []).extend(owed)
     for item in items.values():
         if item.changes and not item.error and item.resource.disturbs(item.changes):
             for service in item.triggers:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Dict, Mapping, Tuple, Type
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.wire import spec as contract
-from provision.wire.events import SERVICE, Work
+from provision.wire.events import Work
 from provision.wire.finding import Finding
 from provision.wire.preflight import Preflight
 
@@ -157,40 +157,6 @@ class Resource:
     def left(self, machine: Machine) -> str | None:
         """Return why something stays after a `remove` that took nothing away; None when nothing does."""
         return None
-
-
-class Runner(Resource):
-    """A resource that runs a service; a change of what the service has read restarts it."""
-
-    due: ClassVar[Changes] = {"current": (False, True)}
-    role = SERVICE
-    removal = SERVICES
-
-    def waits_for_others(self) -> bool:
-        """Whether it waits for its turn on a GPU."""
-        return bool(self.spec.cards)
-
-
-class FileRunner(Runner):
-    """A runner of a service whose files provision has written: its script, its env file, its unit."""
-
-    from_files = True
-    RENAMED: ClassVar[Mapping[str, str]] = {"host": "bind", "reach": "access"}
-
-    def preflight(self) -> Preflight | None:
-        """Return how to ask whether the service would start as declared."""
-        found: Preflight | None = self.spec.preflight
-        return found
-
-    def _taken(self) -> str | None:
-        """Return who else holds the port of the service, as a sentence."""
-        raise NotImplementedError
-
-    def _require_port(self) -> None:
-        """Raise `Failure` when somebody else holds the port: a server may find that out only late."""
-        taken = self._taken()
-        if taken:
-            raise Failure("port-taken", taken, hint="stop it, or give the service another port")
 
 
 def differences(expected: State, actual: State) -> Changes:

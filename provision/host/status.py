@@ -40,7 +40,6 @@ def status(machine: Machine, request: Status) -> events.Done:
 def describe(machine: Machine, service: Service, among: dict[int, processes.Process]) -> events.ServiceStatus:
     """Return how a service is."""
     life = supervision.life(machine, service, shared=True)
-    owed = marks.pending(machine.state, service.service)
     ours = _processes(life, among)
     port = service.port
     listeners = processes.listeners(port) if port else []
@@ -66,7 +65,7 @@ def describe(machine: Machine, service: Service, among: dict[int, processes.Proc
         gpu_memory=_gpu_memory(machine, ours),
         proven=life.invocation is not None
         and life.invocation == marks.proven(machine.state, service.service),
-        owed=owed["because"] if owed and owed["state"] == "needed" else None,
+        owed=marks.needed(machine.state, service.service),
     )
 
 

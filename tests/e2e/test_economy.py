@@ -133,7 +133,8 @@ LOOK = """
     python.dist_info python.interpreters python.known python.versions resource resources resources.apt
     resources.command resources.directory resources.environment resources.file resources.group
     resources.model resources.probe resources.process resources.user runner services services.processes
-    services.supervision state state.durable state.ledger state.lock state.marks state.owed threads
+    services.runner services.supervision state state.durable state.ledger state.lock state.marks state.owed
+    threads
 """
 """What it imports of the host side. Nothing comes here that only a change or a failure needs."""
 

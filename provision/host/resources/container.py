@@ -10,12 +10,13 @@ from typing import ClassVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Runner, State, differences
+from provision.host.resource import Changes, State, differences
 from provision.host.resources.unit import Unit
 from provision.host.services import processes, supervision
 from provision.host.services.containers import engines, settings
 from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
+from provision.host.services.runner import Runner
 from provision.host.state import marks
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
@@ -69,7 +70,6 @@ class Container(Runner):
         if self.spec.unit:
             supervision.require_systemd(machine)
         found = self._found(machine)
-        owed = marks.pending(machine.state, self.spec.service)
         state: State = {"running": False}
         if found is not None:
             self._require_ours(found)
@@ -80,7 +80,7 @@ class Container(Runner):
         unit = self._unit()
         if unit:
             state.update(unit.actual(machine))
-        return {**state, "current": owed is None or owed["state"] != "needed"}
+        return {**state, "current": self.current(machine)}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring about what differs; the image is there before the old container is stopped.
@@ -105,15 +105,8 @@ class Container(Runner):
             engines.forget(machine, engine, self.spec.container)
             machine.forget("units")
 
-    def missed(self, machine: Machine, changes: Changes) -> Failure | None:
-        """Return how the service ended when it did so right after its start."""
-        life = supervision.life(machine, self.spec)
-        if not changes.keys() & {"running", "active"} or life.invocation is not None:
-            return None
-        return self._ended(machine, life)
-
     def new(self, changes: Changes) -> bool:
-        """Whether it has never been started; a state that is not there is no, rather than absent."""
+        """Whether there is no such container yet."""
         return changes.get("image", (True, True))[0] is None
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
@@ -149,10 +142,6 @@ class Container(Runner):
         if engines.invocation(self._found(machine)) is None:
             notes += [warning("port-taken", taken) for taken in [self._taken()] if taken]
         return notes
-
-    def up(self, actual: State) -> bool:
-        """Whether it runs, rather than that it is to be started."""
-        return bool(actual.get("active") or actual.get("running"))
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good and remove its container; one that is not ours stays."""

@@ -9,18 +9,17 @@ import os
 import pwd
 import subprocess
 import time
-from typing import Any
+from typing import Callable
 
 from provision.host import children
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, FileRunner, State
-from provision.host.services import access, processes, stopping, supervision
-from provision.host.services.failures import endings, exits
+from provision.host.resource import Changes, State
+from provision.host.services import processes, stopping, supervision
+from provision.host.services.failures import exits
 from provision.host.services.gpus import turns
+from provision.host.services.runner import FileRunner
 from provision.host.state import durable, marks
-from provision.wire.events import Work
-from provision.wire.finding import Finding, warning
 from provision.wire.specs.process import ProcessSpec
 
 ROTATE = 50 * 1024 * 1024
@@ -52,6 +51,7 @@ class Process(FileRunner):
     spec: ProcessSpec
     identity = ("service", "pid_file", "log", "stop_timeout", "port", "bind")
     beside = ("current",)
+    ever = ("running",)
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
@@ -59,48 +59,17 @@ class Process(FileRunner):
 
     def actual(self, machine: Machine) -> State:
         """Return the state found."""
-        owed = marks.pending(machine.state, self.spec.service)
-        return {
-            "running": supervision.recorded(self.spec.pid_file) is not None,
-            "current": owed is None or owed["state"] != "needed",
-        }
+        return {"running": self._runs(machine), "current": self.current(machine)}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Bring about what differs."""
-        self._require_port()
-        access.require(machine, self.spec.service, self.spec.access)
-        if supervision.recorded(self.spec.pid_file) is None:
+        self._require_start(machine)
+        if not self._runs(machine):
             self._stop(machine)  # what is left of it
         else:
             with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
                 self._stop(machine)
         self._start(machine)
-
-    def missed(self, machine: Machine, changes: Changes) -> Failure | None:
-        """Return how the service ended when it did so right after its start."""
-        return self._ended(machine) if "running" in changes else None
-
-    def new(self, changes: Changes) -> bool:
-        """Whether it has never been started; a state that is not there is no, rather than absent."""
-        return changes.get("running", (True, True))[0] is False
-
-    def work(self, machine: Machine, changes: Changes) -> Work | None:
-        """Say whether the service will be started or restarted."""
-        up = supervision.recorded(self.spec.pid_file) is not None
-        service = self.spec.service
-        return Work(restart=service) if up else Work(start=service)
-
-    def notes(self, machine: Machine) -> list[Finding]:
-        """Warn where a start could not succeed."""
-        if supervision.recorded(self.spec.pid_file) is not None:
-            return []
-        taken = self._taken()
-        held = [warning("port-taken", taken)] if taken else []
-        return [*held, *access.notes(machine, self.spec.service, self.spec.access)]
-
-    def up(self, actual: State) -> bool:
-        """Whether it runs, rather than that it is to be started."""
-        return bool(actual.get("running"))
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""
@@ -122,19 +91,11 @@ class Process(FileRunner):
     def _members(self) -> dict[int, processes.Process]:
         return processes.members(supervision.recorded(self.spec.pid_file), self._marker())
 
-    def _taken(self) -> str | None:
-        """Return who else holds the port, as a sentence."""
-        port = self.spec.port
-        ours = self._members() if port else {}
-        for holder in processes.listeners(port, self.spec.bind) if port else []:
-            if holder.pid not in ours:
-                return f"port {port} is held by {holder}"
-        return None
+    def _runs(self, machine: Machine) -> bool:
+        return supervision.recorded(self.spec.pid_file) is not None
 
-    def _listens(self) -> bool:
-        """Whether it has begun to serve, as far as its port tells."""
-        ours = self._members()
-        return stopping.listens(self.spec.port, self.spec.bind, ours.__contains__)
+    def _ours(self) -> Callable[[int], bool]:
+        return self._members().__contains__
 
     def _stop(self, machine: Machine) -> None:
         main = supervision.recorded(self.spec.pid_file)
@@ -171,10 +132,8 @@ class Process(FileRunner):
         script, log, service = self.spec.script, self.spec.log, self.spec.service
         self._rotate(log)
         user = self.spec.user
-        switched: dict[str, Any] = {}
-        if user and machine.root and user != pwd.getpwuid(os.geteuid()).pw_name:
-            switched["preexec_fn"] = children.become(user)
-        elif user and user != pwd.getpwuid(os.geteuid()).pw_name:
+        become = children.become(user) if user else None
+        if become and not machine.root:
             raise Failure(
                 "needs-root",
                 f"{service} should run as {user}, which only root can arrange",
@@ -195,10 +154,10 @@ class Process(FileRunner):
                     cwd=self.spec.directory or "/",
                     env={**_environment(user), **self._marker()},
                     start_new_session=True,
-                    **switched,
+                    preexec_fn=become,
                 )
             except OSError as error:
-                reach = f"user {user} must be able to reach and run it" if switched else None
+                reach = f"user {user} must be able to reach and run it" if become else None
                 raise Failure(
                     "file-refused", f"{error.filename or script}: {error.strerror or error}", hint=reach
                 ) from None
@@ -211,11 +170,8 @@ class Process(FileRunner):
             time.sleep(0.02)
         if child.returncode is not None or life is None:
             child.wait()
-            raise self._ended(machine)
+            raise self._ended(machine, supervision.life(machine, self.spec))
         marks.started(machine.state, service, life)
-
-    def _ended(self, machine: Machine) -> Failure:
-        return endings.ended(machine, self.spec, supervision.life(machine, self.spec), None)
 
     def _rotate(self, log: str) -> None:
         try:

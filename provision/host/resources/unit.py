@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import time
 from _thread import allocate_lock
+from typing import Callable
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.resource import Changes, FileRunner, State
-from provision.host.services import access, processes, stopping, supervision, systemd
-from provision.host.services.failures import endings, patterns
+from provision.host.resource import Changes, State
+from provision.host.services import processes, stopping, supervision, systemd
+from provision.host.services.failures import patterns
 from provision.host.services.gpus import turns
+from provision.host.services.runner import FileRunner
 from provision.host.state import marks
-from provision.wire.events import Work
-from provision.wire.finding import Finding, warning
 from provision.wire.specs.unit import UnitSpec
 
 LOOK = 0.02
@@ -36,26 +36,21 @@ class Unit(FileRunner):
     spec: UnitSpec
     identity = ("unit", "service", "stop_timeout", "port", "bind")
     beside = ("loaded", "current")
+    ever = ("enabled", "active")
     waits = True
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
-        return {
-            "enabled": self.spec.enabled,
-            "active": True,
-            "current": True,
-            "loaded": True,
-        }
+        return {"enabled": self.spec.enabled, "active": True, "current": True, "loaded": True}
 
     def actual(self, machine: Machine) -> State:
         """Return the state found."""
         supervision.require_systemd(machine)
         properties = systemd.unit(machine, self.spec.unit)
-        owed = marks.pending(machine.state, self.spec.service)
         return {
             "enabled": properties.get("UnitFileState") == "enabled",
             "active": supervision.active(properties),
-            "current": owed is None or owed["state"] != "needed",
+            "current": self.current(machine),
             "loaded": _loaded(properties),
         }
 
@@ -74,37 +69,6 @@ class Unit(FileRunner):
         except Failure:
             machine.forget("units")
             raise
-
-    def missed(self, machine: Machine, changes: Changes) -> Failure | None:
-        """Return how the service ended when it did so right after its start."""
-        life = supervision.life(machine, self.spec)
-        if "active" not in changes or life.invocation is not None:
-            return None
-        return endings.ended(machine, self.spec, life, life.since)
-
-    def new(self, changes: Changes) -> bool:
-        """Whether it has never been started; a state that is not there is no, rather than absent."""
-        return all(changes.get(key, (True, True))[0] is False for key in ("enabled", "active"))
-
-    def work(self, machine: Machine, changes: Changes) -> Work | None:
-        """Say whether the service will be started or restarted."""
-        if "active" not in changes and "current" not in changes:
-            return None
-        up = supervision.active(systemd.unit(machine, self.spec.unit))
-        service = self.spec.service
-        return Work(restart=service) if up else Work(start=service)
-
-    def notes(self, machine: Machine) -> list[Finding]:
-        """Warn where a start could not succeed."""
-        if supervision.active(systemd.unit(machine, self.spec.unit)):
-            return []
-        taken = self._taken()
-        held = [warning("port-taken", taken)] if taken else []
-        return [*held, *access.notes(machine, self.spec.service, self.spec.access)]
-
-    def up(self, actual: State) -> bool:
-        """Whether it runs, rather than that it is to be started."""
-        return bool(actual.get("active"))
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service for good."""
@@ -144,8 +108,7 @@ class Unit(FileRunner):
         return properties
 
     def _start(self, machine: Machine, properties: systemd.Unit) -> None:
-        self._require_port()
-        access.require(machine, self.spec.service, self.spec.access)
+        self._require_start(machine)
         if properties.get("ActiveState") != "inactive":
             with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
                 self._stop(machine, properties)
@@ -155,7 +118,7 @@ class Unit(FileRunner):
             raise self._not_started(machine, failure) from None
         now = supervision.life(machine, self.spec)
         if now.invocation is None:
-            raise endings.ended(machine, self.spec, now, now.since)
+            raise self._ended(machine, now)
         marks.started(machine.state, self.spec.service, now.invocation)
 
     def _send_start(self, machine: Machine) -> None:
@@ -209,27 +172,17 @@ class Unit(FileRunner):
     def _send(self, machine: Machine, words: list[str], check: bool = True) -> None:
         machine.run(["systemctl", *words], timeout=60, check=check)
 
-    def _taken(self) -> str | None:
-        """Return who else holds the port, as a sentence."""
-        port = self.spec.port
-        for holder in processes.listeners(port, self.spec.bind) if port else []:
-            if not self._is_ours(holder.pid or 0):
-                return f"port {port} is held by {holder}"
-        return None
+    def _runs(self, machine: Machine) -> bool:
+        return supervision.active(systemd.unit(machine, self.spec.unit))
 
-    def _is_ours(self, pid: int) -> bool:
-        """Whether a process runs in the unit."""
-        return self.spec.unit in re.split("[/\n]", processes.cgroup(pid))
-
-    def _listens(self) -> bool:
-        """Whether it has begun to serve, as far as its port tells."""
-        return stopping.listens(self.spec.port, self.spec.bind, self._is_ours)
+    def _ours(self) -> Callable[[int], bool]:
+        return lambda pid: self.spec.unit in re.split("[/\n]", processes.cgroup(pid))
 
     def _not_started(self, machine: Machine, failure: Failure) -> Failure:
         """Return why `systemctl start` failed: the program has ended, or was not even reached."""
         life = supervision.life(machine, self.spec)
         if life.ended:
-            return endings.ended(machine, self.spec, life, life.since)
+            return self._ended(machine, life)
         why = failure.log[0] if failure.log else failure.message
         message = f"{self.spec.service} could not be started: {why}"
         log = systemd.journal(machine, self.spec.unit, supervision.TAIL)

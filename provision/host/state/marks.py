@@ -63,6 +63,12 @@ def pending(state: str, service: str) -> dict[str, Any] | None:
     return {"invocation": None, **owed} if owed else None
 
 
+def needed(state: str, service: str) -> list[str] | None:
+    """Return for which changes a restart is needed; None when none is."""
+    owed = _read(state, service)
+    return owed["because"] if owed and owed["state"] == "needed" else None
+
+
 def withdraw(state: str, service: str, reason: str, owed: dict[str, Any] | None) -> None:
     """Take a reason back, because its change did not come about; what others have asked for stays.
 

@@ -1,0 +1,110 @@
+"""What the resource types that run a service have in common."""
+
+from __future__ import annotations
+
+from typing import Callable, ClassVar, Mapping
+
+from provision.host.failure import Failure
+from provision.host.machine import Machine
+from provision.host.resource import SERVICES, Changes, Resource, State
+from provision.host.services import access, processes, stopping, supervision
+from provision.host.services.failures import endings
+from provision.host.state import marks
+from provision.wire.events import SERVICE, Work
+from provision.wire.finding import Finding, warning
+from provision.wire.preflight import Preflight
+
+
+class Runner(Resource):
+    """A resource that runs a service; a change of what the service has read restarts it.
+
+    A key of its state, `active` or `running`, tells whether it runs; `current` tells whether it has been
+    restarted since something that it has read was changed.
+    """
+
+    due: ClassVar[Changes] = {"current": (False, True)}
+    role = SERVICE
+    removal = SERVICES
+
+    def current(self, machine: Machine) -> bool:
+        """Whether no restart is needed."""
+        return marks.needed(machine.state, self.spec.service) is None
+
+    def up(self, actual: State) -> bool:
+        """Whether it runs, rather than that it is to be started."""
+        return bool(actual.get("active") or actual.get("running"))
+
+    def missed(self, machine: Machine, changes: Changes) -> Failure | None:
+        """Return how the service ended when it did so right after its start."""
+        life = supervision.life(machine, self.spec)
+        if not changes.keys() & {"active", "running"} or life.invocation is not None:
+            return None
+        return self._ended(machine, life)
+
+    def waits_for_others(self) -> bool:
+        """Whether it waits for its turn on a GPU."""
+        return bool(self.spec.cards)
+
+    def _ended(self, machine: Machine, life: supervision.Life) -> Failure:
+        return endings.ended(machine, self.spec, life, life.since)
+
+
+class FileRunner(Runner):
+    """A runner of a service whose files provision has written: its script, its env file, its unit."""
+
+    from_files = True
+    RENAMED: ClassVar[Mapping[str, str]] = {"host": "bind", "reach": "access"}
+
+    ever: ClassVar[tuple[str, ...]]
+    """The keys of its state that are all false when it has never been started."""
+
+    def new(self, changes: Changes) -> bool:
+        """Whether it has never been started."""
+        return all(changes.get(key, (True, True))[0] is False for key in self.ever)
+
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
+        """Say whether the service will be started or restarted."""
+        if not changes.keys() & {"active", "running", "current"}:
+            return None
+        service = self.spec.service
+        return Work(restart=service) if self._runs(machine) else Work(start=service)
+
+    def notes(self, machine: Machine) -> list[Finding]:
+        """Warn where a start could not succeed."""
+        if self._runs(machine):
+            return []
+        held = [warning("port-taken", taken) for taken in [self._taken()] if taken]
+        return [*held, *access.notes(machine, self.spec.service, self.spec.access)]
+
+    def preflight(self) -> Preflight | None:
+        """Return how to ask whether the service would start as declared."""
+        found: Preflight | None = self.spec.preflight
+        return found
+
+    def _runs(self, machine: Machine) -> bool:
+        """Whether the service runs, as far as this run knows."""
+        raise NotImplementedError
+
+    def _ours(self) -> Callable[[int], bool]:
+        """Return what tells whether the process of a pid belongs to the service."""
+        raise NotImplementedError
+
+    def _require_start(self, machine: Machine) -> None:
+        """Raise `Failure` for what would keep the service from starting: a server may notice it late."""
+        taken = self._taken()
+        if taken:
+            raise Failure("port-taken", taken, hint="stop it, or give the service another port")
+        access.require(machine, self.spec.service, self.spec.access)
+
+    def _taken(self) -> str | None:
+        """Return who else holds the port, as a sentence."""
+        port = self.spec.port
+        holders = processes.listeners(port, self.spec.bind) if port else []
+        if not holders:
+            return None
+        ours = self._ours()
+        return next((f"port {port} is held by {each}" for each in holders if not ours(each.pid or 0)), None)
+
+    def _listens(self) -> bool:
+        """Whether it has begun to serve, as far as its port tells."""
+        return stopping.listens(self.spec.port, self.spec.bind, self._ours())
