@@ -94,7 +94,7 @@ class Builder:
             [play.playbook],
             service,
             play.where(*where),
-            frozenset(play.tags) | tags,
+            frozenset(play.fields.tags) | tags,
         )
         there = self.resources.setdefault(id, resource)
         if there is not resource:

@@ -61,7 +61,7 @@ class Environment:
 def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
     """Add the play's environments; returns them by name."""
     found = {}
-    for name, declared in play.environments.items():
+    for name, declared in play.fields.environments.items():
         where = ("environments", name)
         wanted = [requirements.parse(raw) for raw in declared.packages]
         # Only pip on the host can read files and pages with constraints.
@@ -99,6 +99,6 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
 
 def _files_used(play: Play, paths: list[str]) -> list[str]:
     """Return the ids of declared files and directories that pip reads: its configuration, and those named."""
-    needs = [f"file:{path}" for path in play.files if basename(path) == "pip.conf" or path in paths]
+    needs = [f"file:{path}" for path in play.fields.files if basename(path) == "pip.conf" or path in paths]
     named = {place for path in paths for place in (path, *above(path))}
-    return needs + [f"directory:{path}" for path in play.directories if path in named]
+    return needs + [f"directory:{path}" for path in play.fields.directories if path in named]

@@ -54,13 +54,13 @@ def add(builder: Builder, play: Play) -> list[str]:
 
 
 def _groups(builder: Builder, play: Play) -> Iterator[Declared]:
-    for name, group in play.groups.items():
+    for name, group in play.fields.groups.items():
         spec = GroupSpec(name=name, gid=group.gid, system=group.system)
         yield ("groups", name), f"group:{name}", spec, f"group {name}", []
 
 
 def _users(builder: Builder, play: Play) -> Iterator[Declared]:
-    for name, user in play.users.items():
+    for name, user in play.fields.users.items():
         spec = UserSpec(
             name=name,
             uid=user.uid,
@@ -76,8 +76,8 @@ def _users(builder: Builder, play: Play) -> Iterator[Declared]:
 
 
 def _sysctls(builder: Builder, play: Play) -> Iterator[Declared]:
-    needs = _below(SYSCTLS, "file", play.files)
-    for name, value in play.sysctls.items():
+    needs = _below(SYSCTLS, "file", play.fields.files)
+    for name, value in play.fields.sysctls.items():
         yield ("sysctls", name), f"sysctl:{name}", SysctlSpec(name=name, value=value), f"sysctl {name}", needs
 
 
@@ -88,7 +88,7 @@ def _below(folders: tuple[str, ...], type: str, paths: Iterable[str]) -> list[st
 
 def _reload(builder: Builder, play: Play) -> list[str]:
     """Make systemd read its units again when one that the play declares has changed, before they are used."""
-    files = [id for id in _below(UNITS, "file", play.files) if id in builder.resources]
+    files = [id for id in _below(UNITS, "file", play.fields.files) if id in builder.resources]
     if not files:
         return []
     id = "command:systemctl daemon-reload"
@@ -107,7 +107,7 @@ def _reload(builder: Builder, play: Play) -> list[str]:
 def commands(builder: Builder, play: Play, after: list[str]) -> list[str]:
     """Add the play's commands, in order and after the resources `after`; returns their ids."""
     needs = after
-    for name, command in play.commands.items():
+    for name, command in play.fields.commands.items():
         where = ("commands", name)
         with builder.blame(play, *where):
             spec = CommandSpec(
@@ -131,25 +131,25 @@ def commands(builder: Builder, play: Play, after: list[str]) -> list[str]:
             for resource, packages in followed.items():
                 builder.resources[resource].followers[id] = packages
             needs = [*after, id]
-    return [f"command:{name}" for name in play.commands]
+    return [f"command:{name}" for name in play.fields.commands]
 
 
 def _followed(builder: Builder, play: Play, name: str) -> dict[str, list[str]]:
     """Return the ids of the resources that a command follows; for `apt`, with the packages that count."""
     found: dict[str, list[str]] = {}
     declared: Sequence[str]
-    for index, changed in enumerate(play.commands[name].when_changed):
+    for index, changed in enumerate(play.fields.commands[name].when_changed):
         where = ("commands", name, "when_changed", index)
         if changed.kind == "path":
             ids = [f"{kind}:{normpath(changed.name)}" for kind in ("file", "directory")]
-            declared = [*play.files, *play.directories]
+            declared = [*play.fields.files, *play.fields.directories]
         elif changed.kind == "package":
             apt = builder.spec("apt", AptSpec)
             declared = [each.name for each in apt.packages] if apt else []
             ids = ["apt"] if changed.name in declared else []
         else:
             ids = [f"{changed.kind}:{changed.name}"]
-            declared = [*(play.environments if changed.kind == "environment" else play.models)]
+            declared = [*(play.fields.environments if changed.kind == "environment" else play.fields.models)]
         there = [id for id in ids if id in builder.resources]
         if not there:
             what = "file or directory" if changed.kind == "path" else changed.kind
@@ -173,13 +173,13 @@ def _argv(run: str | list[str]) -> list[str]:
 
 def _packages(builder: Builder, play: Play) -> Iterator[Declared]:
     """Declare the packages of the play together with those of earlier plays: a host has one list of them."""
-    if not play.packages:
+    if not play.fields.packages:
         return
     there = builder.resources.get("apt")
     found: dict[str, tuple[str | None, Position | None]] = {}
     if there is not None and isinstance(there.spec, AptSpec):
         found = {package.name: (package.version, there.position) for package in there.spec.packages}
-    for index, text in enumerate(play.packages):
+    for index, text in enumerate(play.fields.packages):
         name, _, version = text.partition("=")
         other, position = found.get(name, (None, None))
         if version and other and version != other:
@@ -191,7 +191,9 @@ def _packages(builder: Builder, play: Play) -> Iterator[Declared]:
     spec = AptSpec(packages=[Package(name=name, version=found[name][0]) for name in sorted(found)])
     if there is not None:
         there.spec = spec
-    needs = _below(APT_SOURCES, "directory", play.directories) + _below(APT_SOURCES, "file", play.files)
+    needs = _below(APT_SOURCES, "directory", play.fields.directories) + _below(
+        APT_SOURCES, "file", play.fields.files
+    )
     yield ("packages",), "apt", spec, "packages", needs
 
 
@@ -200,7 +202,7 @@ def _after_packages(builder: Builder, play: Play, path: str) -> list[str]:
 
 
 def _directories(builder: Builder, play: Play) -> Iterator[Declared]:
-    for key, directory in play.directories.items():
+    for key, directory in play.fields.directories.items():
         where, path = ("directories", key), normpath(key)
         if _absolute(builder, play, where, key):
             spec = DirectorySpec(path=path, owner=directory.owner, group=directory.group, mode=directory.mode)
@@ -208,7 +210,7 @@ def _directories(builder: Builder, play: Play) -> Iterator[Declared]:
 
 
 def _files(builder: Builder, play: Play) -> Iterator[Declared]:
-    for key, file in play.files.items():
+    for key, file in play.fields.files.items():
         where, path = ("files", key), normpath(key)
         if not _absolute(builder, play, where, key):
             continue
@@ -237,7 +239,7 @@ def _absolute(builder: Builder, play: Play, where: tuple[str, str], path: str) -
 
 def _require_root(builder: Builder, play: Play) -> None:
     for section in ("packages", "groups", "users", "sysctls"):
-        if getattr(play, section):
+        if getattr(play.fields, section):
             builder.problem(
                 "needs-root",
                 play,

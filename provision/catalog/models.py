@@ -71,7 +71,7 @@ def add(
         commands: ids of the commands that come before the play's services.
     """
     found = {}
-    for name, declared in play.models.items():
+    for name, declared in play.fields.models.items():
         where = ("models", name)
         use = uses.get(name, Use())
         source = next(kind for kind in SOURCES if getattr(declared, kind) is not None)
@@ -136,7 +136,7 @@ def _downloader(
 ) -> Environment | None:
     """Return the environment that downloads a model, or note the problem that there is none."""
     library = LIBRARIES[source]
-    named = play.models[name].environment
+    named = play.fields.models[name].environment
     if named is not None:
         where = ("models", name, "environment")
         environment = environments.get(named)
@@ -149,7 +149,7 @@ def _downloader(
         return environment
     if used_with is not None and _has(used_with, source):
         return used_with
-    able = [environments[key] for key in play.environments if _has(environments[key], source)]
+    able = [environments[key] for key in play.fields.environments if _has(environments[key], source)]
     if len(able) == 1:
         return able[0]
     if able:

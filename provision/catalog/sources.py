@@ -24,7 +24,7 @@ def content_of(play: Play, path: str) -> str:
     Raises:
         ConfigError: the source cannot be read, or the template cannot be rendered.
     """
-    file = play.files[path]
+    file = play.fields.files[path]
     if file.absent:
         return ""
     if isinstance(file.content, Secret):
@@ -34,7 +34,7 @@ def content_of(play: Play, path: str) -> str:
 
 
 def _declared(play: Play, path: str) -> str:
-    file = play.files[path]
+    file = play.fields.files[path]
     where = ("files", path)
     if file.source is not None:
         return _text(play, (*where, "source"), file.source)

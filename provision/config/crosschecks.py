@@ -34,7 +34,7 @@ def check_host(plays: Sequence[Play]) -> list[Problem]:
             problems.append(Problem("name-taken", position, message, "give one of them another name"))
             continue
         first[name] = position
-        for listener in play.services[name].listeners():
+        for listener in play.fields.services[name].listeners():
             here = _Taken(name, listener, play.where(*loc, *listener.loc))
             other = next((there for there in taken if _clash(there.listener, listener)), None)
             if other is not None:
@@ -53,7 +53,7 @@ def check_host(plays: Sequence[Play]) -> list[Problem]:
 
 def _services(plays: Sequence[Play]) -> Iterator[tuple[Play, str, tuple[Part, ...]]]:
     for play in plays:
-        for name in play.services:
+        for name in play.fields.services:
             yield play, name, ("services", name)
 
 

@@ -19,7 +19,6 @@ from provision.config.model import HostPath, Model, Name, OneOrMany, Tags, Text,
 from provision.config.problems import ConfigError, Position, Problem, did_you_mean, found
 from provision.config.secrets import Secret
 from provision.config.services.any import AnyService
-from provision.config.services.base import Service
 from provision.config.validation import keys_of, validate_except
 from provision.config.variables import (
     COMMAND_LINE,
@@ -78,11 +77,6 @@ class Play:
     """The keys that were rendered from templates, by location: what is written there."""
 
     @property
-    def name(self) -> str | None:
-        """What the play is called."""
-        return self.fields.name
-
-    @property
     def playbook(self) -> str:
         """The name of the playbook."""
         return self.raw.playbook.name
@@ -91,61 +85,6 @@ class Play:
     def directory(self) -> Path:
         """The folder of the playbook, which relative paths start from."""
         return self.raw.playbook.path.parent
-
-    @property
-    def tags(self) -> list[str]:
-        """Words to select the play by."""
-        return self.fields.tags
-
-    @property
-    def packages(self) -> list[str]:
-        """Packages of apt, each "name" or "name=version"."""
-        return self.fields.packages
-
-    @property
-    def groups(self) -> dict[str, resources.Group]:
-        """Unix groups by name."""
-        return self.fields.groups
-
-    @property
-    def users(self) -> dict[str, resources.User]:
-        """Unix users by name."""
-        return self.fields.users
-
-    @property
-    def sysctls(self) -> dict[str, str]:
-        """Parameters of the kernel by name."""
-        return self.fields.sysctls
-
-    @property
-    def directories(self) -> dict[str, resources.Directory]:
-        """Directories by path."""
-        return self.fields.directories
-
-    @property
-    def files(self) -> dict[str, resources.File]:
-        """Files by path."""
-        return self.fields.files
-
-    @property
-    def commands(self) -> dict[str, resources.Task]:
-        """Commands by name, in the order they are to run."""
-        return self.fields.commands
-
-    @property
-    def environments(self) -> dict[str, resources.Environment]:
-        """Python environments by name."""
-        return self.fields.environments
-
-    @property
-    def models(self) -> dict[str, resources.ModelSource]:
-        """Models by name."""
-        return self.fields.models
-
-    @property
-    def services(self) -> Mapping[str, Service]:
-        """Services by name."""
-        return self.fields.services
 
     def where(self, *loc: Part, key: bool = False) -> Position:
         """The place of the value at `loc`, or of its key, in the playbook."""

@@ -51,16 +51,16 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
     found: dict[str, Model] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
         earlier = [each for each in plays[: index + 1] if each.playbook == play.playbook]
-        commands = [f"command:{name}" for each in earlier for name in each.commands]
+        commands = [f"command:{name}" for each in earlier for name in each.fields.commands]
         found.update(models.add(builder, play, layout, known, uses, commands))
     previous: dict[str, list[str]] = {}
     for play, layout, first in zip(plays, layouts, declared, strict=True):
-        made = [f"environment:{name}" for name in play.environments]
+        made = [f"environment:{name}" for name in play.fields.environments]
         # The plays of one playbook come one after another, independent of other playbooks.
         run = generic.commands(builder, play, [*previous.get(play.playbook, []), *first, *made])
         previous[play.playbook] = run[-1:] or previous.get(play.playbook, [])
         templates = _templates(play)
-        for name, service in play.services.items():
+        for name, service in play.fields.services.items():
             after = [*first, *run]
             context = service_context(builder, play, name, layout, after, known, found, templates)
             with context.blame():
@@ -81,7 +81,7 @@ def _uses(plays: Sequence[Play], known: Mapping[str, Environment]) -> Mapping[st
     """Return by model what the services that use it ask for."""
     uses: defaultdict[str, Use] = defaultdict(Use)
     for play in plays:
-        for name, service in play.services.items():
+        for name, service in play.fields.services.items():
             kind = KINDS[service.kind]
             environment = known.get(getattr(service, "environment", ""))
             for model, files in kind.required(service).items():

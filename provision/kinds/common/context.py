@@ -133,7 +133,7 @@ class ServiceContext(Generic[S]):
         """
         if facts.unit:
             stop = f"{self.sudo}systemctl stop {facts.unit}"
-        tags = frozenset(self.play.tags) | frozenset(self.service.tags)
+        tags = frozenset(self.play.fields.tags) | frozenset(self.service.tags)
         self.builder.services.append(
             ServiceInfo(self.builder.host.name, self.play.playbook, facts, stop, resources, tags)
         )
@@ -175,7 +175,7 @@ def service_context(
     templates: Templates,
 ) -> ServiceContext[Service]:
     """Decide who supervises a service and as which user it runs, or note why that is impossible."""
-    service = play.services[name]
+    service = play.fields.services[name]
     host = builder.host
     supervisor = service.supervisor or host.supervisor or _supervisor(builder)
     if supervisor == "systemd" and not host.privileged:

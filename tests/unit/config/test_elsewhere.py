@@ -62,13 +62,13 @@ def test_what_a_command_follows_and_its_secrets(project: Project) -> None:
               env: {T: {env: TOKEN}, U: plain, V: 1}
         """
     )
-    assert [each.kind for each in play.commands["a"].when_changed] == [
+    assert [each.kind for each in play.fields.commands["a"].when_changed] == [
         "path",
         "package",
         "environment",
         "model",
     ]
-    assert play.commands["a"].env["V"] == "1"
+    assert play.fields.commands["a"].env["V"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -54,21 +54,21 @@ def test_a_whole_play(project: Project) -> None:
             box: {kind: container, image: "x:1", gpus: all, command: "serve --port 80"}
         """
     )
-    assert play.name == "everything"
+    assert play.fields.name == "everything"
     assert play.playbook == "p"
-    assert play.tags == ["models"]
-    assert play.groups["render"].gid is None
-    assert play.directories["/data/model"].mode == "0755"
-    assert play.files["/etc/a.conf"].content == "root=/data\n"
-    assert play.files["/etc/a.conf"].validator == ["check", "{path}"]
-    assert play.files["/etc/b.conf"].mode == "0640"
-    assert play.files["/etc/key"].secret
-    assert play.commands["nvidia"].timeout == 120.0
-    assert play.environments["empty"].packages == []
-    assert play.models["r1"].revision == "master"
-    assert play.models["hf"].revision == "main"
-    assert play.models["local"].path == "/data/x"
-    r1, asr, box = (play.services[name] for name in ("r1", "asr", "box"))
+    assert play.fields.tags == ["models"]
+    assert play.fields.groups["render"].gid is None
+    assert play.fields.directories["/data/model"].mode == "0755"
+    assert play.fields.files["/etc/a.conf"].content == "root=/data\n"
+    assert play.fields.files["/etc/a.conf"].validator == ["check", "{path}"]
+    assert play.fields.files["/etc/b.conf"].mode == "0640"
+    assert play.fields.files["/etc/key"].secret
+    assert play.fields.commands["nvidia"].timeout == 120.0
+    assert play.fields.environments["empty"].packages == []
+    assert play.fields.models["r1"].revision == "master"
+    assert play.fields.models["hf"].revision == "main"
+    assert play.fields.models["local"].path == "/data/x"
+    r1, asr, box = (play.fields.services[name] for name in ("r1", "asr", "box"))
     assert isinstance(r1, VllmService)
     assert (r1.gpus, r1.enforce_eager, r1.port) == ([0, 1], True, 8002)
     assert r1.served_model_name == ["one"]
@@ -93,7 +93,7 @@ def test_own_keys_are_free_everywhere(project: Project) -> None:
             a: {<<: *common, kind: vllm, x-owner: me}
         """
     )
-    assert list(play.services) == ["a"]
+    assert list(play.fields.services) == ["a"]
     assert play.variables["seen"] == 1
 
 
@@ -118,13 +118,13 @@ def test_levels_of_variables(project: Project) -> None:
     text = (
         "- hosts: h\n  vars: {e: play, f: play}\n  name: '{{ a }} {{ b }} {{ c }} {{ d }} {{ e }} {{ f }}'\n"
     )
-    assert project.play(text, extra={"f": "-e"}).name == "inventory parent child host play -e"
+    assert project.play(text, extra={"f": "-e"}).fields.name == "inventory parent child host play -e"
 
 
 def test_variables_may_use_others(project: Project) -> None:
     text = "- hosts: gpu\n  vars: {a: '{{ b }}/x', b: '/{{ port }}', c: ['{{ a }}', {k: '{{ b }}'}]}\n  name: '{{ c[1].k }}'\n"
     play = project.play(text)
-    assert play.name == "/8002"
+    assert play.fields.name == "/8002"
     assert play.variables["c"] == ["/8002/x", {"k": "/8002"}]
 
 
@@ -134,13 +134,13 @@ def test_the_place_of_the_playbook_is_known(project: Project, tmp_path: Path) ->
         "playbooks/x.yml", "- hosts: localhost\n  name: '{{ playbook_dir }} {{ project_dir }}'\n"
     )
     play = load_playbook(path).plays[0].for_host(inventory.host("localhost"))
-    assert play.name == f"{tmp_path}/playbooks {tmp_path}"
+    assert play.fields.name == f"{tmp_path}/playbooks {tmp_path}"
 
 
 def test_facts_of_the_inventory(project: Project) -> None:
     project.write("inventories/a.yml", "hosts: {a: {address: 10.0.0.1}, b: }\ngroups: {g: {hosts: [a, b]}}")
     text = "- hosts: b\n  name: '{{ host.name }} {{ hosts.a.address }} {{ hosts[groups.g[1]].address }} {{ host.groups[0] }}'\n"
-    assert project.play(text).name == "b 10.0.0.1 b g"
+    assert project.play(text).fields.name == "b 10.0.0.1 b g"
 
 
 def test_hosts_with_the_same_data_share_it(project: Project) -> None:
@@ -182,4 +182,4 @@ def test_two_hundred_hosts_do_not_cost_two_hundred_validations(project: Project)
 def test_nothing_of_a_model_can_be_changed(project: Project) -> None:
     play = project.play("- hosts: gpu\n  services: {a: {kind: vllm, environment: e, model: m}}\n")
     with pytest.raises(Exception, match="frozen"):
-        play.services["a"].port = 5  # type: ignore[attr-defined]
+        play.fields.services["a"].port = 5  # type: ignore[attr-defined]

@@ -56,7 +56,7 @@ def test_from_a_playbook(project: Project, tmp_path: Path) -> None:
         "- hosts: gpu\n  services:\n    a: {kind: vllm, environment: e, model: m,\n"
         "      api_key: {file: secrets/key}, env: {B: {env: R1_API_KEY}, C: {command: [cat, secrets/key]}}}\n"
     )
-    service = play.services["a"]
+    service = play.fields.services["a"]
     assert service.api_key.resolve() == VALUE  # type: ignore[attr-defined]
     assert service.api_key.position == Position("p.yml", 4, 16)  # type: ignore[attr-defined]
     assert [value.resolve() for value in service.env.values() if isinstance(value, Secret)] == [VALUE, VALUE]
@@ -68,9 +68,9 @@ def test_through_a_variable(project: Project) -> None:
     play = project.play(
         "- hosts: gpu\n  vars: {key: {env: R1_API_KEY}}\n  files: {/k: {content: '{{ key }}'}}\n"
     )
-    content = play.files["/k"].content
+    content = play.fields.files["/k"].content
     assert isinstance(content, Secret)
-    assert play.files["/k"].secret
+    assert play.fields.files["/k"].secret
     assert content.resolve() == VALUE
     assert content.position == Position("p.yml", 3, 25)
 

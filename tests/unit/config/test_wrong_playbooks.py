@@ -347,7 +347,7 @@ def test_ports_that_do_not_clash(project: Project) -> None:
         b: {kind: vllm, environment: e, model: m, host: 127.0.0.2, port: 8000}
         c: {kind: container, image: x, ports: ["8000:80/udp"]}
     """
-    assert set(project.play(text).services) == {"a", "b", "c"}
+    assert set(project.play(text).fields.services) == {"a", "b", "c"}
 
 
 def test_two_services_of_one_name(project: Project) -> None:
