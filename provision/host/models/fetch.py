@@ -32,15 +32,9 @@ class Interrupted(Failure):
 
 
 class Download(threading.Thread):
-    """Measures twice a second how much of a download has arrived, while the library works.
+    """Tells twice a second how many of `total` bytes have arrived in a directory, while the library works.
 
-    Args:
-        machine: where to tell it.
-        id: the model's resource.
-        directory: where the files arrive.
-        kept: files there that are not part of the download.
-        total: bytes to arrive.
-        text: what to call it.
+    Files there that are in `kept` are not part of the download, which is called `text`.
     """
 
     def __init__(
@@ -88,22 +82,9 @@ def arrived(directory: str, kept: set[str]) -> int:
 
 
 def fetch(
-    machine: Machine,
-    id: str,
-    hub: Hub,
-    listing: Listing,
-    spec: ModelSpec,
-    wanted: Sequence[RemoteFile],
+    machine: Machine, id: str, hub: Hub, listing: Listing, spec: ModelSpec, wanted: Sequence[RemoteFile]
 ) -> None:
-    """Have the library download files into the model's directory.
-
-    Args:
-        machine: where to run.
-        id: the model's resource, for its output.
-        hub: the kind of hub.
-        listing: the answer that says which endpoint has it.
-        spec: the model's specification.
-        wanted: what is to arrive.
+    """Have the hub's library download the wanted files into the model's directory.
 
     Raises:
         Interrupted: the connection broke.
@@ -185,48 +166,30 @@ def explain(
     chain = report["chain"]
     log = [*lines[-TAIL:], *(f"{error['class']}: {error['text']}" for error in chain)]
     environment = os.path.dirname(os.path.dirname(spec.python or "")) or "python3"
-    repo = spec.repo
+    repo, library, text = spec.repo, hub.library, chain[0]["text"]
+
+    def failure(code: str, message: str, hint: str | None = None) -> Failure:
+        return Failure(code, message, hint=hint, log=log)
+
+    if report["kind"] == "import" and f"'{library}'" in text:
+        message = f"{environment} has no {library}, which downloads this model"
+        return Failure("no-download-library", message, f"add {library} to the packages of that environment")
     if report["kind"] == "import":
-        text = chain[0]["text"]
-        if f"'{hub.library}'" in text:
-            return Failure(
-                "no-download-library",
-                f"{environment} has no {hub.library}, which downloads this model",
-                hint=f"add {hub.library} to the packages of that environment",
-            )
-        return Failure(
-            "no-download-library", f"{hub.library} in {environment} does not import: {text}", log=log
-        )
+        return failure("no-download-library", f"{library} in {environment} cannot be imported: {text}")
     if report["kind"] == "old":
-        return Failure(
-            "no-download-library",
-            f"the {hub.library} in {environment} is too old: {chain[0]['text']}",
-            hint=f"let that environment have a newer {hub.library}",
-        )
+        message = f"the {library} in {environment} is too old: {text}"
+        return Failure("no-download-library", message, f"let that environment have a newer {library}")
     if any(error["errno"] == 28 or "No space left" in error["text"] for error in chain):
-        return Failure(
-            "disk-full",
-            f"the disk is full: {mount_point(spec.path)}",
-            hint="free some space there",
-            log=log,
-        )
+        return failure("disk-full", f"the disk is full: {mount_point(spec.path)}", "free some space there")
     refused = next((error["status"] for error in chain if error["status"] in (401, 403)), None)
     if refused:
-        return Failure(
-            "hub-refused",
-            f"{hub.title} at {endpoint} refused access to {repo} (HTTP {refused})",
-            hint="the token is not valid for this model"
-            if spec.token
-            else "a private or gated model needs a token",
-            log=log,
-        )
-    if any(_DAMAGED.search(error["class"]) for error in chain):
-        worst = next(error for error in chain if _DAMAGED.search(error["class"]))
-        return Failure(
+        return hub.refused(endpoint, repo, refused, spec.token, log)
+    damaged = next((error["text"] for error in chain if _DAMAGED.search(error["class"])), None)
+    if damaged is not None:
+        return failure(
             "damaged-download",
-            f"a file of {repo} arrived damaged, again and again: {worst['text']}",
-            hint=f"the hub or a proxy on the way gives a wrong file; try another endpoint ({hub.variable})",
-            log=log,
+            f"a file of {repo} arrived damaged, again and again: {damaged}",
+            f"the hub or a proxy on the way gives a wrong file; try another endpoint ({hub.variable})",
         )
     if any(_BROKEN.search(error["class"]) for error in chain):
         return Interrupted(
@@ -235,9 +198,4 @@ def explain(
             hint="apply again: it goes on where it stopped",
             log=log,
         )
-    last = chain[0]
-    return Failure(
-        "download-failed",
-        f"{hub.library} could not download {repo}: {last['class']}: {last['text']}",
-        log=log,
-    )
+    return failure("download-failed", f"{library} could not download {repo}: {chain[0]['class']}: {text}")

@@ -8,4 +8,4 @@ from provision.host.models.hubs.listing import Hub
 
 def hub(source: str) -> Hub:
     """Return the hub that a model's `source` names: "modelscope" or "huggingface"."""
-    return {"modelscope": modelscope.HUB, "huggingface": huggingface.HUB}[source]
+    return modelscope.HUB if source == "modelscope" else huggingface.HUB

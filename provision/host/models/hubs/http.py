@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any, Mapping
-
-from provision.host.failure import Failure
 
 
 class Refused(Exception):
@@ -40,12 +37,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         ):
             new.unredirected_hdrs.update(req.unredirected_hdrs)
         return new
-
-
-def endpoint(declared: str | None, variable: str, default: str) -> str:
-    """Return the address of a hub: the declared one, the host's own setting, or the public one."""
-    found = (declared or os.environ.get(variable) or default).strip().rstrip("/")
-    return found if "://" in found else "https://" + found
 
 
 def get(url: str, headers: Mapping[str, str], timeout: float) -> tuple[Any, Mapping[str, str]]:
@@ -86,29 +77,3 @@ def _cause(error: object) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
-
-
-def unreachable(title: str, address: str, variable: str, why: object) -> Failure:
-    """Return the failure that says that a hub does not answer."""
-    return Failure(
-        "hub-unreachable",
-        f"{title} at {address} cannot be reached: {why}",
-        hint=f"check the host's network and proxy, or set endpoint to a mirror it can reach ({variable})",
-    )
-
-
-def refused(title: str, address: str, repo: str, error: Refused, token: str | None) -> Failure:
-    """Return the failure that says why a hub does not give a model."""
-    if error.status in (401, 403):
-        return Failure(
-            "hub-refused",
-            f"{title} at {address} refused access to {repo} (HTTP {error.status})",
-            hint="the token is not valid for this model"
-            if token
-            else "a private or gated model needs a token",
-        )
-    return Failure(
-        "hub-unreachable",
-        f"{title} at {address} answered HTTP {error.status} for {repo}",
-        hint="try again later",
-    )
