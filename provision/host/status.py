@@ -81,7 +81,7 @@ def _processes(life: supervision.Life, among: dict[int, processes.Process]) -> s
 
 
 def _gpu_memory(machine: Machine, ours: set[int]) -> int | None:
-    holders = machine.once("gpus", lambda: memory.holders(machine))
-    if not holders and not memory.present():
+    holders = machine.once("gpus", memory.holders)
+    if holders is None:
         return None
     return sum(holder.bytes for holder in holders if holder.pid in ours)

@@ -276,10 +276,10 @@ def test_pip_installs_where_uv_is_not_to_be_had(bare: Host, wheels: Path, tmp_pa
     shutil.copytree(wheels, less, ignore=shutil.ignore_patterns("uv-*"))
     where = {"find_links": [str(less)], "index_url": "file:///nonexistent/simple"}
     failure = bare.fails(installer="uv", **where)
-    assert failure.message.startswith("uv cannot be had (pip: No matching distribution found for uv")
+    assert failure.message.startswith("uv cannot be fetched (pip: No matching distribution found for uv")
     bare.converge(installer="auto", **where)
     assert made_by(bare) == {"pip"}
-    assert "pip installs instead of uv: uv cannot be had" in bare.lines()
+    assert "pip installs instead of uv: uv cannot be fetched" in bare.lines()
     assert not (bare.path.parent / "state/uv").exists()
 
 

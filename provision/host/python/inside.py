@@ -29,6 +29,11 @@ STEP = 1 << 20
 """Bytes that are written at a time."""
 
 
+def command(environment: str, *arguments: str) -> List[str]:
+    """Return the command line that does this inside an environment: the host side uses this function."""
+    return [os.path.join(environment, "bin", "python"), "-I", __file__, *arguments]
+
+
 def main() -> None:
     """Do what the first argument says."""
     os.umask(0o022)
@@ -144,11 +149,8 @@ def download(request: Dict[str, Any]) -> int:
     }
     known = signature(snapshot_download).parameters
     older = {"allow_patterns": "allow_file_pattern", "ignore_patterns": "ignore_file_pattern"}
-    given = {}
-    for name, value in wanted.items():
-        name = name if name in known else older.get(name, name)
-        if name in known and value is not None:
-            given[name] = value
+    named = {name if name in known else older.get(name, name): value for name, value in wanted.items()}
+    given = {name: value for name, value in named.items() if name in known and value is not None}
     if "local_dir" not in known:
         return report(RuntimeError("it cannot download into a directory of our choice"), kind="old")
     try:

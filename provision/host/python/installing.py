@@ -14,12 +14,12 @@ def install(pip: Pip, installer: str, requirements: Sequence[str]) -> None:
     """Install requirements and what they need.
 
     Args:
-        pip: the environment's pip; whatever it has been told counts for uv, too.
-        installer: `pip`, `uv`, or `auto`: uv, and pip for what uv cannot do, which is said in the output.
+        pip: the environment's pip; its configuration counts for uv, too.
+        installer: `pip`, `uv`, or `auto`: uv, and pip for what uv cannot do; the output then says so.
         requirements: as pip writes them ("vllm==0.33.0", "-e /src/x").
 
     Raises:
-        Failure: it did not work, or `uv` is asked for and cannot do as pip has been told.
+        Failure: it did not work, or `uv` is asked for and cannot do what pip is configured to do.
     """
     if installer == "pip":
         pip.install(requirements)
@@ -34,21 +34,21 @@ def install(pip: Pip, installer: str, requirements: Sequence[str]) -> None:
 
 
 def _uv(pip: Pip) -> uv.Uv:
-    options = pip.options
-    told = pip_configuration.with_options(pip_configuration.read(pip.machine, pip.environment), options)
-    if "extra-index-url" in told and "index-url" not in told:
+    machine, spec = pip.machine, pip.spec
+    configuration = pip_configuration.with_options(pip_configuration.read(machine, spec.path), spec)
+    if "extra-index-url" in configuration and "index-url" not in configuration:
         try:
-            told["index-url"] = pip_configuration.default_index(pip.machine, pip.environment)
+            configuration["index-url"] = pip_configuration.default_index(machine, spec.path)
         except Failure as failure:
             raise uv.Unfit(
                 "pip-failed", f"this pip does not say where it looks by itself: {failure.message}"
             ) from None
     try:
-        settings = pip_configuration.translate(told, os.environ)
+        settings = pip_configuration.translate(configuration, os.environ)
     except pip_configuration.NoCounterpart as missing:
         raise uv.Unfit(
             "pip-failed",
             f"uv has no counterpart for {missing}",
             hint="let pip install it: installer: pip, or auto",
         ) from None
-    return uv.Uv(pip, uv.obtain(pip.machine, pip), settings)
+    return uv.Uv(pip, uv.obtain(machine, pip), settings)

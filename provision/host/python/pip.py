@@ -21,16 +21,11 @@ _NOISE = re.compile(
     r"^(Requirement already satisfied: |WARNING: Location .* is ignored|\[notice\]|\s*$|\s*[━╸╺]+ )"
 )
 _OUR_FILE = re.compile(r" ?\(from -r \S+ \(line \d+\)\)|->-r \S+ \(line \d+\)")
+_BEGUN = ("Installing collected", "Found existing")
 
 
-class Options(NamedTuple):
-    """Where packages come from, in addition to the host's own pip configuration."""
-
-    index_url: str | None = None
-    extra_index_urls: Sequence[str] = ()
-    find_links: Sequence[str] = ()
-    constraints: Sequence[str] = ()
-    """Files or URLs of constraints, or constraints themselves ("numpy<2")."""
+class Unchanged(Failure):
+    """pip gave up before it had changed anything."""
 
 
 def is_location(constraint: str) -> bool:
@@ -38,23 +33,14 @@ def is_location(constraint: str) -> bool:
     return constraint.startswith(("/", "file:", "http://", "https://"))
 
 
-class Unchanged(Failure):
-    """pip gave up before it had changed anything."""
-
-
-@contextmanager
-def scratch() -> Iterator[str]:
+def scratch() -> tempfile.TemporaryDirectory[str]:
     """Give a directory that only its owner can read: an index URL may hold a password."""
-    directory = tempfile.mkdtemp(prefix="provision-pip-")
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix="provision-pip-")
 
 
 @contextmanager
 def unpacking(environment: str) -> Iterator[str]:
-    """Give an empty directory on the environment's disk, which goes again."""
+    """Give an empty directory on the environment's disk, and delete it afterwards."""
     above = os.path.join(environment, TEMPORARY)
     os.makedirs(above, mode=0o700, exist_ok=True)
     directory = tempfile.mkdtemp(dir=above)
@@ -66,66 +52,45 @@ def unpacking(environment: str) -> Iterator[str]:
             os.rmdir(above)
 
 
-def write_listing(directory: str, lines: Iterable[str]) -> str:
-    """Write a requirements file into a directory and return its path."""
-    path = os.path.join(directory, "requirements.txt")
+def write_listing(
+    directory: str, places: Sequence[str], constraints: Sequence[str], requirements: Iterable[str]
+) -> str:
+    """Write a requirements file into a directory and return its path.
+
+    Indexes and constraints are in it, too, as the command line is seen by every user.
+
+    Args:
+        directory: what only its owner can read.
+        places: lines that say where packages come from.
+        constraints: files or URLs of constraints, and constraints themselves ("numpy<2").
+        requirements: as pip writes them ("vllm==0.33.0", "-e /src/x").
+    """
+    lines = [*places, *("-c " + place for place in constraints if is_location(place))]
+    inline = [text for text in constraints if not is_location(text)]
+    if inline:
+        lines.append("-c " + _write(directory, "constraints.txt", inline))
+    return _write(directory, "requirements.txt", [*lines, *requirements])
+
+
+def _write(directory: str, name: str, lines: Iterable[str]) -> str:
+    path = os.path.join(directory, name)
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
     return path
 
 
-def options_as_lines(
-    directory: str,
-    extra_index_urls: Sequence[str] = (),
-    find_links: Sequence[str] = (),
-    constraints: Sequence[str] = (),
-) -> list[str]:
-    """Return options as lines of a requirements file: the command line is seen by every user.
+class Pip(NamedTuple):
+    """The pip of one environment."""
 
-    Args:
-        directory: where constraints that are written out are put into a file.
-        extra_index_urls: as in `Options`, like the others.
-        find_links: more places.
-        constraints: files and constraints.
-    """
-    lines = ["--extra-index-url " + url for url in extra_index_urls]
-    lines += ["--find-links " + place for place in find_links]
-    lines += ["-c " + place for place in constraints if is_location(place)]
-    inline = [text for text in constraints if not is_location(text)]
-    if inline:
-        path = os.path.join(directory, "constraints.txt")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write("\n".join(inline) + "\n")
-        lines.append("-c " + path)
-    return lines
-
-
-class Pip:
-    """The pip of one environment.
-
-    Args:
-        machine: what to run it on.
-        id: the resource whose progress and output this is.
-        environment: the environment's directory.
-        options: where packages come from.
-        raw_progress: this pip (24.1 and later) can print the bytes it has downloaded.
-    """
-
-    def __init__(
-        self, machine: Machine, id: str, environment: str, options: Options, raw_progress: bool
-    ) -> None:
-        self.machine = machine
-        self.id = id
-        self.environment = environment
-        self.options = options
-        self.raw_progress = raw_progress
+    machine: Machine
+    id: str
+    """The resource whose progress and output this is."""
+    spec: EnvironmentSpec
+    raw_progress: bool
+    """This pip (24.1 and later) can print the bytes that it has downloaded."""
 
     def install(self, requirements: Iterable[str], *, dependencies: bool = True) -> None:
-        """Install requirements as pip writes them ("vllm==0.33.0", "-e /src/x").
-
-        Args:
-            requirements: lines of a requirements file.
-            dependencies: install what they need, too.
+        """Install requirements as pip writes them, and what they need unless `dependencies` is False.
 
         Raises:
             Failure: pip failed; one sentence says why, and a hint what to change.
@@ -142,74 +107,60 @@ class Pip:
         self._install([requirement], alone)
 
     def uninstall(self, names: Sequence[str]) -> None:
-        """Take packages out."""
+        """Remove packages."""
         self._run(["uninstall", "--yes", *names])
 
     def _install(self, requirements: Iterable[str], extra: Sequence[str]) -> None:
+        spec = self.spec
+        places = ["--extra-index-url " + url for url in spec.extra_index_urls]
+        places += ["--find-links " + place for place in spec.find_links]
+        progress = ["--progress-bar", "raw"] if self.raw_progress else []
         with scratch() as directory:
-            options = self.options
-            lines = options_as_lines(
-                directory, options.extra_index_urls, options.find_links, options.constraints
-            )
-            listing = write_listing(directory, [*lines, *requirements])
-            progress = ["--progress-bar", "raw"] if self.raw_progress else []
+            listing = write_listing(directory, places, spec.constraints, requirements)
             self._run(["install", "--no-user", "-r", listing, *progress, *extra])
 
     def _run(self, arguments: Sequence[str]) -> None:
         env = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        if self.options.index_url:
+        if self.spec.index_url:
             # A requirements file's --index-url would drop the extra indexes of the host's configuration.
-            env["PIP_INDEX_URL"] = self.options.index_url
-        python = os.path.join(self.environment, "bin", "python")
+            env["PIP_INDEX_URL"] = self.spec.index_url
         lines: list[str] = []
-        watch = _Progress(self.machine, self.id)
+        file = ""
 
         def on_line(line: str) -> None:
-            if watch.took(line) or _NOISE.match(line):
-                return
-            line = _OUR_FILE.sub("", line)
-            lines.append(line)
-            self.machine.output(self.id, line)
+            nonlocal file
+            downloading = re.match(r"\s*Downloading (\S+)", line)
+            if downloading:
+                file = downloading.group(1).rpartition("/")[2]
+            progress = re.match(r"Progress (\d+) of (\d+)", line)
+            if progress:
+                done, total = map(int, progress.groups())
+                self.machine.progress(self.id, done, total or None, text=file)
+            elif not _NOISE.match(line):
+                lines.append(_OUR_FILE.sub("", line))
+                self.machine.output(self.id, lines[-1])
 
-        with unpacking(self.environment) as temporary:
+        with unpacking(self.spec.path) as temporary:
             env["TMPDIR"] = temporary
-            ended = self.machine.run(
-                [python, "-I", inside.__file__, "pip", *arguments], env=env, on_line=on_line, check=False
-            )
+            command = inside.command(self.spec.path, "pip", *arguments)
+            ended = self.machine.run(command, env=env, on_line=on_line, check=False)
         if ended.code != 0:
-            failure = explain(lines, ended.code, self.environment)
-            begun = any(line.startswith(("Installing collected", "Found existing")) for line in lines)
-            if ended.code > 0 and not begun:
-                raise Unchanged(failure.code, failure.message, failure.hint, failure.log)
-            raise failure
+            raise explain(lines, ended.code, self.spec.path)
 
 
-class _Progress:
-    """Turns pip's raw progress into progress events, named by the file that is being downloaded."""
-
-    def __init__(self, machine: Machine, id: str) -> None:
-        self.machine = machine
-        self.id = id
-        self.file = ""
-
-    def took(self, line: str) -> bool:
-        found = re.match(r"\s*Downloading (\S+)", line)
-        if found:
-            self.file = found.group(1).rpartition("/")[2]
-        found = re.match(r"Progress (\d+) of (\d+)", line)
-        if found:
-            done, total = int(found.group(1)), int(found.group(2))
-            self.machine.progress(self.id, done, total or None, text=self.file)
-            return True
-        return False
-
-
-_CAUSES: Sequence[tuple[str, str, str]] = (
+_FATAL: Sequence[tuple[str, str, str]] = (
     (
         r"No space left on device|Errno 28",
         "the disk is full",
         "free some space below {environment}, or set the environment's path to another disk",
     ),
+    (
+        r"Read-only file system",
+        "the environment's file system is read-only",
+        "set the environment's path to one that can be written",
+    ),
+)
+_INDEX: Sequence[tuple[str, str, str]] = (
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLCertVerificationError|certificate verify failed",
         "the package index's TLS certificate was not accepted",
@@ -232,86 +183,72 @@ _CAUSES: Sequence[tuple[str, str, str]] = (
         "the package index refused access",
         "check the user name and password in the index's URL",
     ),
-    (
-        r"Read-only file system",
-        "the environment's file system is read-only",
-        "set the environment's path to one that can be written",
-    ),
 )
+_UNBUILT = "see the log, or pin a version that has a wheel for this Python"
 
 
-def known_causes(text: str, environment: str) -> Iterator[tuple[str, str]]:
-    """Yield what may have gone wrong, by an installer's output, and what to change."""
-    for pattern, message, hint in _CAUSES:
-        if re.search(pattern, text):
-            yield message, hint.format(environment=environment)
-
-
-def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
-    """Return the failure that pip's output tells of.
+def fatal(program: str, lines: Sequence[str], code: int, environment: str) -> Failure | None:
+    """Return the failure that no other installer would avoid: it was killed, or nothing can be written.
 
     Args:
-        lines: what pip printed.
+        program: `pip` or `uv`.
+        lines: what it printed.
         code: its exit code; negative for a signal.
         environment: the environment's directory, for hints.
     """
-    tail = list(lines[-TAIL:])
+    tail = lines[-TAIL:]
     if code < 0:
         hint = "it may have been out of memory: see `dmesg`" if code == -9 else None
-        return Failure("pip-failed", f"pip was ended by signal {-code}", hint=hint, log=tail)
-    errors = [line.strip() for line in lines if re.match(r"\s*(ERROR|error):", line)]
+        return Failure("pip-failed", f"{program} was ended by signal {-code}", hint=hint, log=tail)
+    for pattern, message, hint in _FATAL:
+        if re.search(pattern, "\n".join(lines)):
+            return Failure("pip-failed", message, hint=hint.format(environment=environment), log=tail)
+    return None
+
+
+def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
+    """Return the failure that pip's output tells of; the arguments are those of `fatal`."""
+    failure = fatal("pip", lines, code, environment)
+    if failure is None:
+        message, hint = _index(lines) or _reason(lines)
+        failure = Failure("pip-failed", message, hint=hint, log=lines[-TAIL:])
+    if code > 0 and not any(line.startswith(_BEGUN) for line in lines):
+        return Unchanged(failure.code, failure.message, failure.hint, failure.log)
+    return failure
+
+
+def _index(lines: Sequence[str]) -> tuple[str, str] | None:
+    """Return what is wrong with the package index, and what to change."""
     text = "\n".join(lines)
+    if re.search(r"\(from versions: (?!none)|Cannot install", text):
+        return None  # a retry that helped, or one index of several: not what it failed for
     reached = re.search(r"host='?([^',)]+)'?, port=(\d+)", text)
-    answered = re.search(r"\(from versions: (?!none)|Cannot install", text)
-    for message, hint in known_causes(text, environment):
-        if answered and "index" in message:
-            continue  # a retry that helped, or one index of several: not what it failed for
-        where = f" ({reached.group(1)})" if reached and "index" in message else ""
-        return Failure("pip-failed", message + where, hint=hint, log=tail)
-    message, hint = _reason(errors, lines)
-    return Failure("pip-failed", "pip: " + message, hint=hint, log=tail)
+    where = f" ({reached.group(1)})" if reached else ""
+    found = (each for each in _INDEX if re.search(each[0], text))
+    return next(((message + where, hint) for _, message, hint in found), None)
 
 
-def _reason(errors: Sequence[str], lines: Sequence[str]) -> tuple[str, str | None]:
+def _reason(lines: Sequence[str]) -> tuple[str, str | None]:
     """Pick the line that says what was wrong: pip's last error is often only the end of a longer one."""
-    texts = [re.sub(r"^(ERROR|error):\s*", "", line) for line in errors]
-    for text in texts:
+    found = [re.match(r"\s*(?:ERROR|error):\s*(.*?)\s*$", line) for line in lines]
+    errors = [each.group(1) for each in found if each]
+    for text in errors:
         if text.startswith("No matching distribution found"):
-            offered = re.search(r"\(from versions: (.*)\)", "\n".join(texts))
-            versions = [] if offered is None or offered.group(1) == "none" else offered.group(1).split(", ")
-            if versions:
-                return text, "the index offers " + ", ".join(versions[-8:])
-            return (
-                text,
-                "check the name, and the indexes it is looked for in",
-            )
-    for text in texts:
+            offered = re.search(r"\(from versions: (?!none\))(.*)\)", "\n".join(errors))
+            if offered is None:
+                return f"pip: {text}", "check the name, and the indexes it is looked for in"
+            return f"pip: {text}", "the index offers " + ", ".join(offered.group(1).split(", ")[-8:])
+    for text in errors:
         if text.startswith("Cannot install"):
-            causes = [
-                line.strip()
-                for line in lines
-                if re.match(r"\s+\S.* depends on | {4}The user requested", line)
-            ]
-            return text.rstrip("."), "; ".join(causes[:4]) or None
+            why = re.compile(r"\s+\S.* depends on | {4}The user requested")
+            causes = [line.strip() for line in lines if why.match(line)]
+            return f"pip: {text.rstrip('.')}", "; ".join(causes[:4]) or None
         if "Could not open requirements file" in text or "Invalid requirement" in text:
-            return text, None
-    for text in texts:
+            return f"pip: {text}", None
+    for text in errors:
         if text.startswith(("Failed building wheel", "Failed to build", "Could not build wheels")):
-            return (
-                text,
-                "see the log, or pin a version that has a wheel for this Python",
-            )
-    for text in texts:
-        if "legacy-install-failure" in text or "subprocess-exited-with-error" in text:
-            return (
-                "a package could not be built",
-                "see the log, or pin a version that has a wheel for this Python",
-            )
-    if texts:
-        return texts[-1], None
-    return next((line.strip() for line in reversed(lines) if line.strip()), "failed and said nothing"), None
-
-
-def options(spec: EnvironmentSpec) -> Options:
-    """Return where the packages of an environment come from."""
-    return Options(spec.index_url, spec.extra_index_urls, spec.find_links, spec.constraints)
+            return f"pip: {text}", _UNBUILT
+    if any("legacy-install-failure" in text or "subprocess-exited-with-error" in text for text in errors):
+        return "pip: a package could not be built", _UNBUILT
+    said = errors or [line.strip() for line in lines if line.strip()]
+    return f"pip: {said[-1] if said else 'failed and said nothing'}", None

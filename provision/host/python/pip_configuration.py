@@ -1,4 +1,4 @@
-"""What pip on this host has been told, and the same in the words of uv, which does not read it."""
+"""The configuration of pip on this host, and the same for uv, which does not read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from provision.host.machine import Machine
 from provision.host.python import inside
-from provision.host.python.pip import Options
+from provision.wire.specs.environment import EnvironmentSpec
 
 Configuration = Dict[str, str]
 """Option of `pip install` ("index-url") -> its value, from the files and variables that pip reads."""
@@ -35,9 +35,8 @@ def read(machine: Machine, environment: str) -> Configuration:
     Raises:
         Failure: this pip does not start.
     """
-    python = os.path.join(environment, "bin", "python")
     # Told `user = true`, pip would list no more than the user's file.
-    listed = machine.run([python, "-I", inside.__file__, "pip", "config", "list"], env={"PIP_USER": "0"})
+    listed = machine.run(inside.command(environment, "pip", "config", "list"), env={"PIP_USER": "0"})
     return parse(listed.out)
 
 
@@ -47,8 +46,7 @@ def default_index(machine: Machine, environment: str) -> str:
     Raises:
         Failure: this pip does not say.
     """
-    python = os.path.join(environment, "bin", "python")
-    return machine.run([python, "-I", inside.__file__, "default-index"]).out.strip()
+    return machine.run(inside.command(environment, "default-index")).out.strip()
 
 
 def parse(listed: str) -> Configuration:
@@ -62,23 +60,19 @@ def parse(listed: str) -> Configuration:
     return {**levels["global"], **levels["install"], **levels[":env:"]}
 
 
-def with_options(configuration: Configuration, options: Options) -> Configuration:
-    """Return the configuration as the options of an environment add to it; its constraints are no part."""
+def with_options(configuration: Configuration, spec: EnvironmentSpec) -> Configuration:
+    """Return the configuration with what an environment declares, except for its constraints."""
     added = dict(configuration)
-    if options.index_url:
-        added["index-url"] = options.index_url
-    for key, more in (("extra-index-url", options.extra_index_urls), ("find-links", options.find_links)):
+    if spec.index_url:
+        added["index-url"] = spec.index_url
+    for key, more in (("extra-index-url", spec.extra_index_urls), ("find-links", spec.find_links)):
         if more:
             added[key] = " ".join([configuration.get(key, ""), *more]).strip()
     return added
 
 
 def translate(configuration: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
-    """Say the same to uv.
-
-    Args:
-        configuration: what pip has been told.
-        environ: the process's variables; pip finds certificates in some.
+    """Return what makes uv do as pip's configuration says; pip finds certificates in some variables, too.
 
     Raises:
         NoCounterpart: uv cannot be made to do the same.
@@ -88,12 +82,10 @@ def translate(configuration: Mapping[str, str], environ: Mapping[str, str]) -> S
     if unknown:
         raise NoCounterpart(f"`{unknown[0]}` in pip's configuration")
     trusted = given.get("trusted-host", "").split()
-    lines = [] if _true(given, "no-index") else _indexes(given, trusted)
+    lines = ["--no-index"] if _true(given, "no-index") else _indexes(given, trusted)
     lines += [f"--find-links {place}" for place in _find_links(given.get("find-links", ""), trusted)]
     lines += _formats(given)
     lines += [f"-c {place}" for place in given.get("constraint", "").split()]
-    if _true(given, "no-index"):
-        lines.append("--no-index")
     if given.get("keyring-provider", "auto") not in ("auto", "disabled"):
         raise NoCounterpart("`keyring-provider` in pip's configuration")
     return Settings(lines, _variables(given, trusted, environ))

@@ -12,15 +12,7 @@ from provision.host.failure import Failure
 from provision.host.files.paths import make_directories
 from provision.host.machine import TAIL, Machine
 from provision.host.python import contested, inside
-from provision.host.python.pip import (
-    Pip,
-    Unchanged,
-    known_causes,
-    options_as_lines,
-    scratch,
-    unpacking,
-    write_listing,
-)
+from provision.host.python.pip import Pip, Unchanged, fatal, scratch, unpacking, write_listing
 from provision.host.python.pip_configuration import Settings
 
 REQUIREMENT = "uv>=0.8"
@@ -36,12 +28,12 @@ class Unfit(Failure):
 
 
 def obtain(machine: Machine, pip: Pip) -> str:
-    """Return the path of this host's uv, fetched by pip when it is not there: from where all packages come.
+    """Return the path of this host's uv; pip fetches it from the index of the packages when it is not there.
 
-    It is kept beside our state, for all environments, and goes when the state goes.
+    It is kept in our state directory, for all environments.
 
     Raises:
-        Unfit: it cannot be had here.
+        Unfit: it cannot be fetched, or does not start here.
     """
     found = machine.once("uv", lambda: _obtain(machine, pip))
     if isinstance(found, Unfit):
@@ -61,9 +53,9 @@ def _obtain(machine: Machine, pip: Pip) -> str | Unfit:
     except Failure as failure:
         machine.sleep(0)  # a run that was cancelled ends here
         shutil.rmtree(directory, ignore_errors=True)
-        return Unfit("pip-failed", f"uv cannot be had ({failure.message})", hint=failure.hint)
+        return Unfit("pip-failed", f"uv cannot be fetched ({failure.message})", hint=failure.hint)
     if not _starts(machine, path):
-        return Unfit("pip-failed", "the uv that pip has brought does not start on this host")
+        return Unfit("pip-failed", "the uv that pip fetched does not start on this host")
     return path
 
 
@@ -81,7 +73,7 @@ class Uv(NamedTuple):
     path: str
     """The program."""
     settings: Settings
-    """What pip has been told."""
+    """What makes it do as pip is configured to do."""
 
     def install(self, requirements: Sequence[str]) -> None:
         """Install requirements as pip writes them, and compile them, as services may not write there.
@@ -95,7 +87,7 @@ class Uv(NamedTuple):
             if not _NOISE.match(line):
                 self.pip.machine.output(self.pip.id, line)
 
-        with scratch() as directory, unpacking(self.pip.environment) as cache:
+        with scratch() as directory, unpacking(self.pip.spec.path) as cache:
             doubtful = self._contested(directory, cache, requirements)
             if doubtful:
                 tell(f"pip chooses among the files that several indexes have of {', '.join(doubtful)}")
@@ -109,27 +101,26 @@ class Uv(NamedTuple):
         if len(orders) < 2:
             return []
         listing = self._listing(directory, self.settings.lines, requirements)
-        said = self._run(cache, ["install", "--dry-run", "--requirements", listing])
-        pins = {found[1]: found[2] for found in map(_TO_INSTALL.match, said) if found}
+        printed = self._run(cache, ["install", "--dry-run", "--requirements", listing])
+        pins = {found[1]: f"{found[1]}=={found[2]}" for found in map(_TO_INSTALL.match, printed) if found}
         if not pins:
             return []
         locks = []
         for number, lines in enumerate(orders):
-            listing = self._listing(directory, lines, [f"{name}=={pins[name]}" for name in pins])
+            listing = self._listing(directory, lines, list(pins.values()))
             lock = os.path.join(directory, f"pylock.{number}.toml")
             form = ["--format", "pylock.toml", "--output-file", lock]
             self._run(cache, ["compile", "--no-deps", *form, listing])
             with open(lock, encoding="utf-8") as file:
                 locks.append(file.read())
-        return [f"{name}=={pins[name]}" for name in self._doubtful(contested.contested(locks))]
+        return [pins[name] for name in self._doubtful(contested.contested(locks))]
 
     def _doubtful(self, packages: dict[str, list[list[str]]]) -> list[str]:
         """Leave out the packages of which every index has the very wheel that pip would take."""
         if not packages:
             return []
-        python = os.path.join(self.pip.environment, "bin", "python")
-        argv = [python, "-I", inside.__file__, "doubtful"]
-        asked = self.pip.machine.run(argv, input=json.dumps(packages), check=False)
+        command = inside.command(self.pip.spec.path, "doubtful")
+        asked = self.pip.machine.run(command, input=json.dumps(packages), check=False)
         try:
             return [name for name in json.loads(asked.out) if name in packages]
         except ValueError:
@@ -137,15 +128,14 @@ class Uv(NamedTuple):
             return list(packages)
 
     def _listing(self, directory: str, lines: Sequence[str], requirements: Sequence[str]) -> str:
-        constraints = options_as_lines(directory, constraints=self.pip.options.constraints)
-        return write_listing(directory, [*lines, *constraints, *requirements])
+        return write_listing(directory, lines, self.pip.spec.constraints, requirements)
 
     def _run(
         self, cache: str, arguments: Sequence[str], tell: Callable[[str], None] | None = None
     ) -> list[str]:
         """Run it with a cache on the environment's disk: what is unpacked there is linked, not copied."""
-        python = os.path.join(self.pip.environment, "bin", "python")
-        argv = [self.path, "pip", *arguments, "--python", python]
+        environment = self.pip.spec.path
+        argv = [self.path, "pip", *arguments, "--python", os.path.join(environment, "bin", "python")]
         env = {**self.settings.env, "UV_CACHE_DIR": cache, "TMPDIR": cache}
         lines: list[str] = []
 
@@ -155,30 +145,22 @@ class Uv(NamedTuple):
                 tell(line)
 
         ended = self.pip.machine.run(
-            [python, "-I", inside.__file__, "uv"],
+            inside.command(environment, "uv"),
             input=json.dumps({"argv": argv, "env": env}),
             on_line=on_line,
             check=False,
         )
         if ended.code != 0:
-            raise explain(lines, ended.code, self.pip.environment)
+            raise explain(lines, ended.code, environment)
         return lines
 
 
 def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
-    """Return the failure that uv's output tells of.
-
-    Args:
-        lines: what uv printed.
-        code: its exit code; negative for a signal.
-        environment: the environment's directory, for hints.
-    """
-    tail = list(lines[-TAIL:])
-    if code < 0:
-        return Failure("pip-failed", f"uv was ended by signal {-code}", log=tail)
-    for message, hint in known_causes("\n".join(lines), environment):
-        if "disk" in message:
-            return Failure("pip-failed", message, hint=hint, log=tail)
+    """Return the failure that uv's output tells of; the arguments are those of `pip.fatal`."""
+    failure = fatal("uv", lines, code, environment)
+    if failure is not None:
+        return failure
+    tail = lines[-TAIL:]
     text = " ".join(line.strip(" │╰─▶├×") for line in lines if line.startswith(("  ", "error:")))
     text = re.sub(
         r"^(error: )?(No solution found when resolving dependencies:?( cause:)? )?", "", text

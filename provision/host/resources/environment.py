@@ -160,7 +160,7 @@ class Environment(Resource):
             machine.run([os.path.join(self.path, "bin", "python"), "-I", "-m", "ensurepip"])
             here = {distribution.name: distribution for distribution in read(site)}
         raw_progress = "pip" in here and versions.compare(here["pip"].version, "24.1") >= 0
-        tool = pip.Pip(machine, self.id, self.path, pip.options(self.spec), raw_progress)
+        tool = pip.Pip(machine, self.id, self.spec, raw_progress)
         if look.misplaced:
             tool.uninstall(look.misplaced)
         everything = look.incomplete
@@ -204,8 +204,7 @@ class Environment(Resource):
         marked = [entry.raw for entry in self.spec.requirements if entry.marker]
         if not marked:
             return []
-        argv = [os.path.join(self.path, "bin", "python"), "-I", inside.__file__, "idle"]
-        asked = machine.run(argv, input=json.dumps(marked))
+        asked = machine.run(inside.command(self.path, "idle"), input=json.dumps(marked))
         return [raw for raw in json.loads(asked.out) if raw in marked]
 
 

@@ -186,7 +186,7 @@ class Unit(FileRunner):
         why = failure.log[0] if failure.log else failure.message
         message = f"{self.spec.service} could not be started: {why}"
         log = systemd.journal(machine, self.spec.unit, supervision.TAIL)
-        known = patterns.explain(log, machine, self.spec.service)
+        known = patterns.explain(log, self.spec.service)
         if known is None:
             return Failure("service-ended", message, log=log)
         return Failure(known.code, message, hint=known.hint, log=log)

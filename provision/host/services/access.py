@@ -1,4 +1,4 @@
-"""Whether a service's user can read and write what the service is told, looked at before it is started."""
+"""Whether a service's user can read and write the paths that the service is given, before it is started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provision.wire.access import Access
 from provision.wire.finding import Finding, warning
 
 LOOK = 60.0
-"""Seconds for looking, which a file system of the network may take."""
+"""Seconds for looking, as a network file system may be slow."""
 
 ASK = """
 for each; do
@@ -27,7 +27,7 @@ done
 
 
 def notes(machine: Machine, service: str, access: Access | None) -> list[Finding]:
-    """Return what would keep a service from reading or writing what it is told."""
+    """Return what would keep a service from reading or writing its paths."""
     problems = _problems(machine, service, access)
     return [warning("unreadable-by-service", message, hint) for message, hint, _ in problems]
 
@@ -35,7 +35,7 @@ def notes(machine: Machine, service: str, access: Access | None) -> list[Finding
 def require(machine: Machine, service: str, access: Access | None) -> None:
     """Raise `Failure` for what a service cannot start without.
 
-    What is only known by its name to be written to is none of that: a cache may be there to be read alone.
+    A path that only its name suggests to be written to is no reason: a cache may only be read.
     """
     for message, hint, fatal in _problems(machine, service, access):
         if fatal:
@@ -73,7 +73,7 @@ def _problems(machine: Machine, service: str, access: Access | None) -> Iterator
 
 
 def _refused(machine: Machine, access: Access) -> frozenset[str]:
-    """Return `r` or `w` and the path for each that is there and closed to the user."""
+    """Return `r` or `w` and the path for each that exists and that the user may not read or write."""
     asked = [f"r{path}" for path in access.read] + [f"w{each.path}" for each in access.write]
     asked = [each for each in asked if os.path.exists(each[1:])]
     if not asked or not machine.root or not _known(access.user):

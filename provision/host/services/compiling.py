@@ -1,7 +1,7 @@
-"""Sees that a server which says nothing is compiling kernels: its first start, or one with an empty cache.
+"""Finds out that a silent server is compiling kernels: at its first start, or with an empty cache.
 
-On an H100, vLLM 0.25.1 spent 85 s of its first start in FlashInfer's sampling kernels, and on two of them
-more than 140 s in those of its all-reduce, without a line in the log: `flashinfer/jit/cpp_ext.py` runs ninja
+On an H100, vLLM 0.25.1 spent 85 s of its first start in FlashInfer's sampling kernels, and on two H100 more
+than 140 s in the kernels of its all-reduce, without a line in the log: `flashinfer/jit/cpp_ext.py` runs ninja
 in `<cache>/cached_ops/<module>`.
 """
 
@@ -30,10 +30,6 @@ def compiles(root: int | None) -> str | None:
 
 def _module(pid: int) -> str | None:
     """Return what ninja builds, from the directory that it was told to build in."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().decode("utf-8", "replace").split("\0")
-    except OSError:
-        return None
+    words = processes.arguments(pid)
     directory = words[words.index("-C") + 1] if "-C" in words[:-1] else ""
     return os.path.basename(directory.rstrip("/")) or None

@@ -1,4 +1,4 @@
-"""Whether a service rests: none of its processes has used a CPU for some time, nor wants one."""
+"""Whether a service is idle: none of its processes has used a CPU for some time, or waits for one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _BUSY = "RD"
 
 
 class Rest:
-    """Watches a process and all its descendants; `seconds` is to be asked several times a second.
+    """Watches a process and all its descendants, whenever `seconds` is called: several times a second.
 
-    Args:
-        pid: the main process of a service; None, or one that cannot be seen from here, never rests.
+    A process that cannot be seen from here, or None, is never idle.
     """
 
     def __init__(self, pid: int | None) -> None:
@@ -36,7 +35,7 @@ class Rest:
 
 
 def _used(root: int) -> Used | None:
-    """Return what each thread has used of CPUs so far; None while one of them is busy, or none is there."""
+    """Return the CPU time of each thread so far; None while one of them is busy, or without any."""
     used: Used = {}
     for pid in processes.tree(root, processes.table()):
         try:

@@ -1,4 +1,4 @@
-"""Asking a program whether it would start as declared, while the one that runs goes on serving."""
+"""Asking a program whether it would start as declared, while the running one keeps serving."""
 
 from __future__ import annotations
 
@@ -14,31 +14,25 @@ from provision.host.services.failures.root_cause import first_failure
 from provision.wire.preflight import Preflight
 
 REFUSED = 2
-"""The exit code that refuses, as command lines do that are not understood. Any other but 0 says nothing."""
+"""The exit code of a program that refuses its command line. Any other code but 0 tells nothing."""
 
 SHORT = 120
-"""Characters of a reason that still goes into one line; a longer one is told only among what was printed."""
+"""Characters of a reason that fits into the message; a longer one is only shown in the log."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def refusal(machine: Machine, id: str, service: str, preflight: Preflight) -> Failure | None:
-    """Return why a service would not start as it is declared now; None when nothing is known against it.
+    """Return why a service would not start as it is declared now; None when no reason is known.
 
-    A question that cannot be put is passed on as a note: it must not stand in the way of a good change.
-
-    Args:
-        machine: where the service runs.
-        id: the resource in whose name the note is passed on.
-        service: name of the service.
-        preflight: what to ask.
+    That it could not be asked is only told in the output of resource `id`: a good change must not fail by it.
     """
     arguments, limit = preflight.arguments, preflight.timeout
     if preflight.cases is not None:
         arguments = choose(machine, preflight.cases, arguments)
     machine.progress(id, 0, limit, "seconds", f"asking whether {service} would start")
     try:
-        # Not with the environment of whoever applies: the service does not have it either.
+        # Not with the environment of the person who applies: the service does not have it either.
         argv = ["env", "-i", *_variables(preflight), *preflight.program, *arguments]
         done = machine.run(argv, timeout=limit, cwd="/", user=preflight.user, check=False)
     except (Failure, KeyError, subprocess.SubprocessError) as error:
@@ -52,7 +46,7 @@ def refusal(machine: Machine, id: str, service: str, preflight: Preflight) -> Fa
     if done.code == REFUSED:
         short = len(why) <= SHORT
         message = f"{service} would not start with this, and was left running as it is"
-        known = patterns.explain(lines, machine)
+        known = patterns.explain(lines)
         return Failure(
             "arguments-refused",
             f"{message}: {why}" if short else message,

@@ -1,6 +1,6 @@
 """Which processes there are, whose they are, and who listens where; read from `/proc`.
 
-A zombie counts as dead: in a container without an init it may stay for ever, and it holds nothing any more.
+A zombie counts as dead: in a container without an init it may stay for ever, and it holds no resources.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Process(NamedTuple):
     group: int
     session: int
     start: int
-    """Ticks since the boot: together with the pid it names the process for ever."""
+    """Ticks since the boot: together with the pid it identifies the process for ever."""
 
 
 class Listener(NamedTuple):
@@ -44,10 +44,8 @@ class Listener(NamedTuple):
 
 def process(pid: int) -> Process | None:
     """Return a process, or None when it is dead."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
+    text = _read(pid, "stat")
+    if not text:
         return None
     # The name stands in brackets and may hold anything, brackets and spaces too.
     before, _, after = text.rpartition(")")
@@ -65,13 +63,13 @@ def table() -> dict[int, Process]:
 
 
 def boot() -> str:
-    """Return what names this boot of the machine."""
+    """Return the id of this boot of the machine."""
     with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         return file.read().strip()
 
 
 def invocation(pid: int) -> str | None:
-    """Return what names this very life of a process, `<pid>:<start>:<boot>`, or None when it is dead."""
+    """Return what identifies this life of a process, `<pid>:<start>:<boot>`, or None when it is dead."""
     found = process(pid) if pid > 0 else None
     return f"{pid}:{found.start}:{boot()}" if found else None
 
@@ -94,10 +92,24 @@ def uptime(pid: int) -> float | None:
 
 def cgroup(pid: int) -> str:
     """Return the control groups of a process, one a line, as the kernel tells; empty when it is dead."""
+    return _read(pid, "cgroup")
+
+
+def arguments(pid: int) -> list[str]:
+    """Return the command line of a process; empty when it is dead."""
+    return _read(pid, "cmdline").split("\0")
+
+
+def environment(pid: int) -> list[str]:
+    """Return the variables that a process was started with, `NAME=value`; empty when we may not read them."""
+    return _read(pid, "environ").split("\0")
+
+
+def _read(pid: int, name: str) -> str:
     try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
             return file.read()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return ""
 
 
@@ -130,23 +142,14 @@ def marked(variables: dict[str, str], among: Iterable[int]) -> set[int]:
 
     Those whose environment we may not read are not found.
     """
-    wanted = [f"{name}={value}".encode() for name, value in variables.items()]
-    found = set()
-    for pid in among:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                environment = file.read().split(b"\0")
-        except OSError:
-            continue
-        if all(each in environment for each in wanted):
-            found.add(pid)
-    return found
+    wanted = {f"{name}={value}" for name, value in variables.items()}
+    return {pid for pid in among if wanted <= set(environment(pid))}
 
 
 def members(root: int | None, variables: dict[str, str]) -> dict[int, Process]:
     """Return what belongs to a service: its main process's descendants, group and session, and marked strays.
 
-    This very process and those above it never do, even when somebody calls us from inside the service.
+    This process and its ancestors never do, even when somebody runs us from inside the service.
     """
     among = table()
     found = marked(variables, among)
@@ -174,9 +177,7 @@ def send(signum: int, to: Iterable[Process]) -> None:
 def listeners(port: int, host: str | None = None) -> list[Listener]:
     """Return who listens on a TCP port, so that nobody else can.
 
-    Args:
-        port: the port.
-        host: the numeric address, or `localhost`, that matters; None or any other name means every address.
+    Only those at `host` count, a numeric address or `localhost`; None or any other name means every address.
     """
     wanted = {"localhost": {"127.0.0.1", "::1"}}.get(host or "", {host})
     matters = None if wanted & {None, "", "0.0.0.0", "::"} or not all(map(_numeric, wanted)) else wanted

@@ -1,8 +1,8 @@
-"""When a service that is to stop gets SIGTERM, and when it must not get another.
+"""When a service that has to stop gets SIGTERM, and when it must not get another.
 
 Many servers finish their requests at the first SIGTERM and drop them at the second. But a server that is
-starting may miss the first (vLLM does), and would run on. So one that has served gets one SIGTERM, however
-often a stop is begun, and one that still starts gets more.
+starting may miss the first (vLLM does), and would go on running. So a server that has served gets one
+SIGTERM, however often a stop is begun, and one that is still starting gets more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from provision.host.services import processes
 from provision.host.state import marks
 
 AGAIN = 5.0
-"""Seconds after which a server that still starts gets another SIGTERM."""
+"""Seconds after which a server that is still starting gets another SIGTERM."""
 
 NEVER = float("inf")
 
@@ -25,10 +25,10 @@ class Terms:
     """The SIGTERMs to the main process of one service.
 
     Args:
-        machine: where it runs.
+        machine: knows which start was proven, and which one has got SIGTERM.
         service: its name.
-        invocation: the life that is to end; None when nothing is known to run.
-        listens: whether the service holds its port.
+        invocation: the life that has to end; None when nothing is known to run.
+        listens: tells whether the service holds its port.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Terms:
         self._service = service
         self._invocation = invocation
         self._listens = listens
-        # A stop that was cut off has told it already.
+        # A stop that was cut off has sent it already.
         told = invocation is not None and marks.told(machine.state, service) == invocation
         self._next = NEVER if told else 0.0
 
@@ -60,18 +60,9 @@ class Terms:
 
 
 def listens(port: int | None, host: str | None, ours: Callable[[int], bool]) -> bool:
-    """Whether one of a service's processes listens on its port.
-
-    Args:
-        port: the port; None when it is not known.
-        host: the address that it listens on; None for every one.
-        ours: whether the process of a pid belongs to the service.
-    """
-    return (
-        any(each.pid is not None and ours(each.pid) for each in processes.listeners(port, host))
-        if port
-        else False
-    )
+    """Whether one of a service's processes, as `ours` tells by pid, listens on its port, if it has one."""
+    listeners = processes.listeners(port, host) if port else []
+    return any(each.pid is not None and ours(each.pid) for each in listeners)
 
 
 def end(
@@ -86,7 +77,7 @@ def end(
     What is left when it has ended gets SIGTERM; what is left 5 s later, or after `patience`, SIGKILL.
 
     Args:
-        find: tells what is still alive.
+        find: returns what is still alive.
         main: pid of the main process, if there is one.
         terms: decides when the main process gets SIGTERM.
         patience: seconds for the main process to end by itself.

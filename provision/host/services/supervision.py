@@ -1,4 +1,4 @@
-"""How a service's main process is doing, whether systemd or a start script has started it."""
+"""How a service's main process is doing, whether systemd, a start script or a container engine started it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from provision.host.state import durable, marks
 from provision.wire.spec import Supervised
 
 STARTED = "-- started by provision "
-"""How the line begins that a start puts into a script-supervised service's log."""
+"""The beginning of the line that each start writes into the log of a script-supervised service."""
 
 TAIL = 25
 """Lines of a service's log that explain a failure."""
@@ -36,17 +36,11 @@ class Life(NamedTuple):
     ended: str | None = None
     """How it ended: `exit 2`, `signal KILL`, `out of memory`; None when that is not known or it runs."""
     since: str | None = None
-    """What tells the lines of this start from others: systemd's id of it, or the time before it."""
+    """What distinguishes the log lines of this start: systemd's id of it, or the time before it."""
 
 
 def life(machine: Machine, spec: Supervised, shared: bool = False) -> Life:
-    """Return how a service is doing.
-
-    Args:
-        machine: where it runs.
-        spec: the service, and what supervises it.
-        shared: what has been read of units and containers before in this run will do.
-    """
+    """Return how a service is doing; with `shared`, as it was when this run last read it."""
     if spec.container:
         return _of_container(machine, spec, spec.container, shared)
     if spec.unit:
@@ -84,13 +78,9 @@ def _of_container(machine: Machine, spec: Supervised, name: str, shared: bool) -
         return unit._replace(pid=None, invocation=None, ended=unit.ended if refused else ended or unit.ended)
     if found is None:
         return Life("stopped", None, None)
-    state = (
-        "restarting"
-        if found["State"].get("Restarting")
-        else "failed"
-        if ended not in (None, "exit 0")
-        else "stopped"
-    )
+    state = "stopped" if ended in (None, "exit 0") else "failed"
+    if found["State"].get("Restarting"):
+        state = "restarting"
     return Life(state, None, None, 0, ended, _begun(machine, spec))
 
 
@@ -101,12 +91,12 @@ def _begun(machine: Machine, spec: Supervised) -> str | None:
 
 
 def active(properties: systemd.Unit) -> bool:
-    """Whether systemd counts a unit as up; one that waits for its next try, or starts, is not."""
+    """Whether systemd counts a unit as up; one that starts, or waits to be started again, is not."""
     return properties.get("ActiveState") in ("active", "reloading")
 
 
 def of_unit(machine: Machine, name: str, shared: bool = False) -> Life:
-    """Return how a unit is doing; `shared`: what has been read before in this run will do."""
+    """Return how a unit is doing; with `shared`, as it was when this run last read it."""
     properties = systemd.unit(machine, name) if shared else systemd.fresh(machine, name)
     state = properties.get("ActiveState", "inactive")
     sub = properties.get("SubState", "")
@@ -137,7 +127,7 @@ def _end(properties: systemd.Unit) -> str | None:
 
 
 def record(path: str, pid: int) -> str | None:
-    """Write a pid file: the pid for people, and below it what names this very process; return the latter."""
+    """Write a pid file: the pid for people, and below it the invocation of the process; return the latter."""
     life = processes.invocation(pid)
     if life:
         durable.write(path, f"{pid}\n{life}\n")
@@ -154,13 +144,9 @@ def recorded(path: str) -> int | None:
 
 
 def tail(machine: Machine, spec: Supervised, lines: int = TAIL, since: str | None = None) -> list[str]:
-    """Return the last lines that a service has printed.
+    """Return the last lines that a service has printed, at most `lines` of them.
 
-    Args:
-        machine: where it runs.
-        spec: the service, and what supervises it.
-        lines: how many at most.
-        since: `since` of the life whose lines are wanted. From a log file it is always the last one.
+    `since` is that of the life whose lines are wanted; a log file always gives those of the last start.
     """
     if spec.unit:
         return systemd.journal(machine, spec.unit, lines, since)

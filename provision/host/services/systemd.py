@@ -32,10 +32,10 @@ SYSTEMD = "1"
 """The pid of systemd itself."""
 
 ABOUT = 20
-"""Lines that systemd may add to those of a unit's one start."""
+"""Lines that systemd may add to those that one start of a unit prints."""
 
 READ = 400
-"""Lines of one start among which systemd's own are looked for."""
+"""Lines of one start in which systemd's own are looked for."""
 
 UNITS = "/etc/systemd/system"
 """Where the unit files that provision writes lie."""
@@ -57,11 +57,8 @@ def units(machine: Machine) -> dict[str, Unit]:
     def read() -> dict[str, Unit]:
         if not running():
             return {}
-        names = [
-            name
-            for name in (os.listdir(UNITS) if os.path.isdir(UNITS) else [])
-            if name.startswith("provision-") and name.endswith(".service")
-        ]
+        files = os.listdir(UNITS) if os.path.isdir(UNITS) else []
+        names = [name for name in files if name.startswith("provision-") and name.endswith(".service")]
         # The pattern adds what still runs although its file has gone.
         return _show(machine, [*names, "provision-*.service"])
 
@@ -87,13 +84,9 @@ def main_pid(properties: Unit) -> int | None:
 
 
 def journal(machine: Machine, name: str, lines: int, invocation: str | None = None) -> list[str]:
-    """Return the last lines that a unit has printed; none when the journal cannot be read.
+    """Return the last lines that a unit has printed, at most `lines`; none when the journal cannot be read.
 
-    Args:
-        machine: where it runs.
-        name: of the unit.
-        lines: how many at most.
-        invocation: systemd's id of one start: only its lines, and without what systemd says of it itself.
+    With `invocation`, systemd's id of one start, only what that start printed, without systemd's own lines.
     """
     if invocation:
         said = [text for pid, text in _entries(machine, invocation, lines + ABOUT) if pid != SYSTEMD]
@@ -122,10 +115,10 @@ def _entries(machine: Machine, invocation: str, lines: int) -> list[tuple[str, s
 
 
 def _beside(machine: Machine, name: str, invocation: str, lines: int) -> list[str]:
-    """Return what was printed while systemd told of one start of a unit, whichever start it is kept under.
+    """Return what was printed between systemd's own lines about one start of a unit.
 
-    The journal looks up whose a line is when it reads it: a process that has ended by then has no id, or that
-    of the next start.
+    The journal finds out which start a line belongs to when it reads the line. A process that has ended by
+    then has no id of a start, or that of the next start.
     """
     found: list[str] = []
     ours = False
@@ -165,7 +158,7 @@ def _journal(machine: Machine, argv: Sequence[str]) -> list[str]:
 
 
 def sync_journal(machine: Machine) -> None:
-    """Let the journal write what it still holds: the last words of a process matter most."""
+    """Have the journal write what it still holds: the last lines of a process matter most."""
     try:
         machine.run(["journalctl", "--sync"], timeout=10, check=False)
     except Failure:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.host.python.pip import Options
 from provision.host.python.pip_configuration import NoCounterpart, parse, translate, with_options
+from provision.wire.specs.environment import EnvironmentSpec
 
 LISTED = """\
 :env:.default-timeout='180'
@@ -31,7 +31,13 @@ def test_levels_outrank_each_other_as_in_pip() -> None:
 
 
 def test_what_an_environment_declares_is_added() -> None:
-    options = Options("https://own.example/simple", ("https://more.example/simple",), ("/wheels",))
+    options = EnvironmentSpec(
+        path="/srv/env",
+        requirements=[],
+        index_url="https://own.example/simple",
+        extra_index_urls=["https://more.example/simple"],
+        find_links=["/wheels"],
+    )
     told = {"index-url": "https://mirror.example/simple", "extra-index-url": "https://extra.example/simple"}
     assert with_options(told, options) == {
         "index-url": "https://own.example/simple",
@@ -70,7 +76,7 @@ def test_indexes() -> None:
 
 def test_no_index_leaves_indexes_out(tmp_path: Path) -> None:
     found = lines(no_index="true", index_url="https://mirror.example/simple", find_links=str(tmp_path))
-    assert found == [f"--find-links {tmp_path}", "--no-index"]
+    assert found == ["--no-index", f"--find-links {tmp_path}"]
 
 
 def test_a_directory_that_is_not_there_is_passed_over(tmp_path: Path) -> None:

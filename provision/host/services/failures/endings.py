@@ -1,11 +1,11 @@
-"""Telling that a service has ended: one wording, whoever finds it out and whenever.
+"""The error for a service that has ended, the same wherever that is found out.
 
-That it ended, how, the lines of the very start that ended, and the way out.
+It says how the service ended and what to do, and shows the lines of the start that ended.
 """
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple
+from typing import Callable, List
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -49,23 +49,20 @@ def ended(
         since: `since` of the life that ended; None takes the last one.
         hide: takes secrets out of the lines that are shown.
     """
-    supervision.settle(machine, spec)
-    service, how = spec.service, _how(machine, spec, life, since)
-    said = "ended, and was started again" if life.invocation else "does not run"
-    if how is not None:
-        said = f"ended ({how})"
     lines = _printed(machine, spec, since, hide)
-    known = _known(machine, spec, lines, "service-ended")
-    failure = Failure(known.code, f"{service} {said}", hint=known.hint, log=first_failure(lines))
-    if failure.hint is None and how is not None:
-        if how in WAYS_OUT:
-            failure.hint = WAYS_OUT[how]
-            failure.code = "memory-full" if how == exits.OUT_OF_MEMORY else failure.code
-        elif failure.log:
-            failure.hint = f"this is what its log says of this start; `provision logs {service}` prints more"
+    log = first_failure(lines)
+    how = _how(machine, spec, life, since)
+    what = "ended, and was started again" if life.invocation else "does not run"
+    what = what if how is None else f"ended ({how})"
+    code, hint = _known(spec, lines, "service-ended")
+    if hint is None and how is not None:
+        code = "memory-full" if how == exits.OUT_OF_MEMORY else code
+        if log:
+            hint = f"this is what its log says of this start; `provision logs {spec.service}` prints more"
         else:
-            failure.hint = "it printed nothing: run its command by hand on the host to see more"
-    return failure
+            hint = "it printed nothing: run its command by hand on the host to see more"
+        hint = WAYS_OUT.get(how, hint)
+    return Failure(code, f"{spec.service} {what}", hint=hint, log=log)
 
 
 def explained(
@@ -77,31 +74,23 @@ def explained(
     hint: str | None = None,
     hide: Hide | None = None,
 ) -> Failure:
-    """Return an error with the last lines of a start; without a `hint`, with what these are known for."""
-    supervision.settle(machine, spec)
+    """Return an error with the last lines of a start; these explain it when there is no `hint`."""
     lines = _printed(machine, spec, since, hide)
-    known = _known(machine, spec, lines, code)
-    return Failure(
-        code if hint else known.code, message, hint=hint or known.hint, log=lines[-supervision.TAIL :]
-    )
+    if hint is None:
+        code, hint = _known(spec, lines, code)
+    return Failure(code, message, hint=hint, log=lines[-supervision.TAIL :])
 
 
 def _printed(machine: Machine, spec: Supervised, since: str | None, hide: Hide | None) -> list[str]:
+    supervision.settle(machine, spec)
     lines = supervision.tail(machine, spec, READ, since)
     return hide(lines) if hide else lines
 
 
-class _Known(NamedTuple):
-    code: str
-    hint: str | None
-
-
-def _known(machine: Machine, spec: Supervised, lines: list[str], code: str) -> _Known:
-    """Return code and way out of a failure that the log is known for; else `code`, and what is known."""
-    known = patterns.explain(lines, machine, spec.service)
-    if known is not None:
-        return _Known(*known)
-    return _Known(code, engines.hint(lines) if spec.container else None)
+def _known(spec: Supervised, lines: list[str], code: str) -> patterns.Explained:
+    """Return code and way out of a failure that the log tells of; else `code`, and what the engine knows."""
+    hint = engines.hint(lines) if spec.container else None
+    return patterns.explain(lines, spec.service) or patterns.Explained(code, hint)
 
 
 def _how(machine: Machine, spec: Supervised, life: supervision.Life, since: str | None) -> str | None:

@@ -121,21 +121,19 @@ def _name(card: str) -> bytes:
 
 
 def _uuids() -> dict[str, str]:
-    lines = re.findall(r"^GPU (\d+):.*\(UUID: (GPU-[0-9a-fA-F-]+)\)", _ask(["-L"]) or "", re.MULTILINE)
+    lines = re.findall(r"^GPU (\d+):.*\(UUID: (GPU-[0-9a-fA-F-]+)\)", nvidia_smi("-L") or "", re.MULTILINE)
     return {uuid[:4] + uuid[4:].lower(): index for index, uuid in lines}
 
 
-def _ask(words: Sequence[str]) -> str | None:
-    """Return what the driver's tool prints; None where there is none, or it fails."""
+def nvidia_smi(*words: str) -> str | None:
+    """Return what the driver's tool prints; None where there is none, or it fails within 20 s."""
     import subprocess  # not at the top: this file also runs by itself, and few starts need it
 
     try:
-        answer = subprocess.run(
-            ["nvidia-smi", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20
-        )
+        answer = subprocess.run(["nvidia-smi", *words], capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.decode("utf-8", "replace") if answer.returncode == 0 else None
+    return answer.stdout.decode("utf-8", "replace")
 
 
 # -- waiting ----------------------------------------------------------------------------------------------
@@ -204,7 +202,7 @@ class Memory:
         return now - self._since
 
     def _read(self) -> list[int]:
-        text = _ask(["--query-gpu=index,memory.used", "--format=csv,noheader,nounits"]) or ""
+        text = nvidia_smi("--query-gpu=index,memory.used", "--format=csv,noheader,nounits") or ""
         rows = dict(re.findall(r"^(\d+), *(\d+)", text, re.MULTILINE))
         mine = [int(used) for index, used in rows.items() if index in self._cards]
         return mine or [int(used) for used in rows.values()]

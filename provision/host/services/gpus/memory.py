@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from typing import NamedTuple
 
-from provision.host.failure import Failure
-from provision.host.machine import Machine
 from provision.host.services import processes
+from provision.host.services.gpus import gpu_turn
 
 MIB = 1024 * 1024
 
@@ -39,29 +36,15 @@ def service_of(pid: int) -> str | None:
     unit = re.search(r"/provision-([^/]+)\.service", processes.cgroup(pid))
     if unit:
         return unit.group(1)
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            marked = re.search(rb"(?:^|\0)PROVISION_SERVICE=([^\0]+)", file.read())
-    except OSError:
-        return None
-    return marked.group(1).decode("utf-8", "replace") if marked else None
+    marks = [each for each in processes.environment(pid) if each.startswith("PROVISION_SERVICE=")]
+    return marks[0].partition("=")[2] if marks else None
 
 
-def present() -> bool:
-    """Whether the driver's tool is there to ask."""
-    return shutil.which("nvidia-smi") is not None
-
-
-def holders(machine: Machine) -> list[Holder]:
-    """Return who holds GPU memory, the biggest first; nobody where there is no NVIDIA driver."""
-    if not present():
-        return []
+def holders() -> list[Holder] | None:
+    """Return who holds GPU memory, the biggest first; None where there is no NVIDIA driver."""
     query = "--query-compute-apps=pid,gpu_uuid,used_gpu_memory,process_name"
-    try:
-        answer = machine.run(["nvidia-smi", query, "--format=csv,noheader,nounits"], timeout=20, check=False)
-    except Failure:
-        return []
-    return parse(answer.out)
+    answer = gpu_turn.nvidia_smi(query, "--format=csv,noheader,nounits")
+    return None if answer is None else parse(answer)
 
 
 def parse(text: str) -> list[Holder]:
@@ -81,9 +64,9 @@ def parse(text: str) -> list[Holder]:
 def taken_meanwhile(log: str) -> float | None:
     """Return the GiB that others took of a GPU while vLLM measured it; None when its log does not tell.
 
-    vLLM gives the KV cache total × gpu_memory_utilization, less the weights, less all that has come to be
-    used since it began (`vllm/v1/worker/gpu_worker.py`, 0.25.1). What is missing beyond the weights was used
-    by its own activations, or by a neighbour. The total is what the log says, or else what the driver says.
+    vLLM gives the KV cache total × gpu_memory_utilization, less the weights, less all that has come into
+    use since it started (`vllm/v1/worker/gpu_worker.py`, 0.25.1). What is missing beyond the weights was used
+    by its own activations, or by another process. The total is what the log says, or else the driver.
     """
     weights = re.search(r"Model loading took ([\d.]+) GiB", log)
     left = re.search(r"Available KV cache memory: (-?[\d.]+) GiB", log)
@@ -100,12 +83,5 @@ def taken_meanwhile(log: str) -> float | None:
 
 def _smallest() -> float | None:
     """Return the GiB of the smallest GPU, or None without an NVIDIA driver."""
-    if not present():
-        return None
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    sizes = [int(line) / 1024 for line in done.stdout.split() if line.isdigit()]
-    return min(sizes, default=None)
+    answer = gpu_turn.nvidia_smi("--query-gpu=memory.total", "--format=csv,noheader,nounits") or ""
+    return min((int(line) / 1024 for line in answer.split() if line.isdigit()), default=None)

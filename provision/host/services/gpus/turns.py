@@ -15,9 +15,9 @@ from provision.host.services.gpus import gpu_turn
 TELL = 5.0
 """Seconds between two words about the same wait."""
 
-_PROGRAM = b"gpu_turn.py"
+_PROGRAM = "gpu_turn.py"
 
-_SHELLS = (b"sh", b"dash", b"bash")
+_SHELLS = ("sh", "dash", "bash")
 
 _YOUNG = 2.0
 """Seconds within which a start script surely has come to its turn."""
@@ -25,12 +25,10 @@ _YOUNG = 2.0
 
 def waits(main: int | None) -> bool:
     """Whether a service's main process, still its start script, waits for its turn."""
-    if main is None:
+    if main is None or os.path.basename(processes.arguments(main)[0]) not in _SHELLS:
         return False
-    words = _words(main)
-    if not words or os.path.basename(words[0]) not in _SHELLS:
-        return False
-    if any(each.parent == main and _waiting(each.pid) for each in processes.table().values()):
+    children = [each.pid for each in processes.table().values() if each.parent == main]
+    if any(word.endswith(_PROGRAM) for pid in children for word in processes.arguments(pid)):
         return True
     age = processes.uptime(main)
     return age is not None and age < _YOUNG
@@ -111,15 +109,3 @@ def pass_by(
     while waits(main()):
         wait.tell()
         machine.sleep(gpu_turn.LOOK)
-
-
-def _waiting(pid: int) -> bool:
-    return any(word.endswith(_PROGRAM) for word in _words(pid))
-
-
-def _words(pid: int) -> list[bytes]:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:
-        return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Sequence
 
-from provision.host.services.failures.known.known import Known, known
+from provision.host.services.failures.known.known import Known
 from provision.host.services.gpus import memory
 
 MOVED = 4.0
@@ -45,18 +45,18 @@ def _out_of_memory(found: re.Match[str], log: str) -> str:
 
 KNOWN: Sequence[Known] = (
     # -- the command line
-    known(
+    Known(
         "unknown-flag",
         r"error: unrecognized arguments: (.+)",
         "this vLLM does not know {0}: remove it from the service (extra_args?), or pin a vLLM that has it",
     ),
-    known(
+    Known(
         "arguments-refused",
         r"error: argument (\S+): (invalid choice: .+|expected .+|invalid .+)",
         "correct {0}: {1}",
     ),
     # -- memory of the GPU
-    known(
+    Known(
         "gpu-memory",
         r"Free memory on device \S+ \(([\d.]+)/([\d.]+) GiB\) on startup is less than (?:desired|the engine)"
         r".*?\(([\d.]+), ([\d.]+) GiB\)",
@@ -64,49 +64,44 @@ KNOWN: Sequence[Known] = (
         "it, or lower gpu_memory_utilization",
         held=True,
     ),
-    known(
+    Known(
         "gpu-memory",
         r"Free memory on device .* is less than",
         "the GPU is in use: end what holds its memory, or lower gpu_memory_utilization",
         held=True,
     ),
-    known(
+    Known(
         "gpu-memory",
         r"Error in memory profiling\. Initial free memory ([\d.]+) GiB, current free memory ([\d.]+) GiB",
         "another process gave memory of the GPU back while vLLM measured it ({0} GiB were free before, "
         "{1} GiB after): apply again when nothing else starts or stops on this GPU",
         held=True,
     ),
-    known(
-        "gpu-memory",
-        r"No available memory for the cache blocks",
-        _nothing_left,
-        held=True,
-    ),
-    known(
+    Known("gpu-memory", r"No available memory for the cache blocks", _nothing_left, held=True),
+    Known(
         "context-length",
         r"max seq len \((\d+)\).*?\(([\d.]+) GiB KV cache is needed.*?available KV cache memory "
         r"\(([\d.]+) GiB\).*?estimated maximum model length is (\d+)",
         "max_model_len {0} needs {1} GiB of KV cache and {2} GiB are there: set max_model_len to {3} or "
         "less, or raise gpu_memory_utilization",
     ),
-    known(
+    Known(
         "context-length",
         r"max seq len \((\d+)\) is larger than the maximum number of tokens .*?KV cache \((\d+)\)",
         "set max_model_len to {1} or less (it is {0}), or raise gpu_memory_utilization",
     ),
-    known(
+    Known(
         "context-length",
         r"KV cache is needed, which is larger than the available KV cache memory",
         "lower max_model_len, or raise gpu_memory_utilization",
     ),
-    known(
+    Known(
         "gpu-memory",
         r"GPU \d+ has a total capacity of ([\d.]+) GiB.*?this process has ([\d.]+) GiB memory in use",
         _out_of_memory,
         held=True,
     ),
-    known(
+    Known(
         "gpu-memory",
         r"(?:CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUDA error: out of memory)",
         "the GPU ran out of memory: lower gpu_memory_utilization, max_num_seqs or max_model_len, or use more "
@@ -114,79 +109,73 @@ KNOWN: Sequence[Known] = (
         held=True,
     ),
     # -- the model
-    known(
+    Known(
         "context-length",
         r"max_model_len \((\d+)\) is greater than the derived max_model_len \(\w+=(\d+)",
         "this model reads {1} tokens at most: set max_model_len to {1} or less (it is {0})",
     ),
-    known(
+    Known(
         "parallel-size",
         r"attention heads \((\d+)\) must be divisible by tensor parallel size \((\d+)\)",
         "tensor_parallel_size must divide the model's {0} attention heads, and {1} does not",
     ),
-    known(
+    Known(
         "parallel-size",
         r"World size \((\d+)\) is larger than the number of available GPUs \((\d+)\)",
         "tensor_parallel_size × pipeline_parallel_size is {0} and the service sees {1} GPUs: lower it, or "
         "give more gpus",
     ),
-    known(
+    Known(
         "gpu-too-old",
         r"Bfloat16 is only supported on GPUs with compute capability",
         "this GPU is too old for bfloat16: set dtype: half",
     ),
-    known(
+    Known(
         "unknown-architecture",
         r"Model architectures \[(.+?)\] (?:are not supported|failed to be inspected)",
         "this vLLM does not know the architecture {0}: pin a newer vllm in the environment, or take another "
         "model",
     ),
-    known(
+    Known(
         "untrusted-code",
         r"(?:contains custom code|trust_remote_code=True)",
         "the model brings code of its own: if you trust it, set trust_remote_code: true",
     ),
-    known(
+    Known(
         "model-incomplete",
         r"(?:HeaderTooLarge|header too large|MetadataIncompleteBuffer|InvalidHeaderDeserialization"
-        r"|incomplete metadata)",
+        r"|incomplete metadata|safetensors[^\n]*\n(?:[^\n]*\n){0,3}?[^\n]*\bMemoryError\b)",
         "a weight file is damaged: `provision apply --deep` checks every file of the model and fetches what "
         "is broken",
     ),
-    known(
-        "model-incomplete",
-        r"safetensors[^\n]*\n(?:[^\n]*\n){0,3}?[^\n]*\bMemoryError\b",
-        "a weight file is damaged: `provision apply --deep` checks every file of the model and fetches what "
-        "is broken",
-    ),
-    known(
+    Known(
         "model-incomplete",
         r"Cannot find any model weights with `([^`]+)`",
         "{0} holds no weights (*.safetensors): `provision apply --deep` fetches what is missing, or name "
         "another model",
     ),
-    known(
+    Known(
         "wrong-model",
         r"(?:The size of tensor a \(\d+\) must match|Attempted to load weight \(|s(?:hape|ize) mismatch for)",
         "the weights do not fit the model's config.json: take both from the same model and revision",
     ),
-    known(
+    Known(
         "wrong-model",
         r"No adapter found for (\S+)",
         "there is no LoRA adapter at {0}: correct the path, or declare it under `models:` and name it in "
         "`lora`",
     ),
-    known(
+    Known(
         "wrong-model",
         r"Cannot find the config file for (\w+)",
         "the model is not quantized by {0}: leave `quantization` out, or take a model that is",
     ),
-    known(
+    Known(
         "chat-template",
         r"chat template string \(([^)]+)\) appears path-like, but doesn't exist",
         "there is no chat template at {0}: correct `chat_template`, or declare the file under `files:`",
     ),
-    known(
+    Known(
         "wrong-model",
         r"(?:Invalid repository ID or local directory specified: '?([^'\n]+)'?"
         r"|(\S+) (?:does not appear to have a file named config\.json|is not a local folder and is not)"
@@ -197,7 +186,7 @@ KNOWN: Sequence[Known] = (
             "name a model of the play, or an existing directory with a config.json"
         ),
     ),
-    known(
+    Known(
         "chat-template",
         r"(?:default chat template is no longer allowed|chat template .*(?:not defined|must be provided))",
         "the model has no chat template: set chat_template, or check it by `completion:` instead of `chat:`",
@@ -205,13 +194,13 @@ KNOWN: Sequence[Known] = (
 )
 
 LAST: Sequence[Known] = (
-    known(
+    Known(
         "engine-died",
         r"EngineDeadError",
         "the engine's process ended without an error of its own, so something killed it: `dmesg` on the host "
         "tells whether the machine ran out of memory",
     ),
-    known(
+    Known(
         "engine-died",
         r"(?:Worker|Engine core) proc \S+ died unexpectedly",
         "a process of vLLM died: unless a traceback before it says why, `dmesg` on the host does (out of "
