@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 @click.command("apply")
 @options.selection
 @options.connection
-@options.output
-@options.reports
+@options.formats("apply")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @click.option("--prune", is_flag=True, help="Remove what has left the playbooks.")
 @click.option("--verify", is_flag=True, help="Run the checks of services that did not change, too.")
@@ -35,8 +33,7 @@ def command(
     ctx: click.Context,
     chosen: options.Chosen,
     way: options.Way,
-    output: str,
-    files: dict[str, Path],
+    output: options.Output,
     yes: bool,
     prune: bool,
     verify: bool,
@@ -50,22 +47,20 @@ def command(
     named in the summary and does not stop the others. Exit code 0 when every host is as declared, 1 if not.
     """
     from provision.cli import exit_code
-    from provision.show.applyview import apply_view
-    from provision.show.planview import plan_view
-    from provision.show.report import Report
-    from provision.show.writers import with_files
+    from provision.show.items import noted
 
     project, digests = _load(chosen.selection())
     if not yes:
         # What is wrong with the input comes first: a newcomer would find it out at the second try only.
-        require_terminal("apply", output)
+        require_terminal(output)
     rollout = way.rollout(project)
     # Before the question, too: a file that cannot be written is better known before an answer.
-    view = with_files(
-        apply_view(Report(project.host_names), output, project), "apply", project.host_names, files
-    )
+    writer = output.writer(project)
     if not yes:
-        found = rollout.inspect(plan_view(Report(project.host_names), "text", diff, project), deep=deep)
+        plan = options.Output("plan").writer(project, diffs=diff)
+        for note in noted(project):
+            plan.take(note)
+        found = rollout.inspect(plan, deep=deep)
         worth_asking = not found.ok or found.differing or (prune and found.orphaned)
         if worth_asking and not agreed("Apply this?"):
             click.echo("nothing was changed")
@@ -73,7 +68,7 @@ def command(
         # What was agreed to is what is done: a host that has moved on since refuses.
         digests = found.digests
     summary = rollout.apply(
-        view,
+        writer,
         digests=digests,
         deep=deep,
         prune=prune,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import pairwise
 
 import click
 
 from provision.config.problems import ConfigError
-from provision.show.findings import Located, coded
-from provision.show.writers import FINDINGS, findings_writer
+from provision.show.formats import TEXT, offered
+from provision.show.items import Located, Run
+from provision.show.output import open_writer
+from provision.show.terminal.findings import coded
 from provision.wire.finding import Finding, fault
 
 DEBUG = "PROVISION_DEBUG"
@@ -22,14 +25,14 @@ def tell(error: Exception, arguments: Sequence[str]) -> None:
 
     Args:
         error: what ended the command.
-        arguments: its command line. With `--output json`, `github` or `gitlab`,
-            each finding is on standard output, too.
+        arguments: its command line. With an `--output` for programs, each finding is on standard output, too.
     """
     located = list(_tell(error))
-    for name in FINDINGS:
-        if f"--output={name}" in arguments or ("--output", name) in pairwise(arguments):
-            for line in findings_writer(name)(located):
-                click.echo(line)
+    for name in offered("validate"):
+        if name != TEXT and (f"--output={name}" in arguments or ("--output", name) in pairwise(arguments)):
+            with closing(open_writer(Run("validate"), name)) as writer:
+                for each in located:
+                    writer.take(each)
 
 
 def _tell(error: Exception) -> Iterator[Located]:

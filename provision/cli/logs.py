@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("service")
 @options.selection
 @options.connection
-@options.output
+@options.formats("logs")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing as the log grows, until ^C.")
 @click.option(
     "-n", "--lines", type=options.Whole(0), metavar="N", default=50, show_default=True, help="Last lines."
@@ -27,21 +27,21 @@ def command(
     service: str,
     chosen: options.Chosen,
     way: options.Way,
-    output: str,
+    output: options.Output,
     follow: bool,
     lines: int,
 ) -> None:
     """Print the last lines of SERVICE's log on every host that has it: the journal, or the log file."""
+    from dataclasses import replace
+
     from provision.cli import exit_code
     from provision.project.remembered import load
-    from provision.show.logview import log_view
 
     project = load(chosen.selection())
-    hosts = project.fleet.serving(service).catalogs
-    if not hosts:
+    serving = replace(project, fleet=project.fleet.serving(service))
+    if not serving.host_names:
         raise click.UsageError(f"no service {service!r} in the playbooks{_meant(service, project)}")
-    view = log_view(output, many=len(hosts) > 1)
-    summary = way.rollout(project).logs(view, service, lines=lines, follow=follow)
+    summary = way.rollout(serving).logs(output.writer(serving), lines=lines, follow=follow)
     ctx.exit(0 if follow and summary.cancelled else exit_code(summary))
 
 

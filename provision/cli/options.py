@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import click
 
-from provision.show import writers
+from provision.show.formats import TEXT, offered
 
 if TYPE_CHECKING:
     from provision.project.project import Project, Selection
     from provision.rollout.rollout import Rollout
+    from provision.show.writer import Writer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,6 +77,37 @@ class Way:
         return Rollout(project, Reach(self.forks, self.connect_timeout, password))
 
 
+@dataclass(frozen=True)
+class Output:
+    """The formats in which a verb tells what it does, as they were typed.
+
+    Args:
+        verb: its name.
+        format: that of standard output.
+        files: by the name of their format.
+    """
+
+    verb: str
+    format: str = TEXT
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    def writer(self, project: Project | None = None, *, diffs: bool = True) -> Writer:
+        """Return what writes it.
+
+        Args:
+            project: what the verb works on, if it works on hosts.
+            diffs: show what changes inside files.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        from provision.show.items import Run
+        from provision.show.output import open_writer
+
+        run = Run.of(self.verb, project, diffs) if project else Run(self.verb)
+        return open_writer(run, self.format, self.files)
+
+
 def variables(extra: tuple[str, ...]) -> dict[str, Any]:
     """Return `-e NAME=VALUE` and `-e @FILE` as variables; values are YAML, so `-e port=8002` is a number.
 
@@ -124,12 +156,15 @@ def _bundled(name: str, kind: type[Any], *decorators: Decorator) -> Decorator:
             values[name] = kind(**{key: values.pop(key) for key in keys})
             return function(*args, **values)
 
-        decorated: Any = call
-        for decorator in reversed(decorators):
-            decorated = decorator(decorated)
-        return cast("F", decorated)
+        return cast("F", _decorated(call, decorators))
 
     return decorate
+
+
+def _decorated(function: F, decorators: Sequence[Decorator]) -> F:
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
 
 
 inventory = click.option(
@@ -153,41 +188,42 @@ limit = click.option(
     "--limit", metavar="PATTERN", help="Only these hosts: names, groups, globs, !exclusions."
 )
 tags = click.option("--tags", metavar="TAG,…", help="Only plays and services with one of these tags.")
-output = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: one versioned object per line.",
-)
-
 selection = _bundled("chosen", Chosen, playbooks, inventory, limit, tags, extra)
 """What to work on, passed to the verb as `chosen`."""
 
-output_of_findings = click.option(
-    "--output",
-    type=click.Choice(["text", *writers.FINDINGS]),
-    default="text",
-    show_default=True,
-    help="; ".join(f"{name}: {about}" for name, about in writers.FINDINGS.items()) + ".",
-)
 
+def formats(verb: str) -> Decorator:
+    """Return a decorator that adds the options of a verb's output formats, passed to the verb as `output`."""
+    shown, files = offered(verb), offered(verb, file=True)
+    about = [f"{name}: {each.about}" for name, each in shown.items() if each.about]
+    choices = [
+        click.option(
+            "--output",
+            type=click.Choice([*shown]),
+            default=TEXT,
+            show_default=True,
+            help=f"{'; '.join(about)}.",
+        ),
+        *(
+            click.option(
+                f"--{name}",
+                metavar="FILE",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help=f"Write {each.about}.",
+            )
+            for name, each in files.items()
+        ),
+    ]
 
-def reports(function: F) -> F:
-    """Add an option for each format of files about a run, passed to the verb as `files`: name -> path."""
+    def decorate(function: F) -> F:
+        @wraps(function)
+        def call(*args: Any, **values: Any) -> Any:
+            written = {name: path for name in files if (path := values.pop(name))}
+            return function(*args, **{**values, "output": Output(verb, values["output"], written)})
 
-    @wraps(function)
-    def call(*args: Any, **values: Any) -> Any:
-        chosen = {name: values.pop(name) for name in writers.FILES}
-        return function(*args, files={name: path for name, path in chosen.items() if path}, **values)
+        return cast("F", _decorated(call, choices))
 
-    decorated: Any = call
-    for name, (_, about) in writers.FILES.items():
-        kind = click.Path(path_type=Path, dir_okay=False)
-        decorated = click.option(f"--{name}", name, metavar="FILE", type=kind, help=f"Write {about}")(
-            decorated
-        )
-    return cast("F", decorated)
+    return decorate
 
 
 connection = _bundled(

@@ -19,8 +19,7 @@ CHANGES = 2
 @click.command("plan")
 @options.selection
 @options.connection
-@options.output
-@options.reports
+@options.formats("plan")
 @click.option("--deep", is_flag=True, help="Read everything again: hash every model file.")
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changes inside files.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when something would change, 0 when nothing.")
@@ -34,8 +33,7 @@ def command(
     ctx: click.Context,
     chosen: options.Chosen,
     way: options.Way,
-    output: str,
-    files: dict[str, Path],
+    output: options.Output,
     deep: bool,
     diff: bool,
     detailed_exitcode: bool,
@@ -48,14 +46,14 @@ def command(
     """
     from provision.cli import exit_code
     from provision.project.remembered import load
-    from provision.show.planview import plan_view
-    from provision.show.report import Report
-    from provision.show.writers import with_files
+    from provision.show.items import noted
 
     project = load(chosen.selection())
     rollout = way.rollout(project)
-    view = plan_view(Report(project.host_names), output, diff, project)
-    summary = rollout.inspect(with_files(view, "plan", project.host_names, files), deep=deep)
+    writer = output.writer(project, diffs=diff)
+    for note in noted(project):
+        writer.take(note)
+    summary = rollout.inspect(writer, deep=deep)
     if out is not None:
         _save(out, project, summary)
     differs = bool(summary.differing or summary.orphaned)

@@ -11,7 +11,7 @@ from provision.cli.asking import agreed, require_terminal
 @click.command("remove")
 @options.selection
 @options.connection
-@options.output
+@options.formats("remove")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @click.option("--service", "services", multiple=True, help="Only this service; may be repeated.")
 @click.option("--keep-models", is_flag=True, help="Leave downloaded models on the disk.")
@@ -20,7 +20,7 @@ def command(
     ctx: click.Context,
     chosen: options.Chosen,
     way: options.Way,
-    output: str,
+    output: options.Output,
     yes: bool,
     services: tuple[str, ...],
     keep_models: bool,
@@ -33,21 +33,19 @@ def command(
 
     from provision.cli import exit_code
     from provision.project.remembered import load
-    from provision.show.removeview import remove_view
-    from provision.show.report import Report
 
     if chosen.tags is not None:
         raise click.UsageError("remove does not take --tags; name services with --service")
     project = load(chosen.selection())
     if not yes:
-        require_terminal("remove", output)
+        require_terminal(output)
     rollout = way.rollout(project)
     remove = partial(rollout.remove, services=services, keep_models=keep_models)
     if not yes:
-        summary = remove(remove_view(Report(project.host_names), "text"), dry=True)
+        summary = remove(output.writer(project), dry=True)
         if not summary.removed:
             ctx.exit(exit_code(summary))
         if not agreed("Remove all this?"):
             click.echo("nothing was removed")
             ctx.exit(1)
-    ctx.exit(exit_code(remove(remove_view(Report(project.host_names), output))))
+    ctx.exit(exit_code(remove(output.writer(project))))

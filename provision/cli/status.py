@@ -10,13 +10,13 @@ from provision.cli import options
 @click.command("status")
 @options.selection
 @options.connection
-@options.output
+@options.formats("status")
 @click.pass_context
 def command(
     ctx: click.Context,
     chosen: options.Chosen,
     way: options.Way,
-    output: str,
+    output: options.Output,
 ) -> None:
     """Show state, PID, uptime, port, model and GPU memory of the services in PLAYBOOKS.
 
@@ -24,9 +24,6 @@ def command(
     """
     from provision.cli import exit_code
     from provision.project.remembered import load
-    from provision.show.report import Report
-    from provision.show.statusview import status_view
 
     project = load(chosen.selection())
-    view = status_view(Report(project.host_names), output)
-    ctx.exit(exit_code(way.rollout(project).status(view)))
+    ctx.exit(exit_code(way.rollout(project).status(output.writer(project))))

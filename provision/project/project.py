@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,12 +68,6 @@ class Project:
     def host_names(self) -> list[str]:
         """The hosts of the fleet, in the order in which they are shown."""
         return list(self.fleet.catalogs)
-
-    def findings(self) -> Iterator[tuple[str | None, Finding]]:
-        """Return all notes, each with the host that it is about, if it is about one."""
-        yield from ((None, note) for note in self.notes)
-        for name, catalog in self.fleet.catalogs.items():
-            yield from ((name, note) for note in catalog.notes)
 
 
 def find_root(playbooks: tuple[Path, ...]) -> Path:

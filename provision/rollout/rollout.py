@@ -112,9 +112,9 @@ class Rollout:
         """Ask how the services are."""
         return self._once("status", listener, self._fleet, {})
 
-    def logs(self, listener: Listener, service: str, *, lines: int, follow: bool = False) -> Summary:
-        """Fetch the last lines of the log of a service from every host that has it; with `follow`, go on."""
-        return self._once("logs", listener, self._fleet.serving(service), {"follow": follow, "lines": lines})
+    def logs(self, listener: Listener, *, lines: int, follow: bool = False) -> Summary:
+        """Fetch the last lines of the logs of the services; with `follow`, go on."""
+        return self._once("logs", listener, self._fleet, {"follow": follow, "lines": lines})
 
     def remove(
         self, listener: Listener, *, services: Collection[str], keep_models: bool, dry: bool = False

@@ -1,65 +1,68 @@
-"""Findings for programs: JSON lines, workflow commands of GitHub, and GitLab's Code Quality report."""
+"""Findings as CI systems read them: workflow commands of GitHub, and GitLab's Code Quality report."""
 
 from __future__ import annotations
 
-import json as jsonlib
+import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, TextIO
 
-from provision.show.findings import Located, json_line
+from provision.show.items import Item, Located, Run
+from provision.show.writer import Writer
 from provision.wire.finding import ERROR, INFO, WARNING
 
 _COMMANDS = {ERROR: "error", WARNING: "warning", INFO: "notice"}
 _SEVERITIES = {ERROR: "major", WARNING: "minor", INFO: "info"}
 
 
-def json(findings: Sequence[Located]) -> Iterator[str]:
-    """Return an object a line."""
-    return (json_line(each.finding, each.host) for each in findings)
+class WorkflowCommands(Writer):
+    """A workflow command for each finding, which GitHub shows beside the line of the file."""
+
+    def take(self, item: Item) -> None:
+        """Print a finding."""
+        if not isinstance(item, Located):
+            return
+        values: dict[str, str | int] = {"title": item.finding.code}
+        if item.position:
+            path = _relative(item.position.path, "GITHUB_WORKSPACE")
+            values = {"file": path, "line": item.position.line, "col": item.position.column, **values}
+        properties = ",".join(f"{key}={_property(str(value))}" for key, value in values.items())
+        print(f"::{_COMMANDS[item.finding.severity]} {properties}::{_data(item.sentence())}", file=self.out)
 
 
-def github(findings: Sequence[Located]) -> Iterator[str]:
-    """Return a workflow command a line, which GitHub shows beside the line of the file."""
-    for each in findings:
-        finding, position, _ = each
-        values = {"title": finding.code}
-        if position:
-            path = _relative(position.path, "GITHUB_WORKSPACE")
-            values = {"file": path, "line": str(position.line), "col": str(position.column), **values}
-        properties = ",".join(f"{key}={_property(value)}" for key, value in values.items())
-        yield f"::{_COMMANDS[finding.severity]} {properties}::{_data(_text(each))}"
+class CodeQuality(Writer):
+    """One array of all findings; it is empty when there are none."""
 
+    def __init__(self, run: Run, out: TextIO) -> None:
+        super().__init__(run, out)
+        self._entries: list[dict[str, Any]] = []
+        self._seen: Counter[tuple[str, str, str]] = Counter()
 
-def gitlab(findings: Sequence[Located]) -> Iterator[str]:
-    """Return one array of GitLab's Code Quality report; it is empty when there is nothing to say."""
-    entries = []
-    seen: Counter[tuple[str, str, str]] = Counter()
-    for each in findings:
-        finding, position, _ = each
+    def take(self, item: Item) -> None:
+        """Remember a finding."""
+        if not isinstance(item, Located):
+            return
         # GitLab wants a path for each entry.
-        path = _relative(position.path, "CI_PROJECT_DIR") if position else "."
+        path = _relative(item.position.path, "CI_PROJECT_DIR") if item.position else "."
         # Without the line, so that a finding stays the same one when lines are added above it.
-        key = (finding.code, path, _text(each))
-        name = "\0".join([*key, str(seen[key])])
-        seen[key] += 1
-        entries.append(
+        key = (item.finding.code, path, item.sentence())
+        name = "\0".join([*key, str(self._seen[key])])
+        self._seen[key] += 1
+        self._entries.append(
             {
-                "description": _text(each),
-                "check_name": finding.code,
+                "description": item.sentence(),
+                "check_name": item.finding.code,
                 "fingerprint": sha256(name.encode("utf-8", "backslashreplace")).hexdigest(),
-                "severity": _SEVERITIES[finding.severity],
-                "location": {"path": path, "lines": {"begin": position.line if position else 1}},
+                "severity": _SEVERITIES[item.finding.severity],
+                "location": {"path": path, "lines": {"begin": item.position.line if item.position else 1}},
             }
         )
-    yield jsonlib.dumps(entries, ensure_ascii=False, indent=2)
 
-
-def _text(each: Located) -> str:
-    about = f"{each.host}: " if each.host else ""
-    return f"{about}{each.finding.sentence()}"
+    def close(self) -> None:
+        """Print the array."""
+        print(json.dumps(self._entries, ensure_ascii=False, indent=2), file=self.out)
 
 
 def _relative(path: str, variable: str) -> str:

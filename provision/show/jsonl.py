@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
+from provision.show.items import Item
+from provision.show.writer import Writer
 from provision.wire import events
 from provision.wire.finding import Finding
 
@@ -13,19 +14,19 @@ VERSION = 1
 """Changes when a field is taken away or means something else; new fields and events do not count."""
 
 
-class JsonLines:
-    """Prints every event as it comes, with `version` and `host` in each."""
+class JsonLines(Writer):
+    """Prints every item as it comes, with `version` in each."""
 
-    def take(self, event: events.Event) -> None:
-        """Print one event."""
-        if isinstance(event, events.Heartbeat):
+    def take(self, item: Item) -> None:
+        """Print one item."""
+        if isinstance(item, events.Heartbeat):
             return
-        line = {"version": VERSION, **fields(event)}
-        sys.stdout.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        """End the output; there is nothing left to say."""
+        data = fields(item) if isinstance(item, events.Event) else item.plain()
+        line = json.dumps(
+            {"version": VERSION, **data}, ensure_ascii=False, separators=(",", ":"), default=str
+        )
+        self.out.write(line + "\n")
+        self.out.flush()
 
 
 def fields(event: events.Event) -> dict[str, Any]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TextIO
 from xml.etree import ElementTree
 
+from provision.show.items import Item, Run
 from provision.show.report import HostReport, Report
+from provision.show.writer import Writer
 from provision.wire.finding import Finding, fault
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,14 +36,25 @@ class Case:
     broken: bool = False
 
 
-def write(verb: str, report: Report) -> bytes:
-    """Return the XML of a run of `verb`."""
-    root = ElementTree.Element("testsuites", name=f"provision {verb}")
-    totals = [_suite(root, host, list(cases(verb, host))) for host in report.hosts.values()]
-    _count(root, [case for each in totals for case in each], sum(_seconds(h) for h in report.hosts.values()))
-    ElementTree.indent(root)
-    xml: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return xml + b"\n"
+class JUnit(Writer):
+    """Remembers the run, and writes the XML at the end."""
+
+    def __init__(self, run: Run, out: TextIO) -> None:
+        super().__init__(run, out)
+        self._report = Report(run.hosts)
+
+    def take(self, item: Item) -> None:
+        """Remember one item."""
+        self._report.take(item)
+
+    def close(self) -> None:
+        """Write the XML."""
+        verb, hosts = self.run.verb, self._report.hosts.values()
+        root = ElementTree.Element("testsuites", name=f"provision {verb}")
+        told = [case for host in hosts for case in _suite(root, host, list(cases(verb, host)))]
+        _count(root, told, sum(map(_seconds, hosts)))
+        ElementTree.indent(root)
+        self.out.write(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode() + "\n")
 
 
 def cases(verb: str, host: HostReport) -> Iterator[Case]:

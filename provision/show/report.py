@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from provision.show.items import Item, Located
 from provision.show.words import count, human_bytes
 from provision.wire import events
 from provision.wire.finding import Finding
@@ -104,8 +105,14 @@ class Report:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.hosts: dict[str, HostReport] = {name: HostReport(name) for name in names}
 
-    def take(self, event: events.Event) -> HostReport:
-        """Remember one event and return the report of its host."""
-        host = self.hosts.setdefault(event.host, HostReport(event.host))
-        host.take(event)
-        return host
+    def take(self, item: Item) -> None:
+        """Remember an event of a host, or a finding that is about one."""
+        if isinstance(item, Located) and item.host is not None:
+            self._of(item.host).notes.append(item.finding)
+        elif isinstance(item, events.Event):
+            self._of(item.host).take(item)
+
+    def _of(self, host: str) -> HostReport:
+        if host not in self.hosts:
+            self.hosts[host] = HostReport(host)
+        return self.hosts[host]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from provision.catalog.catalog import ServiceInfo
-from provision.show.applyview import apply_summary
-from provision.show.progress import LiveProgress, PlainProgress, lines
+from provision.show.items import Run
 from provision.show.report import Report
+from provision.show.terminal.apply import Apply, apply_summary
+from provision.show.terminal.lasting import lasting
+from provision.show.terminal.progress import LiveProgress, PlainProgress
 from provision.show.words import clip, columns
 from provision.wire import events
 from provision.wire.finding import Finding
@@ -54,6 +57,22 @@ def service(name: str, *ids: str) -> ServiceInfo:
         stop=f"systemctl stop provision-{name}",
         resources=list(ids),
     )
+
+
+class Terminal(io.StringIO):
+    """Standard output that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def live() -> Apply:
+    return Apply(Run("apply"), Terminal())
+
+
+def busy(view: Apply) -> LiveProgress:
+    assert isinstance(view._progress, LiveProgress)
+    return view._progress
 
 
 def test_the_summary_says_of_each_host_how_it_went_and_why_not() -> None:
@@ -100,19 +119,18 @@ def test_lasting_lines() -> None:
         host="h", service="s", check="chat", ok=False, sent="hi", finding=said("500", "look", "boom")
     )
     report.take(failure)
-    assert lines(report, failure) == [
+    assert lasting(report, failure) == [
         "h  ✗ s does not pass: 500 (chat, 0.0 s) [code]", "    > hi", "    | boom", "    look",
     ]  # fmt: skip
-    assert lines(report, events.Result(host="h", id="file:/a", status="ok")) == []
+    assert lasting(report, events.Result(host="h", id="file:/a", status="ok")) == []
 
 
 def test_plain_progress_mentions_a_long_step_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("provision.show.progress.time.monotonic", lambda: now[0])
-    report = Report()
-    view = PlainProgress(report)
+    monkeypatch.setattr("provision.show.terminal.progress.time.monotonic", lambda: now[0])
+    view = Apply(Run("apply"), sys.stdout)
     view.take(events.Inspected(host="h", id="model:m", type="model", label="model m"))
     view.take(events.Started(host="h", id="model:m"))
     for second in range(40):
@@ -134,14 +152,14 @@ def test_live_progress_of_hundreds_of_hosts_fits_the_screen(
 ) -> None:
     screen = Console(file=io.StringIO(), width=width, height=24, force_terminal=True, highlight=False)
     monkeypatch.setattr("rich.console.Console", lambda **kwargs: screen)
-    view = LiveProgress(Report())
+    view = live()
     try:
         for number in range(300):
             host = f"gpu-box-{number}.example.com"
             view.take(events.Started(host=host, id="file:/opt/provision/services/" + "x" * 100))
             view.take(events.Progress(host=host, id="environment:e", done=1, total=9, text="收到" * 60))
         drawn = Console(file=io.StringIO(), width=width, height=24)
-        drawn.print(view._draw())
+        drawn.print(busy(view)._draw())
         assert isinstance(drawn.file, io.StringIO)
         rows = drawn.file.getvalue().splitlines()
     finally:
@@ -154,7 +172,7 @@ def test_live_progress_of_hundreds_of_hosts_fits_the_screen(
 def test_live_progress_is_drawn_while_events_come(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
     monkeypatch.setattr("rich.console.Console", lambda **kwargs: screen)
-    view = LiveProgress(Report())
+    view = live()
     taken = threading.Event()
 
     def take(number: int) -> None:
@@ -176,10 +194,11 @@ def test_live_progress_is_drawn_while_events_come(monkeypatch: pytest.MonkeyPatc
             take(number)
         taken.clear()
         other = threading.Thread(target=take, args=(9,))
-        view._steps.running = Running(view._steps.running)
-        view._draw()
+        steps = busy(view)._steps
+        steps.running = Running(steps.running)
+        busy(view)._draw()
         other.join()
-        assert "h9" in view._steps.running
+        assert "h9" in steps.running
     finally:
         view.close()
 
@@ -189,10 +208,10 @@ def test_live_progress_that_has_shown_nothing_leaves_the_terminal_alone(
 ) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True)
     monkeypatch.setattr("rich.console.Console", lambda **kwargs: screen)
-    view = LiveProgress(Report())
+    view = live()
     assert isinstance(screen.file, io.StringIO)
     assert screen.file.getvalue() == ""
-    view.close()
+    busy(view).close()
     assert screen.file.getvalue() == ""
 
 
@@ -213,19 +232,18 @@ def test_what_failed_is_named_once_and_its_time_told_once() -> None:
         report.take(events.Inspected(host="h", id=id, type="file", label=label))
 
     def line(id: str, error: str) -> str:
-        return lines(report, events.Result(host="h", id=id, status="failed", finding=said(error), seconds=5))[
-            0
-        ]
+        failed = events.Result(host="h", id=id, status="failed", finding=said(error), seconds=5)
+        return lasting(report, failed)[0]
 
     assert line("file:/etc/a", "/etc/a: no space") == "h  ✗ /etc/a: no space (5.0 s) [code]"
     assert line("process:web", "web ended (exit 3)") == "h  ✗ service web ended (exit 3) (5.0 s) [code]"
     assert line("process:web", "web: no space") == "h  ✗ service web: no space (5.0 s) [code]"
     assert line("probe:web", "web ended (exit 3)") == "h  ✗ answer of web: web ended (exit 3) (5.0 s) [code]"
     assert line("apt", "apt-get failed") == "h  ✗ packages: apt-get failed (5.0 s) [code]"
-    view = PlainProgress(report)
-    view.take(events.Waiting(host="h", id="apt", reason="the lock", seconds=5))
-    (step,) = view._steps.running["h"].values()
-    assert step.words() == "waits for the lock"
+    progress = PlainProgress(io.StringIO())
+    progress.take(report.hosts["h"], events.Waiting(host="h", id="apt", reason="the lock", seconds=5))
+    (step,) = progress._steps.running["h"].values()
+    assert step.sentence() == "packages: waits for the lock"
 
 
 def test_a_long_reason_is_told_once_and_the_summary_is_one_line() -> None:
@@ -237,7 +255,7 @@ def test_a_long_reason_is_told_once_and_the_summary_is_one_line() -> None:
     )
     applied(report, "h", failed)
     report.take(proof)
-    step = lines(report, failed)
+    step = lasting(report, failed)
     assert [line for line in step if "boom" in line] == []
     assert step[-1] == "    more"
     summary = next(iter(apply_summary(report, {})))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from provision.show import junit
-from provision.show.report import Report
-from provision.show.writers import with_files
+from provision.show.formats import FORMATS, TEXT, Format
+from provision.show.items import Item, Run
+from provision.show.output import open_writer
+from provision.show.writer import Writer
 from provision.wire import events
 from provision.wire.finding import Finding
 from tests.e2e.command import Provision
@@ -30,7 +32,8 @@ def outcomes(root: ElementTree.Element, host: str) -> dict[tuple[str, str], str]
 
 
 def test_a_case_for_each_host_check_and_failed_step() -> None:
-    report = Report(["good", "bad", "lost", "cut"])
+    out = io.StringIO()
+    writer = FORMATS["junit"].writer(Run("apply", ["good", "bad", "lost", "cut"]), out)
     for event in (
         events.Proof(host="good", service="tiny", check="chat", ok=True, seconds=1.25),
         events.Done(host="good", ok=True, seconds=3.0),
@@ -48,8 +51,9 @@ def test_a_case_for_each_host_check_and_failed_step() -> None:
         events.Done(host="bad", ok=False, seconds=2.0),
         events.Unreachable(host="lost", finding=Finding(code="host-unreachable", message="no answer")),
     ):
-        report.take(event)
-    root = ElementTree.fromstring(junit.write("apply", report))
+        writer.take(event)
+    writer.close()
+    root = ElementTree.fromstring(out.getvalue().encode())
     assert outcomes(root, "good") == {("good.apply", "host"): "passed", ("good.tiny", "chat"): "passed"}
     assert outcomes(root, "bad") == {
         ("bad.apply", "host"): "passed",
@@ -66,23 +70,26 @@ def test_a_case_for_each_host_check_and_failed_step() -> None:
     assert failure.text == "it said \\x1b[1m<no>\\ud800 [wrong-answer]\nlook\na & b\nc"
 
 
-class Broken:
-    """A view that fails at the end, as one whose terminal is gone."""
+class Broken(Writer):
+    """A writer that fails at the end, as one whose terminal is gone."""
 
-    def take(self, event: events.Event) -> None:
+    def take(self, item: Item) -> None:
         pass
 
     def close(self) -> None:
         raise BrokenPipeError
 
 
-def test_the_file_is_written_whole_also_when_the_view_fails(tmp_path: Path) -> None:
+def test_the_file_is_written_whole_also_when_the_terminal_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FORMATS, TEXT, Format(f"{__name__}:Broken"))
     file = tmp_path / "report.xml"
     file.write_text("old")
-    view = with_files(Broken(), "verify", ["h"], {"junit": file})
+    writer = open_writer(Run("verify", ["h"]), files={"junit": file})
     assert file.read_text() == "old"
     with pytest.raises(BrokenPipeError):
-        view.close()
+        writer.close()
     assert outcomes(ElementTree.parse(file).getroot(), "h") == {("h.verify", "host"): "error"}
     assert list(tmp_path.iterdir()) == [file]
 

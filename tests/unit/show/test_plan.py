@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from provision.show.flags import changed_flags
-from provision.show.plan import plan_lines, summary
-from provision.show.planview import waiting_words
 from provision.show.report import Report
+from provision.show.terminal.differences import plan_lines, summary
+from provision.show.terminal.flags import changed_flags
+from provision.show.terminal.plan import waiting_words
 from provision.wire import events
 from provision.wire.finding import Finding
 

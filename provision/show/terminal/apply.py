@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
 
-import click
-
-from provision.show.findings import cause
-from provision.show.grouping import grouped, names
-from provision.show.jsonl import JsonLines
-from provision.show.progress import View, failed, progress
+from provision.show.items import Item, Run
 from provision.show.report import HostReport, Report
-from provision.show.style import BAD, GOOD, LOUD, OLD, QUIET, paint
+from provision.show.terminal.findings import cause
+from provision.show.terminal.grouping import grouped, names
+from provision.show.terminal.lasting import failed, lasting
+from provision.show.terminal.progress import LiveProgress, PlainProgress
+from provision.show.terminal.screen import Screen
+from provision.show.terminal.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.words import clip, count, human_seconds, orphan_words
 from provision.wire import events
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo
-    from provision.project.project import Project
-
 
 REASON = 160
 """Columns of a failure in the summary: its step has told it whole."""
@@ -33,28 +31,30 @@ TROUBLED = {
 """What is said of a service of which something did not go well, by its state in the event `done`."""
 
 
-class ApplyText:
-    """Shows progress while it runs and a summary when it ends."""
+class Apply(Screen):
+    """What is done while it runs, and a summary when it ends."""
 
-    def __init__(self, report: Report, project: Project) -> None:
-        self._report = report
-        self._project = project
-        self._progress = progress(report)
+    def __init__(self, run: Run, out: TextIO) -> None:
+        super().__init__(run, out)
+        self._progress = LiveProgress(out) if out.isatty() else PlainProgress(out)
 
-    def take(self, event: events.Event) -> None:
-        """Show one event."""
-        self._progress.take(event)
+    def lines(self, item: Item) -> list[str]:
+        """Return what an item leaves on the screen."""
+        if isinstance(item, events.Event):
+            self._progress.take(self.report.hosts[item.host], item)
+        return lasting(self.report, item)
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Print lines above what hosts are busy with."""
+        self._progress.say(lines)
 
     def close(self) -> None:
         """Print the summary."""
         self._progress.close()
-        services = {name: catalog.services for name, catalog in self._project.fleet.catalogs.items()}
-        click.echo()
-        for line in apply_summary(self._report, services):
-            click.echo(line)
+        super().say(["", *apply_summary(self.report, self.run.services)])
 
 
-def apply_summary(report: Report, services: dict[str, list[ServiceInfo]]) -> Iterator[str]:
+def apply_summary(report: Report, services: Mapping[str, Sequence[ServiceInfo]]) -> Iterator[str]:
     """Return how an apply ended, line by line: every host, and the sum where there are several."""
 
     def words(host: HostReport) -> list[str]:
@@ -84,7 +84,7 @@ def totals(report: Report) -> str:
     return f"{paint('Apply:', LOUD)} {', '.join(parts)}."
 
 
-def service_lines(host: HostReport, services: list[ServiceInfo]) -> Iterator[str]:
+def service_lines(host: HostReport, services: Sequence[ServiceInfo]) -> Iterator[str]:
     """Return where a host's services are and how they are, and what is left over."""
     for service in services:
         state = _service_state(host, service)
@@ -143,8 +143,3 @@ def _service_state(host: HostReport, service: ServiceInfo) -> str | None:
     if results and host.done is None:  # the host was lost, or nobody waited for its last word
         return paint(*TROUBLED["unproven"])
     return None
-
-
-def apply_view(report: Report, output: str, project: Project) -> View:
-    """Return the view that `--output` asks for."""
-    return JsonLines() if output == "json" else ApplyText(report, project)

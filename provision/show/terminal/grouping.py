@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from provision.show.report import HostReport
-from provision.show.style import LOUD, QUIET, paint
+from provision.show.terminal.style import LOUD, QUIET, paint
 from provision.show.words import listing
 
 NAMES = 6

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from provision.show.findings import cause, coded, sentence
-from provision.show.flags import changed_flags
-from provision.show.grouping import grouped, heading
 from provision.show.report import HostReport, Report
-from provision.show.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
+from provision.show.terminal.findings import cause, coded, sentence
+from provision.show.terminal.flags import changed_flags
+from provision.show.terminal.grouping import grouped, heading
+from provision.show.terminal.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, listing, orphan_words
 from provision.wire import events
 

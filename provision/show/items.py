@@ -1,0 +1,102 @@
+"""What a command tells, whatever the format: the events of hosts, findings, and answers that need no host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from provision.wire.events import Event
+
+if TYPE_CHECKING:
+    from provision.catalog.catalog import ServiceInfo
+    from provision.config.problems import Position
+    from provision.findings import Entry
+    from provision.project.project import Project
+    from provision.wire.finding import Finding
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a command before it tells the first item.
+
+    Args:
+        verb: its name.
+        hosts: those that will be heard of, in the order in which they are shown.
+        services: by host, what its playbooks declare there.
+        diffs: show what changes inside files.
+    """
+
+    verb: str
+    hosts: Sequence[str] = ()
+    services: Mapping[str, Sequence[ServiceInfo]] = field(default_factory=dict)
+    diffs: bool = True
+
+    @classmethod
+    def of(cls, verb: str, project: Project, diffs: bool = True) -> Run:
+        """Return what is known of a verb that works on a project."""
+        services = {name: catalog.services for name, catalog in project.fleet.catalogs.items()}
+        return cls(verb, project.host_names, services, diffs)
+
+
+class Answer(Protocol):
+    """An item that no host has sent."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return its object in JSON lines, with the name of the item as `event`."""
+
+
+Item: TypeAlias = Event | Answer
+"""One thing that a command tells."""
+
+
+class Located(NamedTuple):
+    """A finding, the place of the user's files where it has to be changed, and the host that it is about."""
+
+    finding: Finding
+    position: Position | None = None
+    host: str | None = None
+
+    def sentence(self) -> str:
+        """Return what it says and the way out on one line, after the host that it is about."""
+        about = f"{self.host}: " if self.host else ""
+        return f"{about}{self.finding.sentence()}"
+
+    def plain(self) -> dict[str, Any]:
+        """Return the finding with its host, if it is about one."""
+        about = {} if self.host is None else {"host": self.host}
+        return {"event": "finding", **about, **self.finding.plain()}
+
+
+def noted(project: Project) -> Iterator[Located]:
+    """Return what is noted of the inventories and playbooks of a project."""
+    yield from (Located(note) for note in project.notes)
+    for name, catalog in project.fleet.catalogs.items():
+        yield from (Located(note, host=name) for note in catalog.notes)
+
+
+@dataclass(frozen=True)
+class Valid:
+    """The input is valid: its playbooks, and how many hosts, services and resources they declare."""
+
+    playbooks: list[str]
+    hosts: int
+    services: int
+    resources: int
+
+    def plain(self) -> dict[str, Any]:
+        """Return the fields."""
+        return {"event": "valid", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Code:
+    """A code of a finding, its entry in the catalogue, and the title of the area that it is in."""
+
+    code: str
+    entry: Entry
+    area: str
+
+    def plain(self) -> dict[str, Any]:
+        """Return the code with the fields of its entry."""
+        return {"event": "code", "code": self.code, **asdict(self.entry)}

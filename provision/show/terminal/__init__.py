@@ -1,0 +1,16 @@
+"""The text that a person reads: for each verb a screen of its name, in the module of its name."""
+
+from __future__ import annotations
+
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from provision.show.items import Run
+    from provision.show.writer import Writer
+
+
+def open_screen(run: Run, out: TextIO) -> Writer:
+    """Return what shows a run."""
+    shown: Writer = resolve_name(f"{__name__}.{run.verb}:{run.verb.capitalize()}")(run, out)
+    return shown

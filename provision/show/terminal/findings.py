@@ -1,0 +1,34 @@
+"""A finding on one line: what it says, the way out, and at the end its code, which `explain` knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from provision.show.terminal.style import QUIET, paint
+
+if TYPE_CHECKING:
+    from provision.show.report import HostReport
+    from provision.wire.finding import Finding
+
+
+def coded(text: str, code: str) -> str:
+    """Return a line with a code at its end, such as `… [unknown-key]`."""
+    return f"{text} {paint(f'[{code}]', QUIET)}"
+
+
+def sentence(finding: Finding) -> str:
+    """Return a finding without its place and log."""
+    return coded(finding.sentence(), finding.code)
+
+
+def note(finding: Finding, about: str | None = None) -> None:
+    """Print a finding that stops nothing to standard error; `about` names its hosts."""
+    click.echo(f"note: {f'{about}: ' if about else ''}{sentence(finding)}", err=True)
+
+
+def cause(host: HostReport) -> str | None:
+    """Say in one line why a host has nothing to show; None when it has."""
+    trouble = host.unreachable or host.error
+    return sentence(trouble.finding) if trouble else None

@@ -1,0 +1,24 @@
+"""Log lines, with the host in front where there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from provision.show.items import Item
+from provision.show.terminal.findings import sentence
+from provision.show.terminal.screen import Screen
+from provision.show.terminal.style import BAD, QUIET, paint
+from provision.wire import events
+
+
+class Logs(Screen):
+    """Lines as they come; on standard error why there are none."""
+
+    def lines(self, item: Item) -> Iterator[str]:
+        """Return a line of a log."""
+        if isinstance(item, events.Line):
+            yield f"{paint(item.host, QUIET)}  {item.text}" if len(self.run.hosts) > 1 else item.text
+        elif isinstance(item, events.Unreachable | events.Error):
+            click.echo(f"{item.host}  {paint('!', BAD)} {sentence(item.finding)}", err=True)

@@ -1,0 +1,54 @@
+"""Services as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from provision.show.terminal.findings import cause
+from provision.show.terminal.screen import Screen
+from provision.show.terminal.style import BAD, GOOD, OLD, QUIET, paint
+from provision.show.words import human_bytes, human_seconds
+from provision.wire import events
+
+COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY")
+STATES = {"running": GOOD, "starting": OLD, "stopped": BAD, "failed": BAD}
+
+
+class Status(Screen):
+    """One table at the end, since columns need to know their widths."""
+
+    def ending(self) -> Iterator[str]:
+        """Return the table, then the hosts that had nothing to say."""
+        hosts = self.report.hosts.values()
+        rows = [_row(host.name, service) for host in hosts for service in host.services]
+        widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
+        if rows:
+            yield paint(_line(COLUMNS, widths), QUIET)
+        for row in rows:
+            state = row[2]
+            painted = paint(state, STATES.get(state.split()[0], OLD))
+            yield _line(row, widths).replace(f"  {state}", f"  {painted}", 1)
+        for host in hosts:
+            trouble = cause(host)
+            if trouble:
+                yield f"{host.name}  {paint('!', BAD)} {trouble}"
+            elif not host.services:
+                yield f"{host.name}  no services"
+
+
+def _row(host: str, service: events.ServiceStatus) -> tuple[str, ...]:
+    listening = "" if service.listening else " (closed)"
+    return (
+        host,
+        service.service,
+        service.state,
+        str(service.pid or "-"),
+        "-" if service.uptime is None else human_seconds(service.uptime),
+        f"{service.port}{listening}" if service.port else "-",
+        service.model or "-",
+        human_bytes(service.gpu_memory) if service.gpu_memory else "-",
+    )
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
