@@ -5,6 +5,7 @@ from __future__ import annotations
 VERBS = {
     "init": "Write a commented skeleton: an inventory and a playbook that validate as they are.",
     "validate": "Check inventories and playbooks. Needs no host, no secret and no network.",
+    "fit": "Say whether a model runs on a GPU under vLLM, and how many tokens it has room for.",
     "render": "Write the scripts, units and env files that would land on each host.",
     "plan": "Show what would change on each host, and whether it can work.",
     "apply": "Converge hosts to the playbooks, then prove that every service answers.",

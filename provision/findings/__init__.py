@@ -23,6 +23,7 @@ AREAS = {
     "packages": "Packages and environments",
     "models": "Models",
     "services": "Services",
+    "memory": "Memory of GPUs",
     "servers": "Servers that do not start or answer",
     "connection": "The way to a host",
     "host": "Files, users and commands on a host",

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BELOW = {
     "cli": {"rollout", "show", "project", "catalog", "config", "findings", "wire"},
     "rollout": {"project", "fleet", "catalog", "config", "transport", "connect", "wire"},
-    "show": {"project", "fleet", "catalog", "config", "findings", "wire"},
-    "project": {"fleet", "catalog", "config", "wire"},
+    "show": {"project", "fleet", "kinds", "catalog", "config", "findings", "wire"},
+    "project": {"fleet", "kinds", "catalog", "config", "engines", "wire"},
     "fleet": {"kinds", "catalog", "config", "wire"},
     "kinds": {"catalog", "config", "engines", "asr", "wire"},
     "catalog": {"config", "wire"},

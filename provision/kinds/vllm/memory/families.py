@@ -1,0 +1,65 @@
+"""What is particular about the weights of each architecture, by the name that `architectures` has.
+
+From the published checkpoints and Transformers' classes of these names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a class of models has beside the matrices that all have.
+
+    - `qkv_bias`: queries, keys and values have a bias, whatever the configuration says
+    - `head_norms`: queries and keys are normed: "head" by head, "all" over all heads
+    - `norms`: norms in a layer
+    - `gated`: attention has an output gate, so queries are twice as wide (Qwen3-Next)
+    - `sinks`: heads have a sink (gpt-oss), and all parts a bias
+    - `shared_gate`: the shared expert has a gate
+    - `correction`: the router has a bias for each expert
+    - `packed`: q, k, v and gate, up are one matrix each in the files, which changes no size
+    """
+
+    qkv_bias: bool = False
+    head_norms: str = ""
+    norms: int = 2
+    gated: bool = False
+    sinks: bool = False
+    shared_gate: bool = False
+    correction: bool = False
+
+
+_LLAMA = Family()
+_QWEN2 = Family(qkv_bias=True)
+_QWEN3 = Family(head_norms="head")
+_QWEN2_MOE = Family(qkv_bias=True, shared_gate=True)
+_QWEN3_NEXT = Family(head_norms="head", gated=True, shared_gate=True)
+_DEEPSEEK = Family(correction=True)
+_GEMMA3 = Family(head_norms="head", norms=4)
+
+FAMILIES: dict[str, Family] = {
+    "LlamaForCausalLM": _LLAMA,
+    "MistralForCausalLM": _LLAMA,
+    "Mistral3ForConditionalGeneration": _LLAMA,
+    "MixtralForCausalLM": _LLAMA,
+    "Phi3ForCausalLM": _LLAMA,
+    "Llama4ForCausalLM": _LLAMA,
+    "Llama4ForConditionalGeneration": _LLAMA,
+    "Qwen2ForCausalLM": _QWEN2,
+    "Qwen2MoeForCausalLM": _QWEN2_MOE,
+    "Qwen3ForCausalLM": _QWEN3,
+    "Qwen3MoeForCausalLM": _QWEN3,
+    "Qwen3NextForCausalLM": _QWEN3_NEXT,
+    "DeepseekV2ForCausalLM": _LLAMA,
+    "DeepseekV3ForCausalLM": _DEEPSEEK,
+    "DeepseekV32ForCausalLM": _DEEPSEEK,
+    "Glm4MoeForCausalLM": Family(correction=True),
+    "GptOssForCausalLM": Family(sinks=True, qkv_bias=True),
+    "Gemma3ForCausalLM": _GEMMA3,
+    "Gemma3ForConditionalGeneration": _GEMMA3,
+    "MiniMaxM2ForCausalLM": Family(head_norms="all", correction=True),
+    "MiniMaxText01ForCausalLM": _LLAMA,
+}
+"""The architectures whose weights provision computes and whose layers it knows."""

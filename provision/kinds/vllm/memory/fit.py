@@ -1,0 +1,203 @@
+"""Whether a service starts on a card, and what it has room for then.
+
+The rule is vLLM's own (`v1/worker/utils.py`, `request_memory`; `v1/worker/gpu_worker.py`,
+`determine_available_memory`; `v1/core/kv_cache_utils.py`, `_check_enough_kv_cache_memory`): from its share of
+the card the engine subtracts the weights, the peak of a step and what else it holds. The rest is for keys and
+values, and must have room for one sequence of the longest length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Literal
+
+from packaging.version import Version
+
+from provision.config.problems import quoted
+from provision.kinds.vllm.fields import VllmService
+from provision.kinds.vllm.memory import kv, weights
+from provision.kinds.vllm.memory.architecture import Architecture
+from provision.kinds.vllm.memory.cards import GIB, Card
+from provision.kinds.vllm.memory.kv import Cache
+from provision.kinds.vllm.memory.overhead import Overhead, Range, overhead
+from provision.kinds.vllm.memory.settings import Settings, settings
+from provision.kinds.vllm.memory.tensors import Tensor
+from provision.wire.finding import ERROR, Finding, fault, information, warning
+
+Verdict = Literal["fits", "does_not_fit", "uncertain"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is foreseen of a service, on each of its GPUs; of several stages, the one with the least room.
+
+    - `weights`: bytes
+    - `overhead`: what is needed beside weights and cache
+    - `cache`: bytes for keys and values
+    - `needed`: the bytes of these that one sequence of `length` tokens takes
+    - `tokens`: that the cache has room for; None where provision does not know the layers
+    - `sequences`: of `length` tokens that it has room for at once
+    - `longest`: the longest `max_model_len` that starts, in tokens
+    """
+
+    verdict: Verdict
+    settings: Settings
+    card: Card
+    weights: int
+    overhead: Overhead
+    cache: Range
+    needed: int | None
+    length: int
+    tokens: int | None
+    sequences: float | None
+    longest: int | None
+    findings: list[Finding] = field(default_factory=list)
+
+
+def foresee(
+    model: Architecture,
+    tensors: Sequence[Tensor],
+    service: VllmService,
+    card: Card,
+    release: Version,
+    taken: int = 0,
+) -> Fit:
+    """Say whether a service starts.
+
+    Args:
+        model: the shape of its model.
+        tensors: the weights of the model, as its files list them or as `published` computes them.
+        service: its fields.
+        card: the GPUs that it runs on, all alike.
+        release: vLLM's.
+        taken: bytes of each card that others hold.
+    """
+    chosen = settings(service, model, card, release)
+    findings = list(_refusals(model, chosen, card))
+    stages = weights.stages(tensors, model, chosen)
+    heaviest = max(stages, key=lambda stage: stage.weights)
+    beside = overhead(model, chosen)
+    room = _room(heaviest.weights, beside, chosen, card)
+    needed = tokens = sequences = longest = None
+    length = chosen.length or model.context
+    if model.family is None:
+        findings.append(_unknown(model))
+    else:
+        try:
+            divided = min(
+                (kv.cache(model, chosen, stage.first, stage.last) for stage in stages),
+                key=lambda each: each.blocks(room.usual),
+            )
+        except kv.CannotUnify as error:
+            findings.append(fault("unsupported-layers", f"vLLM refuses the layers of this model: {error}"))
+        else:
+            longest = divided.longest(room.usual, model.context)
+            length = chosen.length or max(longest, 1)
+            needed = divided.needed(length if chosen.length else 1)
+            tokens, sequences = divided.tokens(room.usual, length), divided.sequences(room.usual, length)
+            findings += _shortage(divided, room, needed, length, chosen, card)
+    findings += _share(chosen, card, taken)
+    if not beside.measured:
+        message = f"vLLM {release} was not measured: what it needs beside weights and cache is a wide range"
+        findings.append(information("release-not-measured", message))
+    return Fit(
+        _verdict(findings, model),
+        chosen,
+        card,
+        heaviest.weights,
+        beside,
+        room,
+        needed,
+        length,
+        tokens,
+        sequences,
+        longest,
+        findings,
+    )
+
+
+def _room(weights_: int, beside: Overhead, chosen: Settings, card: Card) -> Range:
+    """Return the bytes for keys and values; fewest first."""
+    if chosen.cache is not None:
+        return Range(chosen.cache, chosen.cache, chosen.cache)
+    share = ceil(card.total * chosen.utilization) - weights_
+    taken = beside.taken
+    return Range(share - taken.most, share - taken.usual, share - taken.least)
+
+
+def _verdict(findings: Sequence[Finding], model: Architecture) -> Verdict:
+    if any(each.severity == ERROR for each in findings):
+        return "does_not_fit"
+    if model.family is None or any(each.code == "may-not-fit" for each in findings):
+        return "uncertain"
+    return "fits"
+
+
+def gib(count: float) -> str:
+    """Return bytes in GiB, as vLLM's log has them."""
+    return f"{count / GIB:.2f} GiB"
+
+
+def _shortage(
+    divided: Cache, room: Range, needed: int, length: int, chosen: Settings, card: Card
+) -> list[Finding]:
+    if chosen.cache is None and room.most <= 0:
+        message = (
+            f"the weights and what the engine needs leave no memory for keys and values in "
+            f"{chosen.utilization:g} of {gib(card.total)}"
+        )
+        return [fault("gpu-memory", message)]
+    sequence = f"one sequence of {length:,} tokens needs {gib(needed)} for keys and values"
+    if needed > room.most:
+        return [fault("gpu-memory", f"{sequence}, and at most {gib(room.most)} are left")]
+    if needed > room.least:
+        return [
+            warning("may-not-fit", f"{sequence}, and {gib(max(room.least, 0))} to {gib(room.most)} are left")
+        ]
+    return []
+
+
+def _share(chosen: Settings, card: Card, taken: int) -> list[Finding]:
+    """Say whether the share of the card that the engine asks for is free when it starts."""
+    if chosen.cache is not None:
+        return []
+    asked = ceil(card.total * chosen.utilization)
+    free = card.total - taken
+    what = f"gpu_memory_utilization {chosen.utilization:g} asks for {gib(asked)} of {gib(card.total)}"
+    if asked > free - _CONTEXT.least:
+        return [
+            fault("gpu-memory", f"{what}, but {gib(free - _CONTEXT.least)} are free when the engine starts")
+        ]
+    if asked > free - _CONTEXT.most:
+        return [warning("may-not-fit", f"{what}, and {gib(free - _CONTEXT.most)} may be free when it starts")]
+    return []
+
+
+_CONTEXT = Range(GIB // 10, GIB // 2, GIB)
+"""What the CUDA context holds when the engine looks how much is free."""
+
+
+def _unknown(model: Architecture) -> Finding:
+    message = f"the architecture {quoted(model.name)} is not known: what a token takes cannot be computed"
+    return warning("shape-not-known", message)
+
+
+def _refusals(model: Architecture, chosen: Settings, card: Card) -> list[Finding]:
+    """Return what vLLM refuses before it looks at memory."""
+    found = []
+    heads = model.heads
+    if heads and heads % chosen.tensor:
+        ways = ", ".join(str(size) for size in range(1, 17) if heads % size == 0)
+        message = f"the {heads} attention heads cannot be divided among tensor_parallel_size {chosen.tensor}"
+        found.append(fault("parallel-size", message, f"use one of {ways}"))
+    if chosen.length and chosen.length > model.context:
+        message = f"max_model_len {chosen.length:,} is more than the {model.context:,} tokens of the model"
+        found.append(fault("context-length", message, f"set max_model_len to {model.context} or less"))
+    if chosen.dtype == "bfloat16" and not card.bfloat16:
+        message = (
+            f"{card.name} (compute capability {card.capability[0]}.{card.capability[1]}) has no bfloat16"
+        )
+        found.append(fault("gpu-too-old", message, "set dtype: float16"))
+    return found

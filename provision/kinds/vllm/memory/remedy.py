@@ -1,0 +1,89 @@
+"""The smallest change of a service that makes it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.version import Version
+
+from provision.kinds.vllm.fields import VllmService
+from provision.kinds.vllm.memory.architecture import Architecture
+from provision.kinds.vllm.memory.cards import Card
+from provision.kinds.vllm.memory.fit import Fit, foresee
+from provision.kinds.vllm.memory.tensors import Tensor
+
+MOST_SHARE = 0.95
+"""The largest share of a card that is proposed: a desktop, other processes and CUDA itself need some."""
+
+MOST_GPUS = 8
+"""A host rarely has more; over more hosts there is `pipeline_parallel_size`, which is not proposed."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change that makes a service fit: fields with their values, and what is foreseen with them."""
+
+    fields: dict[str, Any]
+    fit: Fit
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.fields.items())
+
+
+def remedies(
+    found: Fit,
+    model: Architecture,
+    tensors: Sequence[Tensor],
+    service: VllmService,
+    card: Card,
+    release: Version,
+    taken: int = 0,
+) -> list[Remedy]:
+    """Return the changes of one field that make a service fit, the smallest first; none when it fits."""
+    if found.verdict == "fits":
+        return []
+    result: list[Remedy] = []
+    for fields in _changes(found, model, card):
+        changed = service.model_copy(update=fields)
+        fit = foresee(model, tensors, changed, card, release, taken)
+        if fit.verdict == "fits" and all(set(fields) != set(each.fields) for each in result):
+            result.append(Remedy(fields, fit))
+    return result
+
+
+def _changes(found: Fit, model: Architecture, card: Card) -> Iterator[dict[str, Any]]:
+    chosen = found.settings
+    if chosen.length and chosen.length > model.context:
+        yield {"max_model_len": model.context}
+    for share in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, MOST_SHARE):
+        if share > chosen.utilization:
+            yield {"gpu_memory_utilization": share}
+    for share in (0.97, MOST_SHARE, 0.92, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5):
+        if share < chosen.utilization:
+            yield {"gpu_memory_utilization": share}
+    for length in _lengths(found):
+        yield {"max_model_len": length}
+    if chosen.cache_dtype == "auto" and card.float8 and not model.hybrid:
+        yield {"kv_cache_dtype": "fp8"}
+    if chosen.graphs and found.overhead.counted:
+        yield {"enforce_eager": True}
+    if chosen.batched > 2048:
+        yield {"max_num_batched_tokens": 2048}
+    for size in (2, 4, 8):
+        if size > chosen.tensor and size <= MOST_GPUS and model.heads % size == 0:
+            yield {"tensor_parallel_size": size}
+    if model.quantization is None and chosen.quantization is None and card.capability >= (8, 0):
+        yield {"quantization": "fp8"}
+    if chosen.dtype == "bfloat16" and not card.bfloat16:
+        yield {"dtype": "float16"}
+
+
+def _lengths(found: Fit) -> Iterator[int]:
+    """Return shorter contexts, in round numbers."""
+    length = found.length // 2
+    length -= length % 1024 if length > 1024 else 0
+    while length >= 1024:
+        yield length
+        length = length // 2 // 1024 * 1024

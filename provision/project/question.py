@@ -1,0 +1,110 @@
+"""What `provision fit` asks: a model, GPUs, a release and fields, from the words of a command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from provision.config.problems import ConfigError, Problem, did_you_mean, failure, quoted
+from provision.config.validation import validate
+from provision.config.variables import parse_extra
+from provision.engines.vllm import releases
+from provision.kinds.vllm.fields import VllmService
+from provision.kinds.vllm.memory.architecture import Architecture, UnknownShape, read
+from provision.kinds.vllm.memory.cards import Card, card, cards
+from provision.kinds.vllm.memory.fit import Fit, foresee
+from provision.kinds.vllm.memory.published import published
+from provision.kinds.vllm.memory.remedy import Remedy, remedies
+from provision.project.described import Described
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """Some GPUs of one kind."""
+
+    count: int
+    card: Card
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is foreseen, and the changes that would make it fit; `counted` when the weights were listed by the
+    model's files, not computed.
+    """
+
+    model: Architecture
+    fit: Fit
+    remedies: list[Remedy]
+    counted: bool
+
+
+def gpus(text: str) -> Gpus:
+    """Read GPUs such as H100 or 2xH200.
+
+    Raises:
+        ConfigError: no such GPU is known.
+    """
+    match = re.fullmatch(r"(?:(\d+)\s*[x*×]\s*)?(.+)", text.strip(), re.IGNORECASE)
+    count, name = (int(match[1] or 1), match[2]) if match else (1, text)
+    known = card(name)
+    if known is None or count < 1:
+        hint = did_you_mean(name, cards()) or f"known: {', '.join(cards())}"
+        raise failure("unknown-gpu", f"no GPU {quoted(name)} is known", hint=hint)
+    return Gpus(count, known)
+
+
+def release(text: str | None) -> Version:
+    """Read a release of vLLM; the newest known one when none is given.
+
+    Raises:
+        ConfigError: it is no version.
+    """
+    if text is None:
+        return releases.newest()
+    try:
+        return Version(text)
+    except InvalidVersion:
+        raise failure(
+            "wrong-usage", f"--vllm {quoted(text)} is no version", hint="write it such as 0.25.1"
+        ) from None
+
+
+def service(assignments: Iterable[str], chosen: Gpus) -> VllmService:
+    """Return the service whose fields `--set NAME=VALUE` gives; it uses all GPUs unless it says otherwise.
+
+    Raises:
+        ConfigError: a field does not exist or cannot have its value.
+    """
+    fields = parse_extra(assignments)
+    data: dict[str, Any] = {"kind": "vllm", "environment": "vllm", "model": "model", **fields}
+    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    if chosen.count > 1 and not any(name in fields for name in sizes):
+        data["tensor_parallel_size"] = chosen.count
+    problems: list[Problem] = []
+    found = validate(VllmService, data, lambda loc, key: None, problems)
+    if found is None:
+        raise ConfigError(problems)
+    return found
+
+
+def answer(described: Described, asked: VllmService, chosen: Gpus, version: Version) -> Answer:
+    """Say whether a model runs.
+
+    Raises:
+        ConfigError: the shape of the model cannot be read, or the service needs more GPUs than there are.
+    """
+    try:
+        model = read(described.config)
+    except UnknownShape as error:
+        raise failure("shape-not-known", f"{described.source}: {error}") from None
+    tensors = published(model) if described.tensors is None else described.tensors
+    fit = foresee(model, tensors, asked, chosen.card, version)
+    if fit.settings.gpus > chosen.count:
+        needed = f"the parallel sizes need {fit.settings.gpus} GPUs, and --gpu names {chosen.count}"
+        raise failure("gpu-count", needed, hint=f"write --gpu {fit.settings.gpus}x{chosen.card.name}")
+    ways = remedies(fit, model, tensors, asked, chosen.card, version)
+    return Answer(model, fit, ways, described.tensors is not None)

@@ -1,0 +1,99 @@
+"""`provision fit`: the words of its command line, its table and its JSON."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import REPOSITORY, Provision
+
+RECORDS = REPOSITORY / "tests" / "gpu" / "records"
+CONFIGS: dict[str, Any] = json.loads((RECORDS / "memory-h200.json").read_text(encoding="utf-8"))["configs"]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Provision:
+    for name, config in CONFIGS.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    return Provision(cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY)})
+
+
+def found(here: Provision, *arguments: str) -> dict[str, Any]:
+    answer = here.run("fit", *arguments, "--vllm", "0.25.1", "--output", "json")
+    parsed: dict[str, Any] = json.loads(answer.out)
+    assert answer.code == (parsed["verdict"] == "does_not_fit")
+    return parsed
+
+
+def test_what_fits(here: Provision) -> None:
+    fit = found(here, "qwen2.5-7b", "--gpu", "H100", "--set", "max_model_len=8k")
+    assert fit["verdict"] == "fits"
+    assert fit["max_model_len"] == 32768
+    assert fit["kv_tokens"] == pytest.approx(fit["kv_bytes"] / 57344, rel=0.001)
+    assert fit["findings"] == fit["remedies"] == []
+
+
+def test_what_does_not_fit_comes_with_changes_that_make_it_fit(here: Provision) -> None:
+    fit = found(here, "qwen2.5-7b", "--gpu", "H100", "--set", "gpu_memory_utilization=0.2")
+    assert fit["verdict"] == "does_not_fit"
+    assert [each["code"] for each in fit["findings"]] == ["gpu-memory"]
+    assert fit["remedies"][0] == {"gpu_memory_utilization": 0.5}
+    changed = found(here, "qwen2.5-7b", "--gpu", "H100", "--set", "gpu_memory_utilization=0.5")
+    assert changed["verdict"] == "fits"
+
+
+def test_several_gpus_share_the_model(here: Provision) -> None:
+    one, two = (found(here, "llama-3.1-8b", "--gpu", gpu) for gpu in ("H200", "2xH200"))
+    assert two["gpus"] == 2
+    assert two["weights_bytes"] == pytest.approx(one["weights_bytes"] / 2, rel=0.01)
+    assert two["kv_tokens"] > 2 * one["kv_tokens"]
+
+
+def test_the_table_shows_the_arithmetic(here: Provision) -> None:
+    answer = here.run("fit", "qwen2.5-7b", "--gpu", "H100", "--vllm", "0.25.1")
+    assert answer.code == 0
+    assert answer.out.startswith("qwen2.5-7b on H100 with vLLM 0.25.1: fits\n")
+    assert "weights                      14.29   computed from config.json" in answer.out
+
+
+def test_weights_are_counted_where_the_files_are_there(here: Provision) -> None:
+    header = json.dumps(
+        {
+            "model.embed_tokens.weight": {"dtype": "BF16", "shape": [151936, 896], "data_offsets": [0, 0]},
+            "model.norm.weight": {"dtype": "F32", "shape": [896], "data_offsets": [0, 0]},
+        }
+    ).encode()
+    file = here.cwd / "qwen2.5-0.5b" / "model.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header)
+    fit = found(here, "qwen2.5-0.5b", "--gpu", "L4")
+    assert fit["weights_counted"]
+    assert fit["weights_bytes"] == pytest.approx(151936 * 896 * 2 + 32768 * 64 * 2, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["qwen2.5-7b", "--gpu", "H1"], "no GPU 'H1' is known; did you mean `H100`? [unknown-gpu]"),
+        (
+            ["qwen2.5-7b", "--gpu", "H100", "--set", "max_num_seq=3"],
+            "did you mean `max_num_seqs`? [unknown-key]",
+        ),
+        (["qwen2.5-7b", "--gpu", "H100", "--set", "port=99999"], "[out-of-range]"),
+        (["qwen2.5-7b", "--gpu", "H100", "--vllm", "newest"], "--vllm 'newest' is no version"),
+        (["qwen2.5-7b", "--gpu", "H100", "--set", "tensor_parallel_size=2"], "[gpu-count]"),
+        (["qwen2.5-7b", "--gpu", "8xH100"], "cannot be divided among tensor_parallel_size 8"),
+        (["qwen2.5-7b", "--gpu", "H100", "--set", "max_model_len=65536"], "[context-length]"),
+        (["qwen2.5-7b", "--gpu", "T4", "--set", "dtype=bfloat16"], "has no bfloat16"),
+        (["nowhere", "--gpu", "H100"], "nowhere has no config.json"),
+    ],
+)
+def test_what_cannot_be(here: Provision, arguments: list[str], said: str) -> None:
+    answer = here.run("fit", *arguments)
+    assert answer.code == 1
+    assert said in answer.out + answer.err
+    assert "Traceback" not in answer.err

@@ -1,0 +1,45 @@
+"""Real starts of vLLM on real GPUs (`tests/gpu/records/memory-*.json`), and what is foreseen of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from packaging.version import Version
+
+from provision.kinds.vllm.fields import VllmService
+from provision.kinds.vllm.memory.architecture import Architecture, read
+from provision.kinds.vllm.memory.cards import card
+from provision.kinds.vllm.memory.fit import Fit, foresee
+from provision.kinds.vllm.memory.published import published
+
+RECORDS = Path(__file__).resolve().parents[3] / "gpu" / "records"
+
+
+class Start(NamedTuple):
+    """A start: what was started, what became of it, and what is foreseen."""
+
+    name: str
+    gpu: str
+    run: dict[str, Any]
+    model: Architecture
+    fit: Fit
+
+
+def starts() -> Iterator[Start]:
+    """Return all recorded starts."""
+    for path in sorted(RECORDS.glob("memory-*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        about = data["about"]
+        release = Version(about["engine"].removeprefix("vllm "))
+        known = card(about["gpu"])
+        assert known, about["gpu"]
+        for number, run in enumerate(data["runs"]):
+            model = read(data["configs"][run["model"]])
+            service = VllmService.model_validate(
+                {"kind": "vllm", "environment": "e", "model": "m", **run["args"]}
+            )
+            found = foresee(model, published(model), service, known, release)
+            yield Start(f"{path.stem}-{number}-{run['model']}", known.name, run, model, found)
