@@ -3,8 +3,8 @@
 The package stands alone (it is copied to hosts without the rest of ``provision``) and runs on Python 3.9 and
 later.
 
-- ``settings`` / ``modelfiles``: what was asked for, and whether it can work
-- ``server`` / ``app`` / ``upload`` / ``pages``: HTTP
+- ``declared`` / ``settings`` / ``modelfiles``: what was asked for, and whether it can work
+- ``server`` / ``app`` / ``upload`` / ``page.html``: HTTP
 - ``service`` / ``pool``: who decodes and recognises what, in processes of their own
 - ``worker`` / ``audio`` / ``resample`` / ``recognizer``: what runs inside those processes
 - ``transcript`` / ``metrics`` / ``errors`` / ``spool``: the shapes that go out, and the files that must not

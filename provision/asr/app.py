@@ -1,6 +1,6 @@
 """The HTTP interface."""
 
-# ruff: noqa: UP045  (FastAPI evaluates annotations, and Python 3.9 has no X | None)
+# ruff: noqa: UP045  (FastAPI evaluates annotations, and Python 3.9 has no X | Y)
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, Optional, TypeVar, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, TypeVar, Union
 
 from fastapi import Depends, FastAPI, Request, Response, Security
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from . import metrics, schemas, transcript
 from .connections import App, LingeringClose, Message, Receive, Send
 from .errors import ClientGone, Refusal, error_body
 from .options import Options, recognize_options, transcription_options
-from .pages import PAGE, PAGE_HEADERS
 from .service import Service
 from .transcript import Transcript
 from .upload import Form, read_form
 
 _T = TypeVar("_T")
+
+_PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 _bearer = HTTPBearer(auto_error=False, description="The API key as a bearer token.")
 _key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The API key by itself.")
@@ -53,15 +58,12 @@ def create_app(service: Service) -> FastAPI:
     )
     app.add_middleware(_CountRequests, service=service)
     app.add_middleware(LingeringClose, closing=lambda: service.draining)
-    app.add_exception_handler(Refusal, _answer_refusal)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(ClientGone, _answer_nobody)
-    app.add_exception_handler(Exception, _answer_bug)
+    _answer_errors(app)
     guarded = [Depends(_key_check(settings.api_keys))] if settings.api_keys else []
 
     @app.get("/", response_class=HTMLResponse, summary="A page to try a file by hand")
     async def page() -> HTMLResponse:
-        return HTMLResponse(PAGE, headers=PAGE_HEADERS)
+        return HTMLResponse(_PAGE, headers=_PAGE_HEADERS)
 
     @app.get(
         "/health",
@@ -93,6 +95,15 @@ def create_app(service: Service) -> FastAPI:
     async def models() -> dict[str, Any]:
         return {"object": "list", "data": [model]}
 
+    @app.post("/recognize", dependencies=guarded, include_in_schema=False, response_model=None)
+    @app.post(
+        "/recognize/",
+        dependencies=guarded,
+        response_model=schemas.Recognition,
+        responses=schemas.problems(schemas.Problem, *schemas.UPLOAD_PROBLEMS),
+        openapi_extra=schemas.RECOGNIZE_REQUEST,
+        summary="Text of an audio file",
+    )
     async def recognize(request: Request) -> JSONResponse:
         query = request.query_params
         recognize_options(query, {}, settings)  # before the upload is read
@@ -101,22 +112,12 @@ def create_app(service: Service) -> FastAPI:
         )
         return JSONResponse({"result": found.text(options.tags)})
 
-    app.post(
-        "/recognize/",
-        dependencies=guarded,
-        response_model=schemas.Recognition,
-        responses=schemas.problems(schemas.Problem, *schemas.UPLOAD_PROBLEMS),
-        openapi_extra=schemas.RECOGNIZE_REQUEST,
-        summary="Text of an audio file",
-    )(recognize)
-    app.post("/recognize", dependencies=guarded, include_in_schema=False, response_model=None)(recognize)
-
     @app.post(
         "/v1/audio/transcriptions",
         dependencies=guarded,
-        response_model=None,
+        response_model=Union[schemas.Transcription, schemas.VerboseTranscription],
         responses={
-            200: schemas.TRANSCRIPTION_ANSWER,
+            200: schemas.OTHER_FORMATS,
             **schemas.problems(schemas.OpenAIProblem, 404, *schemas.UPLOAD_PROBLEMS),
         },
         openapi_extra=schemas.TRANSCRIPTION_REQUEST,
@@ -128,7 +129,6 @@ def create_app(service: Service) -> FastAPI:
         )
         return _render(found, options)
 
-    _describe(app, schemas.Transcription, schemas.VerboseTranscription)
     return app
 
 
@@ -198,55 +198,35 @@ def _key_check(api_keys: Sequence[str]) -> Callable[..., None]:
     return authorize
 
 
-# -- errors
+def _answer_errors(app: FastAPI) -> None:
+    """Give every error an answer in the shape of its address."""
 
+    def answer(
+        request: Request,
+        status: int,
+        reason: str,
+        param: Optional[str] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> JSONResponse:
+        return JSONResponse(error_body(request.url.path, status, reason, param), status, headers)
 
-async def _answer_refusal(request: Request, error: Exception) -> Response:
-    refusal = cast(Refusal, error)
-    body = error_body(request.url.path, refusal.status, refusal.reason, refusal.param)
-    return JSONResponse(body, refusal.status, headers=refusal.headers)
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, refusal: Refusal) -> Response:
+        return answer(request, refusal.status, refusal.reason, refusal.param, refusal.headers)
 
+    @app.exception_handler(HTTPException)
+    async def not_served(request: Request, error: HTTPException) -> Response:
+        reasons = {404: "there is nothing at this address", 405: "this method is not allowed here"}
+        reason = reasons.get(error.status_code, str(error.detail))
+        return answer(request, error.status_code, reason, headers=error.headers)
 
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    found = cast(HTTPException, error)
-    reason = {404: "there is nothing at this address", 405: "this method is not allowed here"}.get(
-        found.status_code, str(found.detail)
-    )
-    return JSONResponse(
-        error_body(request.url.path, found.status_code, reason), found.status_code, found.headers
-    )
+    @app.exception_handler(ClientGone)
+    async def nobody_left(request: Request, error: ClientGone) -> Response:
+        return Response(status_code=499)
 
-
-async def _answer_nobody(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)
-
-
-async def _answer_bug(request: Request, error: Exception) -> Response:
-    return JSONResponse(
-        error_body(request.url.path, 500, "internal error; the log of the service says more"), 500
-    )
-
-
-# -- description and counting
-
-
-def _describe(app: FastAPI, *models: type[BaseModel]) -> None:
-    """Add to the OpenAPI description the models that only hand-written parts of it refer to."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
-            components = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in models:
-                described = model.model_json_schema(ref_template="#/components/schemas/{model}")
-                components.update(described.pop("$defs", {}))
-                components[model.__name__] = described
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        return answer(request, 500, "internal error; the log of the service says more")
 
 
 class _CountRequests:

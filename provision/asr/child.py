@@ -34,7 +34,7 @@ class Child:
 
     @classmethod
     async def launch(cls, first_line: dict[str, Any], threads: int) -> Child:
-        """Start one that may use so many threads, and send it its first line. Raises OSError."""
+        """Start one that may use ``threads`` threads, and send it its first line. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -44,7 +44,7 @@ class Child:
             )  # fmt: skip
         reader, writer = await asyncio.open_connection(sock=ours, limit=_MAX_LINE)
         child = cls(process, reader, writer)
-        child.send(first_line)
+        child.send({**first_line, "threads": threads})
         return child
 
     @property

@@ -5,14 +5,17 @@ a playbook take their limits and defaults from them.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-LANGUAGES = ("auto", "zh", "en", "yue", "ja", "ko", "nospeech")
-"""Language hints that SenseVoice knows (``SenseVoiceSmall.lid_dict``); FunASR takes any other silently for
+from .classes import ROLES
+
+Language = Literal["auto", "zh", "en", "yue", "ja", "ko", "nospeech"]
+"""Language hints that SenseVoice knows (``SenseVoiceSmall.lid_dict``); FunASR silently treats any other as
 auto.
 """
 
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+LANGUAGES: tuple[str, ...] = get_args(Language)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Option:
     """One option.
 
     Args:
-        default: its value when it is not given; its type is the option's.
+        default: its value when it is not given; its type is the option's. None: a path, or nothing.
         help: what it does, for the command line.
         least: the lowest value.
         above: the value that it must exceed.
@@ -40,71 +43,113 @@ class Option:
     field: str | None = None
 
 
-OPTIONS: dict[str, Option] = {
-    "language": Option("auto", "language of requests that name none", choices=LANGUAGES, field="language"),
-    "device": Option(
+def _option(default: Any, help: str, **more: Any) -> Any:
+    """A field of Settings that is an option."""
+    return dataclasses.field(default=default, metadata={"option": Option(default, help, **more)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of one run, validated. Times are seconds and sizes bytes unless the name says otherwise."""
+
+    model: Path = _option(None, "directory of the model that recognizes speech", metavar="DIR")
+    vad_model: Path = _option(None, "directory of the voice activity model (fsmn-vad)", metavar="DIR")
+    ssl_certfile: Path | None = _option(None, "certificate in PEM to speak TLS with", metavar="FILE")
+    ssl_keyfile: Path | None = _option(None, "private key of the certificate, in PEM", metavar="FILE")
+    punc_model: Path | None = _option(None, "directory of the punctuation model (ct-punc)", metavar="DIR")
+    spk_model: Path | None = _option(None, "directory of the speaker model (CAM++)", metavar="DIR")
+    language: str = _option(
+        "auto", "language of requests that name none", choices=LANGUAGES, field="language"
+    )
+    device: str = _option(
         "cpu",
         "where inference runs: cpu, cuda, cuda:0, npu:0, ...; the start fails if it is not there",
         field="device",
-    ),
-    "host": Option("127.0.0.1", "address to listen on", field="host"),
-    "port": Option(8000, "port to listen on; 0: any free one", least=0, most=65535, field="port"),
-    "workers": Option(
+    )
+    host: str = _option("127.0.0.1", "address to listen on", field="host")
+    port: int = _option(8000, "port to listen on; 0: any free one", least=0, most=65535, field="port")
+    workers: int = _option(
         1,
         "recognition processes, each with its own copy of the model in memory; "
         "without it up to 4, one a core, on a CPU, and 1 elsewhere",
         least=1,
         most=256,
         field="workers",
-    ),
-    "queue": Option(
-        64,
-        "requests that may wait; a further one is answered 503 with Retry-After",
-        least=1,
-        field="queue",
-    ),
-    "max_upload_mb": Option(
-        100,
-        "largest file in millions of bytes, else 413",
-        least=1,
-        metavar="MB",
-        field="max_upload_mb",
-    ),
-    "max_audio_seconds": Option(
+    )
+    queue: int = _option(
+        64, "requests that may wait; a further one is answered 503 with Retry-After", least=1, field="queue"
+    )
+    max_upload_mb: int = _option(
+        100, "largest file in millions of bytes, else 413", least=1, metavar="MB", field="max_upload_mb"
+    )
+    max_audio_seconds: float = _option(
         3600.0, "longest audio, else 413", above=0, metavar="S", field="max_audio_seconds"
-    ),
-    "timeout": Option(
+    )
+    timeout: float = _option(
         300.0, "longest time from upload to answer, else 504", above=0, metavar="S", field="request_timeout"
-    ),
-    "body_timeout": Option(
+    )
+    body_timeout: float = _option(
         20.0, "longest silence of a client in mid-request, else 408", above=0, metavar="S"
-    ),
-    "recycle_after": Option(
+    )
+    recycle_after: int = _option(
         2000,
         "replace a recognition process after N requests, against leaks; 0 = never",
         least=0,
         metavar="N",
-    ),
-    "batch_size_s": Option(
+    )
+    batch_size_s: float = _option(
         60.0, "seconds of audio recognised together at most", above=0, metavar="S", field="batch_size_s"
-    ),
-    "merge_length_s": Option(
+    )
+    merge_length_s: float = _option(
         15.0, "length up to which pieces are joined", above=0, metavar="S", field="merge_length_s"
-    ),
-    "max_single_segment_time": Option(
+    )
+    max_single_segment_time: int = _option(
         30000,
         "longest piece of speech in milliseconds",
         least=1,
         metavar="MS",
         field="max_single_segment_time",
-    ),
-    "use_itn": Option(True, "write numbers and punctuation (inverse text normalization)", field="use_itn"),
-    "merge_vad": Option(True, "join short pieces of speech before recognition", field="merge_vad"),
-    "ban_emo_unk": Option(True, "always name an emotion, never 'unknown'", field="ban_emo_unk"),
-    "keep_alive": Option(60, "how long an idle connection is kept", least=1, metavar="S"),
-    "log_level": Option("info", "least severe messages to log", choices=LOG_LEVELS),
+    )
+    use_itn: bool = _option(
+        True, "write numbers and punctuation (inverse text normalization)", field="use_itn"
+    )
+    merge_vad: bool = _option(True, "join short pieces of speech before recognition", field="merge_vad")
+    ban_emo_unk: bool = _option(True, "always name an emotion, never 'unknown'", field="ban_emo_unk")
+    keep_alive: int = _option(60, "how long an idle connection is kept", least=1, metavar="S")
+    log_level: str = _option(
+        "info",
+        "least severe messages to log",
+        choices=("critical", "error", "warning", "info", "debug"),
+    )
+    hotwords: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """The directories of all models that are used, by the option that names each."""
+        named = {name: getattr(self, name) for name in ROLES}
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest accepted file."""
+        return self.max_upload_mb * 1_000_000
+
+    @property
+    def model_id(self) -> str:
+        """The model's name for clients: the last part of its directory."""
+        return self.model.resolve().name
+
+
+ALL: dict[str, Option] = {
+    field.name: field.metadata["option"]
+    for field in dataclasses.fields(Settings)
+    if "option" in field.metadata
 }
-"""By name; the flag is the same with dashes."""
+"""All options by name; the flag is the same with dashes."""
+
+OPTIONS: dict[str, Option] = {name: option for name, option in ALL.items() if option.default is not None}
+"""Those that have a default."""
 
 
 def default(name: str) -> Any:

@@ -36,24 +36,26 @@ class ClientGone(Exception):
     """The client closed the connection; nobody is left to answer."""
 
 
-_CODES = {
-    400: "bad_request",
-    401: "invalid_api_key",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    413: "too_large",
-    415: "unsupported_audio",
-    422: "invalid_value",
-    500: "internal_error",
-    503: "unavailable",
-    504: "timeout",
+STATUSES = {
+    400: ("bad_request", "The body is not a valid form."),
+    401: ("invalid_api_key", "The API key is missing or wrong."),
+    404: ("not_found", "No such model."),
+    405: ("method_not_allowed", "The address takes other methods."),
+    408: ("request_timeout", "The client sent nothing for too long, or too slowly."),
+    413: ("too_large", "The file is too large or the audio too long."),
+    415: ("unsupported_audio", "Not audio that this server reads, or not a multipart form."),
+    422: ("invalid_value", "A field is missing or has a value that is not allowed."),
+    500: ("internal_error", "An internal error."),
+    503: ("unavailable", "Starting, too many requests waiting, or the process died twice; see Retry-After."),
+    504: ("timeout", "No result in time."),
 }
+"""By status: the code in OpenAI's shape, and the description of the answer."""
 
 
 def error_body(path: str, status: int, reason: str, param: str | None = None) -> dict[str, Any]:
     """The JSON body of an error: OpenAI's shape below ``/v1``, ``{"error": reason}`` elsewhere."""
     if path == "/v1" or path.startswith("/v1/"):
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        return {"error": {"message": reason, "type": kind, "param": param, "code": _CODES.get(status)}}
+        code, _ = STATUSES.get(status, (None, ""))
+        return {"error": {"message": reason, "type": kind, "param": param, "code": code}}
     return {"error": reason}

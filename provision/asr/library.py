@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .classes import weights_of
 from .errors import Unusable
 
 # What registers the parts of SenseVoiceSmall and fsmn-vad.
@@ -20,7 +21,6 @@ SENSEVOICE = (
     "models.specaug.specaug",
     "tokenizer.sentencepiece_tokenizer",
 )
-
 
 # What the pipeline may need as well: Paraformers, ct-punc and CAM++.
 PIPELINE = (
@@ -40,26 +40,35 @@ PIPELINE = (
 )
 
 
-def load_model(parts: Sequence[str] = SENSEVOICE, **options: Any) -> Any:
-    """An AutoModel of these options. Raises what FunASR raises, and ImportError when it is not installed.
+def load_model(options: Mapping[str, Any], parts: Sequence[str] = SENSEVOICE, **models: Any) -> Any:
+    """An AutoModel. Raises what FunASR raises, and ImportError when it is not installed.
 
-    ``parts``: FunASR's modules that are enough for it, as far as that is known.
+    ``options``: the settings of the same names. ``parts``: FunASR's modules that are enough for it, as far as
+    that is known. ``models``: what AutoModel is told of its models.
 
     ``import funasr`` imports every module below it, among them what needs transformers and scikit-learn:
     some six seconds in each process. Only what the usual models need is imported here at first, and all the
     rest when the model needs another part.
     """
+    models.update(
+        device=options["device"],
+        ncpu=options["threads"],
+        disable_update=True,  # or it asks the package index for newer versions
+        disable_pbar=True,
+        trust_remote_code=False,
+        log_level="ERROR",
+    )
     with _without_submodules():
         import funasr  # type: ignore[import-not-found,unused-ignore]
     try:
         for name in parts:
             importlib.import_module(f"funasr.{name}")
-        return funasr.AutoModel(**options)
+        return funasr.AutoModel(**models)
     except (ImportError, TypeError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "not registered" not in str(error):
             raise
         funasr.import_submodules("funasr")  # a class that was not there is None, or is said to be missing
-        return funasr.AutoModel(**options)
+        return funasr.AutoModel(**models)
 
 
 @contextlib.contextmanager
@@ -77,27 +86,31 @@ def _without_submodules() -> Iterator[None]:
         pkgutil.walk_packages = walk
 
 
-def check_devices(asked: str, modules: Sequence[tuple[str, Any]]) -> str:
-    """The device that all models really use; FunASR falls back to the CPU without a word.
+def check_loaded(options: Mapping[str, Any], loaded: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse what FunASR has loaded otherwise than it was told, without a word. Raises Unusable.
 
-    ``modules``: the device that FunASR names for each, and the module. Raises Unusable.
+    ``loaded``: each model and FunASR's settings of it, by its option.
     """
-    for said, module in modules:
-        real = next(module.parameters()).device
-        if (
-            said.split(":")[0] != asked.split(":")[0]
-            or real.type != asked.split(":")[0]
-            or (":" in asked and real.index is not None and real.index != int(asked.split(":")[1]))
-        ):
-            raise Unusable(
-                f"device {asked} was asked for but {said} would be used: it is not available to this torch; "
-                f"install a torch built for it, or start with --device {said}"
-            )
-    return asked.split(":")[0]
+    for name, (module, _) in loaded.items():
+        directory = Path(options[name])
+        _check_weights(module, directory / weights_of(directory))
+    for module, settings in loaded.values():
+        _check_device(options["device"], str(settings["device"]), next(module.parameters()).device)
 
 
-def check_weights(module: Any, path: Path) -> None:
-    """Refuse a file without the model's weights, as FunASR leaves missing ones random. Raises Unusable."""
+def _check_device(asked: str, said: str, real: Any) -> None:
+    """Compare devices: asked for, named by FunASR, and really used; it falls back to the CPU."""
+    kind, _, index = asked.partition(":")
+    other_card = bool(index) and real.index is not None and real.index != int(index)
+    if said.split(":")[0] != kind or real.type != kind or other_card:
+        raise Unusable(
+            f"device {asked} was asked for but {said} would be used: it is not available to this torch; "
+            f"install a torch built for it, or start with --device {said}"
+        )
+
+
+def _check_weights(module: Any, path: Path) -> None:
+    """Look for all of the model's weights in a file; FunASR leaves missing ones random."""
     import torch  # type: ignore[import-not-found,unused-ignore]
 
     try:

@@ -15,29 +15,23 @@ class Histogram:
     """Counts of values up to each bound, their number and their sum."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
+        self._bounds = (*bounds, float("inf"))
+        self._counts = [0] * len(self._bounds)
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
         """Count one value."""
-        index = next((i for i, bound in enumerate(self._bounds) if value <= bound), len(self._bounds))
-        self._counts[index] += 1
+        self._counts[next(i for i, bound in enumerate(self._bounds) if value <= bound)] += 1
         self.sum += value
 
-    @property
-    def count(self) -> int:
-        """Number of values."""
-        return sum(self._counts)
-
-    def lines(self, name: str) -> Iterable[str]:
-        """The samples in text format."""
+    def samples(self) -> Iterable[str]:
+        """The samples in text format, each without the name of the metric that they begin with."""
         total = 0
-        for bound, count in zip((*self._bounds, float("inf")), self._counts):
+        for bound, count in zip(self._bounds, self._counts):
             total += count
-            yield f'{name}_bucket{{le="{"+Inf" if bound == float("inf") else format(bound, "g")}"}} {total}'
-        yield f"{name}_sum {self.sum:.6f}"
-        yield f"{name}_count {total}"
+            yield f'_bucket{{le="{"+Inf" if bound == float("inf") else format(bound, "g")}"}} {total}'
+        yield f"_sum {self.sum:.6f}"
+        yield f"_count {total}"
 
 
 class Metrics:
@@ -55,6 +49,11 @@ class Metrics:
         self.inference_seconds = 0.0
         """Seconds that recognition processes spent on it."""
 
+    def count_batch(self, requests: int, seconds: float) -> None:
+        """Count requests that were recognised together in so many seconds."""
+        self.batch_size.observe(requests)
+        self.inference_seconds += seconds
+
     @property
     def seconds_per_request(self) -> float:
         """Mean time that a recognition process spends on a request; 1 while nothing is known."""
@@ -63,43 +62,27 @@ class Metrics:
     def render(
         self, gauges: Mapping[str, tuple[str, float]], restarts: Mapping[str, Mapping[str, int]]
     ) -> str:
-        """The page. ``gauges``: values by name, with help text; ``restarts``: counts by role and cause."""
-        out: list[str] = []
-        requests = self.requests.items()
-
-        def family(name: str, kind: str, text: str, lines: Iterable[str]) -> None:
-            out.extend([f"# HELP {name} {text}", f"# TYPE {name} {kind}", *lines])
-
-        family(
-            "asr_requests_total", "counter", "Answers by path and status.",
-            (f'asr_requests_total{{path="{p}",status="{s}"}} {n}' for (p, s), n in sorted(requests)),
-        )  # fmt: skip
-        name = "asr_request_seconds"
-        family(name, "histogram", "Seconds from request to transcript.", self.request_seconds.lines(name))
-        name = "asr_batch_size"
-        family(name, "histogram", "Requests recognised together.", self.batch_size.lines(name))
-        for name, text, value in (
-            ("asr_audio_seconds_total", "Seconds of audio recognised.", self.audio_seconds),
-            (
-                "asr_inference_seconds_total",
-                "Seconds that processes spent on recognition.",
-                self.inference_seconds,
-            ),
-        ):
-            family(name, "counter", text, [f"{name} {value:.6f}"])
+        """The page. ``gauges``: help text and value by name; ``restarts``: counts by role and cause."""
         factor = self.inference_seconds / self.audio_seconds if self.audio_seconds else 0.0
-        family("asr_real_time_factor", "gauge", "Seconds of recognition per second of audio since the start.",
-               [f"asr_real_time_factor {factor:.6f}"])  # fmt: skip
-        family(
-            "asr_worker_restarts_total",
-            "counter",
-            "Processes replaced, by their role and the cause.",
-            (
-                f'asr_worker_restarts_total{{role="{role}",cause="{cause}"}} {counts.get(cause, 0)}'
-                for role, counts in restarts.items()
-                for cause in ("died", "hung", "recycled")
-            ),
+        families: list[tuple[str, str, str, Iterable[str]]] = [
+            ("requests_total", "counter", "Answers by path and status.",
+             (f'{{path="{p}",status="{s}"}} {n}' for (p, s), n in sorted(self.requests.items()))),
+            ("request_seconds", "histogram", "Seconds from request to transcript.",
+             self.request_seconds.samples()),
+            ("batch_size", "histogram", "Requests recognised together.", self.batch_size.samples()),
+            ("audio_seconds_total", "counter", "Seconds of audio recognised.",
+             [f" {self.audio_seconds:.6f}"]),
+            ("inference_seconds_total", "counter", "Seconds that processes spent on recognition.",
+             [f" {self.inference_seconds:.6f}"]),
+            ("real_time_factor", "gauge", "Seconds of recognition per second of audio since the start.",
+             [f" {factor:.6f}"]),
+            ("worker_restarts_total", "counter", "Processes replaced, by their role and the cause.",
+             (f'{{role="{role}",cause="{cause}"}} {counts.get(cause, 0)}'
+              for role, counts in restarts.items() for cause in ("died", "hung", "recycled"))),
+            *((name, "gauge", text, [f" {value:g}"]) for name, (text, value) in gauges.items()),
+        ]  # fmt: skip
+        return "".join(
+            f"# HELP asr_{name} {text}\n# TYPE asr_{name} {kind}\n"
+            + "".join(f"asr_{name}{sample}\n" for sample in samples)
+            for name, kind, text, samples in families
         )
-        for name, (text, value) in gauges.items():
-            family(name, "gauge", text, [f"{name} {value:g}"])
-        return "\n".join(out) + "\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .classes import CLASSES, COMMON, class_of, fitting, misfit, weights_of
-from .settings import Settings, SettingsError
+from .declared import Settings
+from .settings import SettingsError
 
 
 def check_models(settings: Settings) -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from .declared import LANGUAGES
+from .declared import LANGUAGES, Settings
 from .errors import Refusal
 from .schemas import RESPONSE_FORMATS
-from .settings import Settings
 from .transcript import TAG_MODES
 
 

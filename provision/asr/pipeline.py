@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np  # type: ignore[import-not-found,unused-ignore]
+import torch  # type: ignore[import-not-found,unused-ignore]
 
 from .audio import RATE
-from .classes import CLASSES, class_of, weights_of
-from .library import PIPELINE, check_devices, check_weights, load_model
+from .classes import CLASSES, ROLES, class_of
+from .features import FRAME
+from .library import PIPELINE, check_loaded, load_model
 
 log = logging.getLogger(__name__)
-
-_MIN_SAMPLES = 400  # one analysis frame of 25 ms
 
 
 class Pipeline:
     """An AutoModel with all models that were asked for. Not for use by two threads at once."""
 
-    def __init__(self, options: dict[str, Any], threads: int) -> None:
+    def __init__(self, options: dict[str, Any]) -> None:
         """Load the models. ``options`` are the settings of the same names.
 
         Raises Unusable when FunASR runs elsewhere than told; what FunASR and torch raise passes through.
@@ -32,21 +32,14 @@ class Pipeline:
         used = CLASSES[class_of(Path(options["model"])) or ""]
         self._plain = not used.punctuates  # its texts have no tags
         self._by_punctuation = options["punc_model"] is not None and used.timed
-        extra = {name: options[name] for name in ("punc_model", "spk_model") if options[name]}
+        models = {name: options[name] for name in ROLES if options[name]}
         if options["spk_model"]:
-            extra["spk_mode"] = "punc_segment" if self._by_punctuation else "vad_segment"
+            models["spk_mode"] = "punc_segment" if self._by_punctuation else "vad_segment"
         self._auto = load_model(
+            options,
             PIPELINE,
-            model=options["model"],
-            vad_model=options["vad_model"],
             vad_kwargs={"max_single_segment_time": options["max_single_segment_time"]},
-            device=options["device"],
-            ncpu=threads,
-            disable_update=True,  # or it asks the package index for newer versions
-            disable_pbar=True,
-            trust_remote_code=False,
-            log_level="ERROR",
-            **extra,
+            **models,
         )
         from funasr.utils.postprocess_utils import (  # type: ignore[import-not-found,unused-ignore]
             rich_transcription_postprocess,
@@ -54,17 +47,11 @@ class Pipeline:
 
         self._render = rich_transcription_postprocess
         loaded = {
-            "model": (self._auto.model, self._auto.kwargs),
-            "vad_model": (self._auto.vad_model, self._auto.vad_kwargs),
-            "punc_model": (self._auto.punc_model, self._auto.punc_kwargs),
-            "spk_model": (self._auto.spk_model, self._auto.spk_kwargs),
+            name: (module, getattr(self._auto, name.replace("model", "kwargs")))
+            for name in ROLES
+            if (module := getattr(self._auto, name)) is not None
         }
-        there = {name: pair for name, pair in loaded.items() if pair[0] is not None}
-        for name, (module, _) in there.items():
-            check_weights(module, Path(options[name]) / weights_of(Path(options[name])))
-        self.device = check_devices(
-            options["device"], [(str(settings["device"]), module) for module, settings in there.values()]
-        )
+        check_loaded(options, loaded)
 
     def warm_up(self) -> None:
         """Run all models once on two seconds of noise: broken installations show here."""
@@ -84,10 +71,8 @@ class Pipeline:
         return answers
 
     def _recognize(self, samples: Any, language: str, split: bool) -> dict[str, Any]:
-        import torch  # type: ignore[import-not-found,unused-ignore]
-
         torch.manual_seed(0)  # for the noise that the front end adds: a file always gets the same text
-        if len(samples) < _MIN_SAMPLES:
+        if len(samples) < FRAME:
             return {"segments": [], "emoji": "", "plain": self._plain}
         asked: dict[str, Any] = {}
         if not self._plain:  # SenseVoice's own

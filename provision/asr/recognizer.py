@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np  # type: ignore[import-not-found,unused-ignore]
 
 from .audio import RATE
-from .classes import WEIGHTS
-from .library import check_devices, check_weights, load_model
+from .features import FRAME
+from .library import check_loaded, load_model
 from .sensevoice import SenseVoice
 from .voice_activity import VoiceActivity
 
 log = logging.getLogger(__name__)
 
-_MIN_SAMPLES = 400  # one analysis frame of 25 ms; FunASR's front end divides by zero on less
 # On a CPU the arithmetic is saturated by one piece of a few seconds, and larger batches only fall out of the
 # caches; FunASR itself batches nothing there.
 _CPU_BATCH_SECONDS = 8.0
@@ -31,39 +29,29 @@ class Recognizer:
     at once.
     """
 
-    def __init__(self, options: dict[str, Any], threads: int) -> None:
+    def __init__(self, options: dict[str, Any]) -> None:
         """Load both models. ``options`` are the settings of the same names.
 
         Raises Unusable when FunASR runs elsewhere than told; what FunASR and torch raise passes through.
         """
         self._options = options
-        common = {
-            "device": options["device"],
-            "ncpu": threads,
-            "disable_update": True,  # or it asks the package index for newer versions
-            "disable_pbar": True,
-            "trust_remote_code": False,
-            "log_level": "ERROR",
-        }
         # Two separate objects rather than AutoModel(model=, vad_model=): that one recognises file after file,
         # while the pieces of several files can be recognised together.
         self._vad = load_model(
-            model=options["vad_model"], max_single_segment_time=options["max_single_segment_time"], **common
+            options,
+            model=options["vad_model"],
+            max_single_segment_time=options["max_single_segment_time"],
         )
-        self._asr = load_model(model=options["model"], **common)
+        self._asr = load_model(options, model=options["model"])
         from funasr.utils.postprocess_utils import (  # type: ignore[import-not-found,unused-ignore]
             rich_transcription_postprocess,
         )
 
         self._render = rich_transcription_postprocess
         loaded = {"vad_model": self._vad, "model": self._asr}
-        for name, auto in loaded.items():
-            check_weights(auto.model, Path(options[name]) / WEIGHTS)
-        self.device = check_devices(
-            options["device"], [(str(auto.kwargs["device"]), auto.model) for auto in loaded.values()]
-        )
+        check_loaded(options, {name: (auto.model, auto.kwargs) for name, auto in loaded.items()})
         self._batch_seconds = options["batch_size_s"]
-        if self.device == "cpu":
+        if options["device"] == "cpu":
             self._batch_seconds = min(self._batch_seconds, _CPU_BATCH_SECONDS)
         self._shorter_vad: VoiceActivity | None = None
         self._shorter_asr: SenseVoice | None = None
@@ -143,7 +131,7 @@ class Recognizer:
 
     def _find_speech(self, samples: Any) -> list[tuple[int, int]]:
         """Spans of speech in milliseconds."""
-        if len(samples) < _MIN_SAMPLES:
+        if len(samples) < FRAME:  # FunASR's front end would divide by zero
             return []
         found = None if self._shorter_vad is None else self._shorter_vad(samples)
         if found is None:
@@ -197,5 +185,5 @@ class Recognizer:
 
 
 def _at_least_a_frame(samples: Any) -> Any:
-    missing = _MIN_SAMPLES - len(samples)
+    missing = FRAME - len(samples)
     return samples if missing <= 0 else np.pad(samples, (0, missing))

@@ -10,6 +10,7 @@ from typing import Any, Optional, Union
 from pydantic import BaseModel
 
 from .declared import LANGUAGES
+from .errors import STATUSES
 from .transcript import TAG_MODES
 from .upload import FILE_FIELD
 
@@ -116,23 +117,10 @@ class Health(BaseModel):
 
 UPLOAD_PROBLEMS = (400, 401, 408, 413, 415, 422, 500, 503, 504)
 
-_REASONS = {
-    400: "The body is not a valid form.",
-    401: "The API key is missing or wrong.",
-    404: "No such model.",
-    408: "The client sent nothing for too long, or too slowly.",
-    413: "The file is too large or the audio too long.",
-    415: "Not audio that this server reads, or not a multipart form.",
-    422: "A field is missing or has a value that is not allowed.",
-    500: "An internal error.",
-    503: "Starting, too many requests waiting, or the process died twice; see Retry-After.",
-    504: "No result in time.",
-}
-
 
 def problems(model: type[BaseModel], *statuses: int) -> dict[Union[int, str], dict[str, Any]]:
     """Error answers of one shape for FastAPI's ``responses``."""
-    return {status: {"model": model, "description": _REASONS[status]} for status in statuses}
+    return {status: {"model": model, "description": STATUSES[status][1]} for status in statuses}
 
 
 _LANGUAGE = {"type": "string", "enum": list(LANGUAGES)}
@@ -189,18 +177,8 @@ TRANSCRIPTION_REQUEST = _form(
     },
 )
 
-TRANSCRIPTION_ANSWER = {
+OTHER_FORMATS: dict[str, Any] = {
     "description": "The transcript in the response_format that was asked for.",
-    "content": {
-        "application/json": {
-            "schema": {
-                "anyOf": [
-                    {"$ref": "#/components/schemas/Transcription"},
-                    {"$ref": "#/components/schemas/VerboseTranscription"},
-                ]
-            }
-        },
-        "text/plain": {"schema": {"type": "string"}},
-        "text/vtt": {"schema": {"type": "string"}},
-    },
+    "content": {"text/plain": {"schema": {"type": "string"}}, "text/vtt": {"schema": {"type": "string"}}},
 }
+"""The answer of a transcription, beside its forms in JSON."""

@@ -16,10 +16,11 @@ import uvicorn
 
 from .app import create_app
 from .connections import sweep_idle, unread
+from .declared import Settings
 from .listener import BACKLOG, has_waiting, listen, turn_away
 from .modelfiles import check_models
 from .service import Service
-from .settings import Settings, SettingsError
+from .settings import SettingsError
 from .spool import Spool
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .declared import Settings
 from .errors import Refusal
 from .metrics import Metrics
 from .pool import Pool, PoolOptions, WorkerLost
-from .settings import Settings, usable_cpus
+from .settings import usable_cpus
 from .spool import Spool
 from .transcript import Segment, Transcript
 
@@ -29,12 +30,16 @@ class Service:
         self.metrics = Metrics()
         self.draining = False
         self._decoding = 0
-        common = {"log_level": settings.log_level}
+        options = {
+            name: str(value.resolve()) if isinstance(value, Path) else value
+            for name, value in vars(settings).items()
+            if name != "api_keys"
+        }
         self.decoders = Pool(
             PoolOptions(
                 name="decoding",
                 count=max(1, min(4, usable_cpus() // 2)),
-                first_line={**common, "role": "decode", "max_audio_seconds": settings.max_audio_seconds},
+                first_line={**options, "role": "decode"},
                 hang_seconds=settings.timeout,
                 recycle_after=settings.recycle_after * 4,
             ),
@@ -44,29 +49,16 @@ class Service:
             PoolOptions(
                 name="recognition",
                 count=settings.workers,
-                first_line={
-                    **common,
-                    "role": "recognize",
-                    "threads": settings.threads,
-                    "punc_model": None,
-                    "spk_model": None,
-                    **{name: str(path.resolve()) for name, path in settings.models.items()},
-                    "hotwords": list(settings.hotwords),
-                    **{
-                        name: getattr(settings, name)
-                        for name in ("device", "use_itn", "batch_size_s", "merge_vad", "merge_length_s",
-                                     "ban_emo_unk", "max_single_segment_time")
-                    },
-                },
-                threads=settings.threads,
+                first_line={**options, "role": "recognize"},
+                threads=max(1, usable_cpus() // settings.workers),
                 batch_jobs=_BATCH_REQUESTS,
                 batch_weight=settings.batch_size_s,
                 hang_seconds=settings.timeout,
                 recycle_after=settings.recycle_after,
             ),
             on_fatal=on_fatal,
-            on_batch=self._count_batch,
-        )  # fmt: skip
+            on_batch=self.metrics.count_batch,
+        )
 
     def start(self) -> None:
         """Start the processes; returns at once, see ``state``."""
@@ -136,10 +128,6 @@ class Service:
         segments = [Segment(**segment) for segment in answer["segments"]]
         return Transcript(seconds, segments, answer["emoji"], answer.get("plain", False))
 
-    def _count_batch(self, jobs: int, seconds: float) -> None:
-        self.metrics.batch_size.observe(jobs)
-        self.metrics.inference_seconds += seconds
-
     def _retry_after(self) -> int:
         seconds = self.waiting * self.metrics.seconds_per_request / self.settings.workers
         return max(1, min(_MAX_RETRY_AFTER, math.ceil(seconds)))
@@ -148,10 +136,10 @@ class Service:
         """The Prometheus page."""
         restarts = {pool.options.name: pool.restarts for pool in (self.recognizers, self.decoders)}
         gauges = {
-            "asr_ready": ("1 when requests are served.", float(self.state == "ok")),
-            "asr_queue_depth": ("Accepted requests whose recognition has not begun.", float(self.waiting)),
-            "asr_queue_limit": ("Requests that may wait.", float(self.settings.queue)),
-            "asr_running": ("Requests in recognition.", float(self.recognizers.running)),
-            "asr_workers_ready": ("Recognition processes that are warm.", float(self.recognizers.ready)),
+            "ready": ("1 when requests are served.", float(self.state == "ok")),
+            "queue_depth": ("Accepted requests whose recognition has not begun.", float(self.waiting)),
+            "queue_limit": ("Requests that may wait.", float(self.settings.queue)),
+            "running": ("Requests in recognition.", float(self.recognizers.running)),
+            "workers_ready": ("Recognition processes that are warm.", float(self.recognizers.ready)),
         }
         return self.metrics.render(gauges, restarts)

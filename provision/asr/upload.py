@@ -7,16 +7,14 @@ import dataclasses
 import errno
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from .connections import Receive
 from .errors import ClientGone, Refusal
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 FILE_FIELD = "file"
 _MAX_FIELDS = 32

@@ -56,18 +56,19 @@ def _decoder(options: dict[str, Any]) -> Handler:
 
 
 def _recognizer(options: dict[str, Any]) -> Handler:
+    recognizer: Any
     # SenseVoice alone goes a shorter way than FunASR's pipeline; no other class is known so well.
     if class_of(Path(options["model"])) == "SenseVoiceSmall" and not options["spk_model"]:
         from .recognizer import Recognizer
 
-        recognizer = Recognizer(options, options["threads"])
-        recognizer.warm_up()
-        return recognizer.recognize
-    from .pipeline import Pipeline
+        recognizer = Recognizer(options)
+    else:
+        from .pipeline import Pipeline
 
-    pipeline = Pipeline(options, options["threads"])
-    pipeline.warm_up()
-    return pipeline.recognize
+        recognizer = Pipeline(options)
+    recognizer.warm_up()
+    handler: Handler = recognizer.recognize
+    return handler
 
 
 def main() -> int:

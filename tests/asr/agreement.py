@@ -72,6 +72,7 @@ def main(models):
         "model": f"{models}/SenseVoiceSmall",
         "vad_model": f"{models}/fsmn-vad",
         "device": "cpu",
+        "threads": 1,
         "use_itn": True,
         "batch_size_s": 60.0,
         "merge_vad": True,
@@ -79,7 +80,7 @@ def main(models):
         "ban_emo_unk": True,
         "max_single_segment_time": 30000,
     }
-    recognizer = Recognizer(options, 1)
+    recognizer = Recognizer(options)
     recognizer.warm_up()
     vad, asr = recognizer._vad, recognizer._asr
     shorter_vad, shorter_asr = recognizer._shorter_vad, recognizer._shorter_asr
@@ -134,7 +135,7 @@ def main(models):
     vad.model.encoder = shorter_vad._encoder = encoder
 
     recognizer_module._COMPARED_FUNASR = ("0.0",)
-    careful = Recognizer(options, 1)
+    careful = Recognizer(options)
     careful.warm_up()
     compare("an unknown release", careful._shorter_vad or careful._shorter_asr, None)
     with tempfile.TemporaryDirectory() as directory:

@@ -89,12 +89,12 @@ def test_histogram():
     histogram = Histogram((1, 5))
     for value in (0.5, 1, 3, 7):
         histogram.observe(value)
-    assert list(histogram.lines("x")) == [
-        'x_bucket{le="1"} 2',
-        'x_bucket{le="5"} 3',
-        'x_bucket{le="+Inf"} 4',
-        "x_sum 11.500000",
-        "x_count 4",
+    assert list(histogram.samples()) == [
+        '_bucket{le="1"} 2',
+        '_bucket{le="5"} 3',
+        '_bucket{le="+Inf"} 4',
+        "_sum 11.500000",
+        "_count 4",
     ]
     assert "asr_real_time_factor 0" in Metrics().render({}, {})
 

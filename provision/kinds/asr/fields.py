@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
-from provision.asr.declared import HOTWORD_HINT, OPTIONS, default, is_hotword
+from provision.asr.declared import HOTWORD_HINT, OPTIONS, Language, default, is_hotword
 from provision.config.model import Name, Port, PositiveDuration, Range, Text, reject, shaped
 from provision.config.problems import found
 from provision.config.references import ApiKeys
@@ -44,7 +44,7 @@ class AsrService(Service):
     """A model (of `models:`) that tells speakers apart: CAM++. The segments of `verbose_json` name them."""
     hotwords: list[Annotated[Text, AfterValidator(_hotword)]] = []
     """Words to expect, such as names. For models that take them: SeacoParaformer, ContextualParaformer."""
-    language: Literal["auto", "zh", "en", "yue", "ja", "ko", "nospeech"] = default("language")
+    language: Language = default("language")
     """The language spoken, where a request names none."""
     device: Annotated[
         str,
