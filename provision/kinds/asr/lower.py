@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from posixpath import dirname, join
@@ -11,9 +12,9 @@ from provision.asr.classes import CLASSES, COMMON, ROLES, WEIGHTS, fitting, misf
 from provision.asr.declared import OPTIONS
 from provision.catalog import text
 from provision.config.services.gpus import is_uuid
-from provision.kinds.common import certificates, checks, more_keys, supervised, turn
+from provision.kinds.common import certificates, checks, supervised, turn
 from provision.kinds.common.context import ServiceContext
-from provision.kinds.common.generated import MODPROBE, start_script
+from provision.kinds.common.generated import start_script
 from provision.kinds.common.program import Program
 from provision.wire.checks import Http
 from provision.wire.specs.model import Expectation
@@ -39,13 +40,11 @@ HEALTHY = Http(path="/health")
 
 def lower(context: ServiceContext[AsrService]) -> None:
     """Add the resources of a speech service."""
-    service = context.service
-    environment, model = context.environment(), context.model()
-    models = {option: context.model(option) for option in _options(service)}
-    if environment is None or model is None or None in models.values():
+    service, named = context.service, _options(context.service)
+    environment = context.environment(service.environment)
+    models = context.models_at(((option,), name) for option, name in named.items())
+    if environment is None or models is None:
         return
-    paths = {option: found.path for option, found in models.items() if found is not None}
-    ids = [found.id for found in models.values() if found is not None]
     missing = [name for name in NEEDED if environment.find(name) is None]
     if missing and not environment.open:
         context.problem(
@@ -56,45 +55,42 @@ def lower(context: ServiceContext[AsrService]) -> None:
         )
         return
     app = join(context.layout.prefix, "app")
-    certificate = certificates.paths(service.tls)
-    flags: list[tuple[str, ...]] = [(f"--{option.replace('_', '-')}", path) for option, path in paths.items()]
+    flags: list[tuple[str, ...]] = [
+        (_flag(option), model.path) for option, model in zip(named, models, strict=True)
+    ]
     flags += [*_flags(service), *((f"--hotword={word}",) for word in service.hotwords)]
     if service.tls is not None:
         flags += [("--ssl-certfile", service.tls.cert), ("--ssl-keyfile", service.tls.key)]
     taken = _turn(service)
-    script = start_script(
-        context,
-        environment,
-        {"PYTHONPATH": app, **_cards(service), **DEFAULTS},
-        taken.command(context, service.port, service.host) if taken else None,
-        python=text.sh(environment.program("python")),
-        flags=[text.sh_words(flag) for flag in flags],
-    )
-    env = dict(service.env)
-    env.update(more_keys.variables(service.api_key, KEY, f"{KEY}_"))
-    gpu = service.device.startswith("cuda") or is_uuid(service.device)
+    # torch counts the one card that a UUID shows it as the first.
+    cards = turn.shown([service.device] if is_uuid(service.device) else None)
     supervised.add(
         context,
         Program(
-            script=script,
+            script=start_script(
+                context,
+                environment,
+                {"PYTHONPATH": app, **cards, **DEFAULTS},
+                taken,
+                flags=[text.sh_words(flag) for flag in flags],
+            ),
             port=service.port,
             bind=service.host,
-            model=model.path.rpartition("/")[2],
-            needs=[
-                environment.id,
-                *ids,
-                _app(context, app),
-                *certificates.needed(context, certificate),
-            ],
-            paths=[environment.path, *paths.values(), app, *certificate, environment.python or ""],
-            env=env,
-            key_name=KEY if KEY in env else None,
+            model=models[0].path.rpartition("/")[2],
+            environment=environment,
+            models=models,
+            certificate=certificates.paths(service.tls),
+            needs=[_app(context, app)],
+            paths=[app],
+            api_key=service.api_key,
+            key_name=KEY,
+            more_keys=f"{KEY}_",
             health=True,
             checks=checks.specs(context) or [HEALTHY],
             drain=service.request_timeout,
-            before=[MODPROBE] if gpu else [],
+            nvidia=service.device.startswith("cuda") or is_uuid(service.device),
             tls=service.tls is not None,
-            ca=service.tls.ca if service.tls is not None else None,
+            ca=certificates.ca(service.tls),
             turn=taken,
         ),
     )
@@ -141,38 +137,33 @@ def _fitting(service: AsrService, option: str) -> list[str]:
 
 def _turn(service: AsrService) -> turn.Turn | None:
     """Return its turn on the one card that it computes on; None on a CPU."""
-    if is_uuid(service.device):
-        return turn.of([service.device], {})
     kind, _, index = service.device.partition(":")
-    if kind not in ("cuda", "npu"):
-        return None
-    shown = turn.visible(service.env)
-    return turn.of([int(index or 0)] if shown is None else shown[int(index or 0) :][:1], {})
+    cards: list[object] = []
+    if is_uuid(service.device):
+        cards = [service.device]
+    elif kind in ("cuda", "npu"):
+        shown = turn.visible(service.env)
+        cards = [int(index or 0)] if shown is None else [*shown[int(index or 0) :][:1]]
+    return turn.of(cards, {}, service.port, service.host)
 
 
-def _cards(service: AsrService) -> dict[str, str]:
-    """Return what shows a process the one card that `device` names by UUID; torch counts it as the first."""
-    return {"CUDA_VISIBLE_DEVICES": service.device} if is_uuid(service.device) else {}
-
-
-def _flags(service: AsrService) -> list[tuple[str, ...]]:
-    """Return a flag for each option that a playbook can set."""
-    found: list[tuple[str, ...]] = []
+def _flags(service: AsrService) -> Iterator[tuple[str, ...]]:
+    """Give a flag for each option that a playbook can set."""
     for name, option in OPTIONS.items():
         if option.field is None:
             continue
-        value, flag = getattr(service, option.field), name.replace("_", "-")
+        value = getattr(service, option.field)
         if name == "device" and is_uuid(value):
             value = "cuda:0"  # the only card that it is shown
         if isinstance(value, bool):
-            found.append((f"--{flag}" if value else f"--no-{flag}",))
+            yield (_flag(name if value else f"no-{name}"),)
         else:
-            found.append((f"--{flag}", _written(value)))
-    return found
+            whole = isinstance(value, float) and value.is_integer()
+            yield _flag(name), str(int(value) if whole else value)
 
 
-def _written(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
 
 
 def _app(context: ServiceContext[AsrService], app: str) -> str:
@@ -191,7 +182,7 @@ def _sources() -> dict[str, str]:
     sources = {
         f"provision/asr/{entry.name}": entry.read_text(encoding="utf-8")
         for entry in sorted(package.iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".py")
+        if entry.name.endswith((".py", ".html"))
     }
     # Only a name for the package: the rest of it stays on the controller.
     return {"provision/__init__.py": "", **sources}

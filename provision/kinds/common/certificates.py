@@ -19,6 +19,11 @@ def paths(tls: Tls | SpokenTls | None) -> list[str]:
     return [path for path in (tls.cert, tls.key) if path is not None] if tls is not None else []
 
 
+def ca(tls: Tls | SpokenTls | None) -> str | None:
+    """Return the file by which checks verify the certificate; None when they do not."""
+    return tls.ca if tls is not None else None
+
+
 def needed(context: ServiceContext[Any], paths: Sequence[str]) -> list[str]:
     """Return the ids of those files that are declared, or note that the service's user cannot read one."""
     builder = context.builder

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from provision.catalog import text
 from provision.catalog.builder import Builder
-from provision.catalog.catalog import ServiceInfo
 from provision.catalog.environments import Environment
 from provision.catalog.layout import USER, Layout
 from provision.catalog.models import Model
@@ -17,7 +16,6 @@ from provision.catalog.templates import Templates
 from provision.config.problems import did_you_mean
 from provision.config.services.base import Service
 from provision.wire.finding import WARNING, Finding, information
-from provision.wire.requests import Service as Facts
 from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
@@ -123,45 +121,29 @@ class ServiceContext(Generic[S]):
         )
         return added.id
 
-    def describe(self, facts: Facts, stop: str, resources: list[str]) -> None:
-        """Add what there is to say of the service.
-
-        Args:
-            facts: what the host is told of it.
-            stop: the command that stops it, where systemd does not supervise it.
-            resources: ids of the resources that are its alone.
-        """
-        if facts.unit:
-            stop = f"{self.sudo}systemctl stop {facts.unit}"
-        tags = frozenset(self.play.fields.tags) | frozenset(self.service.tags)
-        self.builder.services.append(
-            ServiceInfo(self.builder.host.name, self.play.playbook, facts, stop, resources, tags)
-        )
-
     def note(self, code: str, message: str, severity: str = WARNING) -> None:
         """Add a line about the service to the plan."""
         message = f"service {self.name}: {message}"
         self.builder.notes.append(Finding(code=code, severity=severity, message=message))
 
-    def environment(self, key: str = "environment") -> Environment | None:
-        """Return the environment that a field of the service names, or note that there is none."""
-        name: str = getattr(self.service, key)
+    def environment(self, name: str) -> Environment | None:
+        """Return the environment of this name, or note that there is none."""
         if name not in self.environments:
-            message = f"there is no environment `{name}`"
-            self.problem("unknown-environment", (key,), message, did_you_mean(name, self.environments))
+            message, hint = f"there is no environment `{name}`", did_you_mean(name, self.environments)
+            self.problem("unknown-environment", ("environment",), message, hint)
         return self.environments.get(name)
 
-    def model(self, key: str = "model") -> Model | None:
-        """Return the model that a field of the service names, or note that there is none."""
-        return self.model_at((key,), getattr(self.service, key))
-
-    def model_at(self, where: Sequence[str | int], name: str) -> Model | None:
-        """Return the model that is named at a place of the service, or note that there is none."""
-        if name not in self.models:
-            self.problem(
-                "unknown-model", where, f"there is no model `{name}`", did_you_mean(name, self.models)
-            )
-        return self.models.get(name)
+    def models_at(self, places: Iterable[tuple[Sequence[str | int], str]]) -> list[Model] | None:
+        """Return the models that are named at places of the service; None after noting each that is not
+        declared.
+        """
+        named = list(places)
+        for where, name in named:
+            if name not in self.models:
+                message = f"there is no model `{name}`"
+                self.problem("unknown-model", where, message, did_you_mean(name, self.models))
+        found = [self.models[name] for _, name in named if name in self.models]
+        return found if len(found) == len(named) else None
 
 
 def service_context(
@@ -175,38 +157,33 @@ def service_context(
     templates: Templates,
 ) -> ServiceContext[Service]:
     """Decide who supervises a service and as which user it runs, or note why that is impossible."""
-    service = play.fields.services[name]
-    host = builder.host
+    service, host = play.fields.services[name], builder.host
     supervisor = service.supervisor or host.supervisor or _supervisor(builder)
-    if supervisor == "systemd" and not host.privileged:
-        builder.problem(
-            "needs-root",
-            play,
-            ("services", name, "supervisor"),
-            f"systemd units need root, and host {host.name} is used without",
-            "set become: true on the host, or supervisor: script on the service",
-        )
-    if service.user is not None and not host.privileged:
-        builder.problem(
-            "needs-root",
-            play,
-            ("services", name, "user"),
-            f"running as {service.user} needs root, and host {host.name} is used without",
-            "set become: true on the host, or leave user out",
-        )
+    for field, asked, what, otherwise in (
+        ("supervisor", supervisor == "systemd", "systemd units need", "supervisor: script on the service"),
+        ("user", service.user is not None, f"running as {service.user} needs", "leave user out"),
+    ):
+        if asked and not host.privileged:
+            builder.problem(
+                "needs-root",
+                play,
+                ("services", name, field),
+                f"{what} root, and host {host.name} is used without",
+                f"set become: true on the host, or {otherwise}",
+            )
     user = service.user or (USER if supervisor == "systemd" else None)
     return ServiceContext(
-        builder,
-        play,
-        name,
-        service,
-        layout,
-        supervisor == "systemd",
-        user,
-        tuple(after),
-        environments,
-        models,
-        templates,
+        builder=builder,
+        play=play,
+        name=name,
+        service=service,
+        layout=layout,
+        systemd=supervisor == "systemd",
+        user=user,
+        after=tuple(after),
+        environments=environments,
+        models=models,
+        templates=templates,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from provision.catalog import text
@@ -15,6 +15,7 @@ from provision.kinds.common.reach import Reach, hardening
 if TYPE_CHECKING:
     from provision.catalog.environments import Environment
     from provision.config.secrets import Secret
+    from provision.kinds.common.turn import Turn
 
 MODPROBE = "-+/usr/bin/nvidia-modprobe -c 0 -u"
 """For `ExecStartPre=`: after a reboot /dev/nvidia-uvm is made by a setuid helper, which a hardened service
@@ -25,7 +26,7 @@ def start_script(
     context: ServiceContext[Any],
     environment: Environment | None,
     variables: Mapping[str, str],
-    turn: str | None,
+    turn: Turn | None,
     **values: object,
 ) -> str:
     """Return the start script, by the template of the service's kind.
@@ -34,7 +35,7 @@ def start_script(
         context: the service.
         environment: whose programs come first on PATH; None for no such environment.
         variables: those that the user's `env` does not set.
-        turn: the line that waits for the turn on a GPU; None for a service that takes none.
+        turn: its turn on a GPU, for which it waits; None for a service that takes none.
         values: what only the template of this kind has a use for, quoted for a shell.
     """
     own = context.service.env
@@ -46,10 +47,21 @@ def start_script(
             "env_file": None if context.systemd else text.sh(context.env_file),
             "exports": [f"{name}={text.sh(value)}" for name, value in variables.items() if name not in own],
             "bin": None if environment is None else text.sh(f"{environment.path}/bin"),
-            "turn": turn,
+            "python": None if environment is None else text.sh(environment.program("python")),
+            "turn": text.sh_words(turn.words(context)) if turn else None,
             **values,
         },
     )
+
+
+def option_lines(words: Iterable[str], begins: Callable[[str], bool]) -> list[str]:
+    """Return words for a shell, a line for each that begins an option, its values beside it."""
+    lines: list[list[str]] = []
+    for word in words:
+        if begins(word) or not lines:
+            lines.append([])
+        lines[-1].append(word)
+    return [text.sh_words(line) for line in lines]
 
 
 def env_content(context: ServiceContext[Any], env: Mapping[str, str | Secret]) -> str:
@@ -85,7 +97,7 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
             "unit_name": text.unit(unit_name(context.name).removesuffix(".service")),
             "user": text.unit(context.user or "root"),
             "env_file": text.unit(context.env_file),
-            "before": program.before,
+            "before": [MODPROBE] if program.nvidia else [],
             "script": text.unit_word(context.script, command=True),
             "stop_timeout": f"{stop_timeout:.0f}",
             "protect_home": values["ProtectHome"],

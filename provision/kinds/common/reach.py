@@ -84,7 +84,7 @@ def reach(context: ServiceContext[Any], program: Program) -> Reach:
     lifted = context.service.sandbox
     everything = list(told(context.service))
     known = {each.path for each in everything}
-    everything += [Told((), path) for path in [*program.paths, context.script] if path and path not in known]
+    everything += [Told((), path) for path in [*program.reads(), context.script] if path not in known]
     found = Reach(writable=list(program.writable))
     if context.systemd:
         found.home = any(within(each.path, HOMES) for each in everything)

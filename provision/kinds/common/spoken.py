@@ -14,10 +14,8 @@ NAMES = ("--served-model-name", "--served_model_name", "--model-name", "--alias"
 CERTIFICATES = ("--ssl-certfile", "--ssl-cert-file", "--certfile")
 """Flags of vLLM, SGLang and uvicorn, of llama.cpp, and of gunicorn that make a server speak TLS."""
 
-
 KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY", "INFINITY_API_KEY")
 """Variables from which vLLM, llama.cpp and Infinity take the key that clients must send."""
-
 
 KEY_FIELD = "api_key_env"
 """The field that names the variable with the key."""
@@ -36,11 +34,6 @@ def model(service: Spoken, command: Sequence[str]) -> str | None:
 def tls(service: Spoken, command: Sequence[str]) -> bool:
     """Say whether the server speaks TLS."""
     return service.tls is not None or value(command, CERTIFICATES) is not None
-
-
-def ca(service: Spoken) -> str | None:
-    """Return what its certificate is verified by; None when it is not."""
-    return service.tls.ca if service.tls is not None else None
 
 
 def value(command: Sequence[str], flags: Sequence[str]) -> str | None:

@@ -10,7 +10,6 @@ from importlib.resources import files
 from posixpath import join
 from typing import Any
 
-from provision.catalog import text
 from provision.kinds.common.context import ServiceContext
 from provision.wire.specs.file import FileSpec
 
@@ -47,17 +46,17 @@ class Turn:
         implied: they follow from defaults, and count only where there are GPUs.
         still: seconds for which the memory in use must not have moved before others may start; 0 for a server
             that opens its port, or calls itself healthy, only when it has its memory.
+        port: the port that it opens once it has started; None for a service without one.
+        bind: the address that it listens on; None for all.
     """
 
     cards: tuple[str, ...]
     implied: bool = False
     still: float = 0.0
+    port: int | None = None
+    bind: str | None = None
 
-    def command(self, context: ServiceContext[Any], port: int | None, bind: str | None) -> str:
-        """Return `words` as a line of a shell script."""
-        return text.sh_words(self.words(context, port, bind))
-
-    def words(self, context: ServiceContext[Any], port: int | None, bind: str | None) -> list[str]:
+    def words(self, context: ServiceContext[Any]) -> list[str]:
         """Return the command that waits for the turn, and leaves behind what keeps it."""
         words = [
             context.builder.host.python,
@@ -68,19 +67,25 @@ class Turn:
             ",".join(self.cards),
         ]
         words += ["--implied"] if self.implied else []
-        if port is not None:
-            words += ["--port", str(port)]
-            if bind not in (None, "", "0.0.0.0", "::", "*"):
-                words += ["--address", str(bind)]
+        if self.port is not None:
+            words += ["--port", str(self.port)]
+            if self.bind not in (None, "", "0.0.0.0", "::", "*"):
+                words += ["--address", str(self.bind)]
         words += ["--still", f"{self.still:g}"] if self.still else []
         return [*words, "--limit", f"{context.service.start_timeout:g}"]
 
 
-def of(cards: Sequence[object] | None, env: Mapping[str, object], still: float = 0.0) -> Turn | None:
+def of(
+    cards: Sequence[object] | None,
+    env: Mapping[str, object],
+    port: int | None,
+    bind: str | None,
+    still: float = 0.0,
+) -> Turn | None:
     """Return the turn of a service on the GPUs that its field names, or else its `env`; None without any."""
     if cards is None:
         cards = visible(env)
-    return Turn(tuple(map(str, cards)), still=still) if cards else None
+    return Turn(tuple(map(str, cards)), still=still, port=port, bind=bind) if cards else None
 
 
 def visible(env: Mapping[str, object]) -> list[str] | None:
@@ -91,6 +96,11 @@ def visible(env: Mapping[str, object]) -> list[str] | None:
             words = [word.strip() for word in value.split(",")]
             return [word for word in words if re.fullmatch(r"[0-9]+|(GPU|MIG)-[0-9A-Za-z/-]+", word)]
     return None
+
+
+def shown(cards: Sequence[object] | None) -> dict[str, str]:
+    """Return the variable that shows a process these GPUs; nothing for None, which leaves it all of them."""
+    return {} if cards is None else {"CUDA_VISIBLE_DEVICES": ",".join(map(str, cards))}
 
 
 def program(context: ServiceContext[Any]) -> str:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from provision.catalog import text
 from provision.catalog.layout import unit_name, unit_path
 from provision.catalog.text import SecretPart, SecretText
-from provision.kinds.common import certificates, checks, files, spoken, turn
+from provision.kinds.common import answering, certificates, checks, files, spoken, turn
+from provision.kinds.common.answering import Answering
 from provision.kinds.common.context import ServiceContext
-from provision.kinds.common.supervised import address_url
-from provision.wire.requests import Service
 from provision.wire.spec import Placed
-from provision.wire.specs.container import ContainerSpec, EngineOptions, Port
+from provision.wire.specs.container import ContainerSpec, EngineOptions
 from provision.wire.specs.file import FileSpec
-from provision.wire.specs.probe import ProbeSpec
 
 if TYPE_CHECKING:
     from provision.kinds.container.fields import ContainerService
@@ -45,10 +42,9 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         builder.resources[id].triggers.append(name)
     port = next((port for port in service.published() if port.protocol == "tcp"), None)
     gpus = ["all"] if service.gpus == "all" else [str(gpu) for gpu in service.gpus or []]
-    taken = turn.of(gpus, {}, turn.SETTLED)
-    if taken and port is None:
-        taken = replace(taken, still=turn.STILL)
-    made = [_unit(context, taken, port)] if context.systemd else []
+    number, address = (port.port, port.address) if port else (None, None)
+    taken = turn.of(gpus, {}, number, address, turn.STILL if port is None else turn.SETTLED)
+    made = [_unit(context, taken)] if context.systemd else []
     if taken and context.systemd:
         made.append(turn.add(context))
     cards = list(taken.cards) if taken and context.systemd else None
@@ -85,37 +81,19 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     for id in below:
         if builder.resources[id].type == "model":
             builder.resources[id].triggers.append(name)
-    runner, needs = f"container:{name}", [*context.after, *read, *below, *made]
-    context.add(runner, spec, f"container {name}", needs=needs)
-    probe = ProbeSpec(
-        service=name,
-        unit=spec.unit,
-        container=spec.container,
-        engine=spec.engine,
-        health=False,
-        url=_url(service, port, "127.0.0.1") or "",
-        ca=spoken.ca(service),
+    how = Answering(
+        port=number,
+        bind=address,
+        tls=spoken.tls(service, service.command or []),
+        ca=certificates.ca(service.tls),
         model=spoken.model(service, service.command or []),
         key_name=spoken.key(service),
         key_field=spoken.KEY_FIELD,
         checks=checks.specs(context) or [checks.undeclared(port is not None)],
-        timeout=service.start_timeout,
-        cards=cards,
     )
-    proof = context.add(f"probe:{name}", probe, f"answer of {name}", needs=[runner])
-    facts = Service(
-        service=name,
-        unit=spec.unit,
-        container=spec.container,
-        engine=spec.engine,
-        kind=service.kind,
-        supervisor="systemd" if spec.unit else "engine",
-        port=port.port if port else None,
-        url=_url(service, port, context.outside),
-        model=probe.model,
-    )
+    needs = [*context.after, *read, *below, *made]
     stop = f"{context.sudo}{spec.engine or 'docker|podman'} stop {shlex.quote(spec.container)}"
-    context.describe(facts, stop, [*made, runner, proof])
+    answering.add(context, f"container:{name}", spec, how, needs=needs, made=made, stop=stop)
 
 
 def engine_options(service: ContainerService) -> EngineOptions:
@@ -143,17 +121,10 @@ def _below(context: ServiceContext[ContainerService], sources: list[str]) -> lis
     ]
 
 
-def _unit(
-    context: ServiceContext[ContainerService],
-    taken: turn.Turn | None,
-    port: Port | None,
-) -> str:
+def _unit(context: ServiceContext[ContainerService], taken: turn.Turn | None) -> str:
     """Add the unit that runs the container; returns its id."""
     service = context.service
-    waits: list[str] = []
-    if taken:
-        number, address = (port.port, port.address) if port else (None, None)
-        waits = taken.words(context, number, address)
+    waits = taken.words(context) if taken else []
     content = context.templates.render(
         "container.unit.j2",
         {
@@ -178,11 +149,3 @@ def _unit(
         quiet=turn.QUIET if taken else None,
     )
     return context.add(f"file:{path}", spec, path, triggers=[context.name])
-
-
-def _url(service: ContainerService, port: Port | None, everywhere: str) -> str | None:
-    """Return where it answers; `everywhere` is the address to name when it is published on all of them."""
-    if port is None:
-        return None
-    address = everywhere if port.address in (None, "0.0.0.0", "::") else str(port.address)
-    return address_url(address, port.port, spoken.tls(service, service.command or []))

