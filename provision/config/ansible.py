@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from provision.config.problems import Position, Problem, did_you_mean, found, quoted
-from provision.config.setting import Setting
+from provision.config.problems import Position, Problem, Problems, did_you_mean, found, quoted
+from provision.config.setting import Level, Setting
 from provision.config.variables import Variable, name_problem
 from provision.wire.finding import Finding, warning
 
@@ -92,7 +92,7 @@ class Printed:
         problems: receives what is wrong.
     """
 
-    def __init__(self, data: dict[str, Any], position: Position, problems: list[Problem]) -> None:
+    def __init__(self, data: dict[str, Any], position: Position, problems: Problems) -> None:
         self.position = position
         self._problems = problems
         meta = self._mapping(data.get("_meta"), "_meta")
@@ -131,7 +131,7 @@ class Printed:
             self.groups[name] = PrintedGroup(hosts, real, variables)
 
     def _problem(self, message: str, hint: str | None = None) -> None:
-        self._problems.append(Problem("dynamic-inventory", self.position, message, hint))
+        self._problems.add("dynamic-inventory", self.position, message, hint)
 
     def _mapping(self, value: Any, what: str) -> dict[str, Any]:
         if value is None or isinstance(value, dict):
@@ -146,26 +146,18 @@ class Printed:
         return []
 
 
-@dataclass
-class Level:
-    """The variables of one level, and what there is to note."""
-
-    variables: dict[str, Variable]
-    notes: list[Finding] = field(default_factory=list)
-
-
 def settings(variables: Mapping[str, Variable]) -> dict[str, Setting]:
     """Return what variables of one level say of how a host is reached, by our key."""
     found_: dict[str, Setting] = {}
     for key, spellings in _SPELLINGS.items():
         for written in spellings:
             if written in variables and variables[written].value is not None:
-                found_[key] = Setting(key, written, variables[written])
+                found_[key] = Setting(**vars(variables[written]), key=key, written=written)
     return found_
 
 
-def read_level(data: Mapping[str, Any], level: str, position: Position, problems: list[Problem]) -> Level:
-    """Read the variables of one level of an inventory of Ansible.
+def read_level(data: Mapping[str, Any], level: str, position: Position, problems: Problems) -> Level:
+    """Read what one level of an Ansible inventory says.
 
     Args:
         data: as they were printed.
@@ -173,7 +165,7 @@ def read_level(data: Mapping[str, Any], level: str, position: Position, problems
         position: of the inventory.
         problems: receives passwords, and settings that are encrypted.
     """
-    read = Level({})
+    read = Level()
     for name, given in data.items():
         value = _plain(given)
         if _PASSWORD.fullmatch(name):
@@ -182,9 +174,7 @@ def read_level(data: Mapping[str, Any], level: str, position: Position, problems
         elif _encrypted(given):
             if name in _KEYS:
                 message = f"`{name}` of {level} is encrypted by Ansible's vault"
-                problems.append(
-                    Problem("ansible-setting", position, message, "write it in plain text: it is no secret")
-                )
+                problems.add("ansible-setting", position, message, "write it in plain text: it is no secret")
             else:
                 message = f"`{name}` is encrypted by Ansible's vault and is not read"
                 read.notes.append(warning("ansible-setting", message))
@@ -193,6 +183,7 @@ def read_level(data: Mapping[str, Any], level: str, position: Position, problems
             read.notes.append(warning("variable-name", message))
         else:
             read.variables[name] = Variable(value, level, source=position)
+    read.settings = settings(read.variables)
     return read
 
 
@@ -244,7 +235,7 @@ class Converted:
     """
 
     def __init__(
-        self, host: str, settings: Mapping[str, Setting], data: Mapping[str, Any], problems: list[Problem]
+        self, host: str, settings: Mapping[str, Setting], data: Mapping[str, Any], problems: Problems
     ) -> None:
         self.host = host
         self.notes: list[Finding] = []
@@ -323,8 +314,8 @@ class Converted:
         return kept
 
     def _problem(self, setting: Setting, message: str) -> None:
-        text = f"`{setting.written}` of host `{self.host}` ({setting.variable.level}): {message}"
-        self._problems.append(Problem("ansible-setting", setting.position(), text))
+        text = f"`{setting.written}` of host `{self.host}` ({setting.level}): {message}"
+        self._problems.add("ansible-setting", setting.position, text)
 
 
 def _python(value: Any) -> Any:

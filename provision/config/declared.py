@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from provision.config import foreign, inputs, patterns
 from provision.config.ansible import own_key, password_problems, priority, read_level
-from provision.config.ansible import settings as settings_of_ansible
 from provision.config.documents import Document, Part, load, parse, read
 from provision.config.groups import Group
-from provision.config.problems import ConfigError, Position, Problem, closest, failure, found
+from provision.config.problems import ConfigError, Position, Problems, closest, failure, found
 from provision.config.ranges import expand
-from provision.config.setting import Setting
+from provision.config.setting import Level, Setting, called
 from provision.config.settings import NAMES, InventoryFile
 from provision.config.templating import is_template
 from provision.config.validation import validate
-from provision.config.variables import ANSIBLE, COMMAND_LINE, Variable, name_problem, read_variables
+from provision.config.variables import ANSIBLE, COMMAND_LINE, Loc, Variable, name_problem, read_variables
 from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
     from provision.config.ansible import Printed
+
+V = TypeVar("V", bound=Variable)
 
 KEYS = tuple(InventoryFile.model_fields)
 """The keys of an inventory file."""
@@ -34,21 +36,11 @@ _MOST_READ = 1_000_000
 """Bytes of a file that are looked at to see what it is."""
 
 
-@dataclass
-class DeclaredHost:
-    """A host as its files declare it.
-
-    Args:
-        position: where it is declared first.
-        settings: how it is reached, as far as it says so itself.
-        variables: its own.
-        notes: what it asks for and cannot have.
-    """
+@dataclass(kw_only=True)
+class DeclaredHost(Level):
+    """A host as its files declare it; `position` is where it is declared first."""
 
     position: Position
-    settings: dict[str, Setting] = field(default_factory=dict)
-    variables: dict[str, Variable] = field(default_factory=dict)
-    notes: list[Finding] = field(default_factory=list)
 
 
 class Declared:
@@ -59,17 +51,14 @@ class Declared:
     """
 
     def __init__(self, extra: Mapping[str, Any]) -> None:
-        self.problems: list[Problem] = []
-        self.notes: list[Finding] = []
-        self.settings: dict[str, Setting] = {}
-        """How all hosts are reached."""
-        self.variables: dict[str, Variable] = {}
-        """The variables of all hosts."""
+        self.problems = Problems()
+        self.all = Level()
+        """What is said of all hosts."""
         self.hosts: dict[str, DeclaredHost] = {}
         self.groups: dict[str, Group] = {}
         self.extra: dict[str, Variable] = {}
         self.of_ansible = False
-        """Whether any of it comes from an inventory of Ansible's."""
+        """Whether any of it comes from an Ansible inventory."""
         for name, value in extra.items():
             problem = name_problem(name, None)
             if problem is None:
@@ -78,24 +67,27 @@ class Declared:
                 self.problems.append(problem)
         self.problems += password_problems(self.extra)
 
+    def notes(self) -> list[Finding]:
+        """What the inventories ask for and cannot have, except for single hosts."""
+        notes = [*self.all.notes]
+        for name, group in self.groups.items():
+            notes += (note.replace(message=f"group {name}: {note.message}") for note in group.notes)
+        return notes
+
     # -- files ---------------------------------------------------------------------------------------------
 
     def read_all(self, paths: Sequence[Path] | None, project: Path) -> None:
         """Read inventories; None means the project's `inventories/`, which need not exist."""
         for_ansible: list[Path] = []
         for path in self._files(paths, project):
-            try:
+            with self.problems.gathered():
                 if not self._read(path):
                     for_ansible.append(path)
-            except ConfigError as error:
-                self.problems += error.problems
         if for_ansible:
             from provision.config import dynamic
 
-            try:
+            with self.problems.gathered():
                 self._add_printed(dynamic.read_by_ansible(for_ansible))
-            except ConfigError as error:
-                self.problems += error.problems
 
     def _files(self, paths: Sequence[Path] | None, project: Path) -> list[Path]:
         if paths is None:
@@ -106,11 +98,8 @@ class Declared:
             if inside is None:
                 inside = [path]
             if not inside:
-                self.problems.append(
-                    Problem(
-                        "missing-file", Position(str(path), 1, 1), "there is no inventory in this directory"
-                    )
-                )
+                message = "there is no inventory in this directory"
+                self.problems.add("missing-file", Position(str(path), 1, 1), message)
             files += inside
         return files
 
@@ -158,46 +147,33 @@ class Declared:
 
     def _add_document(self, document: Document) -> None:
         if not isinstance(document.data, dict):
-            self.problems.append(
-                Problem(
-                    "wrong-document",
-                    document.where(),
-                    "an inventory is a mapping with `hosts`, `groups` and `vars`",
-                    "a list of plays is a playbook" if isinstance(document.data, list) else None,
-                )
-            )
+            message = "an inventory is a mapping with `hosts`, `groups` and `vars`"
+            hint = "a list of plays is a playbook" if isinstance(document.data, list) else None
+            self.problems.add("wrong-document", document.where(), message, hint)
             return
         data = self._without_ansible(without_own_keys(document.data), document, ())
-        hosts, groups = data.get("hosts"), data.get("groups")
-        if isinstance(hosts, dict):
-            hosts = {
-                name: self._without_ansible(own, document, ("hosts", name)) for name, own in hosts.items()
-            }
-        if isinstance(groups, dict):
-            groups = {
-                name: self._without_ansible(own, document, ("groups", name)) for name, own in groups.items()
-            }
+        for section in ("hosts", "groups"):
+            if isinstance(data.get(section), dict):
+                data[section] = {
+                    name: self._without_ansible(own, document, (section, name))
+                    for name, own in data[section].items()
+                }
         # Hosts, and settings with templates, are validated once they are rendered.
-        outline = {**_without_templates(data)}
+        outline = _without_templates(data)
         if "hosts" in data:
-            outline["hosts"] = self._outline_of_hosts(hosts, document)
+            outline["hosts"] = self._outline_of_hosts(data["hosts"], document)
+        if isinstance(data.get("groups"), dict):
+            outline["groups"] = {name: _without_templates(own) for name, own in data["groups"].items()}
         for key in [key for key, value in data.items() if key not in KEYS and isinstance(value, dict)]:
             near = closest(key, KEYS)
             hint = f"did you mean `{near}`?" if near else "hosts stand below `hosts:`, groups below `groups:`"
-            self.problems.append(
-                Problem("unknown-key", document.where((key,), key=True), f"unknown key `{key}`", hint)
-            )
+            self.problems.add("unknown-key", document.where((key,), key=True), f"unknown key `{key}`", hint)
             del outline[key]
-        if isinstance(groups, dict):
-            outline["groups"] = {name: _without_templates(own) for name, own in groups.items()}
         self._validate(outline, document)
-        level = "inventory"
-        variables = read_variables(data.get("vars"), level, document, ("vars",), self.problems)
-        self._merge(self.variables, variables)
-        self._merge_settings(self.settings, _settings(data, level, document, ()), "all hosts")
-        for written, fields in (hosts if isinstance(hosts, dict) else {}).items():
+        self._merge(self.all, self._level(data, "inventory", document, ()))
+        for written, fields in _mapping(data.get("hosts")).items():
             self._add_host(written, fields, document)
-        for name, fields in (groups if isinstance(groups, dict) else {}).items():
+        for name, fields in _mapping(data.get("groups")).items():
             self._add_group(name, fields, document)
 
     def _without_ansible(self, data: Any, document: Document, loc: tuple[Part, ...]) -> Any:
@@ -216,7 +192,7 @@ class Declared:
         if isinstance(hosts, list) and all(isinstance(name, str) for name in hosts):
             message = "`hosts`: expected a mapping of keys to values, found a list"
             hint = f"write `{hosts[0]}:` on a line of its own, without `-`" if hosts else None
-            self.problems.append(Problem("wrong-document", document.where(("hosts",)), message, hint))
+            self.problems.add("wrong-document", document.where(("hosts",)), message, hint)
             return None
         if not isinstance(hosts, dict):
             return hosts
@@ -225,9 +201,7 @@ class Declared:
             if isinstance(fields, str):
                 message = f"`{name}`: expected a mapping of keys to values, found {found(fields)}"
                 hint = f"write {{address: {fields}}}" if re.fullmatch(r"[\w.:-]+", fields) else None
-                self.problems.append(
-                    Problem("wrong-document", document.where(("hosts", name)), message, hint)
-                )
+                self.problems.add("wrong-document", document.where(("hosts", name)), message, hint)
                 outline[name] = None
         return outline
 
@@ -237,52 +211,46 @@ class Declared:
 
         validate(InventoryFile, data, locate, self.problems)
 
+    def _level(
+        self, data: Mapping[str, Any], level: str, document: Document, loc: Loc, own: bool = False
+    ) -> Level:
+        """What a mapping says; of a host, `own`, every key but `vars` is taken for a setting."""
+        return Level(
+            settings={
+                key: Setting(value, level, document, (*loc, key), key=key, written=key, own=own)
+                for key, value in data.items()
+                if (key != "vars" if own else key in NAMES)
+            },
+            variables=read_variables(data.get("vars"), level, document, (*loc, "vars"), self.problems),
+        )
+
     def _add_host(self, written: str, fields: Any, document: Document) -> None:
         loc = ("hosts", written)
         if fields is not None and not isinstance(fields, dict):
             return
-        try:
-            names = expand(written)
-        except ConfigError:
-            return
-        for name in names:
-            level = f"host {name}"
-            variables = read_variables(
-                (fields or {}).get("vars"), level, document, (*loc, "vars"), self.problems
-            )
-            host = self.hosts.setdefault(name, DeclaredHost(document.where(loc, key=True)))
-            self._merge(host.variables, variables)
-            own = _settings(fields or {}, level, document, loc, known=None, own=True)
-            self._merge_settings(host.settings, own, f"host `{name}`")
+        # A range that is wrong was reported with the names of hosts.
+        with suppress(ConfigError):
+            for name in expand(written):
+                host = self.hosts.setdefault(name, DeclaredHost(position=document.where(loc, key=True)))
+                self._merge(host, self._level(fields or {}, f"host {name}", document, loc, own=True))
 
     def _add_group(self, name: str, fields: Any, document: Document) -> None:
         loc = ("groups", name)
+        position = document.where(loc, key=True)
         if name == patterns.ALL:
-            self.problems.append(
-                Problem(
-                    "name-taken",
-                    document.where(loc, key=True),
-                    "`all` is the built-in group of all hosts",
-                    "give its variables in `vars:` at the top of the file",
-                )
-            )
+            hint = "give its variables in `vars:` at the top of the file"
+            self.problems.add("name-taken", position, "`all` is the built-in group of all hosts", hint)
             return
-        if not isinstance(fields, dict):
-            fields = {}
-        group = self.groups.setdefault(name, Group(name, document.where(loc, key=True)))
-        level = f"group {name}"
-        self._merge(
-            group.variables,
-            read_variables(fields.get("vars"), level, document, (*loc, "vars"), self.problems),
-        )
-        self._merge_settings(group.settings, _settings(fields, level, document, loc), f"group `{name}`")
+        fields = _mapping(fields)
+        group = self.groups.setdefault(name, Group(name=name, position=position))
+        self._merge(group, self._level(fields, f"group {name}", document, loc))
         for key, references in (("hosts", group.hosts), ("groups", group.children)):
             values = fields.get(key)
             for index, value in enumerate(values if isinstance(values, list) else []):
                 if isinstance(value, str):
                     references.append((value, document.where((*loc, key, index))))
 
-    # -- inventories of Ansible's --------------------------------------------------------------------------
+    # -- Ansible inventories -------------------------------------------------------------------------------
 
     def _add_printed(self, printed: Printed) -> None:
         """Add what a program, or Ansible's own reader, has printed."""
@@ -297,55 +265,35 @@ class Declared:
             },
         }
         self._validate(outline, parse("{}", position.path))
-        level = read_level(printed.variables, "inventory", position, self.problems)
-        self.notes += level.notes
-        self._merge(self.variables, level.variables)
-        self._merge_settings(self.settings, settings_of_ansible(level.variables), "all hosts")
+        self._merge(self.all, read_level(printed.variables, "inventory", position, self.problems))
         for name, own in printed.hosts.items():
-            level = read_level(own, f"host {name}", position, self.problems)
-            host = self.hosts.setdefault(name, DeclaredHost(position))
-            host.notes += level.notes
-            self._merge(host.variables, level.variables)
-            self._merge_settings(host.settings, settings_of_ansible(level.variables), f"host `{name}`")
+            host = self.hosts.setdefault(name, DeclaredHost(position=position))
+            self._merge(host, read_level(own, f"host {name}", position, self.problems))
         for name, printed_group in printed.groups.items():
+            group = self.groups.setdefault(name, Group(name=name, position=position, of_ansible=True))
             level = read_level(printed_group.variables, f"group {name}", position, self.problems)
-            self.notes += [note.replace(message=f"group {name}: {note.message}") for note in level.notes]
-            group = self.groups.setdefault(name, Group(name, position, of_ansible=True))
+            self._merge(group, level)
             group.priority = priority(level.variables)
             group.hosts += [(host_name, position) for host_name in printed_group.hosts]
             group.children += [(child, position) for child in printed_group.children]
-            self._merge(group.variables, level.variables)
-            self._merge_settings(group.settings, settings_of_ansible(level.variables), f"group `{name}`")
 
     # -- merging -------------------------------------------------------------------------------------------
 
-    def _merge(self, there: dict[str, Variable], more: dict[str, Variable]) -> None:
-        """Add variables of one level; two files that disagree on one are an error."""
-        for name, variable in more.items():
-            first = there.setdefault(name, variable)
-            if first.value != variable.value:
-                self.problems.append(
-                    Problem(
-                        "conflicting-values",
-                        variable.position,
-                        f"the variable `{name}` ({variable.level}) has another value at {first.position}",
-                        "set it once",
-                    )
-                )
+    def _merge(self, there: Level, more: Level) -> None:
+        """Add what another place says at one level."""
+        there.notes += more.notes
+        self._merge_values(there.settings, more.settings)
+        self._merge_values(there.variables, more.variables)
 
-    def _merge_settings(self, there: dict[str, Setting], more: dict[str, Setting], of: str) -> None:
-        """Add settings of one level; two places that disagree on one are an error."""
-        for key, setting in more.items():
-            first = there.setdefault(key, setting)
-            if first.variable.value != setting.variable.value:
-                self.problems.append(
-                    Problem(
-                        "conflicting-values",
-                        setting.position(),
-                        f"`{setting.written}` of {of} has another value at {first.position()}",
-                        "set it once",
-                    )
-                )
+    def _merge_values(self, there: dict[str, V], more: Mapping[str, V]) -> None:
+        """Add values; two places that disagree on one are an error."""
+        for name, value in more.items():
+            first = there.setdefault(name, value)
+            if first.value != value.value:
+                kind, _, of = value.level.partition(" ")
+                whose = f"{kind} `{of}`" if of else "all hosts"
+                message = f"{called(name, value)} of {whose} has another value at {first.position}"
+                self.problems.add("conflicting-values", value.position, message, "set it once")
 
 
 def _in_folder(folder: Path) -> list[Path] | None:
@@ -369,20 +317,9 @@ def _start_of(path: Path) -> bytes:
         return b""
 
 
-def _settings(
-    data: Mapping[str, Any],
-    level: str,
-    document: Document,
-    loc: tuple[Part, ...],
-    known: tuple[str, ...] | None = NAMES,
-    own: bool = False,
-) -> dict[str, Setting]:
-    """The settings in a mapping of ours; without `known`, every key but `vars` is taken for one."""
-    return {
-        key: Setting(key, key, Variable(value, level, document, (*loc, key)), own)
-        for key, value in data.items()
-        if (key in known if known is not None else key != "vars")
-    }
+def _mapping(data: Any) -> dict[str, Any]:
+    """A mapping; empty for what is none, which was reported."""
+    return data if isinstance(data, dict) else {}
 
 
 def _without_templates(data: Any) -> Any:

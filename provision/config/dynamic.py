@@ -20,7 +20,7 @@ from typing import Any
 from provision.config import inputs
 from provision.config.ansible import Printed
 from provision.config.foreign import neighbours
-from provision.config.problems import ConfigError, Position, Problem, failure, quoted
+from provision.config.problems import ConfigError, Position, Problems, failure, quoted
 
 TIMEOUT = 30
 """Seconds that a program may take to list its hosts, or to answer for one host."""
@@ -121,10 +121,9 @@ def _json(output: str, position: Position, command: str | None) -> dict[str, Any
 
 
 def _printed(data: dict[str, Any], position: Position) -> Printed:
-    problems: list[Problem] = []
+    problems = Problems()
     printed = Printed(data, position, problems)
-    if problems:
-        raise ConfigError(problems)
+    problems.raise_any()
     return printed
 
 

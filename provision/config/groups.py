@@ -7,53 +7,40 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from provision.config.problems import ConfigError, Position, Problem, did_you_mean, quoted
-from provision.config.ranges import expand, is_range
-from provision.config.setting import Setting
-from provision.config.variables import Variable
+from provision.config.circles import circles
+from provision.config.problems import Position, Problems, did_you_mean, quoted
+from provision.config.ranges import expand
+from provision.config.setting import Level
 
 _GLOB = re.compile(r"[*?\[]")
 
 
-@dataclass
-class Group:
+@dataclass(kw_only=True)
+class Group(Level):
     """A group as the files declare it; each reference has its place."""
 
     name: str
     position: Position
     hosts: list[tuple[str, Position]] = field(default_factory=list)
     children: list[tuple[str, Position]] = field(default_factory=list)
-    variables: dict[str, Variable] = field(default_factory=dict)
-    settings: dict[str, Setting] = field(default_factory=dict)
     priority: int = 1
-    """Among groups of Ansible's that are equally deep, the higher wins."""
+    """Among groups of Ansible that are equally deep, the higher wins."""
     of_ansible: bool = False
-    """Whether it comes from an inventory of Ansible's, where of two groups that disagree one wins."""
+    """Whether it comes from an Ansible inventory, where of two groups that disagree one wins."""
 
 
-def members(groups: Mapping[str, Group], hosts: list[str], problems: list[Problem]) -> dict[str, list[str]]:
+def members(groups: Mapping[str, Group], hosts: list[str], problems: Problems) -> dict[str, list[str]]:
     """Each group's hosts, those of child groups included, in the inventory's order."""
     own = {name: _own_members(group, hosts, problems) for name, group in groups.items()}
-    circular = False
     for group in groups.values():
         for child, position in group.children:
             if child not in groups:
-                problems.append(
-                    Problem(
-                        "unknown-group",
-                        position,
-                        f"there is no group {quoted(child)}",
-                        did_you_mean(child, groups, "groups"),
-                    )
-                )
-        way = _way_back(groups, group.name)
-        if way is not None and not circular:
-            circular = True
-            problems.append(
-                Problem(
-                    "circular-reference", group.position, f"the groups {' → '.join(way)} go round in a circle"
-                )
-            )
+                hint = did_you_mean(child, groups, "groups")
+                problems.add("unknown-group", position, f"there is no group {quoted(child)}", hint)
+    below = {name: [child for child, _ in group.children] for name, group in groups.items()}
+    for chain in circles(below):
+        message = f"the groups {' → '.join(chain)} form a circle"
+        problems.add("circular-reference", groups[chain[0]].position, message)
     found: dict[str, list[str]] = {}
     for name in groups:
         names = set().union(*(own[below] for below in descendants(groups, name)))
@@ -61,26 +48,19 @@ def members(groups: Mapping[str, Group], hosts: list[str], problems: list[Proble
     return found
 
 
-def _own_members(group: Group, hosts: list[str], problems: list[Problem]) -> set[str]:
+def _own_members(group: Group, hosts: list[str], problems: Problems) -> set[str]:
     names: set[str] = set()
     known = set(hosts)
     for pattern, position in group.hosts:
-        try:
-            meant = expand(pattern) if is_range(pattern) else [pattern]
-        except ConfigError as error:
-            problems += error.at(position).problems
-            continue
-        for each in meant:
-            matches = _matches(each, hosts, known)
-            names.update(matches)
-            if not matches:
-                what = "no host matches" if _GLOB.search(each) else "there is no host"
-                problems.append(
-                    Problem(
-                        "unknown-host", position, f"{what} {quoted(each)}", did_you_mean(each, hosts, "hosts")
-                    )
-                )
-                break
+        with problems.gathered(position):
+            for name in expand(pattern):
+                matches = _matches(name, hosts, known)
+                names.update(matches)
+                if not matches:
+                    what = "no host matches" if _GLOB.search(name) else "there is no host"
+                    hint = did_you_mean(name, hosts, "hosts")
+                    problems.add("unknown-host", position, f"{what} {quoted(name)}", hint)
+                    break
     return names
 
 
@@ -129,17 +109,3 @@ class Order:
         if name not in self._depth:
             self._depth[name] = 1 + max((self._depth_of(parent) for parent in self._parents[name]), default=0)
         return self._depth[name]
-
-
-def _way_back(groups: Mapping[str, Group], start: str) -> list[str] | None:
-    ways = [[start]]
-    seen: set[str] = set()
-    while ways:
-        way = ways.pop()
-        for child, _ in groups[way[-1]].children if way[-1] in groups else []:
-            if child == start:
-                return [*way, start]
-            if child not in seen:
-                seen.add(child)
-                ways.append([*way, child])
-    return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
     from provision.config.problems import Position
     from provision.config.setting import Setting
-    from provision.config.variables import Variable
+    from provision.config.variables import Facts, Variable
 
 PREFIX = "/opt/provision"
 """Where things go on a host where root may be used."""
@@ -57,7 +57,7 @@ class Host:
     """What its inventory asks for and is not followed."""
     groups: list[str] = field(default_factory=list)
     """The groups it belongs to, parents included, sorted."""
-    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    facts: Facts = field(default_factory=dict, repr=False, compare=False)
     """What templates know without a variable: `host`, `hosts` and `groups`."""
     position: Position | None = field(default=None, compare=False)
 

@@ -56,8 +56,8 @@ def explain_settings(host: Host) -> list[Explained]:
         if not said or value in (None, []):
             continue
         # Ansible's arguments for ssh come from several of its settings, and each has lost to nobody.
-        origins = dict.fromkeys(setting.variable.origin for setting, *_ in said)
-        lost = [(setting.variable.value, setting.variable.origin) for _, *rest in said for setting in rest]
+        origins = dict.fromkeys(setting.origin for setting, *_ in said)
+        lost = [(setting.value, setting.origin) for _, *rest in said for setting in rest]
         explained.append(Explained(key, value, ", ".join(origins), lost))
     return explained
 

@@ -5,27 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from provision.config import ansible, inputs, patterns
+from provision.config.circles import circles
 from provision.config.declared import Declared
 from provision.config.documents import Part
-from provision.config.groups import Group, Order, members
+from provision.config.groups import Order, members
 from provision.config.hosts import PREFIX, USER_PREFIX, Connection, Host, systemd_here
-from provision.config.problems import (
-    ConfigError,
-    Position,
-    Problem,
-    did_you_mean,
-    quoted,
-    unrepeated,
-)
-from provision.config.setting import Setting
-from provision.config.settings import ONLY_FOR, HostFields, fits
-from provision.config.validation import validate_except
-from provision.config.variables import Rendering, Scope, Variable
+from provision.config.problems import Position, did_you_mean, quoted, unrepeated
+from provision.config.setting import Level, Setting, called
+from provision.config.settings import NAMES, ONLY_FOR, HostFields, fits
+from provision.config.validation import validate
+from provision.config.variables import Facts, Rendering, Scope, Variable
 from provision.wire.finding import Finding, information
 
 LOCALHOST = "localhost"
@@ -33,7 +26,7 @@ LOCALHOST = "localhost"
 LEDGER = "state/ledger.json"
 """Below a prefix: what was put there, by which playbooks."""
 
-T = TypeVar("T")
+V = TypeVar("V", bound=Variable)
 
 Made = tuple[dict[str, Host], dict[str, list[str]], Host | None, list[Finding]]
 
@@ -50,10 +43,14 @@ class Maker:
         self.declared = declared
         self._playbooks = frozenset(playbooks)
         self.problems = declared.problems
-        self.notes = unrepeated(declared.notes)
+        self.notes = unrepeated(declared.notes())
         self._conflicts: set[tuple[str, ...]] = set()
-        """What was reported already: a key, and the groups that disagree on it."""
+        """What was reported already: what the groups disagree on, and the groups."""
         self._settings: dict[str, dict[str, list[Setting]]] = {}
+        self._hosts: dict[str, Host] = {}
+        """Those that templates know, once all are made."""
+        self._members: dict[str, list[str]] = {}
+        """The hosts of each group."""
 
     def made(self) -> Made:
         """The hosts, the hosts of each group, `localhost` where nobody declares it, and notes.
@@ -63,156 +60,123 @@ class Maker:
         """
         declared = self.declared
         self._check_names()
-        group_hosts = members(declared.groups, list(declared.hosts), self.problems)
-        if self.problems:
-            raise ConfigError(self.problems)
+        self._members = members(declared.groups, list(declared.hosts), self.problems)
+        self.problems.raise_any()
         self._order = Order(declared.groups)
         self._in_groups: dict[str, list[str]] = {name: [] for name in declared.hosts}
-        for group, names in group_hosts.items():
+        for group, names in self._members.items():
             for name in names:
                 self._in_groups[name].append(group)
-        facts = _Facts(self, group_hosts)
-        hosts = {name: host for name in declared.hosts if (host := self._host(name, facts)) is not None}
-        group_hosts = {
-            group: [name for name in names if name in hosts] for group, names in group_hosts.items()
-        }
-        facts.hosts = dict(hosts)
+        hosts = {name: host for name in declared.hosts if (host := self._host(name)) is not None}
+        groups = {group: [name for name in names if name in hosts] for group, names in self._members.items()}
+        self._members = groups
+        self._hosts = dict(hosts)
         implicit = None
         if LOCALHOST not in declared.hosts:
-            variables = {**declared.variables, **declared.extra}
             prefix, notes = self._former_prefix("local", False)
             implicit = Host(
                 LOCALHOST,
                 "local",
                 given_prefix=prefix,
                 systemd=systemd_here(),
-                variables=variables,
-                facts=facts.of(LOCALHOST),
+                variables={**declared.all.variables, **declared.extra},
+                facts=self._facts(LOCALHOST),
                 notes=notes,
             )
-            facts.hosts[LOCALHOST] = implicit
-        self._check_on(facts.hosts)
-        if self.problems:
-            raise ConfigError(self.problems)
-        return hosts, group_hosts, implicit, self.notes
+            self._hosts[LOCALHOST] = implicit
+        self._check_on(self._hosts)
+        self.problems.raise_any()
+        return hosts, groups, implicit, self.notes
 
     def _check_names(self) -> None:
         declared = self.declared
         for name, host in declared.hosts.items():
             if name in declared.groups:
                 position = declared.groups[name].position
-                self.problems.append(
-                    Problem("name-taken", position, f"`{name}` is the name of a group and of a host")
-                )
+                self.problems.add("name-taken", position, f"`{name}` is the name of a group and of a host")
             if name == patterns.ALL:
-                self.problems.append(
-                    Problem("name-taken", host.position, "`all` cannot be the name of a host")
-                )
+                self.problems.add("name-taken", host.position, "`all` cannot be the name of a host")
 
     # -- levels --------------------------------------------------------------------------------------------
 
     def settings_of(self, name: str) -> dict[str, list[Setting]]:
         """What is said of how a host is reached, by key: the one that wins, then what lost, nearest first."""
         if name not in self._settings:
-            declared = self.declared
-            own = declared.hosts[name].settings
-            last = ansible.settings(declared.extra)
-            groups = self._group_levels(
-                name, lambda group: group.settings, {*own, *last}, lambda setting: setting.variable, "setting"
-            )
-            found: dict[str, list[Setting]] = {}
-            for level in (declared.settings, *groups, own, last):
-                for key, setting in level.items():
-                    found.setdefault(key, []).insert(0, setting)
-            self._settings[name] = found
+            last = ansible.settings(self.declared.extra)
+            self._settings[name] = self._levels(name, lambda level: level.settings, {}, last)
         return self._settings[name]
 
-    def _variables_of(self, name: str) -> tuple[dict[str, Variable], dict[str, list[Variable]]]:
-        """The variables of a host that win, and what lost against each."""
+    def _variables_of(self, name: str) -> dict[str, list[Variable]]:
+        """The variables of a host: the one that wins, then what lost, nearest first."""
+        given = {}
+        if self.declared.of_ansible:
+            given = {
+                ansible.INVENTORY_HOSTNAME: Variable(name, "Ansible"),
+                ansible.PLAYBOOK_PYTHON: Variable("python3", "Ansible"),
+            }
+        return self._levels(name, lambda level: level.variables, given, self.declared.extra)
+
+    def _levels(
+        self, name: str, of: Callable[[Level], Mapping[str, V]], first: Mapping[str, V], last: Mapping[str, V]
+    ) -> dict[str, list[V]]:
+        """What all levels say for a host, by key, the strongest first; `first` is below all, `last` above."""
         declared = self.declared
-        own = declared.hosts[name].variables
-        groups = self._group_levels(
-            name,
-            lambda group: group.variables,
-            {*own, *declared.extra},
-            lambda variable: variable,
-            "variable",
-        )
-        variables: dict[str, Variable] = {}
-        overridden: dict[str, list[Variable]] = {}
-        if declared.of_ansible:
-            variables[ansible.INVENTORY_HOSTNAME] = Variable(name, "Ansible")
-            variables[ansible.PLAYBOOK_PYTHON] = Variable("python3", "Ansible")
-        for level in (declared.variables, *groups, own, declared.extra):
-            for key, variable in level.items():
-                if key in variables:
-                    overridden.setdefault(key, []).insert(0, variables[key])
-                variables[key] = variable
-        return variables, overridden
+        own = of(declared.hosts[name])
+        groups = self._order.sorted(self._in_groups[name])
+        self._check_siblings(name, groups, of, {*own, *last})
+        found: dict[str, list[V]] = {}
+        levels = (of(level) for level in (declared.all, *(declared.groups[group] for group in groups)))
+        for level in (first, *levels, own, last):
+            for key, value in level.items():
+                found.setdefault(key, []).insert(0, value)
+        return found
 
-    def _group_levels(
-        self,
-        name: str,
-        of: Callable[[Group], Mapping[str, T]],
-        settled: set[str],
-        variable_of: Callable[[T], Variable],
-        what: str,
-    ) -> list[Mapping[str, T]]:
-        """What a host's groups say, parents first; groups that disagree are a problem.
-
-        Args:
-            name: the host.
-            of: what a group says, by key.
-            settled: keys that a stronger level decides.
-            variable_of: the value of what a group says.
-            what: what it is called.
-        """
-        groups = self.declared.groups
-        mine = self._order.sorted(self._in_groups[name])
+    def _check_siblings(
+        self, name: str, groups: list[str], of: Callable[[Level], Mapping[str, V]], settled: set[str]
+    ) -> None:
+        """Note where groups of a host disagree, none is above the other, and no stronger level decides."""
+        declared = self.declared.groups
         setters: dict[str, list[str]] = {}
-        for group in mine:
-            for key in of(groups[group]):
+        for group in groups:
+            for key in of(declared[group]):
                 setters.setdefault(key, []).append(group)
         for key, setting in setters.items():
             nearest = [
                 group for group in setting if not any(group in self._order.above(other) for other in setting)
             ]
-            if len(nearest) < 2 or key in settled or all(groups[group].of_ansible for group in nearest):
+            if len(nearest) < 2 or key in settled or all(declared[group].of_ansible for group in nearest):
                 continue
-            values = [variable_of(of(groups[group])[key]) for group in nearest]
-            different = [variable for variable in values if variable.value != values[0].value]
-            conflict = (what, key, *nearest)
-            if different and conflict not in self._conflicts:
+            first, *others = (of(declared[group])[key] for group in nearest)
+            different = next((other for other in others if other.value != first.value), None)
+            conflict = (called(key, first), *nearest)
+            if different is not None and conflict not in self._conflicts:
                 self._conflicts.add(conflict)
-                called = f"the variable `{key}`" if what == "variable" else f"`{key}`"
-                self.problems.append(
-                    Problem(
-                        "conflicting-values",
-                        different[0].position,
-                        f"{called} of host `{name}` has another value in {values[0].origin}",
-                        "the groups are siblings, so neither wins: set it on the host, or in one of them",
-                    )
+                self.problems.add(
+                    "conflicting-values",
+                    different.position,
+                    f"{called(key, first)} of host `{name}` has another value in {first.origin}",
+                    "the groups are siblings, so neither wins: set it on the host, or in one of them",
                 )
-        return [of(groups[group]) for group in mine]
 
     # -- hosts ---------------------------------------------------------------------------------------------
 
-    def _host(self, name: str, facts: _Facts) -> Host | None:
+    def _host(self, name: str) -> Host | None:
         declared = self.declared.hosts[name]
-        variables, overridden = self._variables_of(name)
+        variables = self._variables_of(name)
+        winning_variables = {key: values[0] for key, values in variables.items()}
         said = self.settings_of(name)
-        winning = {key: found[0] for key, found in said.items()}
-        known_facts = facts.of(name)
-        scope = Scope(variables, known_facts)
-        circles = scope.circles()
-        self.problems += circles
+        winning = {key: values[0] for key, values in said.items()}
+        facts = self._facts(name)
+        scope = Scope(winning_variables, facts)
+        circular = scope.circles()
+        self.problems += circular
 
         def where(loc: Sequence[Part], key: bool = False) -> Position:
             setting = winning.get(str(loc[0])) if loc else None
-            return (setting.position(tuple(loc[1:]), key) if setting else None) or declared.position
+            return (setting.at(tuple(loc[1:]), key) if setting else None) or declared.position
 
-        rendering = Rendering(scope, lambda loc: where(loc))
-        rendered = rendering.render({key: setting.variable.value for key, setting in winning.items()})
+        rendering = Rendering(scope, where)
+        rendered = rendering.render({key: setting.value for key, setting in winning.items()})
         self.problems += rendering.problems
         converted = ansible.Converted(name, winning, rendered, self.problems)
         if converted.unreachable is not None:
@@ -225,33 +189,24 @@ class Maker:
             data.pop(key, None)
         if connection != "ssh" and ("ssh_options" not in winning or not winning["ssh_options"].own):
             data.pop("ssh_options", None)
-        fields = validate_except(HostFields, data, where, self.problems, frozenset(rendering.failed))
-        if fields is None or rendering.problems or circles:
+        fields = validate(HostFields, data, where, self.problems, rendering.failed)
+        if fields is None or rendering.problems or circular:
             return None
         self._check_fields(connection, fields, winning)
         prefix, former = self._prefix(connection, fields, where)
+        same = {key: getattr(fields, key) for key in NAMES if key not in ("connection", "prefix")}
         return Host(
-            name=name,
-            connection=connection,
-            address=fields.address,
-            port=fields.port,
-            user=fields.user,
-            become=fields.become,
-            identity_file=fields.identity_file,
-            ssh_options=fields.ssh_options,
-            python=fields.python,
+            name,
+            connection,
+            **same,
             given_prefix=prefix,
-            supervisor=fields.supervisor,
             systemd=systemd_here() if connection == "local" else None,
-            engine=fields.engine,
-            container=fields.container,
-            on=fields.on,
-            variables=variables,
-            overridden=overridden,
+            variables=winning_variables,
+            overridden={key: lost for key, (_, *lost) in variables.items() if lost},
             settings=said,
-            notes=(*declared.notes, *converted.notes, *ansible.notes(variables), *former),
+            notes=(*declared.notes, *converted.notes, *ansible.notes(winning_variables), *former),
             groups=sorted(self._in_groups[name]),
-            facts=known_facts,
+            facts=facts,
             position=declared.position,
         )
 
@@ -263,7 +218,7 @@ class Maker:
             return self._former_prefix(connection, fields.become)
         if fields.prefix.startswith("~") and (connection != "local" or fields.become):
             message = "`~` is the home of who runs provision, which has no meaning for this host"
-            self.problems.append(Problem("wrong-path", where(("prefix",)), message, "write the whole path"))
+            self.problems.add("wrong-path", where(("prefix",)), message, "write the whole path")
         return os.path.expanduser(fields.prefix), ()
 
     def _former_prefix(self, connection: Connection, become: bool) -> tuple[str | None, Sequence[Finding]]:
@@ -298,91 +253,39 @@ class Maker:
             if key == "user":
                 message += ": it is the user who runs provision"
                 hint = "use `become: true` for root"
-            self.problems.append(Problem("conflicting-keys", setting.position(key=True), message, hint))
+            self.problems.add("conflicting-keys", setting.at((), key=True), message, hint)
 
     def _check_on(self, hosts: Mapping[str, Host]) -> None:
-        for name, host in hosts.items():
-            if host.on is None:
-                continue
-            position = host.settings["on"][0].position()
-            if host.on not in hosts:
-                self.problems.append(
-                    Problem(
-                        "unknown-host",
-                        position,
-                        f"there is no host {quoted(host.on)}",
-                        did_you_mean(host.on, hosts, "hosts"),
-                    )
-                )
-                continue
-            seen = [name]
-            step: str | None = host.on
-            while step is not None and step in hosts and step not in seen:
-                seen.append(step)
-                step = hosts[step].on
-            if step == name:
-                chain = " → ".join([*seen, name])
-                self.problems.append(
-                    Problem("circular-reference", position, f"the containers {chain} stand in each other")
-                )
+        for host in hosts.values():
+            if host.on is not None and host.on not in hosts:
+                position = host.settings["on"][0].position
+                hint = did_you_mean(host.on, hosts, "hosts")
+                self.problems.add("unknown-host", position, f"there is no host {quoted(host.on)}", hint)
+        containers = {name: [host.on] for name, host in hosts.items() if host.on is not None}
+        for chain in circles(containers):
+            position = hosts[chain[0]].settings["on"][0].position
+            message = f"the containers {' → '.join(chain)} form a circle"
+            self.problems.add("circular-reference", position, message)
 
+    # -- what templates know without any variable -----------------------------------------------------------
 
-class _Facts:
-    """What templates know of the inventory without any variable."""
-
-    def __init__(self, maker: Maker, group_hosts: Mapping[str, list[str]]) -> None:
-        self._groups = group_hosts
-        self._maker = maker
-        self.hosts: dict[str, Host] = {}
-
-    def of(self, name: str) -> Mapping[str, Any]:
+    def _facts(self, name: str) -> Facts:
         """The facts as they are seen from one host."""
-        return _HostFacts(self, name)
-
-    @cached_property
-    def groups(self) -> dict[str, list[str]]:
-        """Names of the hosts of each group."""
-        return {name: list(hosts) for name, hosts in self._groups.items()}
-
-    def describe(self, name: str) -> dict[str, Any]:
-        """One host, as plain data."""
-        host = self.hosts.get(name)
         return {
-            "name": name,
-            "address": host.address or name if host else self._written(name, "address") or name,
-            "user": host.user if host else self._written(name, "user"),
-            "prefix": host.prefix if host else self._written(name, "prefix"),
-            "groups": sorted(group for group, hosts in self._groups.items() if name in hosts),
+            "host": lambda: self._describe(name),
+            "hosts": lambda: {each: self._describe(each) for each in self._hosts},
+            "groups": lambda: {group: list(hosts) for group, hosts in self._members.items()},
         }
 
-    def _written(self, name: str, key: str) -> Any:
-        """What is written for a host that is not made yet."""
-        if name not in self._maker.declared.hosts:
-            return None
-        said = self._maker.settings_of(name).get(key)
-        return said[0].variable.value if said else None
-
-
-class _HostFacts(Mapping[str, Any]):
-    """`host`, `hosts` and `groups`, worked out when they are asked for."""
-
-    _NAMES = ("host", "hosts", "groups")
-
-    def __init__(self, facts: _Facts, name: str) -> None:
-        self._facts = facts
-        self._name = name
-
-    def __getitem__(self, key: str) -> Any:
-        if key == "host":
-            return self._facts.describe(self._name)
-        if key == "hosts":
-            return {name: self._facts.describe(name) for name in self._facts.hosts}
-        if key == "groups":
-            return self._facts.groups
-        raise KeyError(key)
-
-    def __iter__(self) -> Any:
-        return iter(self._NAMES)
-
-    def __len__(self) -> int:
-        return len(self._NAMES)
+    def _describe(self, name: str) -> dict[str, Any]:
+        """One host, as plain data; of a host that is not made yet, what is written."""
+        host = self._hosts.get(name)
+        said = self.settings_of(name) if host is None and name in self.declared.hosts else {}
+        written = {key: setting.value for key, (setting, *_) in said.items()}
+        return {
+            "name": name,
+            "address": (host.address if host else written.get("address")) or name,
+            "user": host.user if host else written.get("user"),
+            "prefix": host.prefix if host else written.get("prefix"),
+            "groups": sorted(group for group, hosts in self._members.items() if name in hosts),
+        }

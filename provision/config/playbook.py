@@ -11,17 +11,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from provision.config import elsewhere, resources
+from provision.config import resources
 from provision.config.declared import without_own_keys
 from provision.config.documents import Document, Part, load
 from provision.config.hosts import Host
 from provision.config.model import HostPath, Model, Name, OneOrMany, Tags, Text, one_or_many
-from provision.config.problems import ConfigError, Position, Problem, did_you_mean, found
+from provision.config.problems import ConfigError, Position, Problem, Problems, failure, found
 from provision.config.secrets import Secret
 from provision.config.services.any import AnyService
-from provision.config.validation import keys_of, validate_except
+from provision.config.validation import keys_of, meant, validate
 from provision.config.variables import (
     COMMAND_LINE,
+    Facts,
     Loc,
     Rendering,
     Scope,
@@ -120,7 +121,9 @@ class RawPlay:
     def variables(self) -> dict[str, Variable]:
         """The play's own variables."""
         loc = (self._index, "vars")
-        return read_variables(self._document.data[self._index].get("vars"), "play", self._document, loc, [])
+        return read_variables(
+            self._document.data[self._index].get("vars"), "play", self._document, loc, Problems()
+        )
 
     def for_host(self, host: Host, extra_vars: Mapping[str, Any] | None = None) -> Play:
         """The play as it is for one host: rendered, checked, typed.
@@ -133,7 +136,7 @@ class RawPlay:
             ConfigError: everything that is wrong with it for this host.
         """
         extra = {name: Variable(value, COMMAND_LINE) for name, value in (extra_vars or {}).items()}
-        scope = Scope({**host.variables, **self.variables, **extra}, _Facts(host, self.playbook.path))
+        scope = Scope({**host.variables, **self.variables, **extra}, {**host.facts, **self.playbook.facts()})
         problems = scope.circles()
         rendering = Rendering(scope, self.where, self._static)
         data = rendering.render(self._data)
@@ -161,7 +164,7 @@ class RawPlay:
         def locate(loc: Sequence[Part], key: bool) -> Position:
             return self.where(as_written(loc, rendering.renamed), key=key)
 
-        typed = validate_except(PlayFields, data, locate, problems, frozenset(rendering.failed))
+        typed = validate(PlayFields, data, locate, problems, rendering.failed)
         if typed is not None and not problems:
             typed = _with_places(typed, lambda loc: locate(loc, False), self.playbook.path.parent, ())
         self._typed[key] = typed if typed is not None and not problems else problems
@@ -189,27 +192,6 @@ def _with_places(value: Any, where: Any, folder: Path, loc: Loc) -> Any:
     return value
 
 
-class _Facts(Mapping[str, Any]):
-    """What templates know without any variable: of the inventory, and where the playbook is."""
-
-    def __init__(self, host: Host, path: Path) -> None:
-        self._inventory = host.facts
-        folder = path.absolute().parent
-        self._folders = {
-            "playbook_dir": str(folder),
-            "project_dir": str(folder.parent if folder.name == "playbooks" else folder),
-        }
-
-    def __getitem__(self, name: str) -> Any:
-        return self._folders[name] if name in self._folders else self._inventory[name]
-
-    def __iter__(self) -> Any:
-        return iter([*self._folders, *self._inventory])
-
-    def __len__(self) -> int:
-        return len(self._folders) + len(self._inventory)
-
-
 @dataclass(frozen=True)
 class Playbook:
     """A file of plays."""
@@ -222,6 +204,12 @@ class Playbook:
         """The file's name without its ending: what hosts remember it by."""
         return self.path.stem
 
+    def facts(self) -> Facts:
+        """What templates know of where it is."""
+        folder = self.path.absolute().parent
+        project = folder.parent if folder.name == "playbooks" else folder
+        return {"playbook_dir": lambda: str(folder), "project_dir": lambda: str(project)}
+
 
 def load_playbook(path: Path | str) -> Playbook:
     """Read a playbook.
@@ -231,55 +219,39 @@ def load_playbook(path: Path | str) -> Playbook:
     """
     path = Path(path)
     document = load(path)
-    problems = _shape(document)
-    if problems:
-        raise ConfigError(problems)
+    _check_shape(document)
     playbook = Playbook(path, [])
     playbook.plays.extend(RawPlay(playbook, document, index) for index in range(len(document.data)))
     return playbook
 
 
-def _shape(document: Document) -> list[Problem]:
-    """What is wrong with the outline: a list of mappings that name their hosts and have known keys."""
-    if not isinstance(document.data, list):
-        message = f"a playbook is a list of plays, found {found(document.data)}"
-        is_inventory = isinstance(document.data, dict) and isinstance(document.data.get("hosts"), dict)
+def _check_shape(document: Document) -> None:
+    """Refuse what is not a list of mappings that name their hosts and have known keys."""
+    plays = document.data
+    if not isinstance(plays, list):
+        message = f"a playbook is a list of plays, found {found(plays)}"
+        is_inventory = isinstance(plays, dict) and isinstance(plays.get("hosts"), dict)
         begin = "begin each play with `- hosts: …`"
         hint = "it looks like an inventory, which is named with -i" if is_inventory else begin
-        return [Problem("wrong-document", document.where(), message, hint)]
-    if not document.data:
-        return [Problem("empty-file", document.where(), "the playbook has no plays")]
-    problems: list[Problem] = []
-    for index, play in enumerate(document.data):
+        raise failure("wrong-document", message, document.where(), hint)
+    if not plays:
+        raise failure("empty-file", "the playbook has no plays", document.where())
+    problems = Problems()
+    for index, play in enumerate(plays):
         if not isinstance(play, dict):
             message = f"a play is a mapping, found {found(play)}"
-            problems.append(
-                Problem("wrong-document", document.where((index,)), message, "it begins with `hosts: …`")
-            )
+            problems.add("wrong-document", document.where((index,)), message, "it begins with `hosts: …`")
             continue
         for key in play:
             if key not in keys_of(PlayFields) and not key.startswith("x-"):
-                near = elsewhere.hint(key, keys_of(PlayFields)) or did_you_mean(key, keys_of(PlayFields))
-                problems.append(
-                    Problem(
-                        "unknown-key", document.where((index, key), key=True), f"unknown key `{key}`", near
-                    )
-                )
-        problems += _shape_of_hosts(document, index, play)
+                position = document.where((index, key), key=True)
+                problems.add("unknown-key", position, f"unknown key `{key}`", meant(key, PlayFields))
+        hosts = one_or_many(play.get("hosts"))
+        if "hosts" not in play:
+            hint = "name a host, a group, or all"
+            problems.add("missing-key", document.where((index,)), "missing key `hosts`", hint)
+        elif not hosts or not isinstance(hosts, list) or not all(isinstance(name, str) for name in hosts):
+            message = f"`hosts`: expected a host pattern or a list of them, found {found(play['hosts'])}"
+            problems.add("empty-value", document.where((index, "hosts")), message)
         read_variables(play.get("vars"), "play", document, (index, "vars"), problems)
-    return problems
-
-
-def _shape_of_hosts(document: Document, index: int, play: dict[str, Any]) -> list[Problem]:
-    if "hosts" not in play:
-        return [
-            Problem(
-                "missing-key", document.where((index,)), "missing key `hosts`", "name a host, a group, or all"
-            )
-        ]
-    hosts = play["hosts"]
-    names = hosts if isinstance(hosts, list) else [hosts]
-    if names and all(isinstance(name, str) for name in names):
-        return []
-    message = f"`hosts`: expected a host pattern or a list of them, found {found(hosts)}"
-    return [Problem("empty-value", document.where((index, "hosts")), message)]
+    problems.raise_any()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -69,6 +70,27 @@ def failure(
 ) -> ConfigError:
     """A `ConfigError` of a single problem."""
     return ConfigError([Problem(code, position, message, hint)])
+
+
+class Problems(list[Problem]):
+    """What is wrong, gathered while the rest is still read."""
+
+    def add(self, code: str, position: Position | None, message: str, hint: str | None = None) -> None:
+        """Add one problem."""
+        self.append(Problem(code, position, message, hint))
+
+    @contextmanager
+    def gathered(self, position: Position | None = None) -> Iterator[None]:
+        """Add what a `ConfigError` in the block tells; `position` is for problems that have none."""
+        try:
+            yield
+        except ConfigError as error:
+            self += error.at(position).problems
+
+    def raise_any(self) -> None:
+        """Raise a `ConfigError` when there is any problem."""
+        if self:
+            raise ConfigError(self)
 
 
 def unrepeated(findings: Iterable[Finding]) -> list[Finding]:

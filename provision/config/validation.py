@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -23,15 +23,22 @@ Locate = Callable[[Sequence[Part], bool], Position | None]
 M = TypeVar("M", bound=Model)
 
 
-def validate(kind: type[M], data: Any, locate: Locate, problems: list[Problem]) -> M | None:
-    """The model of `data`, or None when something is wrong with it; what is wrong is added to `problems`."""
-    return validate_except(kind, data, locate, problems, frozenset())
-
-
-def validate_except(
-    kind: type[M], data: Any, locate: Locate, problems: list[Problem], known: frozenset[tuple[Part, ...]]
+def validate(
+    kind: type[M],
+    data: Any,
+    locate: Locate,
+    problems: list[Problem],
+    known: Collection[tuple[Part, ...]] = (),
 ) -> M | None:
-    """Like `validate`; errors at or below a location in `known` are left out, as the cause was reported."""
+    """The model of `data`, or None when something is wrong with it.
+
+    Args:
+        kind: the model.
+        data: plain data.
+        locate: finds the place of a location in `data`.
+        problems: receives what is wrong.
+        known: locations whose problem was reported; errors at or below one of them are left out.
+    """
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -141,7 +148,7 @@ def _problem(
         return Problem("missing-key", locate(loc[:-1], True), f"missing key `{loc[-1]}`")
     if details["type"] == "extra_forbidden":
         return Problem(
-            "unknown-key", locate(loc, True), f"unknown key `{loc[-1]}`", _meant(str(loc[-1]), owner)
+            "unknown-key", locate(loc, True), f"unknown key `{loc[-1]}`", meant(str(loc[-1]), owner)
         )
     if details["type"] == "union_tag_not_found":
         return Problem("missing-key", locate(loc, True), "missing key `kind`", f"kinds: {_kinds(details)}")
@@ -161,8 +168,8 @@ def _problem(
     return Problem(code, locate(loc, False), f"`{name}`: {message}" if name else message, way_out)
 
 
-def _meant(key: str, owner: type[Model] | None) -> str | None:
-    """The key of ours for one that is unknown."""
+def meant(key: str, owner: type[Model] | None) -> str | None:
+    """What to write instead of a key that a model does not know."""
     if owner is not None and key in owner.counterparts:
         return owner.counterparts[key]
     known = keys_of(owner)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provision.config.circles import circles
 from provision.config.documents import Document, Part, load, parse
-from provision.config.problems import ConfigError, Position, Problem, failure, found, quoted
+from provision.config.problems import ConfigError, Position, Problem, Problems, found, quoted
 from provision.config.templating import SURROGATE, compile_template, is_template
 
 COMMAND_LINE = "-e"
@@ -25,6 +26,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Loc = tuple[Part, ...]
 Where = Callable[[Loc], Position | None]
+Facts = Mapping[str, Callable[[], Any]]
+"""What templates know without a variable, by name: worked out when it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,9 @@ class Variable:
         """Where the value stands, when it stands in a file."""
         return self.at(())
 
-    def at(self, loc: Loc) -> Position | None:
-        """Where the part `loc` of the value stands."""
-        return self.document.where(self.loc + loc) if self.document else self.source
+    def at(self, loc: Loc, key: bool = False) -> Position | None:
+        """Where the part `loc` of the value stands, or its key."""
+        return self.document.where(self.loc + loc, key=key) if self.document else self.source
 
     @property
     def origin(self) -> str:
@@ -53,14 +56,14 @@ class Variable:
 
 
 def read_variables(
-    data: Any, level: str, document: Document, loc: Loc, problems: list[Problem]
+    data: Any, level: str, document: Document, loc: Loc, problems: Problems
 ) -> dict[str, Variable]:
     """The variables of one `vars:` mapping; what is wrong with their names goes to `problems`."""
     if data is None:
         return {}
     if not isinstance(data, dict):
         message = f"`vars`: expected a mapping of keys to values, found {found(data)}"
-        problems.append(Problem("wrong-type", document.where(loc), message))
+        problems.add("wrong-type", document.where(loc), message)
         return {}
     variables = {}
     for name, value in data.items():
@@ -99,37 +102,24 @@ def parse_extra(assignments: Iterable[str]) -> dict[str, Any]:
     A value is read as YAML, so that `port=8003` is a number; what is not YAML is taken as text.
     """
     values: dict[str, Any] = {}
-    problems: list[Problem] = []
+    problems = Problems()
     for assignment in assignments:
+        name, equals, text = assignment.partition("=")
         if assignment.startswith("@"):
-            try:
+            with problems.gathered():
                 document = load(Path(assignment[1:]))
                 read = read_variables(document.data, COMMAND_LINE, document, (), problems)
                 values.update({name: variable.value for name, variable in read.items()})
-            except ConfigError as error:
-                problems += error.problems
-            continue
-        name, equals, text = assignment.partition("=")
-        if SURROGATE.search(assignment):
-            problems.append(Problem("wrong-usage", None, f"-e {quoted(name)}: the value is not UTF-8 text"))
-            continue
-        if not equals:
-            problems.append(
-                Problem(
-                    "wrong-usage",
-                    None,
-                    f"-e {quoted(assignment)} is not an assignment",
-                    "write -e name=value or -e @file.yml",
-                )
-            )
-            continue
-        problem = name_problem(name, None)
-        if problem is not None:
+        elif SURROGATE.search(assignment):
+            problems.add("wrong-usage", None, f"-e {quoted(name)}: the value is not UTF-8 text")
+        elif not equals:
+            message = f"-e {quoted(assignment)} is not an assignment"
+            problems.add("wrong-usage", None, message, "write -e name=value or -e @file.yml")
+        elif (problem := name_problem(name, None)) is not None:
             problems.append(problem)
-            continue
-        values[name] = _value(text)
-    if problems:
-        raise ConfigError(problems)
+        else:
+            values[name] = _value(text)
+    problems.raise_any()
     return values
 
 
@@ -147,7 +137,7 @@ class Scope(Mapping[str, Any]):
     Looking one up raises `ConfigError` when it cannot be rendered or refers to itself.
     """
 
-    def __init__(self, variables: Mapping[str, Variable], facts: Mapping[str, Any]) -> None:
+    def __init__(self, variables: Mapping[str, Variable], facts: Facts) -> None:
         self.variables = variables
         self._facts = facts
         self._rendered: dict[str, Any] = {}
@@ -157,23 +147,18 @@ class Scope(Mapping[str, Any]):
         if name in self._rendered:
             return self._rendered[name]
         if name not in self.variables:
-            return self._facts[name]
+            return self._facts[name]()
         variable = self.variables[name]
         if name in self._open:
             chain = [*self._open[self._open.index(name) :], name]
-            raise failure(
-                "circular-reference",
-                f"the variables {' → '.join(chain)} go round in a circle",
-                self.variables[chain[0]].position,
-            )
+            raise ConfigError([self._circular(chain)])
         self._open.append(name)
         try:
             rendering = Rendering(self, variable.at)
             value = rendering.render(variable.value)
         finally:
             self._open.pop()
-        if rendering.problems:
-            raise ConfigError(rendering.problems)
+        rendering.problems.raise_any()
         self._rendered[name] = value
         return value
 
@@ -189,36 +174,12 @@ class Scope(Mapping[str, Any]):
 
     def circles(self) -> list[Problem]:
         """A problem for each variable that refers to itself, by whatever way."""
-        uses: dict[str, set[str]] = {}
-        for name, variable in self.variables.items():
-            names = names_in(variable.value)
-            if names:
-                uses[name] = {used for used in names if used in self.variables}
-        problems: dict[frozenset[str], Problem] = {}
-        for name in sorted(uses):
-            chain = _circle(name, uses)
-            if chain:
-                message = f"the variables {' → '.join(chain)} go round in a circle"
-                problems.setdefault(
-                    frozenset(chain),
-                    Problem("circular-reference", self.variables[chain[0]].position, message),
-                )
-        return list(problems.values())
+        found = ((name, names_in(variable.value)) for name, variable in self.variables.items())
+        return [self._circular(chain) for chain in circles({name: used for name, used in found if used})]
 
-
-def _circle(start: str, uses: Mapping[str, set[str]]) -> list[str] | None:
-    """The way from `start` back to itself."""
-    ways = [[start]]
-    seen: set[str] = set()
-    while ways:
-        way = ways.pop()
-        for used in sorted(uses.get(way[-1], ())):
-            if used == start:
-                return [*way, start]
-            if used not in seen:
-                seen.add(used)
-                ways.append([*way, used])
-    return None
+    def _circular(self, chain: list[str]) -> Problem:
+        message = f"the variables {' → '.join(chain)} form a circle"
+        return Problem("circular-reference", self.variables[chain[0]].position, message)
 
 
 def names_in(value: Any) -> frozenset[str]:
@@ -241,7 +202,7 @@ class Rendering:
     """One walk over plain data that renders its strings and keys, gathering problems with their positions."""
 
     def __init__(self, scope: Mapping[str, Any], where: Where, static: frozenset[int] = frozenset()) -> None:
-        self.problems: list[Problem] = []
+        self.problems = Problems()
         self.failed: set[Loc] = set()
         """Where nothing could be rendered; the value there is None."""
         self.renamed: dict[Loc, str] = {}
@@ -273,9 +234,8 @@ class Rendering:
                 continue
             name = str(name)
             if name in rendered:
-                self.problems.append(
-                    Problem("duplicate-key", self._where((*written, key)), f"the key `{name}` is given twice")
-                )
+                message = f"the key `{name}` is given twice"
+                self.problems.add("duplicate-key", self._where((*written, key)), message)
                 continue
             if name != key:
                 self.renamed[(*loc, name)] = key

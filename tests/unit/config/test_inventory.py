@@ -223,7 +223,7 @@ class TestGroups:
             "hosts: {gpu-1: }\ngroups: {g: {hosts: [gpu_1, 'c*', gpu-1]}}",
             ["2:22: there is no host 'gpu_1'; did you mean `gpu-1`?", "2:29: no host matches 'c*'; hosts: gpu-1"],
         ),
-        ("hosts: {a: }\ngroups: {g: {groups: [h]}, h: {groups: [g]}}", ["2:10: the groups g → h → g go round in a circle"]),
+        ("hosts: {a: }\ngroups: {g: {groups: [h]}, h: {groups: [g]}}", ["2:10: the groups g → h → g form a circle"]),
         ("hosts: {a: }\ngroups: {g: {groups: [gpuu]}, gpu: }", ["2:23: there is no group 'gpuu'; did you mean `gpu`?"]),
         (
             "hosts: {a: }\ngroups: {all: {vars: {x: 1}}}",
@@ -245,10 +245,10 @@ class TestGroups:
         ("hosts: {a: {engine: docker}}", ["1:13: `engine` has no meaning for `connection: ssh`; it belongs to `connection: container`"]),
         (
             "hosts: {a: {connection: container, on: b}, c: {connection: container, on: c}}",
-            ["1:40: there is no host 'b'; hosts: a, c, localhost", "1:75: the containers c → c stand in each other"],
+            ["1:40: there is no host 'b'; hosts: a, c, localhost", "1:75: the containers c → c form a circle"],
         ),
         ("hosts: {a: {address: '{{ x }}'}}", ["1:22: undefined variable `x`; known variables: groups, host, hosts"]),
-        ("vars: {a: '{{ a }}'}\nhosts: {a: }", ["1:11: the variables a → a go round in a circle"]),
+        ("vars: {a: '{{ a }}'}\nhosts: {a: }", ["1:11: the variables a → a form a circle"]),
         ("hosts: {a: {prefix: opt}}", ["1:21: `prefix`: expected an absolute path, found text 'opt'"]),
         ("hosts: {a: {python: 'python3; rm'}}", ["1:21: `python`: expected a Python interpreter, found text 'python3; rm'; write python3.12"]),
         ("hosts: {a: {vars: [1]}}\nvars: 5", [
@@ -270,7 +270,7 @@ def test_two_files_that_disagree(project: Project) -> None:
     assert project.inventory_errors(
         "vars: {x: 1}\nhosts: {a: {address: x}}", "vars: {x: 2}\nhosts: {a: {address: y}}"
     ) == [
-        "inventories/b.yml:1:11: the variable `x` (inventory) has another value at inventories/a.yml:1:11; set it once",
+        "inventories/b.yml:1:11: the variable `x` of all hosts has another value at inventories/a.yml:1:11; set it once",
         "inventories/b.yml:2:22: `address` of host `a` has another value at inventories/a.yml:2:22; set it once",
     ]
 

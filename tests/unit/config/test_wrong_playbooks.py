@@ -296,7 +296,7 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
             ],
         ),
         ("- hosts: gpu\n  vars: [a]", ["2:9: `vars`: expected a mapping of keys to values, found a list"]),
-        ("- hosts: gpu\n  vars: {a: '{{ b }}', b: '{{ a }}'}", ["2:13: the variables a → b → a go round in a circle"]),
+        ("- hosts: gpu\n  vars: {a: '{{ b }}', b: '{{ a }}'}", ["2:13: the variables a → b → a form a circle"]),
         ("- hosts: gpu\n  vars: {unused: '{{ nothing }}'}", ["2:18: undefined variable `nothing`; known variables: "
             "groups, host, hosts, playbook_dir, port, project_dir, unused"]),
         ("- hosts: gpu\n  directories: {'/{{ a }}': , '/{{ port }}': , '/8002': }", ["2:17: undefined variable `a`; known variables: "
