@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import selectors
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from provision.config import inputs
+from provision.config import inputs, programs
 from provision.config.ansible import Printed
 from provision.config.foreign import neighbours
 from provision.config.problems import ConfigError, Position, Problems, failure, quoted
@@ -175,39 +172,20 @@ def _output(
     environment: dict[str, str] | None = None,
 ) -> str:
     try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        hint = (
-            "does its first line name an interpreter (#!/usr/bin/env python3)?" if error.errno == 8 else None
-        )
-        raise failure("dynamic-inventory", f"cannot be run: {error.strerror}", position, hint) from None
-    try:
-        output, errors = _read(process, seconds)
-        process.wait(TIMEOUT)
-    except (TimeoutError, subprocess.TimeoutExpired):
-        _end(process)
+        output = programs.run(command, folder, seconds, MAX_BYTES, environment)
+    except TimeoutError:
         raise failure("dynamic-inventory", f"took longer than {seconds:.0f} s {purpose}", position) from None
-    finally:
-        if process.poll() is None:
-            _end(process)
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
-    if len(output) > MAX_BYTES:
+    except OSError as error:
+        lacks = error.errno == errno.ENOEXEC
+        hint = "does its first line name an interpreter (#!/usr/bin/env python3)?" if lacks else None
+        raise failure("dynamic-inventory", f"cannot be run: {error.strerror}", position, hint) from None
+    if len(output.printed) > MAX_BYTES:
         raise failure("dynamic-inventory", f"prints more than {MAX_BYTES >> 20} MiB", position)
-    if process.returncode != 0:
-        said = _cause(errors.decode("utf-8", "replace"))
-        reason = f": {quoted(said, 200)}" if said else ""
-        raise failure("dynamic-inventory", f"failed with exit code {process.returncode}{reason}", position)
-    return output.decode("utf-8", "replace")
+    if output.code != 0:
+        cause = _cause(output.complaints.decode("utf-8", "replace"))
+        reason = f": {quoted(cause, 200)}" if cause else ""
+        raise failure("dynamic-inventory", f"failed with exit code {output.code}{reason}", position)
+    return output.printed.decode("utf-8", "replace")
 
 
 def _cause(complaints: str) -> str | None:
@@ -215,36 +193,3 @@ def _cause(complaints: str) -> str | None:
     lines = complaints.strip().splitlines()
     causes = [line for line in lines if line.startswith("Failed to parse inventory: ")]
     return causes[-1] if causes else lines[-1] if lines else None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it and what it has started, which may outlive it."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _read(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes]:
-    """What it prints, up to a little more than MAX_BYTES, and the end of what it complains of.
-
-    Raises TimeoutError.
-    """
-    output, complaints = bytearray(), bytearray()
-    deadline = time.monotonic() + seconds
-    with selectors.DefaultSelector() as selector:
-        for stream, read in ((process.stdout, output), (process.stderr, complaints)):
-            if stream:
-                selector.register(stream, selectors.EVENT_READ, read)
-        while selector.get_map() and len(output) <= MAX_BYTES:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready or time.monotonic() > deadline:
-                raise TimeoutError
-            for key, _ in ready:
-                block = os.read(key.fd, 65536)
-                key.data.extend(block)
-                if not block:
-                    selector.unregister(key.fileobj)
-            del complaints[:-65536]
-    if len(output) > MAX_BYTES:
-        os.killpg(process.pid, signal.SIGKILL)
-    return bytes(output), bytes(complaints)

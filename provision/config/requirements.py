@@ -14,12 +14,9 @@ from urllib.parse import quote, unquote, urlsplit
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Pep508
 from packaging.specifiers import SpecifierSet
-from packaging.utils import (
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_wheel_filename,
-)
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
+from pydantic_core import PydanticCustomError
 
 from provision.config.model import reject
 from provision.config.problems import quoted
@@ -50,6 +47,9 @@ _SYNONYMS = {
     "--upgrade": "-U",
     "--force-reinstall": "-U",
 }
+
+
+_RELATIVE = ("is not an absolute path", "write the whole path on the host, beginning with /")
 
 
 class Wanted(NamedTuple):
@@ -112,33 +112,22 @@ def parse(raw: str) -> Wanted:
     """
     text = raw.strip()
     if "${" in text:
-        raise reject(
-            "pip-option",
-            f"{quoted(raw)}: pip would fill in a variable of its own",
-            "write {{ name }} for one of `vars`",
-        )
+        hint = "write {{ name }} for one of `vars`"
+        raise _refused(text, "holds a variable that pip would fill in", hint, "pip-option")
     if text.startswith("-"):
         return _option(text)
     if text.startswith(("pip ", "pip3 ", "uv ", "python ")):
-        raise reject(
-            "pip-requirement",
-            f"{quoted(raw)} is a command",
-            "write the packages alone, each an item of the list",
-        )
+        raise _refused(text, "is a command", "write the packages alone, each an item of the list")
     if text.startswith(("/", "file:")) or _VCS.match(text) or "://" in text.split("@")[0].split(" ")[0]:
         return _place(text)
     scp = re.fullmatch(r"(?:git\+)?(git@[\w.-]+):(\S+)", text)
     if scp:
-        raise reject("pip-requirement", f"{quoted(raw)} is no URL", f'write "git+ssh://{scp[1]}/{scp[2]}"')
+        raise _refused(text, "is not a URL", f'write "git+ssh://{scp[1]}/{scp[2]}"')
     alone = "@" not in text and " " not in text
     if text.startswith(("./", "../", "~")) or text in (".", "..") or (alone and _is_path(text)):
-        raise reject(
-            "pip-requirement",
-            f"{quoted(raw)} is a path that begins nowhere",
-            "write the whole path on the host, from / on",
-        )
+        raise _refused(text, *_RELATIVE)
     if re.fullmatch(r"\S+\.(txt|in|toml|lock|cfg)", text):
-        raise reject("pip-option", f"{quoted(raw)} is a file, no package", _OPTIONS["-r"])
+        raise _refused(text, "is a file, not a package", _OPTIONS["-r"], "pip-option")
     return _named(text)
 
 
@@ -154,26 +143,17 @@ def constraint(raw: str) -> Wanted | None:
     """
     text = raw.strip()
     if text.startswith(("-c ", "--constraint")):
-        raise reject("pip-option", f"{quoted(raw)}: the option is not needed", "write the path alone")
+        raise _refused(text, "needs no option", "write the path alone", "pip-option")
     if re.fullmatch(r"(/|file://|https?://)\S+", text):
         return None
     if re.fullmatch(r"\S+\.(txt|in|lock)", text) or text.startswith(("./", "../", "~")):
-        raise reject(
-            "pip-requirement",
-            f"{quoted(raw)} is a path that begins nowhere",
-            "write the whole path on the host, from / on",
-        )
+        raise _refused(text, *_RELATIVE)
     wanted = parse(text)
     if wanted.name is None or wanted.editable:
-        raise reject(
-            "pip-requirement", f"{quoted(raw)} names no package", 'write "NAME==VERSION" or "NAME @ URL"'
-        )
+        raise _refused(text, "names no package", 'write "NAME==VERSION" or "NAME @ URL"')
     if wanted.extras:
-        raise reject(
-            "pip-requirement",
-            f"{quoted(raw)}: pip takes no extras in a constraint",
-            "leave out [" + ",".join(wanted.extras) + "]",
-        )
+        hint = f"leave out [{','.join(wanted.extras)}]"
+        raise _refused(text, "has extras, which pip does not take in a constraint", hint)
     return wanted
 
 
@@ -185,23 +165,19 @@ def _option(text: str) -> Wanted:
     hint = _OPTIONS.get(
         option, "let pip's own configuration on the host hold it: /etc/pip.conf, declared in `files`"
     )
-    raise reject("pip-option", f"{quoted(text)} is an option of pip, no package", hint)
+    raise _refused(text, "is an option of pip, not a package", hint, "pip-option")
 
 
 def _editable(place: str) -> Wanted:
     if _VCS.match(place):
-        raise reject(
-            "pip-option",
-            f"{quoted('-e ' + place)} would keep a working copy that nobody sees",
-            f'write "{place}"',
-        )
+        message = "would keep a working copy that nobody sees"
+        raise _refused(f"-e {place}", message, f'write "{place}"', "pip-option")
     path = place[len("file://") :] if place.startswith("file:///") else place
     bare = _EXTRAS.fullmatch(path)
     path, extras = (bare["place"], bare["extras"]) if bare else (path, "")
     if not path.startswith("/") or _NOT_PLAIN.search(path):
-        raise reject(
-            "pip-option", f"{quoted('-e ' + place)} is no directory on the host", 'write "-e /src/app"'
-        )
+        message = "is not a directory on the host"
+        raise _refused(f"-e {place}", message, 'write "-e /src/app"', "pip-option")
     return Wanted(f"-e {place}", None, _sorted(extras), url=normpath(path), editable=True)
 
 
@@ -212,35 +188,23 @@ def _place(text: str) -> Wanted:
     found = _EXTRAS.fullmatch(url) if url.startswith("/") else None
     if found:
         url, extras = found["place"], found["extras"]
-    if " --hash" in url:
-        raise reject("pip-option", f"{quoted(text)}: --hash is an option of pip", _OPTIONS["--hash"])
+    _no_hash(text)
     if _NOT_PLAIN.search(url) or ".." in url.split("/"):
-        raise reject(
-            "pip-requirement",
-            f"{quoted(text)} is no plain path or URL",
-            "write one place for each item, without spaces or *",
-        )
-    egg = re.search(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)(?:\[([A-Za-z0-9._,-]+)\])?", url)
+        hint = "write one place for each item, without spaces or *"
+        raise _refused(text, "is not a plain path or URL", hint)
+    egg = re.search(r"#(.*&)?egg=([A-Za-z0-9._-]+(\[[A-Za-z0-9._,-]+\])?)", url)
     if egg:
-        fragment = re.sub(r"egg=[^&]*&?", "", url.partition("#")[2]).rstrip("&")
-        better = f"{egg[1]}{f'[{egg[2]}]' if egg[2] else ''} @ {url.partition('#')[0]}" + (
-            f"#{fragment}" if fragment else ""
-        )
-        raise reject("pip-requirement", f"{quoted(text)}: newer pips read no `#egg=`", f'write "{better}"')
+        place, _, fragment = url.partition("#")
+        rest = re.sub(r"egg=[^&]*&?", "", fragment).rstrip("&")
+        better = f"{egg[2]} @ {place}{f'#{rest}' if rest else ''}"
+        raise _refused(text, "holds `#egg=`, which newer pips do not read", f'write "{better}"')
     _no_login(url)
     if url.startswith("http") and url.partition("#")[0].partition("@")[0].endswith(".git"):
-        raise reject(
-            "pip-requirement",
-            f"{quoted(text)} is a git repository, which pip would take for an archive",
-            f'write "git+{url}"',
-        )
+        message = "is a git repository, which pip would take for an archive"
+        raise _refused(text, message, f'write "git+{url}"')
     name, version = _by_file_name(url)
     if name is None and (semicolon or extras):
-        raise reject(
-            "pip-requirement",
-            f"{quoted(text)} does not say which package it is",
-            'write "NAME[EXTRA] @ URL ; MARKER"',
-        )
+        raise _refused(text, "does not say which package it is", 'write "NAME[EXTRA] @ URL ; MARKER"')
     if semicolon:
         url_of = "file://" + quote(url, safe="/+") if url.startswith("/") else url
         return _named(f"{name}{f'[{extras}]' if extras else ''} @ {url_of} ;{marker}")
@@ -250,8 +214,7 @@ def _place(text: str) -> Wanted:
 
 
 def _named(text: str) -> Wanted:
-    if " --hash" in text:
-        raise reject("pip-option", f"{quoted(text)}: --hash is an option of pip", _OPTIONS["--hash"])
+    _no_hash(text)
     name, at, place = (part.strip() for part in text.partition("@"))
     if at and place.startswith("/"):  # pip wants a URL there
         path, semicolon, marker = place.partition(" ;")
@@ -266,45 +229,24 @@ def _named(text: str) -> Wanted:
             raise _not_a_requirement(text)
         _no_login(requirement.url)
         if re.match(r"[a-z]+\+file:", requirement.url):
-            raise reject(
-                "pip-requirement",
-                f"{quoted(text)}: pip takes no name before it",
-                f'write "{requirement.url}"',
-            )
+            message = "has a name before it, which pip does not take"
+            raise _refused(text, message, f'write "{requirement.url}"')
         specifier = _by_file_name(requirement.url)[1]
     canonical = canonicalize_name(requirement.name)
     extras = tuple(sorted(requirement.extras))
     return Wanted(text, canonical, extras, specifier, requirement.url, marker=requirement.marker is not None)
 
 
-def _not_a_requirement(text: str) -> Exception:
+def _not_a_requirement(text: str) -> PydanticCustomError:
     """Return the error for what pip would not take, with what was probably meant."""
-    single = re.fullmatch(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*=\s*([0-9][\w.+*!-]*)", text)
-    spaced = re.fullmatch(r"([A-Za-z0-9._-]+)\s+v?([0-9][\w.+*!-]*)", text)
+    misspelt = re.fullmatch(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)(?:\s*=\s*|\s+v?|@v?)([0-9][\w.+*!-]*)", text)
+    if misspelt:
+        return _refused(text, "is not a requirement", f'did you mean "{misspelt[1]}=={misspelt[2]}"?')
     words = text.split()
-    if single or spaced:
-        found = single or spaced
-        assert found is not None
-        return reject(
-            "pip-requirement",
-            f"{quoted(text)} is not a requirement",
-            f'did you mean "{found[1]}=={found[2]}"?',
-        )
     if len(words) > 1 and all(_is_requirement(word) for word in words):
-        return reject(
-            "pip-requirement",
-            f"{quoted(text)} is more than one requirement",
-            "write each as an item: [" + ", ".join(words) + "]",
-        )
-    if re.fullmatch(r"[^\s@]+@v?[0-9][\w.]*", text):
-        name, _, version = text.partition("@")
-        return reject(
-            "pip-requirement",
-            f"{quoted(text)} is not a requirement",
-            f'did you mean "{name}=={version.lstrip("v")}"?',
-        )
+        return _refused(text, "is more than one requirement", f"write each as an item: [{', '.join(words)}]")
     hint = 'write it as for pip, such as "vllm==0.33.0", "vllm[audio]>=0.30", or "NAME @ URL"'
-    return reject("pip-requirement", f"{quoted(text)} is not a requirement that pip would take", hint)
+    return _refused(text, "is not a requirement that pip would take", hint)
 
 
 def _is_requirement(word: str) -> bool:
@@ -313,6 +255,15 @@ def _is_requirement(word: str) -> bool:
     except InvalidRequirement:
         return False
     return True
+
+
+def _refused(text: str, message: str, hint: str, code: str = "pip-requirement") -> PydanticCustomError:
+    return reject(code, f"{quoted(text)} {message}", hint)
+
+
+def _no_hash(text: str) -> None:
+    if " --hash" in text:
+        raise _refused(text, "holds --hash, an option of pip", _OPTIONS["--hash"], "pip-option")
 
 
 def _no_login(url: str) -> None:
@@ -337,9 +288,6 @@ def _by_file_name(url: str) -> tuple[str | None, SpecifierSet]:
     try:
         name, version, *_ = parse_wheel_filename(file)
     except (InvalidWheelFilename, InvalidVersion):
-        raise reject(
-            "pip-requirement",
-            f"{quoted(file)} is no name of a wheel, and pip would refuse it",
-            "keep the name that it was made with: NAME-VERSION-PYTHON-ABI-PLATFORM.whl",
-        ) from None
+        hint = "keep the name that it was built with: NAME-VERSION-PYTHON-ABI-PLATFORM.whl"
+        raise _refused(file, "is not the name of a wheel, and pip would refuse it", hint) from None
     return str(name), SpecifierSet(f"=={version}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from provision.config import programs
 from provision.config.problems import ConfigError, Position, Problem, failure, quoted
 
 COMMAND_SECONDS = 30
@@ -86,33 +85,23 @@ class Secret:
 
     def _checked(self, value: str) -> str:
         one_line = value.removesuffix("\n").removesuffix("\r")
+        secret = f"the secret from {self._named()}"
         if not one_line:
-            raise self._failure("unusable-secret", f"the secret from {self._named()} is empty")
+            raise self._unusable(f"{secret} is empty")
         if "\0" in value:
-            raise self._failure(
-                "unusable-secret",
-                f"the secret from {self._named()} holds a NUL character",
-                "a secret is text, not binary data",
-            )
+            raise self._unusable(f"{secret} holds a NUL character", "a secret is text, not binary data")
         if self.whole:
             return f"{value}\n" if self.kind == "env" and "\n" in one_line and value == one_line else value
         if len(value.encode()) > MAX_BYTES:
-            raise self._failure(
-                "unusable-secret", f"the secret from {self._named()} is longer than {MAX_BYTES} bytes"
-            )
+            raise self._unusable(f"{secret} is longer than {MAX_BYTES} bytes")
         if "\n" in one_line:
-            raise self._failure(
-                "unusable-secret",
-                f"the secret from {self._named()} has several lines, and one line is needed here",
+            raise self._unusable(
+                f"{secret} has several lines, and one line is needed here",
                 "put a key or certificate into a file with `files: {/path: {content: …}}`, "
                 "and give the service its path",
             )
         if CONTROL.search(one_line):
-            raise self._failure(
-                "unusable-secret",
-                f"the secret from {self._named()} holds a control character",
-                "a secret is one line of text",
-            )
+            raise self._unusable(f"{secret} holds a control character", "a secret is one line of text")
         return one_line
 
     def _named(self) -> str:
@@ -122,18 +111,18 @@ class Secret:
             "command": "the command `{}`",
         }[self.kind].format(self.reference[0])
 
-    def _failure(self, code: str, message: str, hint: str | None = None) -> ConfigError:
-        return failure(code, message, self.position, hint)
+    def _unusable(self, message: str, hint: str | None = None) -> ConfigError:
+        return failure("unusable-secret", message, self.position, hint)
+
+    def _missing(self, message: str, hint: str) -> ConfigError:
+        return failure("missing-secret", message, self.position, hint)
 
     def _from_env(self) -> str:
         name = self.reference[0]
         value = os.environ.get(name)
         if value is None:
-            raise self._failure(
-                "missing-secret",
-                f"the environment variable {name} is not set",
-                f"set it where provision runs: export {name}=…",
-            )
+            hint = f"set it where provision runs: export {name}=…"
+            raise self._missing(f"the environment variable {name} is not set", hint)
         return self._text(os.fsencode(value))
 
     def _path(self) -> Path:
@@ -141,40 +130,30 @@ class Secret:
         try:
             return self.folder / Path(name).expanduser()
         except RuntimeError:
-            raise self._failure(
-                "unusable-secret",
-                f"the home directory in {quoted(name)} is not known",
-                "write the whole path",
-            ) from None
+            message = f"the home directory in {quoted(name)} is not known"
+            raise self._unusable(message, "write the whole path") from None
 
     def _from_file(self) -> str:
         path = self._path()
         try:
             if path.exists() and not path.is_file():
                 kind = "a directory" if path.is_dir() else "not a regular file"
-                raise self._failure("unusable-secret", f"the secret file {path} cannot be read: it is {kind}")
+                raise self._unusable(f"the secret file {path} cannot be read: it is {kind}")
             with path.open("rb") as stream:
                 return self._text(stream.read(MAX_FILE_BYTES + 1))
         except FileNotFoundError:
-            raise self._failure(
-                "missing-secret", f"there is no secret file {path}", "put the secret there, and nothing else"
-            ) from None
+            hint = "put the secret there, and nothing else"
+            raise self._missing(f"there is no secret file {path}", hint) from None
         except OSError as error:
-            raise self._failure(
-                "unusable-secret", f"the secret file {path} cannot be read: {error.strerror}"
-            ) from None
+            raise self._unusable(f"the secret file {path} cannot be read: {error.strerror}") from None
 
     def _text(self, data: bytes) -> str:
         if len(data) > MAX_FILE_BYTES:
-            raise self._failure(
-                "unusable-secret", f"the secret from {self._named()} is longer than {MAX_FILE_BYTES} bytes"
-            )
+            raise self._unusable(f"the secret from {self._named()} is longer than {MAX_FILE_BYTES} bytes")
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:
-            raise self._failure(
-                "unusable-secret", f"the secret from {self._named()} is not UTF-8 text"
-            ) from None
+            raise self._unusable(f"the secret from {self._named()} is not UTF-8 text") from None
 
     def _from_command(self) -> str:
         # One run serves every host and service; the lock keeps parallel hosts from asking twice.
@@ -186,33 +165,13 @@ class Secret:
 
     def _run(self) -> str:
         try:
-            process = subprocess.Popen(
-                self.reference,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            output = programs.run(self.reference, self.folder, COMMAND_SECONDS, MAX_FILE_BYTES)
+        except TimeoutError:
+            raise self._unusable(f"{self._named()} took longer than {COMMAND_SECONDS} s") from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise self._failure("unusable-secret", f"{self._named()} cannot be run: {reason}") from None
-        try:
-            output, _ = process.communicate(timeout=COMMAND_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise self._failure(
-                "unusable-secret", f"{self._named()} took longer than {COMMAND_SECONDS} s"
-            ) from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            if process.stdout:
-                process.stdout.close()
-        if process.returncode != 0:
-            raise self._failure(
-                "unusable-secret",
-                f"{self._named()} failed with exit code {process.returncode}",
-                "run it by hand to see why",
-            )
-        return self._text(output)
+            raise self._unusable(f"{self._named()} cannot be run: {reason}") from None
+        if len(output.printed) <= MAX_FILE_BYTES and output.code != 0:
+            message = f"{self._named()} failed with exit code {output.code}"
+            raise self._unusable(message, "run it by hand to see why")
+        return self._text(output.printed)
