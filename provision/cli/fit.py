@@ -20,22 +20,21 @@ from provision.cli import options
     metavar="FIELD=VALUE",
     help="A field of a service of kind vllm, such as max_model_len=8192; may be repeated.",
 )
-@options.output
-def command(model: str, gpu: str, vllm: str | None, fields: tuple[str, ...], output: str) -> None:
+@options.formats("fit")
+def command(model: str, gpu: str, vllm: str | None, fields: tuple[str, ...], output: options.Output) -> None:
     """Say whether MODEL runs under vLLM on a GPU, and how many tokens it has room for.
 
     MODEL is the folder of a model. Needs no host and no GPU. Exit code 0 when it fits or may fit, 1 when it
     does not.
     """
+    from contextlib import closing
+
     from provision.project import described, question
-    from provision.show.fitview import as_json, lines
+    from provision.show.foreseen import Foreseen
 
     chosen, version = question.gpus(gpu), question.release(vllm)
     answer = question.answer(described.folder(Path(model)), question.service(fields, chosen), chosen, version)
-    if output == "json":
-        click.echo(as_json(answer))
-    else:
-        for line in lines(model, answer, chosen.count):
-            click.echo(line)
+    with closing(output.writer()) as writer:
+        writer.take(Foreseen(model, answer))
     if answer.fit.verdict == "does_not_fit":
         raise click.exceptions.Exit(1)
