@@ -52,15 +52,19 @@ def running() -> bool:
 
 
 def units(machine: Machine) -> dict[str, Unit]:
-    """Return the properties of all of provision's units: one call for the whole run."""
+    """Return the properties of all of provision's units: as a rule, one call for the whole run."""
 
     def read() -> dict[str, Unit]:
         if not running():
             return {}
-        files = os.listdir(UNITS) if os.path.isdir(UNITS) else []
-        names = [name for name in files if name.startswith("provision-") and name.endswith(".service")]
-        # The pattern adds what still runs although its file has gone.
-        return _show(machine, [*names, "provision-*.service"])
+        # Also what still runs although its file has gone; but not what is inactive.
+        found = _show(machine, ["provision-*.service"])
+        inactive = [
+            name
+            for name in (os.listdir(UNITS) if os.path.isdir(UNITS) else [])
+            if name.startswith("provision-") and name.endswith(".service") and name not in found
+        ]
+        return {**found, **_show(machine, inactive)} if inactive else found
 
     return machine.once("units", read)
 
