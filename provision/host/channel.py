@@ -15,7 +15,7 @@ HEARTBEAT = 5.0
 """Seconds of silence after which the host says that it is still there."""
 
 _LOOK = 1.0
-"""Seconds between two looks at the clock."""
+"""Seconds between two looks at the clock, and the longest time that an event waits for others."""
 
 
 class Channel:
@@ -36,7 +36,8 @@ class Channel:
                 return
             try:
                 self._out.write(line)
-                self._out.flush()
+                if not _may_wait(event):
+                    self._out.flush()
                 self._last = time.monotonic()
                 return
             except (OSError, ValueError):
@@ -55,6 +56,20 @@ class Channel:
                 self._on_lost()
             elif time.monotonic() - self._last >= HEARTBEAT:
                 self.emit(events.Heartbeat())
+            else:
+                self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            try:
+                self._out.flush()
+            except (OSError, ValueError):
+                pass  # the next event finds it out
+
+
+def _may_wait(event: events.Event) -> bool:
+    """Whether an event is one of many that come at once, as of what is as declared: they share a packet."""
+    return isinstance(event, events.Inspected) or (isinstance(event, events.Result) and event.status == "ok")
 
 
 def _goes_on(fd: int) -> bool:
