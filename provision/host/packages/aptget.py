@@ -38,6 +38,7 @@ _UNKNOWN = re.compile(
 )
 # Lines that start with Err are not among them: apt may find the same list under another name.
 _BROKEN_SOURCE = re.compile(r"E: |W: (Failed to fetch|GPG error|An error occurred)")
+_LOCKED = re.compile(r"^E: (Could not get lock|Unable to (acquire|lock))", re.MULTILINE)
 _NEEDED = re.compile(r"Need to get ([\d.]+) ([kMG]?B)\b")
 _UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 _ATTEMPTS = 5
@@ -85,7 +86,7 @@ def simulate(machine: Machine, packages: Sequence[str]) -> Transaction:
 
 
 def update(machine: Machine, id: str) -> Failure | None:
-    """Fetch the package lists; return what went wrong, as often only one of many sources is broken."""
+    """Fetch the package lists; return what went wrong: often only one of many sources is broken."""
     done = _act(machine, id, ["update"])
     broken = [line for line in done.out.splitlines() if _BROKEN_SOURCE.match(line)]
     if not broken:
@@ -94,7 +95,7 @@ def update(machine: Machine, id: str) -> Failure | None:
 
 
 def download(machine: Machine, id: str, packages: Sequence[str]) -> None:
-    """Fetch what installing `packages` needs; may be cut off at any time.
+    """Fetch what installing `packages` needs; it may be cut off at any time.
 
     Raises:
         Unknown: a package or version is not in the lists.
@@ -110,11 +111,7 @@ def download(machine: Machine, id: str, packages: Sequence[str]) -> None:
 def install(machine: Machine, id: str, packages: Sequence[str], again: bool = False) -> None:
     """Install `packages` in one transaction that runs to its end even when the controller goes away.
 
-    Args:
-        machine: where to install.
-        id: the resource in whose name output is passed on.
-        packages: as for `simulate`.
-        again: unpack even those that apt takes for installed, as they are broken.
+    With `again`, even those are unpacked that apt takes for installed, as they are broken.
 
     Raises:
         Failure: apt or dpkg refuses, or a package's own script fails.
@@ -132,10 +129,8 @@ def repair(machine: Machine, id: str) -> None:
         Failure: it cannot be finished.
     """
     tell = _teller(machine, id)
-    configured = machine.run(
-        ["dpkg", *_CONFFILES, "--configure", "-a"],
-        env=_ENVIRONMENT, on_line=tell, check=False, interruptible=False,
-    )  # fmt: skip
+    configure = ["dpkg", *_CONFFILES, "--configure", "-a"]
+    configured = machine.run(configure, env=_ENVIRONMENT, on_line=tell, check=False, interruptible=False)
     done = _act(machine, id, ["install", "--no-remove", "-f"], interruptible=False)
     if done.code != 0:
         raise explain(Completed(done.code, configured.out + "\n" + done.out, ""))
@@ -145,61 +140,49 @@ def explain(done: Completed) -> Failure:
     """Return the one sentence that says why apt failed."""
     text = done.out + "\n" + done.err
     log = [line for line in text.splitlines() if line.strip() and not _NOISE.match(line)][-40:]
+
+    def found(pattern: str) -> re.Match[str] | None:
+        return re.search(pattern, text, re.MULTILINE)
+
+    def failed(message: str) -> Failure:
+        return Failure("apt-failed", message, hint=_hint(text), log=log)
+
     if _UNKNOWN.search(text):
-        return _unknown(text, log)
-    if re.search(r"^(E: Failed to fetch|Err:).*\n?.*404 ", text, re.MULTILINE):
+        return Unknown("apt-package", *_unknown(text, log), log=log)
+    if found(r"^(E: Failed to fetch|Err:).*\n?.*404 "):
         return Outdated("apt-failed", "the mirror no longer has the packages that the lists name", log=log)
     if "E: Packages need to be removed but remove is disabled." in text:
         return Obstructed("apt-removes", "other packages would have to be removed", log=log)
-    space = re.search(r"enough free space in (\S+?)\.?$", text, re.MULTILINE)
-    if space or "No space left on device" in text:
-        where = space.group(1) if space else "/"
-        return Failure(
-            "disk-full", f"no space is left to install packages (in {where})", hint="free some space", log=log
-        )
-    broken = re.search(r"^dpkg: error processing (?:package|archive) (\S+) .*:\n(.*)", text, re.MULTILINE)
+    space = found(r"enough free space in (\S+?)\.?$|No space left on device")
+    if space:
+        message = f"no space is left to install packages (in {space.group(1) or '/'})"
+        return Failure("disk-full", message, hint="free some space", log=log)
+    broken = found(r"^dpkg: error processing (?:package|archive) (\S+) .*:\n(.*)")
     if broken:
-        return Failure(
-            "apt-failed",
-            f"package {broken.group(1)} could not be installed: {broken.group(2).strip()}",
-            log=log,
-        )
-    unmet = re.search(r"^The following packages have unmet dependencies:\n +(.+)$", text, re.MULTILINE)
+        message = f"package {broken.group(1)} could not be installed: {broken.group(2).strip()}"
+        return Failure("apt-failed", message, log=log)
+    unmet = found(r"^The following packages have unmet dependencies:\n +(.+)$")
     if unmet:
-        return Failure(
-            "apt-failed", f"apt-get: unmet dependencies: {unmet.group(1)}", hint=_hint(text), log=log
-        )
-    errors = [line for line in log if line.startswith("E: ")]
-    what = _plain(errors[0]) if errors else (log[-1] if log else f"exit {done.code}")
-    return Failure("apt-failed", f"apt-get: {what}", hint=_hint(text), log=log)
+        return failed(f"apt-get: unmet dependencies: {unmet.group(1)}")
+    errors = [_plain(line) for line in log if line.startswith("E: ")]
+    return failed(f"apt-get: {[*errors, *log[-1:], f'exit {done.code}'][0]}")
 
 
-def _unknown(text: str, log: list[str]) -> Failure:
-    names = sorted({next(filter(None, found), "") for found in _UNKNOWN.findall(text)} - {""})
+def _unknown(text: str, log: list[str]) -> tuple[str, str]:
+    """Return what is said of a package that the lists do not have, and what to do."""
     virtual = re.search(
         r"^Package (\S+) is a virtual package provided by:\n((?:  .+\n)+)", text, re.MULTILINE
     )
     if virtual:
         providers = ", ".join(line.split()[0] for line in virtual.group(2).splitlines())
-        return Unknown(
-            "apt-package",
-            f"package {virtual.group(1)} is provided by several",
-            hint=f"declare one of {providers}",
-            log=log,
-        )
+        return f"package {virtual.group(1)} is provided by several", f"declare one of {providers}"
     version = re.search(r"^E: (Version '[^']*' for '[^']+' was not found)", text, re.MULTILINE)
     if version:
-        return Unknown(
-            "apt-package",
-            version.group(1),
-            hint="`apt-cache policy` on the host shows the versions there are",
-            log=log,
-        )
-    return Unknown(
-        "apt-package",
+        return version.group(1), "`apt-cache policy` on the host shows the versions there are"
+    names = sorted({next(filter(None, found), "") for found in _UNKNOWN.findall(text)} - {""})
+    return (
         f"no package of this name: {', '.join(names) or _plain(log[-1])}",
-        hint="check the spelling, and that the host's package sources have it",
-        log=log,
+        "check the spelling, and that the host's package sources have it",
     )
 
 
@@ -207,18 +190,25 @@ def _plain(line: str) -> str:
     return re.sub(r"^([EW]: |Err:\d+ )", "", line).strip()
 
 
+_HINTS = (
+    (
+        "Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|timed out",
+        "check the host's network, its mirror in /etc/apt/sources.list and its proxy",
+    ),
+    (
+        "--fix-broken install",
+        "run `apt-get --fix-broken install` on the host, and look at what it wants to do",
+    ),
+    ("NO_PUBKEY|EXPKEYSIG", "install the current signing key of that package source"),
+    (
+        "[Hh]eld packages.*--allow-change-held-packages",
+        "`apt-mark showhold` names the packages that are held; `apt-mark unhold` lets them go",
+    ),
+)
+
+
 def _hint(text: str) -> str | None:
-    if re.search(
-        r"Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|timed out", text
-    ):
-        return "check the host's network, its mirror in /etc/apt/sources.list and its proxy"
-    if "--fix-broken install" in text:
-        return "run `apt-get --fix-broken install` on the host, and look at what it wants to do"
-    if "NO_PUBKEY" in text or "EXPKEYSIG" in text:
-        return "install the current signing key of that package source"
-    if "held packages" in text.lower() and "--allow-change-held-packages" in text:
-        return "`apt-mark showhold` names the packages that are held; `apt-mark unhold` lets them go"
-    return None
+    return next((hint for pattern, hint in _HINTS if re.search(pattern, text)), None)
 
 
 def _selection(packages: Sequence[str]) -> list[str]:
@@ -231,7 +221,7 @@ def _run(machine: Machine, arguments: Sequence[str]) -> Completed:
 
 
 def _act(machine: Machine, id: str, arguments: Sequence[str], interruptible: bool = True) -> Completed:
-    """Run apt-get in earnest; when somebody else is quicker to take a lock, wait for it once more."""
+    """Run apt-get to change something; when another process takes the lock first, wait for it again."""
     for _ in range(_ATTEMPTS):
         dpkg.wait_until_free(machine, id)
         done = machine.run(
@@ -241,10 +231,8 @@ def _act(machine: Machine, id: str, arguments: Sequence[str], interruptible: boo
             check=False,
             interruptible=interruptible,
         )
-        if done.code == 0 or not re.search(
-            r"^E: (Could not get lock|Unable to (acquire|lock))", done.out, re.MULTILINE
-        ):
-            return done
+        if done.code == 0 or not _LOCKED.search(done.out):
+            break
     return done
 
 

@@ -42,7 +42,7 @@ _FLOCK = "hhqqi4x"
 
 
 class Installed(NamedTuple):
-    """A package that is on the host, if only halfway."""
+    """A package that is on the host, maybe only halfway."""
 
     version: str
     status: str
@@ -70,7 +70,7 @@ class Database:
         return None
 
     def provides(self, name: str) -> bool:
-        """Tell whether an installed package stands in for the virtual package `name`."""
+        """Tell whether an installed package provides the virtual package `name`."""
         for fields in self._with("\nProvides: "):
             provided = [entry.split()[0] for entry in fields["Provides"].split(",") if entry.strip()]
             if name in provided and fields["Status"].split()[1:] == ["ok", "installed"]:
@@ -79,13 +79,9 @@ class Database:
 
     def unfinished(self) -> list[str]:
         """Return the packages that a killed dpkg has left unpacked or half configured."""
+        found = [(state, fields) for state in _HALFWAY for fields in self._with(f" {state}\n")]
         return sorted(
-            {
-                fields["Package"]
-                for state in _HALFWAY
-                for fields in self._with(f" {state}\n")
-                if fields["Status"].split()[1:] == ["ok", state]
-            }
+            {fields["Package"] for state, fields in found if fields["Status"].split()[1:] == ["ok", state]}
         )
 
     def _named(self, name: str) -> Iterator[dict[str, str]]:
@@ -118,10 +114,7 @@ def forget(machine: Machine) -> None:
 
 def interrupted() -> bool:
     """Tell whether dpkg was killed while it worked, and has left its journal."""
-    try:
-        return any(name.isdigit() for name in os.listdir(JOURNAL))
-    except FileNotFoundError:
-        return False
+    return os.path.isdir(JOURNAL) and any(name.isdigit() for name in os.listdir(JOURNAL))
 
 
 def wait_until_free(machine: Machine, id: str) -> None:
@@ -152,7 +145,7 @@ def wait_until_free(machine: Machine, id: str) -> None:
 def holder() -> str | None:
     """Return who holds a lock of apt or dpkg, such as `unattended-upgr (pid 712)`; None when it is free.
 
-    Only asks (`F_GETLK`), and so never gets in anybody's way.
+    It only asks (`F_GETLK`), and so never blocks anybody.
     """
     for path in LOCKS:
         try:

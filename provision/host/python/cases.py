@@ -14,12 +14,9 @@ from provision.wire.cases import Cases
 def choose(machine: Machine, cases: Cases, assumed: Any) -> Any:
     """Return the content for the version that an environment has of a package.
 
-    A pre-release, or a build from the way to a release, is taken for that release.
-
-    Args:
-        machine: where the environment is.
-        cases: the contents. A build below their `oldest` that is no release says nothing of its age.
-        assumed: the content as long as the package is not installed.
+    A pre-release, or a development build before a release, counts as that release. As long as the package is
+    not installed, `assumed` is the content; so it is for a development build whose version, below `oldest`,
+    tells nothing of its age.
 
     Raises:
         Failure: the installed version is older than every case, or its case is an error.
@@ -42,10 +39,7 @@ def choose(machine: Machine, cases: Cases, assumed: Any) -> Any:
             "unknown-flag",
             f"{package} {installed} in {cases.environment} is older than any version known here",
         )
-    best = reached[0]
-    for case in reached[1:]:
-        if compare(case.since, best.since) > 0:
-            best = case
+    best = max(reached, key=lambda case: parse(case.since).key())
     if best.finding is not None:
         raise Failure(best.finding.code, best.finding.message, hint=best.finding.hint)
     return best.content

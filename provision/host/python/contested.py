@@ -1,4 +1,4 @@
-"""Packages whose best file is in doubt: uv takes a version's files from one index, pip the best of all."""
+"""Packages of which uv and pip may choose different files: uv looks at one index, pip at all of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 
 def orders(lines: Sequence[str]) -> list[list[str]]:
-    """Return the lines of a requirements file once for each index in them, which then is looked at first.
+    """Return the lines of a requirements file once for each index in them, with that index to be asked first.
 
-    uv looks at the extra indexes in their order, and at the index last.
+    uv asks the extra indexes in their order, and the index last.
     """
     indexes: list[str] = []
     for option in ("--extra-index-url ", "--index-url "):

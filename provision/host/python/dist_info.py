@@ -32,18 +32,16 @@ class Distribution(NamedTuple):
 def site_packages(environment: str, minor: str | None = None) -> str | None:
     """Return the directory that an environment's packages are in, or None when it has none.
 
-    Args:
-        environment: the environment's directory.
-        minor: "3.11": of this Python only; None takes the newest there is.
+    With `minor` ("3.11") only that Python counts, else the newest that the environment has packages for.
     """
     library = os.path.join(environment, "lib")
     try:
         found = [name for name in os.listdir(library) if name.startswith("python3.") and name[8:].isdigit()]
     except OSError:
         return None
-    if minor is not None:
-        found = [name for name in found if name == "python" + minor]
-    for name in sorted(found, key=lambda name: int(name.rpartition(".")[2]), reverse=True):
+    for name in sorted(found, key=lambda name: int(name[8:]), reverse=True):
+        if minor is not None and name != "python" + minor:
+            continue
         site = os.path.join(library, name, "site-packages")
         if os.path.isdir(site):
             return site
@@ -53,54 +51,47 @@ def site_packages(environment: str, minor: str | None = None) -> str | None:
 def installed(machine: Machine, environment: str) -> dict[str, str]:
     """Return canonical name -> version of what the environment at a path has; it may not exist.
 
-    Read once a run, and again when something has been installed or removed since: that shows in the time
-    stamp of `site-packages`.
+    It is read once a run, and again when the time stamp of `site-packages` has changed: something has been
+    installed or removed then.
     """
     site = site_packages(environment)
     if site is None:
         return {}
     stamp = os.stat(site).st_mtime_ns
-    return machine.once(("installed", site, stamp), lambda: _versions(site))
-
-
-def _versions(site: str) -> dict[str, str]:
-    return {each.name: each.version for each in read(site) if each.damage is None}
+    return machine.once(
+        ("installed", site, stamp),
+        lambda: {each.name: each.version for each in read(site) if each.damage is None},
+    )
 
 
 def read(site: str) -> list[Distribution]:
-    """Return every distribution in a site-packages directory; one that lies there twice comes twice."""
-    try:
-        names = sorted(os.listdir(site))
-    except OSError:
-        return []
+    """Return every distribution in a site-packages directory; one that is there twice is returned twice."""
     found = []
-    for name in names:
-        if name.startswith(LEFTOVER):
-            continue
-        if name.endswith(".dist-info"):
+    for name in sorted(_names(site)):
+        if name.endswith(".dist-info") and not name.startswith(LEFTOVER):
             found.append(_dist_info(os.path.join(site, name)))
-        elif name.endswith(".egg-info"):
+        elif name.endswith(".egg-info") and not name.startswith(LEFTOVER):
             found.append(_egg_info(os.path.join(site, name)))
     return found
 
 
 def leftovers(site: str) -> list[str]:
     """Return the paths that an interrupted pip has left behind in a site-packages directory."""
+    return [os.path.join(site, name) for name in _names(site) if name.startswith(LEFTOVER)]
+
+
+def _names(site: str) -> list[str]:
     try:
-        return [os.path.join(site, name) for name in os.listdir(site) if name.startswith(LEFTOVER)]
+        return os.listdir(site)
     except OSError:
         return []
 
 
 def top_level(distribution: Distribution) -> list[str]:
     """Return the entries of site-packages that are a distribution's own: `["torch", "torchgen"]`."""
-    own = os.path.basename(distribution.metadata)
-    seen = {}
-    for path, _, _ in _record(distribution):
-        first = path.split("/", 1)[0]
-        if first not in ("", "..", "__pycache__", own):
-            seen[first] = True
-    return list(seen)
+    other = ("", "..", "__pycache__", os.path.basename(distribution.metadata))
+    found = dict.fromkeys(path.split("/", 1)[0] for path, _, _ in _record(distribution))
+    return [name for name in found if name not in other]
 
 
 def damaged_files(distribution: Distribution) -> list[str]:
@@ -121,8 +112,6 @@ def damaged_files(distribution: Distribution) -> list[str]:
 
 
 def _dist_info(path: str) -> Distribution:
-    stem = os.path.basename(path)[: -len(".dist-info")]
-    name, _, version = stem.partition("-")
     fields = _headers(os.path.join(path, "METADATA"))
     damage = None
     if not fields:
@@ -135,18 +124,24 @@ def _dist_info(path: str) -> Distribution:
             direct_url = plainjson.loads(file.read())
     except (OSError, ValueError):
         pass
-    return Distribution(
-        normalise(fields.get("name", name)), fields.get("version", version), path, damage, direct_url
-    )
+    return _distribution(path, fields, damage, direct_url)
 
 
 def _egg_info(path: str) -> Distribution:
     """Read what `setup.py install` leaves: a directory, or one file."""
-    stem = os.path.basename(path)[: -len(".egg-info")]
-    name, _, version = stem.partition("-")
-    fields = _headers(os.path.join(path, "PKG-INFO") if os.path.isdir(path) else path)
-    version = re.sub(r"-py\d.*", "", version)
-    return Distribution(normalise(fields.get("name", name)), fields.get("version", version), path, None, None)
+    return _distribution(path, _headers(os.path.join(path, "PKG-INFO") if os.path.isdir(path) else path))
+
+
+def _distribution(
+    path: str,
+    fields: dict[str, str],
+    damage: str | None = None,
+    direct_url: dict[str, Any] | None = None,
+) -> Distribution:
+    """Return a distribution; the name of its directory tells what its metadata does not."""
+    name, _, version = os.path.splitext(os.path.basename(path))[0].partition("-")
+    version = fields.get("version") or re.sub(r"-py\d.*", "", version)
+    return Distribution(normalise(fields.get("name", name)), version, path, damage, direct_url)
 
 
 def _headers(path: str) -> dict[str, str]:
@@ -171,6 +166,7 @@ def _record(distribution: Distribution) -> Iterator[tuple[str, str, str]]:
         with open(path, encoding="utf-8", errors="replace", newline="") as file:
             for row in csv.reader(file):
                 if row:
-                    yield row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else ""
+                    path, hashed, size = (*row, "", "")[:3]
+                    yield path, hashed, size
     except OSError:
         return

@@ -1,4 +1,4 @@
-"""Runs inside a Python environment, not on the host side: pip, uv, or a model's download, tied to its parent.
+"""Runs inside a Python environment, not as the host side: pip, uv, or a model's download, tied to its parent.
 
     <environment>/bin/python -I inside.py pip install ...
     <environment>/bin/python -I inside.py default-index
@@ -7,8 +7,8 @@
     <environment>/bin/python -I inside.py uv        < request.json
     <environment>/bin/python -I inside.py download  < request.json
 
-What it writes can be read by every user, whatever the login's umask, and it ends when the process that
-started it has gone, so that no download is left running that nobody watches.
+What it writes can be read by every user, whatever the login's umask. It ends when the process that started
+it has ended, so that no download goes on that nobody watches.
 """
 
 import glob
@@ -23,7 +23,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 MARK = "provision-download:"
-"""Starts the one line of a download's output that is meant for the host side."""
+"""The beginning of the one line of a download's output that is meant for the host side."""
 
 STEP = 1 << 20
 """Bytes that are written at a time."""
@@ -61,8 +61,7 @@ def main() -> None:
 def doubtful(packages: Dict[str, List[List[str]]]) -> List[str]:
     """Return the packages of which pip would not take a wheel of the same name from every index.
 
-    Args:
-        packages: by name, for each index the names of its wheels of one version.
+    `packages` has for each package, by index, the names of its wheels of one version.
     """
     from pip._vendor.packaging.tags import sys_tags
     from pip._vendor.packaging.utils import parse_wheel_filename
@@ -75,18 +74,13 @@ def doubtful(packages: Dict[str, List[List[str]]]) -> List[str]:
             _, _, build, tags = parse_wheel_filename(wheel)
             places = [rank[tag] for tag in tags if tag in rank]
             if build:
-                # Which of two builds wins is not only for the tags to say.
-                return None
+                return None  # the tags alone do not tell which of two builds wins
             if places:
                 fitting.append((min(places), wheel))
         return min(fitting)[1] if fitting else None
 
-    found = []
-    for name, indexes in packages.items():
-        chosen = {best(wheels) for wheels in indexes}
-        if len(chosen) != 1 or None in chosen:
-            found.append(name)
-    return found
+    chosen = {name: {best(wheels) for wheels in indexes} for name, indexes in packages.items()}
+    return [name for name, wheels in chosen.items() if len(wheels) != 1 or None in wheels]
 
 
 def idle(requirements: List[str]) -> List[str]:
@@ -98,7 +92,7 @@ def idle(requirements: List[str]) -> List[str]:
 
 
 def become_uv(request: Dict[str, Any]) -> None:
-    """Go on as uv, with no settings but the given ones: pip's count on this host, not uv's own."""
+    """Become uv, with no settings but the given ones: pip's count on this host, not uv's own."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
     env.update(UV_NO_CONFIG="1", UV_NO_PROGRESS="1", UV_PYTHON_DOWNLOADS="never", **request["env"])
     os.execve(request["argv"][0], request["argv"], env)
@@ -132,7 +126,7 @@ def download(request: Dict[str, Any]) -> int:
         else:
             from huggingface_hub import constants, snapshot_download  # type: ignore[import-not-found]
 
-            # In its steps of 10 MB a slow line shows no progress for long, and a cut loses more.
+            # With its steps of 10 MB a slow line shows no progress for a long time, and a cut loses more.
             if hasattr(constants, "DOWNLOAD_CHUNK_SIZE"):
                 constants.DOWNLOAD_CHUNK_SIZE = STEP
             resume_huggingface()
@@ -163,9 +157,9 @@ def download(request: Dict[str, Any]) -> int:
 def resume_huggingface() -> None:
     """Let huggingface_hub go on with what an earlier process has left of a file.
 
-    Newer releases download into a file that is each process's own, and start anew, because two processes
+    In newer releases each process downloads into a file of its own, and starts again, because two processes
     might share a directory whose locks do not work. Here one process at a time downloads, and every hash is
-    checked afterwards, so the rest of the file is enough. A library that is built differently is left alone.
+    checked afterwards, so the rest of the file is enough. A library that is built differently is not changed.
     """
     from inspect import signature
 

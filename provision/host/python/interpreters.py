@@ -1,4 +1,4 @@
-"""The Pythons of a host: finding one by name, and what an environment's own is worth."""
+"""The Pythons of a host: finding one by name, and whether an environment has the declared one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def ask(machine: Machine, path: str) -> Interpreter | None:
 
 
 def look(machine: Machine, path: str) -> Interpreter | None:
-    """Return what a Python is, without starting one that is file by file as it was when it was asked.
+    """Return what a Python is, without starting one whose files are the same as when it was last asked.
 
     Whether it makes environments is not known then: it counts as one that does not.
     """

@@ -1,4 +1,4 @@
-"""What a Python has said of itself, for as long as it consists of the same files."""
+"""What a Python has told about itself, for as long as its files are the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VERSION = 1
 
 
 def recall(machine: Machine, path: str) -> list[str] | None:
-    """Return what was noted of a Python; None when a file of it is another one by now, or nothing was."""
+    """Return what was noted of a Python; None when nothing was noted, or a file of it has changed since."""
     noted = _noted(machine).get(path)
     if noted is None or noted["target"] != os.path.realpath(path):
         return None
@@ -25,13 +25,10 @@ def recall(machine: Machine, path: str) -> list[str] | None:
 
 
 def note(machine: Machine, path: str, files: Sequence[str], answer: list[str]) -> None:
-    """Note what a Python has said.
+    """Note what a Python has told.
 
-    Args:
-        machine: which knows the directory for this; without one nothing is noted.
-        path: of the Python.
-        files: what it consists of: program, libraries, and the modules that it has started with.
-        answer: what to return as long as these stay.
+    `recall` returns this `answer` as long as `files` stay the same: program, libraries, and the modules that
+    it has started with.
     """
     target = os.path.realpath(path)
     if machine.place is None or target not in files:

@@ -22,7 +22,7 @@ Specifier = Sequence[str]
 
 
 class Version(NamedTuple):
-    """A version in its parts. Compare with `compare`; equal spellings (1.0, 1.0.0) have equal keys."""
+    """A version in its parts. Compare with `compare`; 1.0 and 1.0.0 have equal keys."""
 
     epoch: int
     release: tuple[int, ...]
@@ -128,10 +128,8 @@ def _matches(installed: str, operator: str, wanted: str) -> bool:
     except ValueError:
         return False
     if operator in ("==", "!="):
-        if prefix:
-            same = _starts_with(have, limit)
-        else:
-            same = compare(have if limit.local else have.public(), limit) == 0
+        exact = have if limit.local else have.public()
+        same = _starts_with(have, limit) if prefix else compare(exact, limit) == 0
         return same == (operator == "==")
     if operator == ">=":
         return compare(have.public(), limit) >= 0
@@ -147,7 +145,7 @@ def _matches(installed: str, operator: str, wanted: str) -> bool:
     if operator == "~=":
         if len(limit.release) < 2:
             raise ValueError(f'"~={wanted}" needs at least two numbers')
-        series = Version(limit.epoch, limit.release[:-1], None, None, None, ())
+        series = limit.base()._replace(release=limit.release[:-1])
         return compare(have.public(), limit) >= 0 and _starts_with(have, series)
     raise ValueError(f'"{operator}{wanted}" is not a version specifier')
 

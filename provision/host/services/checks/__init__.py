@@ -39,16 +39,10 @@ class Proof(NamedTuple):
 
 
 def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | None = None) -> Proof:
-    """Make one check once.
-
-    Args:
-        machine: where the service runs.
-        spec: of its probe.
-        check: what to ask.
-        timeout: seconds, when they are to be fewer than the check's own.
+    """Make one check once, within its own timeout and `timeout` seconds.
 
     Returns:
-        The proof, with the key removed should the server have repeated it.
+        The proof; the key is removed from it, in case the server has repeated it.
     """
     began = time.monotonic()
     limit = check.timeout if timeout is None else min(check.timeout, timeout)

@@ -1,4 +1,4 @@
-"""What every check is made from, and what it gives."""
+"""What every check is made with, and what it returns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from provision.host.services.failures import patterns
 from provision.wire.specs.probe import ProbeSpec
 
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
-"""Status codes of a server that may yet come to answer."""
+"""Status codes of a server that may answer later."""
 
 _OTHER = (
     "declare a check that fits what the model does: `chat`, `completion`, `embed`, `rerank`, `score`, "
@@ -26,7 +26,7 @@ class Verdict(NamedTuple):
     """False when asking again later may go better."""
     received: str = ""
     fits: bool = True
-    """False when the server does not offer at all what was asked for."""
+    """False when the server does not offer what was asked for at all."""
     code: str = "wrong-answer"
 
 
@@ -41,8 +41,9 @@ class Asking(NamedTuple):
     """The model that the check names."""
 
     def model(self) -> str | None:
-        """Return the model to ask for: the check's, or the service's. Else the server is asked for its
-        models, and the one that is called as the service is taken, or the first.
+        """Return the model to ask for: the one of the check or of the service, or one that the server lists.
+
+        Of these it is the one with the name of the service, or else the first.
         """
         named = self.named or self.spec.model
         if named:
@@ -51,10 +52,7 @@ class Asking(NamedTuple):
         return called if called in served else next(iter(served), None)
 
     def first_known(self, *requests: tuple[str, Any]) -> tuple[str, Reply]:
-        """Send the first of several requests that the server knows the path and the form of.
-
-        Args:
-            requests: paths, each with the plain data to send. `model` is added to data that has the key.
+        """Send requests, each a path and plain data, until the server knows the path and form of one.
 
         Returns:
             The path and the reply that decides.
@@ -80,27 +78,25 @@ class Asking(NamedTuple):
         if reply.status in (401, 403):
             error = f"the server refused the key ({reply.status})"
             return Verdict(error, self.unauthorised(reply), True, text)
-        if reply.status == 404 and self._knows_no_model(reply):
+        if self._knows_no_model(reply):
             served = ", ".join(models(self.client))
             hint = "something else answers on this port, or it runs with an older script"
             if self.named:
                 hint = "correct `model` of the check, or let the server load what it names"
             return Verdict(
-                f'the server knows no model "{self.model()}"; it serves {served}',
-                hint,
-                True,
-                text,
+                f'the server knows no model "{self.model()}"; it serves {served}', hint, True, text
             )
         if reply.status in (404, 405):
             return Verdict(f"the server has no {path} ({reply.status}): {text}", _OTHER, True, text, False)
+        error = f"status {reply.status}: {text}"
         if "does not support" in text and reply.status in (400, 500, 501):
-            return Verdict(f"status {reply.status}: {text}", _OTHER, True, text, False)
+            return Verdict(error, _OTHER, True, text, False)
+        verdict = Verdict(error, None, reply.status not in RETRIED, text)
         known = patterns.explain([text])
-        verdict = Verdict(f"status {reply.status}: {text}", None, reply.status not in RETRIED, text)
         return verdict._replace(code=known.code, hint=known.hint) if known else verdict
 
     def unauthorised(self, reply: Reply) -> str | None:
-        """Return what to do about a key that is not taken; None when the reply does not say that."""
+        """Return what to do about a key that the server refuses; None when the reply does not say that."""
         if reply.status not in (401, 403):
             return None
         if self.spec.key_name:

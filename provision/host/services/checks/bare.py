@@ -12,10 +12,10 @@ from provision.wire.checks import Port
 from provision.wire.specs.probe import ProbeSpec
 
 LOOK = 0.2
-"""Seconds between two looks at a service that is to stay up."""
+"""Seconds between two looks at a service that has to stay up."""
 
 REST = 1.0
-"""Seconds without any work after which a service has started: what fails later would fail at any time."""
+"""Seconds without any work after which a service counts as started: later it may fail at any time."""
 
 
 def port(asking: Asking, check: Port) -> Verdict:
@@ -27,8 +27,8 @@ def port(asking: Asking, check: Port) -> Verdict:
 def stays(machine: Machine, spec: ProbeSpec, seconds: float) -> None:
     """Raise `Failure` unless the service stays up.
 
-    It has to run for `seconds` from its start, or until nothing of it has used a CPU for `REST`: a program
-    that sleeps waits for its work, one that computes may still find out that it cannot start.
+    It has to run for `seconds` from its start, or until none of its processes has used a CPU for `REST`: an
+    idle program waits for its work, a busy one may still find out that it cannot start.
     """
     first = last = supervision.life(machine, spec)
     rest = idle.Rest(first.pid)

@@ -20,15 +20,15 @@ LIMIT = 4 * 1024 * 1024
 """Bytes of a reply that are read."""
 
 STAYS = 0.5
-"""Seconds for which a connection has to stay open: whoever forwards a port to nobody hangs up at once."""
+"""Seconds for which a connection has to stay open: what forwards a port to nobody closes it at once."""
 
 SOCKET = "unix"
 """The scheme of the URL of a unix socket: `unix:/run/app.sock`."""
 
 _PLAIN = "%/?:@!$&'()*+,;=~[]"
-"""What stands for itself in a path."""
+"""The characters of a path that are not quoted."""
 
-_SAYS_HTTPS = ("HTTP request to an HTTPS server", "HTTP request was sent to HTTPS port")
+_SAYS_HTTPS = (b"HTTP request to an HTTPS server", b"HTTP request was sent to HTTPS port")
 """What Go's servers, and nginx, answer to plain HTTP on a TLS port."""
 
 
@@ -57,7 +57,7 @@ class Unanswered(Exception):
 
     Args:
         why: a sentence without the address.
-        spoke: somebody is there, and hung up or said what is no HTTP.
+        spoke: somebody is there, who closed the connection or answered something else than HTTP.
     """
 
     def __init__(self, why: str, spoke: bool = False) -> None:
@@ -66,13 +66,10 @@ class Unanswered(Exception):
 
 
 class Client:
-    """Speaks HTTP to one service, straight, whatever proxies the environment names.
+    """Speaks HTTP to one service, directly, whatever proxies the environment names.
 
-    A server that turns out to speak TLS although its URL says `http` is spoken to over TLS from then on.
-
-    Args:
-        machine: a request ends early when its run is cancelled.
-        spec: of the probe.
+    When a server turns out to speak TLS although its URL says `http`, TLS is used from then on. A request
+    ends early when the run is cancelled.
     """
 
     def __init__(self, machine: Machine, spec: ProbeSpec) -> None:
@@ -85,7 +82,7 @@ class Client:
 
     @property
     def manner(self) -> str | None:
-        """How it speaks to the server, where that is worth a word; None for what was declared."""
+        """How it speaks to the server, when that differs from what was declared, or verifies nothing."""
         if not self._secure:
             return None
         if not self._declared:
@@ -105,7 +102,7 @@ class Client:
         """Open a connection and see that it stays open.
 
         Raises:
-            Unanswered: nobody listens, or what forwards the port finds nobody behind it and hangs up.
+            Unanswered: nobody listens, or what forwards the port finds no server and closes the connection.
         """
         try:
             line = self._line(timeout)
@@ -117,7 +114,7 @@ class Client:
                 if line.recv(1) == b"":
                     raise Unanswered("the connection is closed at once")
             except socket.timeout:
-                pass  # it waits for us to speak
+                pass  # it waits for a request
             except OSError as error:
                 raise _unanswered(error) from None
 
@@ -153,7 +150,9 @@ class Client:
             reply = self._exchange(method, path, body, headers, timeout)
         except Unanswered as error:
             unanswered = error
-        refused = reply is not None and reply.status == 400 and any(_in(reply, said) for said in _SAYS_HTTPS)
+        refused = (
+            reply is not None and reply.status == 400 and any(said in reply.body for said in _SAYS_HTTPS)
+        )
         if not self._secure and (refused or (unanswered and unanswered.spoke)) and self._speaks_tls(timeout):
             self._secure = True
             return self._exchange(method, path, body, headers, timeout)
@@ -170,8 +169,7 @@ class Client:
             sent["Authorization"] = f"Bearer {self.key}"
         prefix = "" if self._url.scheme == SOCKET else self._url.path.rstrip("/")
         late = f"no answer within {timeout:.0f} s"
-        came: list[Reply] = []
-        lost: list[Exception] = []
+        ended: list[Reply | Exception] = []
         line: list[socket.socket] = []
 
         def work() -> None:
@@ -181,15 +179,15 @@ class Client:
                 connection.request(method, prefix + quote(path, _PLAIN), body, sent)
                 response = connection.getresponse()
                 location = response.getheader("Location")
-                came.append(Reply(response.status, response.read(LIMIT), location))
+                ended.append(Reply(response.status, response.read(LIMIT), location))
             except socket.timeout:
-                lost.append(Unanswered(late))
+                ended.append(Unanswered(late))
             except (Failure, OSError, http.client.HTTPException) as error:
-                lost.append(tls.failure(error, self._ca) or _unanswered(error))
+                ended.append(tls.failure(error, self._ca) or _unanswered(error))
             finally:
                 connection.close()
 
-        # A socket's own timeout starts anew with each byte, and nothing cancels it; a thread can be left.
+        # A socket's own timeout starts again with each byte, and nothing cancels it; a thread can be left.
         worker = threading.Thread(target=work, name="ask", daemon=True)
         worker.start()
         deadline = time.monotonic() + timeout
@@ -206,9 +204,10 @@ class Client:
                     open_line.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
-        if not came:
-            raise lost[0] if lost else Unanswered("no answer")
-        return came[0]
+        outcome = ended[0] if ended else Unanswered("no answer")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def _line(self, timeout: float) -> socket.socket:
         """Open a connection to the server."""
@@ -232,10 +231,6 @@ class Client:
         except OSError:
             return False
         return True
-
-
-def _in(reply: Reply, said: str) -> bool:
-    return said.encode() in reply.body
 
 
 def _unanswered(error: Exception) -> Unanswered:

@@ -1,4 +1,4 @@
-"""Checks that let a model write: `chat` and `completion`."""
+"""Checks of models that generate text: `chat` and `completion`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a transcript is from what was said."""
+"""How much a transcript differs from what was said."""
 
 from __future__ import annotations
 

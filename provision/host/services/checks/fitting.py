@@ -1,6 +1,6 @@
 """The proof of a vLLM server that declares no checks: the cheapest request of a kind that it serves.
 
-Flags tell the kind of some; of the others the server does, which refuses what its model cannot do.
+The flags of some servers tell that kind. The other servers refuse what their model cannot do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _WORD = "ping"
 
 
 def candidates() -> list[Check]:
-    """Return a check for each thing that a model may serve. The usual comes first."""
+    """Return a check for each kind of request that a model may serve, the most usual one first."""
     return [
         Completion(prompt=_WORD, max_tokens=1),
         Embed(text=_WORD),
@@ -26,11 +26,7 @@ def candidates() -> list[Check]:
 
 
 def fitting(asking: Asking, check: Fitting) -> tuple[Check, Verdict]:
-    """Ask for one thing after the other until the server offers it.
-
-    Returns:
-        The check that was made, and how it went.
-    """
+    """Make one check after the other until the server offers what it asks; return it and its verdict."""
     tried: list[tuple[Check, Verdict]] = []
     for candidate in sorted(candidates(), key=lambda each: check.first != each.NAME):
         verdict = ask(asking, candidate)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services.containers import engines
@@ -12,28 +14,18 @@ _WRITES_IT = "run `provision apply`, which writes it"
 
 
 def key(machine: Machine, spec: ProbeSpec) -> str | None:
-    """Return the key of a probe's service, None when it has none.
-
-    Args:
-        machine: where it runs.
-        spec: with the variable, and the file or container that has it.
+    """Return the key of a probe's service, from its container or its environment file; None without one.
 
     Raises:
         Failure: the variable is not there.
     """
     if spec.key_name and spec.container:
         return _of_container(machine, spec, spec.key_name)
-    return read_key(spec.key_file, spec.key_name)
+    return _of_file(spec.key_file, spec.key_name) if spec.key_file and spec.key_name else None
 
 
-def read_key(path: str | None, name: str | None) -> str | None:
-    """Return the value of a variable in an environment file, unquoted as systemd and the shell do it.
-
-    Raises:
-        Failure: the file or the variable is not there.
-    """
-    if not path or not name:
-        return None
+def _of_file(path: str, name: str) -> str:
+    """Return the value of a variable in an environment file, unquoted as systemd and the shell do it."""
     try:
         text = durable.read(path)
     except PermissionError:
@@ -47,15 +39,12 @@ def read_key(path: str | None, name: str | None) -> str | None:
 
 def _of_container(machine: Machine, spec: ProbeSpec, name: str) -> str:
     """Return the value of a variable as the running container has it."""
-    engine = engines.require(spec.engine)
-    found = engines.container(machine, engine, spec.container or "")
-    for variable in found["Config"].get("Env") or [] if found else []:
-        known, _, value = variable.partition("=")
-        if known == name:
-            return str(value)
-    raise Failure(
-        "missing-api-key", f"the container {spec.container} has no variable {name}", hint=_WRITES_IT
-    )
+    found = engines.container(machine, engines.require(spec.engine), spec.container or "")
+    variables = dict(each.partition("=")[::2] for each in found["Config"].get("Env") or []) if found else {}
+    if name not in variables:
+        message = f"the container {spec.container} has no variable {name}"
+        raise Failure("missing-api-key", message, hint=_WRITES_IT)
+    return str(variables[name])
 
 
 def hidden(text: str, key: str | None) -> str:
@@ -68,10 +57,4 @@ def _unquoted(value: str) -> str:
         return value[1:-1]
     if len(value) < 2 or not value[0] == value[-1] == '"':
         return value
-    inner, out, at = value[1:-1], [], 0
-    while at < len(inner):
-        if inner[at] == "\\" and at + 1 < len(inner) and inner[at + 1] in '"\\`$':
-            at += 1
-        out.append(inner[at])
-        at += 1
-    return "".join(out)
+    return re.sub(r'\\(["\\`$])', r"\1", value[1:-1])

@@ -11,7 +11,7 @@ from provision.host.services.checks.client import Reply
 from provision.wire.checks import Http
 
 NO_USE = (400, 401, 403, 405, 415, 422)
-"""Status codes that the same request gets again."""
+"""Status codes that the same request would get again."""
 
 _MISSING = object()
 

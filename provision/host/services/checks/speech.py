@@ -1,4 +1,4 @@
-"""The check of models that write down what is said."""
+"""The check of models that transcribe speech."""
 
 from __future__ import annotations
 

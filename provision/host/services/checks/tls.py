@@ -1,7 +1,7 @@
-"""TLS as checks speak it: the certificate is held against a given CA, or not verified at all.
+"""TLS as checks use it: the certificate is verified with a given CA, or not at all.
 
-The name in the certificate is never compared: a check goes to the loopback, and a certificate is for the name
-that clients use.
+The name in the certificate is never compared: a check connects to the loopback address, and a certificate is
+for the name that clients use.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ import ssl
 from provision.host.failure import Failure
 
 _LEAF_TRUSTED = getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0x80000)
-"""Lets the server's own certificate stand for its CA; Python names it from 3.10 on."""
+"""Accepts the server's own certificate in the place of its CA; Python names this flag from 3.10 on."""
 
 
 def over(line: socket.socket, ca: str | None) -> ssl.SSLSocket:
-    """Return a connection with TLS on it.
-
-    Args:
-        line: the open connection.
-        ca: a file with the certificates to trust; None trusts whoever answers.
+    """Return an open connection with TLS on it; without a file of certificates to trust, any is accepted.
 
     Raises:
         OSError: the server does not speak TLS, or its certificate is not signed by the CA.
@@ -35,7 +31,7 @@ def over(line: socket.socket, ca: str | None) -> ssl.SSLSocket:
     try:
         context.load_verify_locations(ca)
     except (OSError, ValueError) as error:
-        # OpenSSL says of a missing file that it is one, and of any other fault nothing that helps.
+        # OpenSSL explains that a file is missing; what it says of any other fault does not help.
         known = isinstance(error, (FileNotFoundError, PermissionError))
         why = error.strerror if isinstance(error, OSError) and known else "it holds no certificate"
         raise Failure("file-refused", f"{ca}, the CA to verify the server with: {why}") from None

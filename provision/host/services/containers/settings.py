@@ -1,7 +1,7 @@
 """A container's declaration, what `inspect` says of it, and the command line that makes it.
 
-Pure: nothing here asks the engine. docker and podman, and docker's client on podman's socket, say the same
-thing in slightly different words; the differences are settled here.
+Nothing here asks the engine. docker and podman, and docker's client on podman's socket, say the same thing in
+slightly different words; here these are made equal.
 
 Keys whose value is None are the engine's or the image's default. They are:
 
@@ -59,18 +59,18 @@ OPTIONS_LABEL = "provision.options"
 
 GPUS_LABEL = "provision.gpus"
 IPC_LABEL = "provision.ipc"
-# With what the container was made where podman does not tell: CDI devices are not listed, and 4.3 says
+# What the container was made with and podman does not tell: it does not list CDI devices, and 4.3 says
 # "shareable" whatever was asked for.
 
 MADE_WITH = "provision.made-with"
 """The entrypoint and the `options` that it was made with, as JSON. Engines tell them in many forms, mixed
-with what the image, the engine's configuration and its drivers bring along.
+with those of the image, of the engine's configuration and of its drivers.
 """
 
 OPTIONS = ("network", "user", "ipc", "shm_size", "init")
 
 ENV_LABEL = "provision.env"
-"""The names of the variables it was made with: engines, images, proxies and GPUs (CDI) bring others."""
+"""The names of the variables it was made with: engines, images, proxies and GPUs (CDI) add others."""
 
 EVERYWHERE = ("", "0.0.0.0", "::", None)
 
@@ -97,19 +97,16 @@ def declared(spec: ContainerSpec) -> State:
 
 
 def declared_env(spec: ContainerSpec, found: Mapping[str, str]) -> dict[str, str | None] | None:
-    """Return the declared variables, secrets without their values; what is found besides is to be absent."""
+    """Return the declared variables, secrets without their values; other variables found must be absent."""
     env: dict[str, str | None] = dict.fromkeys(name for name in sorted(found) if name not in spec.env)
     env.update({name: SECRET if name in spec.secrets else value for name, value in spec.env.items()})
     return env or None
 
 
 def observed(spec: ContainerSpec, container: Mapping[str, Any], image: Mapping[str, Any] | None) -> State:
-    """Return the state of a container under the keys of `declared`.
+    """Return the state of a container under the keys of `declared`, which decides what counts as a default.
 
-    Args:
-        spec: what is declared, for it decides what counts as a default.
-        container: what `inspect` says.
-        image: what `inspect` says of its image; None when that cannot be found any more.
+    `container` and `image` are what `inspect` says; None for an image that is not there any more.
     """
     config, host = container["Config"], container["HostConfig"]
     labels = config.get("Labels") or {}
@@ -123,15 +120,12 @@ def observed(spec: ContainerSpec, container: Mapping[str, Any], image: Mapping[s
         "init": _has_init(container) or None,
     }
     chosen = labels.get(OPTIONS_LABEL, "").split()
-    made = {
-        **dict.fromkeys(("entrypoint", *EngineOptions.FIELDS)),
-        **plainjson.loads(labels.get(MADE_WITH) or "{}"),
-    }
+    made = dict.fromkeys(("entrypoint", *EngineOptions.FIELDS))
+    made.update(plainjson.loads(labels.get(MADE_WITH) or "{}"))
     if made["entrypoint"] is not None:
         default = []  # an engine drops the image's command together with its entrypoint
-    for key, found in _limits(host).items():
-        if made[key] is not None and found:
-            made[key] = found  # the engine may have been told to change it since
+    # The engine may have been told to change these since.
+    made.update({key: found for key, found in _limits(host).items() if made[key] is not None and found})
     return {
         **made,
         "command": None if _command(spec) is None and command == default else command,
@@ -158,8 +152,8 @@ def _limits(host: Mapping[str, Any]) -> dict[str, Any]:
 def observed_env(spec: ContainerSpec, container: Mapping[str, Any]) -> dict[str, str]:
     """Return the declared variables as they are found, and those that were declared when it was made.
 
-    A secret's value is only compared; of a variable that is not declared any more only the name is told,
-    since it may have been a secret.
+    The value of a secret is only compared. A variable that is not declared any more is returned without its
+    value, since it may have been a secret.
     """
     config = container["Config"]
     actual = dict(line.partition("=")[::2] for line in config.get("Env") or [])
@@ -173,13 +167,9 @@ def observed_env(spec: ContainerSpec, container: Mapping[str, Any]) -> dict[str,
 
 
 def create_argv(spec: ContainerSpec, name: str, env_file: str | None, engine: str) -> list[str]:
-    """Return the engine's arguments that create the container; no value of a variable is among them.
+    """Return the arguments of `docker` or `podman` that create the container.
 
-    Args:
-        spec: what is declared.
-        name: of the container.
-        env_file: a file of `NAME=value` lines; None without variables.
-        engine: `docker` or `podman`.
+    The values of its variables are in `env_file`, lines of `NAME=value`, which is None without variables.
     """
     # podman has the runtime as an option of its own, before the verb.
     runtime = ["--runtime", spec.options.runtime] if spec.options.runtime and engine == "podman" else []
@@ -222,14 +212,11 @@ def _flag(flag: str, value: Any) -> list[str]:
 
 
 def with_variables(spec: ContainerSpec, lines: Iterable[str]) -> ContainerSpec:
-    """Return a spec with the variables of env files, which may be secrets; those of its own win."""
-    own = spec.env
-    found = {}
-    for line in lines:
-        name, equals, value = line.lstrip().partition("=")
-        if equals and name and not name.startswith("#") and name not in own:
-            found[name] = value
-    return spec.replace(env={**found, **own}, secrets=[*spec.secrets, *found])
+    """Return a spec with the variables of env files, which may be secrets; its own variables win."""
+    parts = [line.lstrip().partition("=") for line in lines]
+    found = {name: value for name, equals, value in parts if equals and name and not name.startswith("#")}
+    added = {name: value for name, value in found.items() if name not in spec.env}
+    return spec.replace(env={**added, **spec.env}, secrets=[*spec.secrets, *added])
 
 
 def env_lines(spec: ContainerSpec) -> str:
@@ -289,14 +276,13 @@ def _gpu_argv(gpus: str, engine: str) -> list[str]:
 
 
 def _bindings(bindings: Mapping[str, Any]) -> list[str]:
-    return [
-        _port(
-            binding.get("HostIp"), int(binding["HostPort"]), int(target.split("/")[0]), target.split("/")[1]
-        )
-        for target, published in bindings.items()
-        for binding in published or []
-        if binding.get("HostPort")
-    ]
+    found = []
+    for target, published in bindings.items():
+        port, _, protocol = target.partition("/")
+        for binding in published or []:
+            if binding.get("HostPort"):
+                found.append(_port(binding.get("HostIp"), int(binding["HostPort"]), int(port), protocol))
+    return found
 
 
 def _mounts(container: Mapping[str, Any], image: Mapping[str, Any] | None) -> list[str]:
@@ -304,20 +290,12 @@ def _mounts(container: Mapping[str, Any], image: Mapping[str, Any] | None) -> li
     own = ((image or {}).get("Config") or {}).get("Volumes") or {}
     mounts = []
     for mount in container.get("Mounts") or []:
-        if mount["Type"] == "bind":
-            source = mount["Source"]
-        elif mount["Type"] == "volume":
-            source = mount["Name"]
-            if mount["Destination"] in own and _anonymous(source):
-                continue
-        else:
-            source = mount["Type"]
-        mounts.append(_mount(source, mount["Destination"], not mount.get("RW", True)))
+        kind, target = mount["Type"], mount["Destination"]
+        source = mount[{"bind": "Source", "volume": "Name"}.get(kind, "Type")]
+        anonymous = kind == "volume" and len(source) == 64 and set(source) <= set("0123456789abcdef")
+        if not (anonymous and target in own):
+            mounts.append(_mount(source, target, not mount.get("RW", True)))
     return mounts
-
-
-def _anonymous(volume: str) -> bool:
-    return len(volume) == 64 and all(char in "0123456789abcdef" for char in volume)
 
 
 def _network(wanted: str | None, container: Mapping[str, Any]) -> str:

@@ -3,10 +3,10 @@
     gpu_turn.py SERVICE --cards 0,1 [--implied] [--address HOST] [--port PORT] [--still SECONDS]
                 [--limit SECONDS]
 
-A server such as vLLM measures its GPU while it loads, and takes memory that a neighbour allocates meanwhile
-for its own. So this program waits until no other service starts on the same GPUs. Then it leaves a copy of
-itself in the background that keeps the turn, and ends, and the script goes on to its server. The copy gives
-the turn up when the server has its memory, has ended, or has had its time.
+A server such as vLLM measures its GPU while it loads, and counts memory that another process allocates
+meanwhile as its own. So this program waits until no other service starts on the same GPUs. Then it leaves a
+copy of itself in the background that keeps the turn, and ends, and the script goes on to its server. The copy
+gives the turn up when the server has its memory, has ended, or has used up its time.
 
 A turn is a Unix socket with an abstract name, one for each GPU. Only one process can have a name, the kernel
 frees it when the last process that holds it ends, and services of all users, playbooks and prefixes see it.
@@ -40,10 +40,10 @@ TELL = 30.0
 """Seconds between two lines about the same wait."""
 
 MOVED = 64
-"""MiB by which the memory of a GPU in use has to change to count as moving."""
+"""MiB by which the used memory of a GPU has to change to count as a change."""
 
 DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/davinci0", "/dev/dxg")
-"""What is there where GPUs are."""
+"""Files of which one exists on a machine with GPUs."""
 
 
 # -- turns ------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def claim(card: str) -> socket.socket | None:
 
 
 def starting(card: str) -> str | None:
-    """Return the service that has the turn on a GPU, empty when it does not say; None when nobody has it."""
+    """Return the service that has the turn on a GPU, "" when it does not say; None when nobody has it."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         line.settimeout(1.0)
@@ -95,15 +95,14 @@ def tell(turns: Iterable[socket.socket], service: str, seconds: float) -> None:
 
 
 def said(card: str, who: str) -> str:
-    """Return what is waited for, in words."""
+    """Return what a service waits for, in words."""
     return f"GPU {card}, on which {who or 'another service'} is starting"
 
 
 def identified(cards: Sequence[str]) -> list[str]:
     """Return GPUs by index, sorted, whether they were named by index, by UUID, or as `all`.
 
-    A UUID stays one where the driver does not tell whose it is, and that of a MIG instance always: each has
-    memory of its own.
+    A UUID that the driver does not know is kept, and so is that of a MIG instance, which has its own memory.
     """
     known = _uuids() if any(not card.isdigit() for card in cards) else {}
     found = set(known.values() or "0") if "all" in cards else set()
@@ -182,7 +181,7 @@ def say(service: str, text: str) -> None:
 
 
 class Memory:
-    """The memory in use on some GPUs, and since when it has not moved."""
+    """The memory in use on some GPUs, and since when it has not changed."""
 
     def __init__(self, cards: Sequence[str]) -> None:
         self._cards = cards
@@ -190,7 +189,7 @@ class Memory:
         self._since = self._looked = time.monotonic()
 
     def look(self) -> float:
-        """Look, at most once a second; return for how many seconds nothing has moved."""
+        """Look, at most once a second; return for how many seconds nothing has changed."""
         now = time.monotonic()
         if now - self._looked >= 1:
             self._looked = now
@@ -229,7 +228,7 @@ def answers(host: str, port: int) -> bool:
             status = _status(secured)
             return status is None or status < 500
     except socket.timeout:
-        return True  # It waits for us to speak another language.
+        return True  # it waits for another protocol
     except ssl.SSLError as error:
         return not isinstance(error, ssl.SSLEOFError)
     except OSError:

@@ -1,4 +1,4 @@
-"""What an apply has to do with the turns on GPUs that start scripts take (see `gpu_turn`)."""
+"""How an apply deals with the turns on GPUs that start scripts take (see `gpu_turn`)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from provision.host.services import processes
 from provision.host.services.gpus import gpu_turn
 
 TELL = 5.0
-"""Seconds between two words about the same wait."""
+"""Seconds between two messages about the same wait."""
 
 _PROGRAM = "gpu_turn.py"
 
 _SHELLS = ("sh", "dash", "bash")
 
 _YOUNG = 2.0
-"""Seconds within which a start script surely has come to its turn."""
+"""Seconds after which a start script has surely asked for its turn."""
 
 
 def waits(main: int | None) -> bool:
-    """Whether a service's main process, still its start script, waits for its turn."""
+    """Whether a service's main process is still its start script, which waits for its turn."""
     if main is None or os.path.basename(processes.arguments(main)[0]) not in _SHELLS:
         return False
     children = [each.pid for each in processes.table().values() if each.parent == main]
@@ -44,14 +44,7 @@ def what(service: str, cards: Sequence[str]) -> str:
 
 
 class Wait:
-    """Tells of a wait now and then.
-
-    Args:
-        machine: to tell by.
-        id: the resource that waits.
-        service: its service.
-        cards: its GPUs.
-    """
+    """Tells now and then that resource `id` waits for a turn of its service on some GPUs."""
 
     def __init__(self, machine: Machine, id: str, service: str, cards: Sequence[str]) -> None:
         self._machine = machine
@@ -72,10 +65,10 @@ class Wait:
 
 @contextmanager
 def kept(machine: Machine, id: str, service: str, cards: Sequence[str]) -> Iterator[None]:
-    """Let nobody start on these GPUs meanwhile, once all that start there now have done so.
+    """Keep others from starting on these GPUs meanwhile, after waiting for those that are starting there now.
 
-    For the stop of a server: a neighbour that measures the GPU just then would count the memory that it gives
-    back. A start of the service itself that is still under way is not waited for.
+    This is for the stop of a server: another one that measures the GPU just then would count the memory that
+    the stop gives back. A start of the service itself that is still under way is not waited for.
     """
     turns: list[socket.socket] = []
     wait = Wait(machine, id, service, cards)
@@ -96,15 +89,7 @@ def kept(machine: Machine, id: str, service: str, cards: Sequence[str]) -> Itera
 def pass_by(
     machine: Machine, id: str, service: str, cards: Sequence[str], main: Callable[[], int | None]
 ) -> None:
-    """Wait until the start script of a service has its turn, or has ended.
-
-    Args:
-        machine: where it runs.
-        id: the resource that waits, in whose name this is told.
-        service: name of the service.
-        cards: its GPUs.
-        main: returns the pid of its main process.
-    """
+    """Wait until the start script of a service, whose pid `main` returns, has its turn, or has ended."""
     wait = Wait(machine, id, service, cards)
     while waits(main()):
         wait.tell()
