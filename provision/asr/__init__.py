@@ -6,7 +6,7 @@ later.
 - ``declared`` / ``settings`` / ``modelfiles``: what was asked for, and whether it can work
 - ``server`` / ``app`` / ``upload`` / ``page.html``: HTTP
 - ``service`` / ``pool``: who decodes and recognises what, in processes of their own
-- ``worker`` / ``audio`` / ``resample`` / ``recognizer``: what runs inside those processes
+- ``worker`` / ``audio`` / ``recognizer``: what runs inside those processes
 - ``transcript`` / ``metrics`` / ``errors`` / ``spool``: the shapes that go out, and the files that must not
 stay
 """

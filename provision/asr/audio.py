@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np  # type: ignore[import-not-found,unused-ignore]
 import soundfile  # type: ignore[import-not-found,unused-ignore]
-
-from .resample import Resampler
+import soxr  # type: ignore[import-not-found,unused-ignore]  # it comes with librosa, which funasr needs
 
 RATE = 16000
 """Samples a second of the decoded audio, what SenseVoice and fsmn-vad are trained on."""
@@ -63,7 +62,7 @@ def _decode_sound(sound: Any, target: Path, max_seconds: float) -> float:
     # A stream that does not know its length states 2**63 - 1 frames; it is measured as it is decoded.
     if sound.frames < 2**62 and stated > max_seconds:
         raise _too_long(f"{stated:.0f} s", max_seconds)
-    resampler = None if rate == RATE else Resampler(rate, RATE)
+    resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
     taken = written = 0
     with open(target, "wb") as output:
         while True:
@@ -79,11 +78,12 @@ def _decode_sound(sound: Any, target: Path, max_seconds: float) -> float:
             mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32)
             if not np.isfinite(mono).all():
                 raise Unreadable(415, "the audio holds samples that are not numbers")
-            mono = mono if resampler is None else resampler.push(mono)
+            if resampler is not None:
+                mono = resampler.resample_chunk(mono)
             output.write(mono.tobytes())
             written += len(mono)
         if resampler is not None:
-            rest = resampler.finish()
+            rest = resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
             output.write(rest.tobytes())
             written += len(rest)
     if not written:

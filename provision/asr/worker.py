@@ -25,7 +25,7 @@ from .errors import Unusable
 
 Handler = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
-_PACKAGES = "torch funasr kaldi-native-fbank soundfile"
+_PACKAGES = "torch funasr kaldi-native-fbank soundfile soxr"
 _NICE = 5  # the process that answers /health and takes uploads goes first
 
 

@@ -4,7 +4,8 @@
 dashes) it holds spans: the first release that has it, and the first one without it (null: none yet).
 `switches` and `negatable` are the flags without a value, the latter with a `--no-` form, as the argument
 parser of 0.32.0 declares them; `json` are those whose value is JSON, and `maybe_json` those whose value may
-be JSON or something else. To add a release: append the version, and begin and end spans.
+be JSON or something else; `short` are the one-dash flags of 0.32.0. To add a release: append the version, and
+begin and end spans.
 """
 
 from __future__ import annotations
@@ -55,6 +56,12 @@ def _spans(table: str) -> dict[str, tuple[Span, ...]]:
 def _listed(*lists: str) -> frozenset[str]:
     """Return the flags in these lists of `flags.json`."""
     return frozenset("--" + name for each in lists for name in _data()[each])
+
+
+@cache
+def short() -> dict[str, str]:
+    """Return what vLLM's one-dash flags stand for."""
+    return {f"-{short}": f"--{long}" for short, long in _data()["short"].items()}
 
 
 @cache

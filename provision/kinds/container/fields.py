@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, model_validator
 from pydantic import WithJsonSchema as JsonSchema
+from pydantic_core import core_schema
 
 from provision.config import shellline
 from provision.config.model import (
@@ -34,37 +35,49 @@ _PORT = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})
 _VOLUME_OPTIONS = {"ro", "rw", "z", "Z"}
 
 
-def _published(value: str) -> str:
-    match = _PORT.fullmatch(value)
+def _port(text: str) -> Port:
+    match = _PORT.fullmatch(text)
     if match is None:
         raise reject(
             "wrong-form",
-            f"expected a published port, found text {quoted(value)}",
+            f"expected a published port, found text {quoted(text)}",
             'write "8000:8000" or "127.0.0.1:8000:8000/tcp"',
         )
-    for port in match.group(2, 3):
-        if not 1 <= int(port) <= 65535:
-            raise reject("out-of-range", f"expected ports from 1 to 65535, found {port}")
-    return value
+    address, port, target, protocol = match.groups()
+    for number in (port, target):
+        if not 1 <= int(number) <= 65535:
+            raise reject("out-of-range", f"expected ports from 1 to 65535, found {number}")
+    address = address.strip("[]") if address else None
+    return Port(address=address, port=int(port), target=int(target), protocol=protocol or "tcp")
 
 
-def _volume(value: str) -> str:
-    parts = value.split(":")
+def _volume(text: str) -> Volume:
+    parts = text.split(":")
     if len(parts) not in (2, 3) or not parts[0] or not parts[1].startswith("/"):
         raise reject(
             "wrong-form",
-            f"expected a volume, found text {quoted(value)}",
+            f"expected a volume, found text {quoted(text)}",
             "write /on/the/host:/in/the/container, with :ro if read-only",
         )
-    if len(parts) == 3 and not set(parts[2].split(",")) <= _VOLUME_OPTIONS:
+    source, target, *rest = parts
+    options = rest[0].split(",") if rest else []
+    if not set(options) <= _VOLUME_OPTIONS:
         raise reject(
             "wrong-form",
-            f"{quoted(parts[2])} is no option of a volume known here",
+            f"{quoted(rest[0])} is no option of a volume known here",
             "write ro, rw, z or Z (for SELinux)",
         )
-    if not parts[0].startswith("/") and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", parts[0]):
-        raise reject("wrong-form", f"{quoted(parts[0])} is neither an absolute path nor the name of a volume")
-    return value
+    if not source.startswith("/") and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", source):
+        raise reject("wrong-form", f"{quoted(source)} is neither an absolute path nor the name of a volume")
+    label = next((option for option in options if option in ("z", "Z")), None)
+    return Volume(source=source, target=target, read_only="ro" in options, label=label)
+
+
+def _parsed(parse: Callable[[str], object]) -> GetPydanticSchema:
+    """Let a text stand for what `parse` makes of it."""
+    return GetPydanticSchema(
+        lambda _, handler: core_schema.no_info_after_validator_function(parse, handler(Text))
+    )
 
 
 Arguments = Annotated[
@@ -89,12 +102,12 @@ class ContainerService(Spoken):
     """The name of the container. Default: the name of the service."""
     command: Arguments | None = None
     """What to run in it; not set: what the image says. A text is split into words, no shell is involved."""
-    ports: list[Annotated[str, AfterValidator(_published)]] = []
+    ports: list[Annotated[Port, _parsed(_port), Called("text")]] = []
     """Ports to publish: "8000:8000", "127.0.0.1:8000:80/tcp" (host first). Checks go to the first.
 
     With `network: host` nothing is published: there they only say where the container listens, "8000:8000".
     """
-    volumes: list[Annotated[Text, AfterValidator(_volume)]] = []
+    volumes: list[Annotated[Volume, _parsed(_volume), Called("text")]] = []
     """What to mount: "/data/model:/models:ro" (host first)."""
     gpus: GivenGpus | None = None
     """GPUs to give to it: all, or a list of indices and UUIDs."""
@@ -189,7 +202,7 @@ class ContainerService(Spoken):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.network == "host":
-            for port in self.published():
+            for port in self.ports:
                 if port.port != port.target or port.address is not None:
                     raise reject(
                         "conflicting-keys",
@@ -215,7 +228,7 @@ class ContainerService(Spoken):
             raise reject(
                 "conflicting-keys", "every container has processes of its own", "leave `pid` out", at="pid"
             )
-        targets = [volume.target for volume in self.mounts()]
+        targets = [volume.target for volume in self.volumes]
         targets += [place.partition(":")[0] for place in self.tmpfs]
         for target in targets:
             if targets.count(target) > 1:
@@ -225,38 +238,15 @@ class ContainerService(Spoken):
                     "leave out one of the two",
                     at="volumes",
                 )
-        if self.checks and not any(port.protocol == "tcp" for port in self.published()):
+        if self.checks and not any(port.protocol == "tcp" for port in self.ports):
             raise reject(
                 "impossible-check", "a check needs a published tcp port", "add it to `ports`", at="checks"
             )
         return self
 
-    def published(self) -> list[Port]:
-        """The published ports, taken apart."""
-        found = []
-        for text in self.ports:
-            match = _PORT.fullmatch(text)
-            assert match is not None
-            address = match.group(1).strip("[]") if match.group(1) else None
-            port, target, protocol = match.group(2, 3, 4)
-            found.append(
-                Port(address=address, port=int(port), target=int(target), protocol=protocol or "tcp")
-            )
-        return found
-
-    def mounts(self) -> list[Volume]:
-        """The volumes, taken apart."""
-        found = []
-        for text in self.volumes:
-            source, target, *rest = text.split(":")
-            options = rest[0].split(",") if rest else []
-            label = next((option for option in options if option in ("z", "Z")), None)
-            found.append(Volume(source=source, target=target, read_only="ro" in options, label=label))
-        return found
-
     def listeners(self) -> Iterator[Listener]:
         """The published ports."""
-        for index, port in enumerate(self.published()):
+        for index, port in enumerate(self.ports):
             yield Listener(("ports", index), port.address, port.port, port.protocol)
 
 

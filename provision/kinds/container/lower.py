@@ -31,7 +31,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     for variable, value in service.env.items():
         with context.blame("env", variable):
             text.check(value if isinstance(value, str) else "")
-    sources = [volume.source for volume in service.mounts()]
+    sources = [volume.source for volume in service.volumes]
     read = [
         *files.below(builder, sources),
         *files.named(builder, service.env_file),
@@ -40,7 +40,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     read = list(dict.fromkeys(read))
     for id in read:
         builder.resources[id].triggers.append(name)
-    port = next((port for port in service.published() if port.protocol == "tcp"), None)
+    port = next((port for port in service.ports if port.protocol == "tcp"), None)
     gpus = ["all"] if service.gpus == "all" else [str(gpu) for gpu in service.gpus or []]
     number, address = (port.port, port.address) if port else (None, None)
     taken = turn.of(gpus, {}, number, address, turn.STILL if port is None else turn.SETTLED)
@@ -63,8 +63,8 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         },
         secrets=[variable for variable, value in service.env.items() if not isinstance(value, str)],
         env_files=service.env_file,
-        ports=service.published(),
-        volumes=service.mounts(),
+        ports=service.ports,
+        volumes=service.volumes,
         gpus=gpus,
         cards=cards,
         # Two that start it again would be in each other's way.

@@ -13,34 +13,6 @@ from provision.engines.vllm import releases
 from provision.engines.vllm.successors import SUCCESSORS, absence
 from provision.kinds.vllm.arguments import FIELD_OF, Refusal
 
-SHORT: dict[str, str] = {
-    "-tp": "--tensor-parallel-size",
-    "-pp": "--pipeline-parallel-size",
-    "-dp": "--data-parallel-size",
-    "-q": "--quantization",
-    "-asc": "--api-server-count",
-    "-n": "--nnodes",
-    "-r": "--node-rank",
-    "-dcp": "--decode-context-parallel-size",
-    "-pcp": "--prefill-context-parallel-size",
-    "-dpn": "--data-parallel-rank",
-    "-dpr": "--data-parallel-start-rank",
-    "-dpl": "--data-parallel-size-local",
-    "-dpa": "--data-parallel-address",
-    "-dpp": "--data-parallel-rpc-port",
-    "-dpb": "--data-parallel-backend",
-    "-dph": "--data-parallel-hybrid-lb",
-    "-dpe": "--data-parallel-external-lb",
-    "-dpm": "--data-parallel-multi-port-external-lb",
-    "-ep": "--enable-expert-parallel",
-    "-sc": "--speculative-config",
-    "-dc": "--diffusion-config",
-    "-cc": "--compilation-config",
-    "-ac": "--attention-config",
-    "-O": "--compilation-config",
-}
-"""vLLM's one-dash flags (0.32.0). They are accepted, and mean what they stand for."""
-
 LIMITS_BY_JSON_FROM = Version("0.10.0")
 """The first release in which `--limit-mm-per-prompt` takes JSON alone, and not `image=2` as well."""
 
@@ -131,7 +103,7 @@ def canonical(name: str) -> str:
     """
     if not name.startswith("--"):
         short = "-O" if name.startswith("-O") else name.partition(".")[0]
-        return SHORT.get(short, name)
+        return releases.short().get(short, name)
     return name.partition(".")[0].replace("_", "-")
 
 

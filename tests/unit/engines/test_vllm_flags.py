@@ -8,7 +8,7 @@ from packaging.version import Version
 from provision.engines.vllm import releases
 from provision.engines.vllm.successors import SUCCESSORS
 from provision.kinds.vllm.arguments import FIELD_OF, FIELDS, flag_of, render
-from provision.kinds.vllm.extra_args import SHORT, check, deprecations
+from provision.kinds.vllm.extra_args import check, deprecations
 from provision.kinds.vllm.tokens import tokens
 
 NEWEST = Version("0.33.0")
@@ -58,7 +58,7 @@ class TestReleases:
                     assert releases.history(word.partition(".")[0]), (flag, word)
 
     def test_short_flags_stand_for_known_ones(self) -> None:
-        assert set(SHORT.values()) <= releases.known(NEWEST)
+        assert set(releases.short().values()) <= releases.known(NEWEST)
 
 
 class TestFields:
