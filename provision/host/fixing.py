@@ -29,14 +29,14 @@ class Fixing:
         machine: where it runs.
         items: all of the run, by id.
         ledger: gets what is fixed.
-        request: how to go about it.
+        asked: how to go about it.
     """
 
-    def __init__(self, machine: Machine, items: dict[str, Item], ledger: Ledger, request: Apply) -> None:
+    def __init__(self, machine: Machine, items: dict[str, Item], ledger: Ledger, asked: Apply) -> None:
         self.machine = machine
         self.items = items
         self.ledger = ledger
-        self.request = request
+        self.asked = asked
 
     def fix(self, items: list[Item]) -> None:
         """Fix what differs of some items, each after all that it needs, and say what became of each."""
@@ -49,7 +49,7 @@ class Fixing:
         running: dict[concurrent.futures.Future[None], Item] = {}
         patient = sum(item.resource.waits_for_others() for item in items)
         pool_of = concurrent.futures.ThreadPoolExecutor
-        with pool_of(self.request.workers) as busy, pool_of(patient or 1) as waiters:
+        with pool_of(self.asked.workers) as busy, pool_of(patient or 1) as waiters:
             while work or running:
                 for item in work:
                     pool = waiters if item.resource.waits_for_others() else busy
@@ -148,7 +148,7 @@ class Fixing:
                 if not known and not item.runs:
                     self.ledger.release(item.id, None)
             self._conclude(item, "failed", changes, time.monotonic() - started, causes.explain(error))
-            if item.service and item.resource.role and self.request.rollback:
+            if item.service and item.resource.role and self.asked.rollback:
                 rollback.undo(self.machine, item.id, item.service)
         else:
             self._conclude(item, "changed", changes, time.monotonic() - started)

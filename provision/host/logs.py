@@ -11,11 +11,11 @@ from provision.wire import events
 from provision.wire.requests import Logs, Service
 
 
-def logs(machine: Machine, request: Logs) -> events.Done:
+def logs(machine: Machine, services: list[Service], asked: Logs) -> events.Done:
     """Carry out the verb `logs`: send a `line` event for each line."""
-    work = _follow if request.follow else _print
-    at_once = len(request.services) if request.follow else 1
-    each(lambda service: work(machine, service, request.lines), request.services, at_once)
+    work = _follow if asked.follow else _print
+    at_once = len(services) if asked.follow else 1
+    each(lambda service: work(machine, service, asked.lines), services, at_once)
     return events.Done(ok=True)
 
 

@@ -23,20 +23,22 @@ from provision.wire.requests import Request
 
 
 def _carry_out(machine: Machine, request: Request) -> events.Done:
-    if isinstance(request, requests.Converging):
-        return runner.converge(machine, request)
-    if isinstance(request, requests.Verify):
-        return verify.verify(machine, request)
-    if isinstance(request, requests.Status):
-        return status.status(machine, request)
-    if isinstance(request, requests.Logs):
-        return logs.logs(machine, request)
-    assert isinstance(request, requests.Remove)
-    return removal.remove(machine, request)
+    asked = request.asked
+    if isinstance(asked, requests.Converging):
+        machine.deep = asked.deep
+        return runner.converge(machine, request, asked)
+    if isinstance(asked, requests.Verify):
+        return verify.verify(machine, request.resources)
+    if isinstance(asked, requests.Status):
+        return status.status(machine, request.services)
+    if isinstance(asked, requests.Logs):
+        return logs.logs(machine, request.services, asked)
+    assert isinstance(asked, requests.Remove)
+    return removal.remove(machine, request.who, asked)
 
 
-def _unrecognized(asked: dict[str, Any], error: Mismatch) -> Failure:
-    versions = f"provision {asked.get('version')} asks, {__version__} is asked"
+def _unrecognized(said: dict[str, Any], error: Mismatch) -> Failure:
+    versions = f"provision {said.get('version')} asks, {__version__} is asked"
     return Failure("unrecognized-message", f"unrecognized request: {error} ({versions})")
 
 
@@ -75,10 +77,10 @@ def main(request: bytes, place: str | None = None) -> int:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     started = time.monotonic()
-    asked: dict[str, Any] = plainjson.loads(request.decode("utf-8"))
+    said: dict[str, Any] = plainjson.loads(request.decode("utf-8"))
     machine: Machine
     channel = Channel(out, on_lost=lambda: machine.cancel())
-    machine = Machine(channel.emit, asked["state"], deep=bool(asked.get("deep")), place=place)
+    machine = Machine(channel.emit, said["state"], place=place)
     channel.attend(0)
     # In a thread, as the main one may hold what `cancel` wants. What is cut off is ended as after ^C.
     signal(TERM, lambda *_: start_new_thread(machine.cancel, ()))
@@ -94,9 +96,9 @@ def main(request: bytes, place: str | None = None) -> int:
         )
     )
     try:
-        done = _carry_out(machine, Request.parse(asked))
+        done = _carry_out(machine, Request.parse(said))
     except Exception as error:
-        failure = _unrecognized(asked, error) if isinstance(error, Mismatch) else causes.explain(error)
+        failure = _unrecognized(said, error) if isinstance(error, Mismatch) else causes.explain(error)
         channel.emit(events.Error(finding=failure.finding))
         done = events.Done(ok=False)
     machine.settle()

@@ -17,17 +17,17 @@ from provision.wire.events import SERVICE
 from provision.wire.requests import Remove
 
 
-def remove(machine: Machine, request: Remove) -> events.Done:
-    """Carry out the verb `remove`."""
+def remove(machine: Machine, who: str, asked: Remove) -> events.Done:
+    """Carry out the verb `remove`; `who` asks for it."""
     if not os.path.isdir(machine.state):
         return events.Done(ok=True, counts={"removed": 0, "kept": 0, "failed": 0})
     ledger = Ledger(machine.state)
-    entries = {id: entry for id, entry in ledger.entries.items() if _chosen(entry, request)}
-    if request.dry:
-        counts = remove_entries(machine, ledger, entries, request.playbooks, dry=True)
+    entries = {id: entry for id, entry in ledger.entries.items() if _chosen(entry, asked)}
+    if asked.dry:
+        counts = remove_entries(machine, ledger, entries, asked.playbooks, dry=True)
         return events.Done(ok=True, counts=counts)
-    with RunLock(machine, request.who):
-        counts = remove_entries(machine, ledger, entries, request.playbooks)
+    with RunLock(machine, who):
+        counts = remove_entries(machine, ledger, entries, asked.playbooks)
         ledger.save()
         if not ledger.entries:
             ground.leave(machine.state)
@@ -84,12 +84,12 @@ def _rank(type: str) -> int:
         return PACKAGES  # of another version; what can be said of it is said in its turn
 
 
-def _chosen(entry: Entry, request: Remove) -> bool:
-    if request.playbooks is not None and not set(request.playbooks) & set(entry["playbooks"]):
+def _chosen(entry: Entry, asked: Remove) -> bool:
+    if asked.playbooks is not None and not set(asked.playbooks) & set(entry["playbooks"]):
         return False
-    if request.names is not None and entry.get("service") not in request.names:
+    if asked.names is not None and entry.get("service") not in asked.names:
         return False
-    return entry["type"] not in request.keep
+    return entry["type"] not in asked.keep
 
 
 def _kept(entry: Entry, playbooks: list[str] | None) -> str | None:

@@ -19,27 +19,27 @@ from provision.host.state.lock import RunLock
 from provision.host.threads import each
 from provision.wire import events
 from provision.wire.finding import WARNING, Finding, warning
-from provision.wire.requests import Apply, Converging
+from provision.wire.requests import Apply, Converging, Entry, Request
 
 READERS = 8
 """Threads that look at resources."""
 
 
-def converge(machine: Machine, request: Converging) -> events.Done:
+def converge(machine: Machine, request: Request, asked: Converging) -> events.Done:
     """Carry out the verbs `inspect` and `apply`; return the last event."""
-    if not isinstance(request, Apply):
-        return Run(machine, request).inspect()
+    if not isinstance(asked, Apply):
+        return Run(machine, request.resources, asked).inspect()
     with RunLock(machine, request.who):
-        return Run(machine, request).apply(request)
+        return Run(machine, request.resources, asked).apply(asked, request.digest)
 
 
 class Run:
-    """One pass over the resources of a request, which come in an order that respects their needs."""
+    """One pass over resources, which come in an order that respects their needs."""
 
-    def __init__(self, machine: Machine, request: Converging) -> None:
+    def __init__(self, machine: Machine, resources: Sequence[Entry], asked: Converging) -> None:
         self.machine = machine
-        self.request = request
-        self.items = {entry.id: Item(entry) for entry in request.resources}
+        self.asked = asked
+        self.items = {entry.id: Item(entry) for entry in resources}
         self.ledger = Ledger(machine.state)
 
     def inspect(self) -> events.Done:
@@ -110,21 +110,25 @@ class Run:
         return [warning("missing-directory", f"{wanted} does not exist", hint)]
 
     def _orphans(self) -> dict[str, dict[str, Any]]:
-        if self.request.partial:
+        if self.asked.partial:
             return {}
-        return self.ledger.orphans(self.request.playbooks, self.items)
+        return self.ledger.orphans(self.asked.playbooks, self.items)
 
     def _digest(self) -> str:
         """Name the state found, so that a saved plan can be told from one that has been overtaken."""
         seen = [(item.id, item.changes, bool(item.error)) for item in self.items.values()]
         return sha256(plainjson.dumps(seen, sort_keys=True).encode()).hexdigest()
 
-    def apply(self, request: Apply) -> events.Done:
-        """Fix what differs. What needs something that failed is skipped, and keeps running as it was."""
+    def apply(self, asked: Apply, digest: str | None) -> events.Done:
+        """Fix what differs. What needs something that failed is skipped, and keeps running as it was.
+
+        Raises:
+            Failure: the host is not as it was when the plan with this digest was made.
+        """
         self._look()
         orphans = self._orphans()
         self._tell(orphans)
-        if request.digest and request.digest != self._digest():
+        if digest and digest != self._digest():
             raise Failure(
                 "plan-outdated",
                 "this host has changed since the plan was made",
@@ -136,15 +140,15 @@ class Run:
             self.machine.forget("made")
         self._drop_what_never_came()
         basis, services = self._in_two()
-        fixing = Fixing(self.machine, self.items, self.ledger, request)
+        fixing = Fixing(self.machine, self.items, self.ledger, asked)
         fixing.fix(basis)
-        if request.prune and orphans and not any(item.status == "failed" for item in basis):
+        if asked.prune and orphans and not any(item.status == "failed" for item in basis):
             # What left the playbook goes before what comes: the two may want the same port.
-            removal.remove_entries(self.machine, self.ledger, orphans, request.playbooks)
+            removal.remove_entries(self.machine, self.ledger, orphans, asked.playbooks)
         fixing.fix(services)
-        if not self.request.partial:
-            self.ledger.leave_to_others(self.request.playbooks, self.items)
-        unproven = self._prove_the_rest() if request.verify else []
+        if not self.asked.partial:
+            self.ledger.leave_to_others(self.asked.playbooks, self.items)
+        unproven = self._prove_the_rest() if asked.verify else []
         self.ledger.save()
         counts = dict.fromkeys(("ok", "changed", "failed", "skipped"), 0)
         for item in self.items.values():

@@ -7,7 +7,7 @@ from provision.host.services import processes, supervision
 from provision.host.services.gpus import memory
 from provision.host.state import marks
 from provision.wire import events
-from provision.wire.requests import Service, Status
+from provision.wire.requests import Service
 
 WORDS = {
     "active": "running",
@@ -25,15 +25,15 @@ FORWARDERS = ("conmon", "docker-proxy", "rootlessport", "slirp4netns", "pasta", 
 """What holds the published ports of a container on the host."""
 
 
-def status(machine: Machine, request: Status) -> events.Done:
-    """Carry out the verb `status`: send an event for each service of the request."""
+def status(machine: Machine, services: list[Service]) -> events.Done:
+    """Carry out the verb `status`: send an event for each service."""
     running = 0
     among = processes.table()
-    for service in request.services:
+    for service in services:
         known = describe(machine, service, among)
         running += known.state == "running"
         machine.emit(known)
-    total = len(request.services)
+    total = len(services)
     return events.Done(ok=True, counts={"running": running, "stopped": total - running})
 
 

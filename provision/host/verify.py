@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from provision.host.machine import Machine
 from provision.host.resources import make
 from provision.wire import events
-from provision.wire.requests import Verify
+from provision.wire.requests import Entry
 
 
-def verify(machine: Machine, request: Verify) -> events.Done:
-    """Carry out the verb `verify`: run every check of the probes in the request."""
-    probes = [make(entry.id, entry.type, entry.spec) for entry in request.resources]
+def verify(machine: Machine, entries: list[Entry]) -> events.Done:
+    """Carry out the verb `verify`: run every check of these probes."""
+    probes = [make(entry.id, entry.type, entry.spec) for entry in entries]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda each: each.prove(machine), probes))
     passed = sum(1 for answer in answers if answer)

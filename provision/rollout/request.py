@@ -12,8 +12,9 @@ from provision import __version__
 from provision.catalog.text import reveal
 from provision.config.problems import ConfigError, Problem
 from provision.rollout.keyring import Keyring
-from provision.wire import VERSION, requests
+from provision.wire import VERSION
 from provision.wire.checks import Running
+from provision.wire.requests import Asked, Converging, Entry, Logs, Request, Status, Verify
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource
@@ -22,48 +23,48 @@ if TYPE_CHECKING:
 
 def build(
     catalog: Catalog,
-    verb: str,
+    asked: Asked,
     keyring: Keyring,
-    options: dict[str, Any],
     deferred: Collection[str] = (),
+    digest: str | None = None,
 ) -> bytes:
     """Return the request for one host.
 
     Args:
         catalog: what the host is to have.
-        verb: `inspect`, `apply`, `verify`, `status`, `logs` or `remove`.
+        asked: what to do there.
         keyring: resolves secrets, each once a run.
-        options: the fields of the verb's record (`provision.wire.requests`) that are not known from these.
         deferred: ids of probes that wait for other hosts: now their service only has to run.
+        digest: of the plan that was agreed to.
 
     Raises:
         ConfigError: secrets cannot be had; each problem at the place of its reference.
     """
-    kind = requests.Request.VARIANTS[verb]
-    given: dict[str, Any] = {
-        "version": __version__,
-        "wire": VERSION,
-        "host": catalog.host.name,
-        "state": f"{catalog.host.prefix}/state",
-        "who": who(),
-        **options,
-    }
-    if issubclass(kind, requests.Converging):
-        given["resources"] = _entries(catalog.resources, keyring, deferred)
-    elif issubclass(kind, requests.Verify):
+    resources: list[Resource] = []
+    if isinstance(asked, Converging):
+        resources = catalog.resources
+    elif isinstance(asked, Verify):
         # The proofs alone, and so no secret.
-        given["resources"] = _entries([each for each in catalog.resources if each.proves], keyring)
-    elif issubclass(kind, (requests.Status, requests.Logs)):
-        given["services"] = [service.facts for service in catalog.services]
-    return json.dumps(kind(**given).plain(), ensure_ascii=False, separators=(",", ":")).encode()
+        resources = [each for each in catalog.resources if each.proves]
+    asks_services = isinstance(asked, Status | Logs)
+    request = Request(
+        version=__version__,
+        wire=VERSION,
+        host=catalog.host.name,
+        state=f"{catalog.host.prefix}/state",
+        who=who(),
+        asked=asked,
+        resources=_entries(resources, keyring, deferred),
+        services=[service.facts for service in catalog.services] if asks_services else [],
+        digest=digest,
+    )
+    return json.dumps(request.plain(), ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _entries(
-    resources: Iterable[Resource], keyring: Keyring, deferred: Collection[str] = ()
-) -> list[requests.Entry]:
+def _entries(resources: Iterable[Resource], keyring: Keyring, deferred: Collection[str]) -> list[Entry]:
     problems: list[Problem] = []
     entries = [
-        requests.Entry(
+        Entry(
             id=resource.id,
             type=resource.type,
             label=resource.label,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from provision.config.problems import ConfigError, Problem
 from provision.connect import connection_to
@@ -18,6 +18,7 @@ from provision.rollout.keyring import Keyring
 from provision.rollout.request import build
 from provision.rollout.run import Limits, Target, run
 from provision.rollout.summary import Summary
+from provision.wire.requests import Apply, Asked, Inspect, Logs, Remove, Status, Verify
 
 if TYPE_CHECKING:
     from provision.project.project import Project
@@ -66,12 +67,13 @@ class Rollout:
         self._fleet = project.fleet
         self._reach = reach
         self._keyring = Keyring()
+        self._partial = project.selection.partial
 
     def inspect(self, listener: Listener, *, deep: bool = False) -> Summary:
         """Find out what an apply would change. `deep`: hash every model file."""
-        asked = {"deep": deep, **self._playbooks()}
+        asked = Inspect(playbooks=self._project.playbook_names, partial=self._partial, deep=deep)
         watch = partial(containers.noting_recreated, self._fleet)
-        return self._once("inspect", listener, self._fleet, asked, watch)
+        return self._once(asked, listener, watch)
 
     def apply(
         self,
@@ -93,28 +95,35 @@ class Rollout:
             verify: run the checks of services that did not change, too.
             rollback: put back the files that a service last answered with when it no longer answers.
         """
-        asked = {"deep": deep, "prune": prune, "verify": verify, "rollback": rollback, **self._playbooks()}
-        targets = self._targets("apply", self._fleet, asked, digests or {})
+        asked = Apply(
+            playbooks=self._project.playbook_names,
+            partial=self._partial,
+            deep=deep,
+            prune=prune,
+            verify=verify,
+            rollback=rollback,
+        )
+        targets = self._targets(asked, self._fleet, digests or {})
         summary = Summary()
         with closing(listener):
             self._send(targets, _both(summary, listener), summary)
             late = self._late_proofs(summary.changed)
             if summary.ok and late.catalogs:
                 proofs = containers.late_proofs(listener.take)
-                self._send(self._targets("verify", late, {}), proofs, summary)
+                self._send(self._targets(Verify(), late), proofs, summary)
         return summary
 
     def verify(self, listener: Listener) -> Summary:
         """Run every check of every service."""
-        return self._once("verify", listener, self._fleet, {})
+        return self._once(Verify(), listener)
 
     def status(self, listener: Listener) -> Summary:
         """Ask how the services are."""
-        return self._once("status", listener, self._fleet, {})
+        return self._once(Status(), listener)
 
     def logs(self, listener: Listener, *, lines: int, follow: bool = False) -> Summary:
         """Fetch the last lines of the logs of the services; with `follow`, go on."""
-        return self._once("logs", listener, self._fleet, {"follow": follow, "lines": lines})
+        return self._once(Logs(lines=lines, follow=follow), listener)
 
     def remove(
         self, listener: Listener, *, services: Collection[str], keep_models: bool, dry: bool = False
@@ -127,27 +136,19 @@ class Rollout:
             keep_models: leave models on the disk.
             dry: only tell what would go.
         """
-        asked = {
-            "playbooks": self._project.playbook_names,
-            "names": list(services) or None,
-            "keep": ["model"] if keep_models else [],
-            **({"dry": True} if dry else {}),
-        }
-        return self._once("remove", listener, self._fleet, asked)
-
-    def _playbooks(self) -> dict[str, Any]:
-        return {"playbooks": self._project.playbook_names, "partial": self._project.selection.partial}
+        asked = Remove(
+            playbooks=self._project.playbook_names,
+            names=list(services) or None,
+            keep=["model"] if keep_models else [],
+            dry=dry,
+        )
+        return self._once(asked, listener)
 
     def _once(
-        self,
-        verb: str,
-        listener: Listener,
-        fleet: Fleet,
-        options: dict[str, Any],
-        watch: Callable[[OnEvent], OnEvent] = lambda take: take,
+        self, asked: Asked, listener: Listener, watch: Callable[[OnEvent], OnEvent] = lambda take: take
     ) -> Summary:
         """Send one request to each host; `watch` may add to what the listener hears."""
-        targets = self._targets(verb, fleet, options)
+        targets = self._targets(asked, self._fleet)
         summary = Summary()
         with closing(listener):
             self._send(targets, watch(_both(summary, listener)), summary)
@@ -171,9 +172,7 @@ class Rollout:
                 left[name] = replace(catalog, resources=due)
         return Fleet(left, self._fleet.edges)
 
-    def _targets(
-        self, verb: str, fleet: Fleet, options: dict[str, Any], digests: Mapping[str, str] | None = None
-    ) -> list[Target]:
+    def _targets(self, asked: Asked, fleet: Fleet, digests: Mapping[str, str] | None = None) -> list[Target]:
         """Return what to ask of each host, in an order that follows the edges.
 
         Raises:
@@ -182,31 +181,29 @@ class Rollout:
         targets = []
         problems: list[Problem] = []
         for name in fleet.catalogs:
-            digest = {"digest": digests[name]} if digests and name in digests else {}
             try:
-                targets.append(self._target(verb, fleet, name, {**options, **digest}))
+                targets.append(self._target(asked, fleet, name, (digests or {}).get(name)))
             except ConfigError as error:
                 problems += error.problems
         if problems:
             raise ConfigError(problems)
         return targets
 
-    def _target(self, verb: str, fleet: Fleet, name: str, options: dict[str, Any]) -> Target:
+    def _target(self, asked: Asked, fleet: Fleet, name: str, digest: str | None) -> Target:
         catalog = fleet.catalogs[name]
         way = fleet.way_to(name)
-        absent = None
-        if verb == "remove" and catalog.host.connection == "container":
-            absent = partial(containers.nothing_to_remove, catalog)
-        elif verb == "inspect" and way is not None and way.resource is not None:
-            absent = partial(containers.planned, catalog)
+        applies = isinstance(asked, Apply)
         # A container is created before what is in it, and removed after that.
-        inside_out = verb == "remove"
+        inside_out = isinstance(asked, Remove)
+        absent = None
+        if inside_out and catalog.host.connection == "container":
+            absent = partial(containers.nothing_to_remove, catalog)
+        elif isinstance(asked, Inspect) and way is not None and way.resource is not None:
+            absent = partial(containers.planned, catalog)
         return Target(
             connection=connection_to(catalog.host, self._project.hosts, self._reach.password is not None),
-            request=build(
-                catalog, verb, self._keyring, options, fleet.deferred(name) if verb == "apply" else ()
-            ),
-            install_python=verb == "apply",
+            request=build(catalog, asked, self._keyring, fleet.deferred(name) if applies else (), digest),
+            install_python=applies,
             after=None if inside_out or way is None else way.host,
             behind=tuple(fleet.inside(name)) if inside_out else (),
             foreseen=absent,

@@ -4,7 +4,7 @@ Standard library only, Python 3.8 and up: it travels to hosts in the archive. Bo
 records, and nothing else crosses.
 """
 
-VERSION = 2
+VERSION = 3
 """Counts the forms that requests and events have had. The archive that a host runs is sent by the controller
 that asks, so the two only differ when something is badly wrong.
 """

@@ -1,10 +1,10 @@
-"""What a host is asked to do: one record for each verb, with everything that deciding there needs."""
+"""What a host is asked to do: a request with one record for each verb."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from provision.wire.record import Record, Variant, many
+from provision.wire.record import Record, Variant, many, one
 from provision.wire.spec import Supervised
 
 
@@ -47,24 +47,13 @@ class Service(Supervised):
     model: str | None
 
 
-class Request(Variant):
-    """What all verbs have in common.
-
-    - `version`: provision's on the controller; `wire`: that of the contract
-    - `host`: its name in the inventory
-    - `state`: the directory on the host of what provision remembers there
-    - `who`: the person and the machine that ask, for whoever finds the host locked
-    """
+class Asked(Variant):
+    """What to do: the same for all hosts of a run."""
 
     TAG: ClassVar[str] = "verb"
-    version: str
-    wire: int
-    host: str
-    state: str
-    who: str
 
 
-class Converging(Request):
+class Converging(Asked):
     """What the verbs that look at every resource have in common.
 
     - `playbooks`: names of those that were selected
@@ -72,7 +61,6 @@ class Converging(Request):
     - `deep`: read everything again, hash every model file
     """
 
-    resources: list[Entry] = many(Entry)
     playbooks: list[str]
     partial: bool
     deep: bool
@@ -90,7 +78,6 @@ class Apply(Converging):
     - `prune`: remove what has left the playbooks
     - `verify`: run the checks of services that did not change, too
     - `rollback`: put back the files that a service last answered with when it does not answer any more
-    - `digest`: of the plan that was agreed to; a host that is found otherwise refuses
     - `workers`: resources that are fixed at once
     """
 
@@ -98,34 +85,30 @@ class Apply(Converging):
     prune: bool
     verify: bool
     rollback: bool
-    digest: str | None = None
     workers: int = 4
 
 
-class Verify(Request):
-    """Run every check of these probes."""
+class Verify(Asked):
+    """Run every check of the probes."""
 
     NAME: ClassVar[str] = "verify"
-    resources: list[Entry] = many(Entry)
 
 
-class Status(Request):
-    """Tell how services are."""
+class Status(Asked):
+    """Tell how the services are."""
 
     NAME: ClassVar[str] = "status"
-    services: list[Service] = many(Service)
 
 
-class Logs(Request):
-    """Print what services have printed: the last `lines` of each; with `follow`, go on."""
+class Logs(Asked):
+    """Print what the services have printed: the last `lines` of each; with `follow`, go on."""
 
     NAME: ClassVar[str] = "logs"
-    services: list[Service] = many(Service)
-    lines: int = 100
+    lines: int
     follow: bool = False
 
 
-class Remove(Request):
+class Remove(Asked):
     """Take away what was put on the host.
 
     - `playbooks`, `names`: only what these playbooks and services have brought; None: everything
@@ -138,3 +121,27 @@ class Remove(Request):
     names: list[str] | None
     keep: list[str] = []
     dry: bool = False
+
+
+class Request(Record):
+    """What one host is asked, and everything that deciding there needs.
+
+    - `version`: provision's on the controller; `wire`: that of the contract
+    - `host`: its name in the inventory
+    - `state`: the directory on the host of what provision remembers there
+    - `who`: the person and the machine that ask, for whoever finds the host locked
+    - `asked`: what to do
+    - `resources`: what the host is to have, each after all that it needs; for `verify` the probes alone
+    - `services`: those that `status` and `logs` are about
+    - `digest`: of the plan that was agreed to; a host that is found otherwise refuses
+    """
+
+    version: str
+    wire: int
+    host: str
+    state: str
+    who: str
+    asked: Asked = one(Asked)
+    resources: list[Entry] = many(Entry)
+    services: list[Service] = many(Service)
+    digest: str | None

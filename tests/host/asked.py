@@ -18,6 +18,7 @@ def request(
     resources: Iterable[Mapping[str, Any]] = (),
     services: Iterable[Service] = (),
     state: str = "/nowhere",
+    digest: str | None = None,
     **options: Any,
 ) -> Request:
     """Return a request; what its resources and `options` leave out is as when nobody asks for more."""
@@ -33,25 +34,35 @@ def request(
         }
         for each in resources
     ]
-    looking = {"resources": entries, "playbooks": ["box"], "partial": False, "deep": False}
+    looking = {"playbooks": ["box"], "partial": False, "deep": False}
     verbs: dict[str, dict[str, Any]] = {
         "inspect": looking,
         "apply": {**looking, "prune": False, "verify": False, "rollback": True},
-        "verify": {"resources": entries},
-        "status": {"services": [service.plain() for service in services]},
-        "logs": {"services": [service.plain() for service in services]},
+        "verify": {},
+        "status": {},
         "remove": {"playbooks": ["box"], "names": None},
     }
-    common = {"version": "0", "wire": VERSION, "host": "here", "state": state, "who": "a test"}
-    return Request.parse({"verb": verb, **common, **verbs[verb], **options})
+    return Request.parse(
+        {
+            "version": "0",
+            "wire": VERSION,
+            "host": "here",
+            "state": state,
+            "who": "a test",
+            "asked": {"verb": verb, **verbs.get(verb, {}), **options},
+            "resources": entries,
+            "services": [service.plain() for service in services],
+            "digest": digest,
+        }
+    )
 
 
 def carry_out(
     machine: Machine, verb: str, resources: Iterable[Mapping[str, Any]] = (), **options: Any
 ) -> Done:
     """Inspect, apply or remove, and return how it ended."""
-    asked = request(verb, resources, **options)
-    if isinstance(asked, Remove):
-        return remove(machine, asked)
-    assert isinstance(asked, Converging)
-    return converge(machine, asked)
+    made = request(verb, resources, **options)
+    if isinstance(made.asked, Remove):
+        return remove(machine, made.who, made.asked)
+    assert isinstance(made.asked, Converging)
+    return converge(machine, made, made.asked)

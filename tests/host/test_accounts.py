@@ -172,9 +172,9 @@ def test_accounts_without_a_number_get_theirs_by_name_whatever_runs_at_once(host
     request = asked.request("apply", resources, state="/var/tmp/state-order").plain()
     program = (
         "import sys, json; sys.path.insert(0, '/src'); from provision.host.machine import Machine; "
-        "from provision.host.runner import converge; from provision.wire.requests import Apply; "
-        "request = json.load(sys.stdin); "
-        "done = converge(Machine(lambda event: None, request['state']), Apply.parse(request)); "
+        "from provision.host.runner import converge; from provision.wire.requests import Request; "
+        "request = Request.parse(json.load(sys.stdin)); "
+        "done = converge(Machine(lambda event: None, request.state), request, request.asked); "
         "print(json.dumps(done.plain()))"
     )
     done = host.exec(["python3", "-c", program], input=json.dumps(request))

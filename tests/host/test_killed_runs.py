@@ -23,9 +23,10 @@ RUN = """
 import json, sys
 from provision.host.machine import Machine
 from provision.host.runner import converge
-from provision.wire.requests import Apply
+from provision.wire.requests import Request
 order = json.load(sys.stdin)
-converge(Machine(lambda event: None, order["state"]), Apply.parse(order["request"]))
+request = Request.parse(order["request"])
+converge(Machine(lambda event: None, order["state"]), request, request.asked)
 """
 
 

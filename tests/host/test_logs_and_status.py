@@ -16,8 +16,7 @@ from provision.host.logs import logs
 from provision.host.services import processes
 from provision.host.state import marks
 from provision.host.status import status
-from provision.wire.requests import Logs, Status
-from tests.host import asked
+from provision.wire.requests import Logs
 from tests.host.services import Service
 
 
@@ -30,7 +29,7 @@ def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
 
 def known(service: Service) -> dict[str, Any]:
     service.events.clear()
-    assert status(service.machine, Status.parse(asked.request("status", services=[service.facts]).plain())).ok
+    assert status(service.machine, [service.facts]).ok
     return service.events[0]
 
 
@@ -91,15 +90,13 @@ def test_the_last_lines(service: Service) -> None:
         (0, []),
     ):
         service.events.clear()
-        logs(
-            service.machine, Logs.parse(asked.request("logs", services=[service.facts], lines=lines).plain())
-        )
+        logs(service.machine, [service.facts], Logs(lines=lines))
         assert [each["text"] for each in service.said("line")] == texts
 
 
 def test_a_service_that_has_printed_nothing_says_so(service: Service) -> None:
     facts = service.facts.replace(log="/nowhere")
-    logs(service.machine, Logs.parse(asked.request("logs", services=[facts]).plain()))
+    logs(service.machine, [facts], Logs(lines=100))
     (note,) = service.events
     assert note["text"] == "tiny has printed nothing"
 
@@ -107,12 +104,11 @@ def test_a_service_that_has_printed_nothing_says_so(service: Service) -> None:
 def test_following_a_log_through_its_rotation(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     facts = service.facts.replace(log=str(path))
-    request = Logs.parse(asked.request("logs", services=[facts], lines=2, follow=True).plain())
 
     def said() -> list[str]:
         return [each["text"] for each in service.said("line")]
 
-    thread = threading.Thread(target=logs, args=(service.machine, request))
+    thread = threading.Thread(target=logs, args=(service.machine, [facts], Logs(lines=2, follow=True)))
     path.write_text("old\nlast\nhal")
     thread.start()
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from provision.host.services import processes
 from provision.wire.checks import Chat
-from tests.host import archived, asked
+from tests.host import archived
 from tests.host.archived import PYTHONS
 from tests.host.services import Service
 
@@ -23,7 +23,7 @@ PROGRAM = textwrap.dedent(
     from provision.host.resources.probe import Probe, run_checks
     from provision.host.resources.process import Process
     from provision.host.status import status
-    from provision.wire.requests import Status
+    from provision.wire.requests import Service
     from provision.wire.specs.probe import ProbeSpec
     from provision.wire.specs.process import ProcessSpec
 
@@ -37,7 +37,7 @@ PROGRAM = textwrap.dedent(
     assert process.actual(machine) == process.expected(machine)
     assert probe.actual(machine) == probe.expected(machine)
     assert run_checks(machine, probe.spec)
-    status(machine, Status.parse(order["status"]))
+    status(machine, [Service.parse(order["service"])])
     assert process.remove(machine)
     print(json.dumps(events))
     """
@@ -53,7 +53,7 @@ def test_from_start_to_removal(tmp_path: Path, python: Path) -> None:
         "state": service.machine.state,
         "process": service.spec.plain(),
         "probe": service.probe(Chat(user="你好", expect="你好!")).spec.plain(),
-        "status": asked.request("status", services=[service.facts]).plain(),
+        "service": service.facts.plain(),
     }
     try:
         done = subprocess.run(

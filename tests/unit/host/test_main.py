@@ -26,9 +26,10 @@ def answered(request: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"moon": "full"}, "Status has no field `moon`"),
+        ({"moon": "full"}, "Request has no field `moon`"),
+        ({"asked": {"verb": "status", "moon": "full"}}, "Status has no field `moon`"),
         ({"services": [{"service": "s"}]}, "Service lacks `kind`"),
-        ({"verb": "dance"}, "unknown verb 'dance'"),
+        ({"asked": {"verb": "dance"}}, "unknown verb 'dance'"),
     ],
 )
 def test_it_is_refused_with_both_versions(tmp_path: Path, change: dict[str, Any], why: str) -> None:

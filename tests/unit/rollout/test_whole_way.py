@@ -27,6 +27,7 @@ from provision.project.project import Selection
 from provision.project.saved import fingerprint
 from provision.rollout.keyring import Keyring, foresee
 from provision.rollout.request import build
+from provision.wire.requests import Inspect
 
 ROOT = Path(__file__).resolve().parents[3]
 INVENTORY = {
@@ -178,8 +179,7 @@ def go(folder: Path, inventory: bytes, playbook: bytes) -> str:
         for catalog in project.fleet.catalogs.values():
             render_tree(catalog)
             connection_to(catalog.host, project.hosts, ask_password=False).argv("true")
-            asked: dict[str, Any] = {"playbooks": [], "partial": False, "deep": False}
-            json.loads(build(catalog, "inspect", Keyring(), asked))
+            json.loads(build(catalog, Inspect(playbooks=[], partial=False, deep=False), Keyring()))
     except ConfigError as error:
         for problem in error.problems:
             assert problem.position is not None or problem.message.startswith("no play is for"), problem

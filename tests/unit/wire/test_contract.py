@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from provision.rollout import request
 from provision.rollout.keyring import Keyring
 from provision.wire.checks import Check, Pooling
 from provision.wire.record import Mismatch
-from provision.wire.requests import Inspect, Status
+from provision.wire.requests import Inspect, Request, Status
 from provision.wire.specs.probe import ProbeSpec
 from tests.unit.test_docs import EXAMPLES, ROOT, example
 
@@ -38,14 +37,14 @@ class Dummies(Keyring):
 
 def understood(catalog: Catalog) -> None:
     """Assert that the host side reads each spec whole: no field too many, none too few."""
-    asked: dict[str, Any] = {"playbooks": [], "partial": False, "deep": False}
-    sent = json.loads(request.build(catalog, "inspect", Dummies(), asked))
-    assert Inspect.parse(sent).plain() == sent
+    asked = Inspect(playbooks=[], partial=False, deep=False)
+    sent = json.loads(request.build(catalog, asked, Dummies()))
+    assert Request.parse(sent).plain() == sent
     assert [entry["id"] for entry in sent["resources"]] == [each.id for each in catalog.resources]
     for entry in sent["resources"]:
         assert make(entry["id"], entry["type"], entry["spec"]).spec.plain() == entry["spec"]
-    sent = json.loads(request.build(catalog, "status", Dummies(), {}))
-    assert Status.parse(sent).plain() == sent
+    sent = json.loads(request.build(catalog, Status(), Dummies()))
+    assert Request.parse(sent).plain() == sent
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
