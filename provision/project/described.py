@@ -17,6 +17,8 @@ from provision.kinds.vllm.memory.tensors import Tensor, header
 
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
+MODELOPT = "hf_quant_config.json"
+"""Where NVIDIA's ModelOpt says how it quantized a model."""
 LONGEST_HEADER = 100_000_000
 """The most bytes of a header, as the safetensors library has it."""
 
@@ -49,7 +51,10 @@ def folder(path: Path) -> Described:
         ) from None
     except (OSError, ValueError) as error:
         raise failure("unreadable-file", f"{path / CONFIG} cannot be read: {error}") from None
-    return Described(str(path), mapping(config, str(path / CONFIG)), _weights(path))
+    found = mapping(config, str(path / CONFIG))
+    if "quantization_config" not in found and (path / MODELOPT).is_file():
+        found["quantization_config"] = json.loads((path / MODELOPT).read_bytes())
+    return Described(str(path), found, _weights(path))
 
 
 def mapping(config: Any, where: str) -> dict[str, Any]:

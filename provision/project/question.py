@@ -17,7 +17,6 @@ from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory.architecture import Architecture, UnknownShape, read
 from provision.kinds.vllm.memory.cards import Card, card, cards
 from provision.kinds.vllm.memory.fit import Fit, foresee
-from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.remedy import Remedy, remedies
 from provision.project.described import Described
 
@@ -32,14 +31,11 @@ class Gpus:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is foreseen, and the changes that would make it fit; `counted` when the weights were listed by the
-    model's files, not computed.
-    """
+    """What is foreseen, and the changes that would make it fit."""
 
     model: Architecture
     fit: Fit
     remedies: list[Remedy]
-    counted: bool
 
 
 def gpus(text: str) -> Gpus:
@@ -101,10 +97,10 @@ def answer(described: Described, asked: VllmService, chosen: Gpus, version: Vers
         model = read(described.config)
     except UnknownShape as error:
         raise failure("shape-not-known", f"{described.source}: {error}") from None
-    tensors = published(model) if described.tensors is None else described.tensors
+    tensors = described.tensors
     fit = foresee(model, tensors, asked, chosen.card, version)
     if fit.settings.gpus > chosen.count:
         needed = f"the parallel sizes need {fit.settings.gpus} GPUs, and --gpu names {chosen.count}"
         raise failure("gpu-count", needed, hint=f"write --gpu {fit.settings.gpus}x{chosen.card.name}")
     ways = remedies(fit, model, tensors, asked, chosen.card, version)
-    return Answer(model, fit, ways, described.tensors is not None)
+    return Answer(model, fit, ways)

@@ -29,7 +29,7 @@ class Foreseen:
             "vllm": str(fit.settings.release),
             "memory_bytes": fit.card.total,
             "weights_bytes": fit.weights,
-            "weights_counted": self.answer.counted,
+            "weights_counted": fit.counted,
             "activation_bytes": _three(fit.overhead.activation),
             "graphs_bytes": _three(fit.overhead.graphs),
             "other_bytes": _three(fit.overhead.other),

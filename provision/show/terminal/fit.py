@@ -48,13 +48,16 @@ class Fit(Screen):
 
 def _table(answer: Answer) -> Iterator[str]:
     fit = answer.fit
-    source = "as the model's files list them" if answer.counted else "computed from config.json"
+    source = "as the model's files list them" if fit.counted else "computed from config.json"
     yield "of each GPU                      GiB"
     yield f"  memory                   {_gib(fit.card.total)}   as the engine sees it"
     if fit.settings.cache is None:
         share = fit.settings.utilization
         yield f"  gpu_memory_utilization   {_gib(fit.card.total * share)}   {share:g} of it"
-    yield f"  weights                  {_gib(fit.weights)}   {source}"
+    if fit.weights is None:
+        yield "  weights                          ?"
+    else:
+        yield f"  weights                  {_gib(fit.weights)}   {source}"
     yield f"  activation               {_range(fit.overhead.activation)}"
     if fit.settings.graphs:
         later = "" if fit.overhead.counted else ", after the cache is made"

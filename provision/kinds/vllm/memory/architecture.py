@@ -197,7 +197,7 @@ def read(config: Config) -> Architecture:
         positions=max(context, int(text.get("max_position_embeddings") or 0)),
         rotary=rotary,
         quantization=_quantization(config, text),
-        drafters=int(text.get("num_nextn_predict_layers") or text.get("num_mtp_modules") or 0),
+        drafters=_drafters(text, family),
         vision=config.get("vision_config") or {},
         text=text,
     )
@@ -215,6 +215,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": True,
     },
     "gpt_oss": {"tie_word_embeddings": False},
+    "llama4_text": {"tie_word_embeddings": False},
 }
 """What Transformers takes for keys that a published `config.json` of a model type leaves out."""
 
@@ -245,7 +246,8 @@ def _dtype(config: Config, text: Config) -> str:
         value = place.get("torch_dtype") or place.get("dtype")
         if isinstance(value, str):
             return value.removeprefix("torch.")
-    return "float32"
+    # Then vLLM takes the type of the weights, which is this one wherever a config.json does not say it.
+    return "bfloat16"
 
 
 def _share(text: Config) -> float:
@@ -305,6 +307,7 @@ _LAYER_TYPES = {
     "sliding_attention": "window",
     "chunked_attention": "chunk",
     "linear_attention": "linear",
+    "deepseek_sparse_attention": "full",
 }
 
 
@@ -408,13 +411,25 @@ def _context(text: Config, config: Config) -> int:
     return int(longest * factor)
 
 
+_SKIPPED = ("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules")
+"""The keys under which quantization methods list the modules that they leave as they are."""
+
+
+def _drafters(text: Config, family: Family | None) -> int:
+    """Return the layers for multi-token prediction that the files have."""
+    said = text.get("num_nextn_predict_layers") or text.get("mtp_num_hidden_layers")
+    return int(said or (family.drafters if family else 0))
+
+
 def _quantization(config: Config, text: Config) -> Quantization | None:
     found = config.get("quantization_config") or config.get("compression_config")
     found = found or text.get("quantization_config")
     if not isinstance(found, Mapping):
         return None
     method = str(found.get("quant_method") or "").lower().replace("compressed_tensors", "compressed-tensors")
-    skipped = found.get("modules_to_not_convert") or found.get("ignore") or found.get("ignored_layers") or []
+    method = method or str((found.get("producer") or {}).get("name") or "")
+    inner: Config = found.get("quantization") or found
+    skipped: list[Any] = next((inner[name] for name in _SKIPPED if inner.get(name)), [])
     names = tuple(str(each) for each in skipped)
     if method == "fp8":
         block = found.get("weight_block_size")
@@ -433,6 +448,6 @@ def _quantization(config: Config, text: Config) -> Quantization | None:
         group = int(weights.get("group_size") or 0) or None
         return Quantization(method, bits, group, tuple(block) if block else None, names)
     if method.startswith("modelopt"):
-        four = "fp4" in method or "FP4" in str((found.get("quantization") or {}).get("quant_algo"))
+        four = "fp4" in method or "FP4" in str(inner.get("quant_algo"))
         return Quantization(method, 4 if four else 8, 16 if four else None, skipped=names)
     return Quantization(method, int(found.get("bits") or 8), skipped=names)

@@ -22,6 +22,7 @@ from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.cards import GIB, Card
 from provision.kinds.vllm.memory.kv import Cache
 from provision.kinds.vllm.memory.overhead import Overhead, Range, overhead
+from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.settings import Settings, settings
 from provision.kinds.vllm.memory.tensors import Tensor
 from provision.wire.finding import ERROR, Finding, fault, information, warning
@@ -33,7 +34,8 @@ Verdict = Literal["fits", "does_not_fit", "uncertain"]
 class Fit:
     """What is foreseen of a service, on each of its GPUs; of several stages, the one with the least room.
 
-    - `weights`: bytes
+    - `weights`: bytes; None when neither files nor a known family tell
+    - `counted`: the files list the weights; else they are computed
     - `overhead`: what is needed beside weights and cache
     - `cache`: bytes for keys and values
     - `needed`: the bytes of these that one sequence of `length` tokens takes
@@ -45,7 +47,8 @@ class Fit:
     verdict: Verdict
     settings: Settings
     card: Card
-    weights: int
+    weights: int | None
+    counted: bool
     overhead: Overhead
     cache: Range
     needed: int | None
@@ -58,7 +61,7 @@ class Fit:
 
 def foresee(
     model: Architecture,
-    tensors: Sequence[Tensor],
+    tensors: Sequence[Tensor] | None,
     service: VllmService,
     card: Card,
     release: Version,
@@ -68,7 +71,7 @@ def foresee(
 
     Args:
         model: the shape of its model.
-        tensors: the weights of the model, as its files list them or as `published` computes them.
+        tensors: the weights of the model as its files list them; None when these are not at hand.
         service: its fields.
         card: the GPUs that it runs on, all alike.
         release: vLLM's.
@@ -76,7 +79,8 @@ def foresee(
     """
     chosen = settings(service, model, card, release)
     findings = list(_refusals(model, chosen, card))
-    stages = weights.stages(tensors, model, chosen)
+    known = published(model) if tensors is None and model.family else tensors
+    stages = weights.stages(known or (), model, chosen)
     heaviest = max(stages, key=lambda stage: stage.weights)
     beside = overhead(model, chosen)
     room = _room(heaviest.weights, beside, chosen, card)
@@ -106,7 +110,8 @@ def foresee(
         _verdict(findings, model),
         chosen,
         card,
-        heaviest.weights,
+        heaviest.weights if known else None,
+        tensors is not None,
         beside,
         room,
         needed,

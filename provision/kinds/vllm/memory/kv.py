@@ -152,6 +152,8 @@ def _page(mixer: Mixer, model: Architecture, settings: Settings, block: int) -> 
         token = (mixer.rank + mixer.rope) * element
         if mixer.indexer and settings.cache_dtype.startswith("fp8"):
             token = 656  # fp8_ds_mla: 512 of fp8, 16 of scales, 128 of rope
+        if mixer.indexer:
+            token += mixer.indexer + mixer.indexer // 128 * 4  # the index, in fp8 with a scale for 128
         return Page(block, block * token)
     heads = max(1, mixer.kv // settings.tensor)
     size = block * heads * (mixer.size + mixer.value_size) * width(settings)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from math import ceil
 
@@ -54,7 +55,8 @@ class _Writer:
         if not model.tied:
             yield self._plain("lm_head.weight", *table)
         yield from self._drafters()
-        yield from self._vision()
+        if model.vision:
+            yield from self._vision()
 
     def _plain(self, name: str, *shape: int, count: int = 1) -> Tensor:
         return Tensor(name, self.dtype, shape, count)
@@ -163,55 +165,72 @@ class _Writer:
 
     def _drafters(self) -> Iterator[Tensor]:
         model = self.model
-        count = model.drafters or int(self.family.gated)
-        for index in range(len(model.layers), len(model.layers) + count):
+        last = next(
+            (each for each in reversed(model.layers) if not isinstance(each.mixer, State)), model.layers[-1]
+        )
+        for index in range(model.drafters):
             name = f"mtp.layers.{index}"
-            yield from self._layer(name, replace(model.layers[-1]))
+            yield from self._layer(name, last)
             yield self._plain(f"{name}.eh_proj.weight", model.hidden, 2 * model.hidden)
-            if not self.family.gated:
+            if self.family.own_tables:
                 yield self._plain(f"{name}.embed_tokens.weight", model.vocabulary, model.hidden)
                 yield self._plain(f"{name}.shared_head.head.weight", model.vocabulary, model.hidden)
 
     def _vision(self) -> Iterator[Tensor]:
-        """An image encoder (SigLIP, Pixtral, Llama 4) and what joins it to the model."""
+        """An image encoder (SigLIP, Pixtral, Llama 4, Qwen3-VL) and what joins it to the model."""
         about = self.model.vision
-        if not about:
-            return
-        hidden, width = int(about["hidden_size"]), int(about["intermediate_size"])
+        layers = int(about.get("num_hidden_layers") or about.get("depth") or 0)
+        hidden, width = int(about.get("hidden_size") or 0), int(about.get("intermediate_size") or 0)
         pixtral = about.get("model_type") == "pixtral"
-        for index in range(int(about["num_hidden_layers"])):
+        for index in range(layers):
             name = f"vision_tower.layers.{index}"
             for each in ("q_proj", "k_proj", "v_proj", "o_proj"):
                 yield self._plain(f"{name}.self_attn.{each}.weight", hidden, hidden)
             yield self._plain(f"{name}.mlp.fc1.weight", width, hidden, count=2 if pixtral else 1)
             yield self._plain(f"{name}.mlp.fc2.weight", hidden, width)
         patch = int(about.get("patch_size") or 14)
-        yield self._plain("vision_tower.patch_embedding.weight", hidden, 3, patch, patch)
-        if not pixtral:
-            yield self._plain(
-                "vision_tower.position_embedding.weight", (int(about["image_size"]) // patch) ** 2, hidden
-            )
+        frames = int(about.get("temporal_patch_size") or 1)
+        yield self._plain("vision_tower.patch_embedding.weight", hidden, 3, frames, patch, patch)
+        places = int(about.get("num_position_embeddings") or 0)
+        places = places or (0 if pixtral else (int(about.get("image_size") or 0) // patch) ** 2)
+        yield self._plain("vision_tower.position_embedding.weight", places, hidden)
+        yield from self._joint(hidden, width, pixtral)
+
+    def _joint(self, hidden: int, width: int, pixtral: bool) -> Iterator[Tensor]:
+        """What brings the vectors of an image encoder to the size of the model's."""
+        about, name = self.model.vision, "multi_modal_projector"
         joined = int(about.get("projector_output_dim") or (self.model.hidden if pixtral else hidden))
+        if about.get("out_hidden_size"):
+            merged = hidden * int(about.get("spatial_merge_size") or 2) ** 2
+            mergers = 1 + len(about.get("deepstack_visual_indexes") or [])
+            yield self._plain(f"{name}.fc1.weight", merged, merged, count=mergers)
+            yield self._plain(f"{name}.fc2.weight", int(about["out_hidden_size"]), merged, count=mergers)
+            return
         if pixtral:
-            yield self._plain("multi_modal_projector.patch_merger.weight", hidden, 4 * hidden)
-            yield self._plain("multi_modal_projector.linear_1.weight", joined, hidden)
+            yield self._plain(f"{name}.patch_merger.weight", hidden, 4 * hidden)
+            yield self._plain(f"{name}.linear_1.weight", joined, hidden)
         if about.get("projector_input_dim"):
             inner = int(about["projector_input_dim"])
             yield self._plain("vision_tower.adapter.fc1.weight", inner, width)
             yield self._plain("vision_tower.adapter.fc2.weight", joined, inner)
-        yield self._plain("multi_modal_projector.linear.weight", self.model.hidden, joined)
+        yield self._plain(f"{name}.linear.weight", self.model.hidden, joined)
 
 
 def _skips(method: Quantization, name: str) -> bool:
-    """Say whether a module is left as it is; as in the files, mxfp4 is for experts only."""
-    if method.method == "mxfp4" and ".experts." not in name:
-        return True
-    return any(
-        re.match(each[3:], name) is not None
-        if each.startswith("re:")
-        else name == each or name.startswith(f"{each}.") or f".{each}" in name
-        for each in method.skipped
-    )
+    """Say whether a module is left as it is; mxfp4 is for experts only."""
+    if method.method == "mxfp4":
+        return ".experts." not in name
+    return any(_names(each, name) for each in method.skipped)
+
+
+def _names(pattern: str, module: str) -> bool:
+    """Say whether an entry of a quantization's list means a module.
+
+    It is a regular expression, or whole parts of a name in which `*` stands for any.
+    """
+    if pattern.startswith("re:"):
+        return re.match(pattern[3:], module) is not None
+    return fnmatchcase(f".{module}.", f"*.{pattern}.*")
 
 
 def _quantized(method: Quantization, name: str, outputs: int, inputs: int, count: int) -> Iterator[Tensor]:

@@ -35,7 +35,7 @@ class Remedy:
 def remedies(
     found: Fit,
     model: Architecture,
-    tensors: Sequence[Tensor],
+    tensors: Sequence[Tensor] | None,
     service: VllmService,
     card: Card,
     release: Version,

@@ -13,7 +13,6 @@ from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.cards import card
 from provision.kinds.vllm.memory.fit import Fit, foresee
-from provision.kinds.vllm.memory.published import published
 
 RECORDS = Path(__file__).resolve().parents[3] / "gpu" / "records"
 
@@ -41,5 +40,5 @@ def starts() -> Iterator[Start]:
             service = VllmService.model_validate(
                 {"kind": "vllm", "environment": "e", "model": "m", **run["args"]}
             )
-            found = foresee(model, published(model), service, known, release)
+            found = foresee(model, None, service, known, release)
             yield Start(f"{path.stem}-{number}-{run['model']}", known.name, run, model, found)
