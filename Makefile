@@ -1,24 +1,24 @@
 # Everything here works on a fresh clone: the first target that needs .venv makes it.
 
 NEW_ENOUGH := 'import sys; sys.exit(sys.version_info < (3, 11))'
-# The first that really starts: a shim of pyenv may stand for a Python that is not there.
+# The first that really starts: a shim of pyenv may have no Python behind it.
 PYTHON ?= $(firstword $(foreach v,python3.13 python3.12 python3.11 python3,$(shell $(v) -c $(NEW_ENOUGH) 2>/dev/null && echo $(v))))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-# Much of a test on real hosts is waiting, so more than the cores may be worth a try; 1 is one after another.
+# Tests on real hosts mostly wait, so try more jobs than cores; 1 runs the files one after another.
 JOBS ?= 3
 
 .PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr bench-first clean prerequisites
 
 help:
 	@echo "make quickstart   set up, serve a tiny model with vLLM on this machine, and show that it answers"
-	@echo "make test         set up and run everything: lint, types, unit tests, real hosts (the latter as root)"
+	@echo "make test         set up and run everything: lint, types, unit tests, and as root tests on real hosts"
 	@echo "make unit         the tests that need no host"
 	@echo "make lint         ruff and mypy"
-	@echo "make bench-asr    the speech service beside the hand-written script (ARGS='--memory 5000')"
-	@echo "make bench-first  from a bare host to vLLM's first answer, beside the same by hand (as root; ARGS='--rounds 3')"
-	@echo "make bench        provision beside its peers on real hosts (as root; ARGS='--hosts 1,10 --latency 0,40')"
+	@echo "make bench-asr    the speech service compared with a hand-written script (ARGS='--memory 5000')"
+	@echo "make bench-first  from a bare host to vLLM's first answer, compared with the same by hand (as root; ARGS='--rounds 3')"
+	@echo "make bench        provision compared with other tools on real hosts (as root; ARGS='--hosts 1,10 --latency 0,40')"
 
 $(VENV)/ready: pyproject.toml
 	@"$(or $(PYTHON),false)" -c $(NEW_ENOUGH) 2>/dev/null || { echo "provision needs Python 3.11 or newer (PYTHON=… make …)"; exit 1; }
@@ -35,7 +35,7 @@ QUICKSTART := $(BIN)/provision apply playbooks/quickstart.yml --yes --verify$(if
 
 quickstart: $(VENV)/ready
 	@echo "$(QUICKSTART)"
-	@$(QUICKSTART) || { echo "if its port is held by another program: make quickstart QUICKSTART_PORT=8012"; exit 1; }
+	@$(QUICKSTART) || { echo "if its port is in use by another program: make quickstart QUICKSTART_PORT=8012"; exit 1; }
 
 quickstart-remove: $(VENV)/ready
 	$(BIN)/provision remove playbooks/quickstart.yml --yes

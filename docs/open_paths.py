@@ -1,12 +1,11 @@
-"""Asks a running vLLM for each of its paths without the key, and writes down which answer.
+"""Requests each path of a running vLLM without the key, and records which ones answer.
 
     python docs/open_paths.py PYTHON MODEL [--runner pooling]
     python docs/open_paths.py --table
 
-PYTHON is the interpreter of an environment with vLLM, MODEL the directory of a small model. A server is
-started with an API key on a free port of the loopback, each path that its application has is asked for
-without the key, and what came back is put into `vllm-open-paths.json`. The table in `security.md` comes from
-it.
+PYTHON is the interpreter of an environment with vLLM, MODEL the directory of a small model. The server gets
+an API key and a free port of the loopback. Each path of its application is requested without the key, and the
+result is saved in `vllm-open-paths.json`, from which the table in `security.md` is made.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ BEGIN, END = "<!-- open paths of vLLM -->\n", "<!-- end -->\n"
 KEY = "only-who-knows-this"
 START_SECONDS = 900
 LATE = re.compile(r"pause|resume|sleep|wake|scale|abort|shutdown|reset|collective")
-"""Paths that may disturb the server are asked for last."""
+"""Paths that may disturb the server are requested last."""
 
 LAUNCH = """
 import json, runpy, sys, uvicorn
@@ -60,11 +59,11 @@ WORK: dict[str, dict[str, Any]] = {
     "/classify": {"model": "m", "input": "a"},
     "/invocations": {"model": "m", "prompt": "a b c d", "input": "a", "max_tokens": 1},
 }
-"""A question for each path of which one is known that is open and has the model work."""
+"""Requests that make the model work, for the open paths for which one is known."""
 
 
 def ask(url: str, method: str, data: bytes) -> int | str:
-    """Return the status that comes back without a key, or what else happened."""
+    """Return the HTTP status without a key, or the name of the error."""
     request = urllib.request.Request(
         url, data if method != "GET" else None, {"Content-Type": "application/json"}, method=method
     )
@@ -78,7 +77,7 @@ def ask(url: str, method: str, data: bytes) -> int | str:
 
 
 def look(python: str, model: str, runner: str) -> tuple[str, dict[str, Any]]:
-    """Start a server, ask for everything, and return its version and what came back."""
+    """Start a server, request all paths, and return its version and the results."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
@@ -130,7 +129,7 @@ def look(python: str, model: str, runner: str) -> tuple[str, dict[str, Any]]:
                 real = re.sub(r"{.*?}", "x", path) + ("/" if method == "MOUNT" else "")
                 way = "GET" if method == "MOUNT" else method
                 found[f"{way} {path}"] = ask(url + real, way, b"{}")
-            # The engine is set to work last: what a wrong question gets does not need it.
+            # Requests that use the engine come last: a wrong request does not need it.
             for path in WORK:
                 if found.get(f"POST {path}", 401) != 401:
                     found[f"POST {path}"] = ask(url + path, "POST", json.dumps(WORK[path]).encode())
@@ -157,13 +156,13 @@ def table(known: dict[str, dict[str, dict[str, int | str]]]) -> str:
 
 
 def page(text: str) -> str:
-    """Return the page with its table renewed."""
+    """Return the page with its table updated."""
     before, _, rest = text.partition(BEGIN)
     return before + BEGIN + table(json.loads(DATA.read_text())) + END + rest.partition(END)[2]
 
 
 def main() -> None:
-    """Look at one server, and put what was found beside what is known of others."""
+    """Examine one server, and add the results to those of others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true", help="only renew the table")
     parser.add_argument("python", nargs="?")

@@ -1,6 +1,6 @@
-"""Writes what the documentation takes from the code: the tables of keys, and the JSON Schemas for editors.
+"""Writes the generated parts of the documentation: tables of keys, JSON Schemas for editors, the findings.
 
-`python docs/reference.py` renews them; a test holds the files against the code. In a page, everything between
+`python docs/reference.py` updates them; a test compares the files with the code. In a page, the text between
 `<!-- keys of NAME -->` and `<!-- end -->` is such a table.
 """
 
@@ -44,7 +44,7 @@ MODELS: dict[str, tuple[str, type[Model]]] = {
     "transcribe": ("playbook", checks.Transcribe),
     **{f"{kind} services": ("playbook", service) for kind, service in SERVICES.items()},
 }
-"""What a table is called in a page, and where it comes from."""
+"""The name of a table in a page, with the schema and the model that it comes from."""
 
 WORDS: list[tuple[Any, str]] = [
     (model.Text, "text"),
@@ -94,7 +94,7 @@ WORDS: list[tuple[Any, str]] = [
     (str, "text"),
     (Any, "anything"),
 ]
-"""What the types of fields are called, the particular before the general."""
+"""The words for the types of fields, the specific before the general."""
 
 SPECIAL = {
     ("Sandbox", "AmbientCapabilities"): "list of capabilities",
@@ -105,11 +105,11 @@ SPECIAL = {
     ("PlayFields", "hosts"): "host pattern, or a list of them",
     ("Service", "kind"): ", ".join(SERVICES),
 }
-"""Fields whose type says less than their validator."""
+"""The words for fields whose validator says more than their type."""
 
 
 def words(kind: Any) -> str:
-    """Return what to call a type."""
+    """Return the words for a type."""
     for known, name in WORDS:
         if kind == known:
             return name
@@ -121,7 +121,7 @@ def words(kind: Any) -> str:
         if ranges:
             return ranges[0].describe().removeprefix("a ")
         called = [each.words for each in arguments[1:] if isinstance(each, model.Called)]
-        # What was added last may say nothing of the value: without it the type may be a known one.
+        # The last annotation may say nothing about the value: without it the type may be a known one.
         return called[-1] if called else words(Annotated[arguments[:-1]] if arguments[2:] else arguments[0])
     if origin in (Union, UnionType):
         return " or ".join(words(argument) for argument in arguments if argument is not NoneType)
@@ -131,7 +131,7 @@ def words(kind: Any) -> str:
 
 
 def default(field: Any, kind: Any) -> str:
-    """Return a default as it is written in YAML; nothing when the description says what happens instead."""
+    """Return a default as it is written in YAML; empty when the description tells the default."""
     value = field.default
     if field.is_required() or value is PydanticUndefined:
         return "required"
@@ -150,7 +150,7 @@ def table(name: str) -> str:
     told = schema(document)["$defs"][kind.__name__]["properties"] if kind is not base.Service else None
     told = told or schema(document)["$defs"][next(iter(SERVICES.values())).__name__]["properties"]
     common = set(base.Service.model_fields) if kind in SERVICES.values() else set()
-    common -= set(kind.__annotations__) - {"kind"}  # said otherwise by the kind
+    common -= set(kind.__annotations__) - {"kind"}  # the kind describes these itself
     if kind is settings.GroupFields:
         common = set(settings.Settings.model_fields)
     hints = get_type_hints(kind, include_extras=True)
@@ -166,7 +166,7 @@ def table(name: str) -> str:
 
 
 def with_tables(text: str) -> str:
-    """Return a page with its tables as they are now."""
+    """Return a page with its tables updated."""
 
     def renew(found: re.Match[str]) -> str:
         return f"<!-- keys of {found[1]} -->\n{table(found[1])}\n<!-- end -->"
@@ -180,7 +180,7 @@ def findings() -> str:
         "# Findings",
         "Every error, warning and note ends with a code in brackets, and carries it as `code` with "
         "`--output json`. A code stands for a class of faults and stays the same from release to release, so "
-        "that scripts can go by it. `provision explain CODE` prints what is said here.",
+        "that scripts can use it. `provision explain CODE` prints the same text.",
     ]
     for area, entries in areas().items():
         parts.append(f"## {area}")
@@ -192,7 +192,7 @@ def findings() -> str:
 
 
 def files() -> dict[Path, str]:
-    """Return every file that comes from the code, whole or in part, as it has to be."""
+    """Return the right content of every file that comes from the code, wholly or in part."""
     found = {DOCS / name: with_tables((DOCS / name).read_text(encoding="utf-8")) for name in PAGES}
     for kind in SCHEMAS:
         text = json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
