@@ -14,8 +14,7 @@ from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.resource import Changes, State
 from provision.host.services import preflight as questions
-from provision.host.state import backup, ground, marks
-from provision.host.state import owed as commands
+from provision.host.state import backup, ground, owed
 from provision.host.state.ledger import Ledger
 from provision.wire import events
 from provision.wire.preflight import Preflight
@@ -114,8 +113,10 @@ class Fixing:
         before, changes = item.actual, item.changes
         self.machine.emit(events.Started(id=item.id, changes=sorted(changes)))
         triggers = item.triggers if item.resource.disturbs(changes) else []
-        owed = {service: marks.pending(self.machine.state, service) for service in triggers}
-        asked: list[tuple[str, str]] = []
+        state = self.machine.state
+        due = [(owed.restart(state, service), item.id) for service in triggers]
+        due += [(owed.run(state, id), because) for id, because in foreseeing.followed(item, changes)]
+        earlier = [each.read() for each, _ in due]
         known = item.id in self.ledger.entries
         # What is begun is ours: an interrupted attempt must not look like something that was there before.
         self._record(item, created=not item.resource.there(before), begun=True)
@@ -123,13 +124,10 @@ class Fixing:
         try:
             self._spare(item, triggers)
             file = item.resource.restorable()
-            for service in triggers:
-                if file and triggers == [service]:  # what others have read is not taken back
-                    backup.save(self.machine.state, service, file)
-                marks.need(self.machine.state, service, [item.id])
-            for id, because in foreseeing.followed(item, changes):
-                if commands.need(self.machine.state, id, because):
-                    asked.append((id, because))
+            if file and len(triggers) == 1:  # what several services have read is not taken back
+                backup.save(state, triggers[0], file)
+            for each, reason in due:
+                each.need(reason)
             item.resource.fix(self.machine, changes)
             item.read(self.machine)
             if item.error:
@@ -140,10 +138,8 @@ class Fixing:
             self._remember(item)
         except Exception as error:
             if self._left_as_it_was(item, before):
-                for service, mark in owed.items():
-                    marks.withdraw(self.machine.state, service, item.id, mark)
-                for id, because in asked:
-                    commands.withdraw(self.machine.state, id, because)
+                for (each, reason), note in zip(due, earlier):
+                    each.withdraw(reason, note)
                 # A service that did not come up may have left a log.
                 if not known and not item.runs:
                     self.ledger.release(item.id, None)

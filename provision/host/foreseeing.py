@@ -7,7 +7,7 @@ from typing import Dict
 from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.resource import Changes
-from provision.host.state import marks
+from provision.host.state import owed
 from provision.wire import events
 
 Items = Dict[str, Item]
@@ -44,9 +44,9 @@ def _because(machine: Machine, items: Items) -> dict[str, list[str]]:
     because: dict[str, list[str]] = {}
     for item in items.values():
         if item.runs and item.service:
-            owed = marks.needed(machine.state, item.service)
-            if owed is not None:
-                because.setdefault(item.service, []).extend(owed)
+            changed = owed.restart(machine.state, item.service).needed()
+            if changed is not None:
+                because.setdefault(item.service, []).extend(changed)
     for item in items.values():
         if item.changes and not item.error and item.resource.disturbs(item.changes):
             for service in item.triggers:

@@ -6,7 +6,7 @@ from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resources import recall
-from provision.host.state import backup, marks
+from provision.host.state import backup, owed
 from provision.wire import events
 
 
@@ -22,17 +22,18 @@ def undo(machine: Machine, id: str, service: str) -> None:
         service: name of the service.
     """
     record = backup.read(machine.state, service)
-    owed = marks.pending(machine.state, service)
-    if record is None or not record["files"] or owed is None or machine.cancelled.is_set():
+    restart = owed.restart(machine.state, service)
+    note = restart.read()
+    if record is None or not record["files"] or note is None or machine.cancelled.is_set():
         return
-    changed = set(owed["because"]) - {f"file:{path}" for path in record["files"]}
+    changed = set(note["because"]) - {f"file:{path}" for path in record["files"]}
     if changed:
         what = ", ".join(sorted(changed)).replace(":", " ")
         _tell(machine, id, service, f"nothing is put back, as {what} changed too")
         return
     machine.output(id, f"putting back what {service} last answered with")
     try:
-        marks.need(machine.state, service, [])  # a crash from here on must not lose the restart
+        restart.need()  # a crash from here on must not lose the restart
         backup.restore(record)
         # Nobody asks any more whether it would start, and older versions wrote the question otherwise.
         runner = {**record["runner"], "spec": {**record["runner"]["spec"], "preflight": None}}

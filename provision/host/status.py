@@ -5,7 +5,7 @@ from __future__ import annotations
 from provision.host.machine import Machine
 from provision.host.services import processes, supervision
 from provision.host.services.gpus import memory
-from provision.host.state import marks
+from provision.host.state import marks, owed
 from provision.wire import events
 from provision.wire.requests import Service
 
@@ -65,7 +65,7 @@ def describe(machine: Machine, service: Service, among: dict[int, processes.Proc
         gpu_memory=_gpu_memory(machine, ours),
         proven=life.invocation is not None
         and life.invocation == marks.proven(machine.state, service.service),
-        owed=marks.needed(machine.state, service.service),
+        owed=owed.restart(machine.state, service.service).needed(),
     )
 
 

@@ -22,7 +22,7 @@ from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
 from provision.host.services import checks, supervision
 from provision.host.services.containers.settings import MADE_WITH, observed
-from provision.host.state import marks
+from provision.host.state import owed
 from provision.wire.checks import Chat, Check, Http, Running
 from provision.wire.checks import Port as TakesConnections
 from provision.wire.specs.container import ContainerSpec, EngineOptions, Port, Volume
@@ -132,7 +132,7 @@ def test_made_running_and_answering(box: Box) -> None:
     assert probe.actual(box.machine) == {"proven": False}
     probe.fix(box.machine, {})
     assert probe.actual(box.machine) == {"proven": True}
-    assert marks.pending(str(box.state), "web") is None
+    assert owed.restart(str(box.state), "web").read() is None
     before = box.id
     assert box.converge() == set()
     assert box.id == before
@@ -294,7 +294,7 @@ def test_a_stopped_container_is_started_and_not_made_anew(box: Box) -> None:
 def test_an_owed_restart_restarts_it(box: Box) -> None:
     box.converge()
     before, life = box.id, box.inspect()["State"]["StartedAt"]
-    marks.need(str(box.state), "web", ["file:/x"])
+    owed.restart(str(box.state), "web").need("file:/x")
     assert box.converge() == {"current"}
     assert box.id == before
     assert box.inspect()["State"]["StartedAt"] != life

@@ -83,7 +83,7 @@ def test_it_is_owed_until_it_has_succeeded(box: Box) -> None:
 
 def test_a_kill_between_change_and_command_loses_nothing(box: Box) -> None:
     box.run("apply")
-    owed.need(str(box.root / "state"), ID, "something")  # what such a run leaves
+    owed.run(str(box.root / "state"), ID).need("something")  # what such a run leaves
     assert box.run("apply")["counts"]["changed"] == 1
     assert box.runs == 2
 
@@ -97,7 +97,7 @@ def test_a_change_that_did_not_come_about_owes_nothing(box: Box) -> None:
     (box.root / "daemon.json").mkdir()
     assert box.run("apply")["counts"]["failed"] == 1
     assert log.read_text() == runs
-    assert owed.pending(str(box.root / "state"), ID) == []
+    assert owed.run(str(box.root / "state"), ID).read() is None
 
 
 def test_with_creates_it_runs_when_that_is_missing_too(box: Box) -> None:
@@ -127,9 +127,9 @@ def test_what_it_is_given_as_a_secret_is_not_told(box: Box) -> None:
 
 def test_removing_forgets_what_is_owed(box: Box) -> None:
     box.run("apply")
-    owed.need(str(box.root / "state"), ID, "something")
+    owed.run(str(box.root / "state"), ID).need("something")
     box.run("remove")
-    assert owed.pending(str(box.root / "state"), ID) == []
+    assert owed.run(str(box.root / "state"), ID).read() is None
     assert box.runs == 1
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from provision.host.logs import logs
 from provision.host.services import processes
-from provision.host.state import marks
+from provision.host.state import owed
 from provision.host.status import status
 from provision.wire.requests import Logs
 from tests.host.services import Service
@@ -39,7 +39,7 @@ def test_status_of_a_running_and_a_stopped_service(service: Service) -> None:
     now = known(service)
     assert (now["state"], now["pid"], now["listening"], now["proven"]) == ("running", service.pid, True, True)
     assert now["owed"] is None
-    marks.need(service.machine.state, "tiny", ["file:/x"])
+    owed.restart(service.machine.state, "tiny").need("file:/x")
     assert known(service)["owed"] == ["file:/x"]
     service.process()._stop(service.machine)
     now = known(service)

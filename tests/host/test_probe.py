@@ -17,7 +17,7 @@ import pytest
 from provision.host.failure import Failure
 from provision.host.resources.probe import Probe, run_checks
 from provision.host.services import checks, processes
-from provision.host.state import marks
+from provision.host.state import marks, owed
 from provision.wire.checks import Chat, Http, Transcribe
 from tests.host.services import Service
 
@@ -33,12 +33,12 @@ def fails(service: Service, probe: Probe) -> Failure:
 
 def test_proves_by_a_real_answer_and_only_once(service: Service) -> None:
     service.script("--load 2 --reply '{user}!'")
-    marks.need(service.machine.state, "tiny", ["file:/start.sh"])
+    owed.restart(service.machine.state, "tiny").need("file:/start.sh")
     service.converge(service.process())
     probe = service.probe(CHAT.replace(expect="你好!"))
     assert service.converge(probe) == {"proven": (False, True)}
     assert marks.proven(service.machine.state, "tiny") == processes.invocation(service.pid)
-    assert marks.pending(service.machine.state, "tiny") is None
+    assert owed.restart(service.machine.state, "tiny").read() is None
     (proof,) = service.said("proof")
     assert (proof["ok"], proof["check"], proof["sent"], proof["received"]) == (True, "chat", "你好", "你好!")
     assert proof["error"] is None

@@ -19,7 +19,7 @@ import pytest
 from provision.host.failure import Failure
 from provision.host.resources import process as module
 from provision.host.services import processes, stopping
-from provision.host.state import marks
+from provision.host.state import marks, owed
 from provision.wire.events import Work
 from tests.host.services import Service
 
@@ -79,15 +79,15 @@ def test_a_needed_restart_is_done_once(service: Service) -> None:
     process = service.process()
     service.converge(process)
     before = service.pid
-    marks.need(service.machine.state, "tiny", ["file:/start.sh"])
+    owed.restart(service.machine.state, "tiny").need("file:/start.sh")
     assert service.look(process) == {"current": (False, True)}
     assert process.work(service.machine, service.look(process)) == Work(restart="tiny")
     service.converge(process)
     assert service.pid != before
     assert processes.process(before) is None
-    owed = marks.pending(service.machine.state, "tiny")
-    assert owed is not None
-    assert (owed["state"], owed["invocation"]) == ("started", processes.invocation(service.pid))
+    note = owed.restart(service.machine.state, "tiny").read()
+    assert note is not None
+    assert (note["state"], note["invocation"]) == ("started", processes.invocation(service.pid))
     assert service.look(process) == {}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from provision.host.machine import Machine
-from provision.host.state import backup, marks
+from provision.host.state import backup, owed
 from provision.wire.checks import Chat
 from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.file import FileSpec
@@ -137,7 +137,7 @@ def test_a_start_that_does_not_answer_is_taken_back(site: Site, broken: str) -> 
     assert (site.root / "env").stat().st_mode & 0o7777 == 0o600
     assert (site.root / "start.sh").stat().st_mode & 0o7777 == 0o755
     assert "--reply before" in site.command
-    assert marks.pending(str(site.root / "state"), "tiny") is None
+    assert owed.restart(str(site.root / "state"), "tiny").read() is None
     # What is declared is still not what is there, and mending it needs one restart.
     assert f"file:{site.root}/start.sh" in site.differing()
     site.options, site.secret = "--reply after", "two"
@@ -241,7 +241,7 @@ def test_a_crash_while_it_is_taken_back_loses_no_restart(site: Site, monkeypatch
     state = str(site.root / "state")
     record = backup.read(state, "tiny")
     assert record is not None
-    marks.need(state, "tiny", [])
+    owed.restart(state, "tiny").need()
     backup.restore(record)
     site.options = "--reply before"
     assert site.differing() == ["process:tiny", "probe:tiny"]

@@ -16,7 +16,7 @@ import pytest
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.state import marks
+from provision.host.state import owed
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import lock_path
 from provision.wire.checks import Chat
@@ -219,12 +219,12 @@ def test_what_is_changed_behind_our_back_is_seen_and_mended(box: Box) -> None:
 def test_a_restart_survives_a_crash_between_change_and_restart(box: Box) -> None:
     box.apply()
     pid = box.pid
-    marks.need(box.state, "tiny", ["file:x"])
+    owed.restart(box.state, "tiny").need("file:x")
 
     assert box.plan() == ["process:tiny", "probe:tiny"]
     box.apply()
     assert box.pid != pid
-    assert marks.pending(box.state, "tiny") is None
+    assert owed.restart(box.state, "tiny").read() is None
 
 
 def _broken(box: Box) -> CommandSpec:
@@ -283,7 +283,7 @@ def test_a_failed_change_that_changed_nothing_owes_no_restart(box: Box) -> None:
     ]
     summary, _ = box.run("apply")
     assert not summary["ok"]
-    assert marks.pending(box.state, "tiny") is None
+    assert owed.restart(box.state, "tiny").read() is None
     box.extra = []
     assert box.plan() == []
 
@@ -482,7 +482,7 @@ def test_what_would_not_start_leaves_the_running_service_and_its_files_alone(
     assert "--flag" in failed["hint"]
     assert not summary["ok"]
     assert (box.pid, box.script.read_text()) == (pid, script)
-    assert marks.pending(box.state, "tiny") is None
+    assert owed.restart(box.state, "tiny").read() is None
     assert trace.read_text() == "asked "
     assert f"file:{box.script}" in box.plan()
     box.greeting = "hello"

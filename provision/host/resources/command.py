@@ -46,7 +46,7 @@ class Command(Resource):
         """
         if self._unconditional:
             done = self._ran
-        elif owed.pending(machine.state, self.id):
+        elif owed.run(machine.state, self.id).needed() is not None:
             done = False
         else:
             done = not self._guarded or self._created() or self._satisfied(machine)
@@ -83,7 +83,7 @@ class Command(Resource):
         if self._guarded and not (self._created() or self._satisfied(machine)):
             missing = f"{self.spec.creates} is still missing" if self.spec.creates else "`unless` still fails"
             raise Failure("command-failed", f"the command succeeded, but {missing}")
-        owed.settle(machine.state, self.id)
+        owed.run(machine.state, self.id).settle()
 
     def notes(self, machine: Machine) -> list[Finding]:
         """Say when it will never be done."""
@@ -96,12 +96,12 @@ class Command(Resource):
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return what it follows."""
-        reasons = [*owed.pending(machine.state, self.id), *self.because]
+        reasons = [*(owed.run(machine.state, self.id).needed() or ()), *self.because]
         return Work(because=list(dict.fromkeys(reasons))) if reasons else None
 
     def remove(self, machine: Machine) -> bool:
         """Forget what is owed; what a command did is not undone."""
-        owed.settle(machine.state, self.id)
+        owed.run(machine.state, self.id).settle()
         return False
 
     @property

@@ -17,7 +17,7 @@ from provision.host.services.containers import engines, settings
 from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
 from provision.host.services.runner import Runner
-from provision.host.state import marks
+from provision.host.state import marks, owed
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
 from provision.wire.specs.container import ContainerSpec
@@ -398,7 +398,7 @@ class Container(Runner):
                 machine, self.id, service, self.spec.cards, lambda: supervision.of_unit(machine, name).pid
             )
         up = self._up(machine, engine)
-        marks.started(machine.state, self.spec.service, up, self._begun)
+        owed.restart(machine.state, self.spec.service).started(up, self._begun)
 
     def _up(self, machine: Machine, engine: str) -> str:
         """Wait until the container runs and has not ended at once; return which life of it that is."""

@@ -19,7 +19,7 @@ from provision.host.services import processes, stopping, supervision
 from provision.host.services.failures import exits
 from provision.host.services.gpus import turns
 from provision.host.services.runner import FileRunner
-from provision.host.state import durable, marks
+from provision.host.state import durable, owed
 from provision.wire.specs.process import ProcessSpec
 
 ROTATE = 50 * 1024 * 1024
@@ -171,7 +171,7 @@ class Process(FileRunner):
         if child.returncode is not None or life is None:
             child.wait()
             raise self._ended(machine, supervision.life(machine, self.spec))
-        marks.started(machine.state, service, life)
+        owed.restart(machine.state, service).started(life)
 
     def _rotate(self, log: str) -> None:
         try:

@@ -14,7 +14,7 @@ from provision.host.services import processes, stopping, supervision, systemd
 from provision.host.services.failures import patterns
 from provision.host.services.gpus import turns
 from provision.host.services.runner import FileRunner
-from provision.host.state import marks
+from provision.host.state import owed
 from provision.wire.specs.unit import UnitSpec
 
 LOOK = 0.02
@@ -119,7 +119,7 @@ class Unit(FileRunner):
         now = supervision.life(machine, self.spec)
         if now.invocation is None:
             raise self._ended(machine, now)
-        marks.started(machine.state, self.spec.service, now.invocation)
+        owed.restart(machine.state, self.spec.service).started(now.invocation)
 
     def _send_start(self, machine: Machine) -> None:
         start = ["systemctl", "start", self.spec.unit]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import supervision
-from provision.host.state import marks
+from provision.host.state import marks, owed
 from provision.wire.spec import Supervised
 
 BEFORE = "before"
@@ -34,7 +34,7 @@ def state(machine: Machine, spec: Supervised, failed: bool) -> str:
         life = supervision.life(machine, spec)
     except Failure:
         # The run is cancelled, and commands are not started any more.
-        untouched = proven is not None and marks.pending(machine.state, spec.service) is None
+        untouched = proven is not None and owed.restart(machine.state, spec.service).read() is None
         return BEFORE if untouched else UNPROVEN
     if life.invocation is None:
         return STOPPED

@@ -9,7 +9,7 @@ from provision.host.machine import Machine
 from provision.host.resource import SERVICES, Changes, Resource, State
 from provision.host.services import access, processes, stopping, supervision
 from provision.host.services.failures import endings
-from provision.host.state import marks
+from provision.host.state import owed
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding, warning
 from provision.wire.preflight import Preflight
@@ -28,7 +28,7 @@ class Runner(Resource):
 
     def current(self, machine: Machine) -> bool:
         """Whether no restart is needed."""
-        return marks.needed(machine.state, self.spec.service) is None
+        return owed.restart(machine.state, self.spec.service).needed() is None
 
     def up(self, actual: State) -> bool:
         """Whether it runs, rather than that it is to be started."""

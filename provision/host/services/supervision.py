@@ -11,7 +11,7 @@ from provision.host.machine import Machine
 from provision.host.services import processes, systemd
 from provision.host.services.containers import engines
 from provision.host.services.failures import exits
-from provision.host.state import durable, marks
+from provision.host.state import durable, owed
 from provision.wire.spec import Supervised
 
 STARTED = "-- started by provision "
@@ -86,8 +86,8 @@ def _of_container(machine: Machine, spec: Supervised, name: str, shared: bool) -
 
 def _begun(machine: Machine, spec: Supervised) -> str | None:
     """Return the time before a container was started, while its start is not settled yet."""
-    owed = marks.pending(machine.state, spec.service)
-    return owed.get("since") if owed else None
+    note = owed.restart(machine.state, spec.service).read()
+    return note.get("since") if note else None
 
 
 def active(properties: systemd.Unit) -> bool:

@@ -1,61 +1,122 @@
-"""Commands that are owed because something declared has changed: noted before the change, settled by success.
+"""What is owed because something changes: the restart of a service, or the run of a command.
 
-A run that is killed between the two leaves the note, and the next apply runs the command.
+A change of something that a running service has read (script, environment, model) is only done when the
+service has been restarted and has answered since. A command that follows changes has to run after each. A
+crash may come between any two of these steps, so each is written down before the next is taken:
+
+    need()      before the change        needed
+    started()   after the (re)start      started (only a service: it has not answered yet)
+    settle()    after the answer, or after the command has run
 """
 
 from __future__ import annotations
 
 import os
 from _thread import allocate_lock
+from typing import Any, Dict
 
 from provision.host.light import plainjson
 from provision.host.state import durable
 
+Note = Dict[str, Any]
+"""`state` (`needed` or `started`), `because` (ids or words), and of a started service its `invocation`."""
+
 _writing = allocate_lock()
 
 
-def need(state: str, id: str, because: str) -> bool:
-    """Note that a command has to run; reasons add up until it has. True when the reason is a new one.
+class Owed:
+    """One restart or one run.
 
     Args:
-        state: provision's directory on the host.
-        id: of the command's resource.
-        because: what is about to change, in words.
+        path: the file of its note, which is there while it is owed.
     """
-    with _writing:
-        reasons = pending(state, id)
-        if because in reasons:
-            return False
-        durable.write(_path(state, id), plainjson.dumps([*reasons, because]) + "\n")
-        return True
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def read(self) -> Note | None:
+        """Return what is noted, or None when nothing is owed."""
+        text = durable.read(self._path)
+        if text is None:
+            return None
+        # Where somebody has changed the file: to do it once too often does no harm, to forget it does.
+        note: Note = {"state": "needed", "because": [], "invocation": None}
+        try:
+            found = plainjson.loads(text)
+            if isinstance(found, list):  # of a command, as older versions wrote it
+                found = {"because": found}
+            found = {**note, **found}
+        except (ValueError, TypeError):
+            return note
+        return found if found["state"] in ("needed", "started") else note
+
+    def needed(self) -> list[str] | None:
+        """Return for which changes it has to be done; None when it has not."""
+        note = self.read()
+        return note["because"] if note and note["state"] == "needed" else None
+
+    def need(self, *because: str) -> None:
+        """Note that it has to be done because of these changes; reasons add up until it is."""
+        with _writing:
+            reasons = self._reasons()
+            reasons += [each for each in because if each not in reasons]
+            self._write({"state": "needed", "because": reasons})
+
+    def started(self, invocation: str, since: str | None = None) -> None:
+        """Note that a service runs with what it needed a restart for, but has not answered yet.
+
+        Args:
+            invocation: the life that was started.
+            since: the time before the start of a container, whose engine does not tell it exactly.
+        """
+        with _writing:
+            note = {"state": "started", "because": self._reasons(), "invocation": invocation}
+            self._write({**note, "since": since} if since else note)
+
+    def withdraw(self, reason: str, before: Note | None) -> None:
+        """Take a reason back, because its change did not come about; what others have asked for stays.
+
+        Args:
+            reason: what was given to `need`.
+            before: what `read` returned before that.
+        """
+        earlier = before["because"] if before else []
+        with _writing:
+            now = self.read()
+            if now is None or (before and before["state"] == "needed" and reason in earlier):
+                return
+            left = [each for each in now["because"] if each != reason]
+            if any(each not in earlier for each in left):
+                self._write({**now, "because": left})
+            elif before:
+                self._write(before)
+            else:
+                self.settle()
+
+    def answered(self) -> None:
+        """Note that the service has answered: a restart that was begun is done, one that is needed is not."""
+        with _writing:
+            note = self.read()
+            if note and note["state"] == "started":
+                self.settle()
+
+    def settle(self) -> None:
+        """Note that it has been done."""
+        durable.remove(self._path)
+
+    def _reasons(self) -> list[str]:
+        note = self.read()
+        return list(note["because"]) if note else []
+
+    def _write(self, note: Note) -> None:
+        durable.write(self._path, plainjson.dumps(note) + "\n")
 
 
-def pending(state: str, id: str) -> list[str]:
-    """Return why a command is owed; nothing when it is not."""
-    text = durable.read(_path(state, id))
-    if text is None:
-        return []
-    try:
-        return [str(reason) for reason in plainjson.loads(text)]
-    except (ValueError, TypeError):
-        # Somebody has been at the file: one run too many does no harm, a lost one does.
-        return ["an earlier change"]
+def restart(state: str, service: str) -> Owed:
+    """Return the restart of a service; `state` is provision's directory on the host."""
+    return Owed(os.path.join(state, "restart", service))
 
 
-def withdraw(state: str, id: str, because: str) -> None:
-    """Take a reason back, because its change did not come about."""
-    with _writing:
-        left = [reason for reason in pending(state, id) if reason != because]
-        if left:
-            durable.write(_path(state, id), plainjson.dumps(left) + "\n")
-        else:
-            durable.remove(_path(state, id))
-
-
-def settle(state: str, id: str) -> None:
-    """Note that a command has run."""
-    durable.remove(_path(state, id))
-
-
-def _path(state: str, id: str) -> str:
-    return os.path.join(state, "owed", id)
+def run(state: str, id: str) -> Owed:
+    """Return the run of the command whose resource has this id."""
+    return Owed(os.path.join(state, "owed", id))
