@@ -1,4 +1,4 @@
-"""Replacing a file so that everybody sees the old one or the new one, whole, with its owner and mode."""
+"""Replacing a file: everybody sees either the old or the new one, complete, with its owner and mode."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from provision.host.files import nofollow
 def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
     """Put a new file in the place of `path`, or leave everything as it was.
 
-    The new file is made beside the old one, readable by nobody else until it is whole, and is on disk
-    before it takes the name. What stood there, a symbolic link included, is replaced and never written
-    through.
+    The new file is made beside the old one, readable by nobody else until it is whole, and is on disk before
+    it takes the name. A symbolic link in its place is replaced, and never followed.
 
     Args:
         path: an absolute path in a directory that exists.
@@ -26,17 +25,12 @@ def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> No
         OSError: as the kernel says.
         Failure: the path leads through a link that is not to be trusted.
     """
-    directory, name = nofollow.open_parent(path)
-    try:
+    with nofollow.parent(path) as (directory, name):
         temporary = _temporary(name)
         _discard(temporary, directory)
         try:
-            descriptor = os.open(
-                temporary,
-                os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-                0o600,
-                dir_fd=directory,
-            )
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(temporary, flags, 0o600, dir_fd=directory)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -49,8 +43,6 @@ def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> No
             _discard(temporary, directory)
             raise
         nofollow.sync_directory(directory)
-    finally:
-        os.close(directory)
 
 
 def remove(path: str) -> bool:
@@ -59,20 +51,17 @@ def remove(path: str) -> bool:
     Returns: whether it was there.
     """
     try:
-        directory, name = nofollow.open_parent(path)
+        with nofollow.parent(path) as (directory, name):
+            _discard(_temporary(name), directory)
+            there = _discard(name, directory)
+            nofollow.sync_directory(directory)
+            return there
     except (FileNotFoundError, NotADirectoryError):
         return False
-    try:
-        _discard(_temporary(name), directory)
-        there = _discard(name, directory)
-        nofollow.sync_directory(directory)
-    finally:
-        os.close(directory)
-    return there
 
 
 def _temporary(name: str) -> str:
-    """Return one fixed name for each file, so that the next write finds and uses up what a kill has left."""
+    """Return one fixed name for each file, so that the next write replaces what a killed one has left."""
     return ".provision-" + sha256(os.fsencode(name)).hexdigest()[:16]
 
 

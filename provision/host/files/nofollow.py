@@ -1,8 +1,8 @@
-"""Reaching a path without being led astray by symbolic links that somebody else has placed.
+"""Opening a path without following symbolic links that somebody else has made.
 
-Root writes below directories that others may write to (`/tmp`, a home). There a link, placed before or
-between two of our steps, could turn a harmless path into `/etc/shadow`. So a path is walked here component
-by component through directory descriptors, and root follows only links that root has made.
+Root writes below directories that others may write to (`/tmp`, a home). There a link, made before or between
+two of our steps, could turn a harmless path into `/etc/shadow`. So a path is opened here component by
+component through directory descriptors, and root follows only links that root has made.
 """
 
 from __future__ import annotations
@@ -10,17 +10,34 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import Generic, TypeVar
 
 from provision.host.failure import Failure
+
+T = TypeVar("T")
 
 _MAX_LINKS = 40
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def open_parent(path: str, create: bool = False) -> tuple[int, str]:
-    """Return a descriptor of the directory that holds `path`, and the last component of `path`.
+class Opened(Generic[T]):
+    """A descriptor that is closed at the end of a `with` block, which gets `value`."""
 
-    The descriptor is good for `dir_fd` arguments only (`O_PATH`); the caller closes it.
+    def __init__(self, descriptor: int, value: T) -> None:
+        self._descriptor = descriptor
+        self._value = value
+
+    def __enter__(self) -> T:
+        return self._value
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._descriptor)
+
+
+def parent(path: str, create: bool = False) -> Opened[tuple[int, str]]:
+    """Open the directory that holds `path`; a `with` block gets its descriptor and the last component.
+
+    The descriptor can only be used for `dir_fd` arguments (`O_PATH`).
 
     Args:
         path: an absolute path.
@@ -31,11 +48,17 @@ def open_parent(path: str, create: bool = False) -> tuple[int, str]:
         Failure: a link on the way is not to be trusted, or the path is not absolute.
     """
     directory, name = os.path.split(os.path.normpath(path))
-    return open_directory(directory, create), name
+    descriptor = _walk(directory, create)
+    return Opened(descriptor, (descriptor, name))
 
 
-def open_directory(path: str, create: bool = False) -> int:
-    """Return an `O_PATH` descriptor of a directory; arguments and errors as for `open_parent`."""
+def directory(path: str) -> Opened[int]:
+    """Open a directory; descriptor and errors as for `parent`."""
+    descriptor = _walk(path, create=False)
+    return Opened(descriptor, descriptor)
+
+
+def _walk(path: str, create: bool) -> int:
     if not path.startswith("/"):
         raise Failure("wrong-path", f"{path}: not an absolute path")
     todo = _components(path)
@@ -68,13 +91,13 @@ def open_directory(path: str, create: bool = False) -> int:
     return here
 
 
-def make_directory(parent: int, name: str, mode: int) -> None:
+def make_directory(inside: int, name: str, mode: int) -> None:
     """Make a directory with exactly `mode`, whatever the umask; one that is there by now stays as it is."""
     try:
-        os.mkdir(name, 0o700, dir_fd=parent)
+        os.mkdir(name, 0o700, dir_fd=inside)
     except FileExistsError:
         return
-    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=inside)
     try:
         os.fchmod(made, mode)
     finally:
@@ -104,7 +127,7 @@ def _step(here: int, name: str, path: str, create: bool) -> int:
 
 
 def _trust(link: os.stat_result, path: str, target: str) -> None:
-    """Let root follow only links made by root: whoever else made one has no business steering root."""
+    """Raise `Failure` when root would follow a link that somebody else has made."""
     if os.geteuid() == 0 and link.st_uid != 0:
         raise Failure(
             "foreign-link",

@@ -41,17 +41,14 @@ class Directory(Resource):
         path = self.spec.path
         wanted = self.expected(machine)
         try:
-            directory = nofollow.open_directory(path)
+            with nofollow.directory(path) as directory:
+                found = os.fstat(directory)
         except FileNotFoundError:
             return dict.fromkeys(wanted)
         except NotADirectoryError:
             raise _in_the_way(path) from None
         except OSError as error:
             raise causes.failure(error, path) from None
-        try:
-            found = os.fstat(directory)
-        finally:
-            os.close(directory)
         state = {"kind": KIND, **ownership.found(found, wanted)}
         return {key: state[key] for key in wanted}
 
@@ -63,11 +60,8 @@ class Directory(Resource):
         try:
             if "kind" in changes:
                 self._make()
-            directory = nofollow.open_directory(path)
-            try:
+            with nofollow.directory(path) as directory:
                 _adjust(directory, uid, gid, wanted.get("mode"))
-            finally:
-                os.close(directory)
         except OSError as error:
             raise causes.failure(error, path) from None
 
@@ -79,19 +73,14 @@ class Directory(Resource):
         """Remove the directory when nothing is left in it: what others have put there stays."""
         path = self.spec.path
         try:
-            parent, name = nofollow.open_parent(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        try:
-            os.rmdir(name, dir_fd=parent)
+            with nofollow.parent(path) as (directory, name):
+                os.rmdir(name, dir_fd=directory)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
             raise causes.failure(error, path) from None
-        finally:
-            os.close(parent)
         return True
 
     def left(self, machine: Machine) -> str | None:
@@ -105,13 +94,10 @@ class Directory(Resource):
         return None if left == [ours] else "holds what is not ours"
 
     def _make(self) -> None:
-        parent, name = nofollow.open_parent(self.spec.path, create=True)
-        try:
+        with nofollow.parent(self.spec.path, create=True) as (directory, name):
             # Nobody else gets in before the owner and mode that are declared have been set.
-            nofollow.make_directory(parent, name, 0o755 if self.spec.mode is None else 0o700)
-            nofollow.sync_directory(parent)
-        finally:
-            os.close(parent)
+            nofollow.make_directory(directory, name, 0o755 if self.spec.mode is None else 0o700)
+            nofollow.sync_directory(directory)
 
 
 def _adjust(directory: int, uid: int, gid: int, mode: str | None) -> None:

@@ -188,24 +188,16 @@ class File(Resource):
     def _look(self) -> os.stat_result | None:
         """Return what has the file's name, without following a link; None when nothing has."""
         try:
-            directory, name = nofollow.open_parent(self.spec.path)
+            with nofollow.parent(self.spec.path) as (directory, name):
+                return os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        try:
-            return os.stat(name, dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        finally:
-            os.close(directory)
 
     def _open(self) -> Any:
-        directory, name = nofollow.open_parent(self.spec.path)
-        try:
-            # Not to hang on a pipe that takes the file's place in this moment.
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        # Not to hang on a pipe that takes the file's place at this moment.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with nofollow.parent(self.spec.path) as (directory, name):
             return os.fdopen(os.open(name, flags, dir_fd=directory), "rb")
-        finally:
-            os.close(directory)
 
     def _digest_found(self) -> str:
         digest = sha256()

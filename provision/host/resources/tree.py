@@ -91,7 +91,7 @@ def _found(state: State) -> State | None:
 
 def _make_parent(path: str) -> None:
     try:
-        directory, _ = nofollow.open_parent(path, create=True)
+        with nofollow.parent(path, create=True):
+            pass
     except OSError as error:
         raise causes.failure(error, path) from None
-    os.close(directory)
