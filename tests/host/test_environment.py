@@ -19,8 +19,9 @@ from provision.config.requirements import parse
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.python.dist_info import read, site_packages
+from provision.host.python.look import MANIFEST, MARKER
 from provision.host.resource import Changes, differences
-from provision.host.resources.environment import MANIFEST, MARKER, Environment
+from provision.host.resources.environment import Environment
 from provision.wire.events import Work
 from provision.wire.specs.environment import EnvironmentSpec, Requirement
 from tests.host import heard
