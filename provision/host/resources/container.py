@@ -1,4 +1,4 @@
-"""A container of docker or podman: made as declared, running, and brought back after it ended."""
+"""A container of docker or podman: made as declared, running, and started again when it has ended."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ FRESH = ".provision-new"
 class Container(Runner):
     """A container, and under systemd the unit that runs it.
 
-    What differs is what `inspect` says. A container is only recreated for what no engine can change, and the
-    old one runs until the new one has been made.
+    It is compared by what the engine's `inspect` says. It is only recreated for what no engine can change, and
+    the old one runs until the new one has been made.
     """
 
     type = "container"
@@ -83,10 +83,10 @@ class Container(Runner):
         return {**state, "current": self.current(machine)}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
-        """Bring about what differs; the image is there before the old container is stopped.
+        """Fix what differs; the image is there before the old container is stopped.
 
         Raises:
-            Failure: there is no engine, the image cannot be had, or the container does not start.
+            Failure: there is no engine, the image cannot be obtained, or the container does not start.
         """
         engine = engines.require(self.spec.engine)
         try:
@@ -111,9 +111,8 @@ class Container(Runner):
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say where the image comes from, when it is not here, and what becomes of the service."""
-        engine = engines.find(self.spec.engine)
         work = Work()
-        if engine is None or self._local_image(machine, engine) is None:
+        if self._local_image(machine) is None:
             work.load = self.spec.archive
             work.pull = None if work.load else self.spec.image
         found = self._found(machine)
@@ -129,14 +128,13 @@ class Container(Runner):
 
     def notes(self, machine: Machine) -> list[Finding]:
         """Warn where a start could not succeed."""
-        engine = engines.find(self.spec.engine)
-        if engine is None:
+        if engines.find(self.spec.engine) is None:
             missing = self.spec.engine or "docker or podman"
             return [warning("container-engine", f"{missing} is not installed yet")]
         unit = self._unit()
         notes = unit.notes(machine) if unit else []
         archive = self.spec.archive
-        if archive and not os.path.exists(archive) and self._local_image(machine, engine) is None:
+        if archive and not os.path.exists(archive) and self._local_image(machine) is None:
             message = f"{archive}, which the image is to be loaded from, is not there yet"
             notes.append(warning("missing-file", message))
         if engines.invocation(self._found(machine)) is None:
@@ -186,32 +184,28 @@ class Container(Runner):
                 hint="remove it, or give the service another `name:`",
             )
 
-    def _local_image(self, machine: Machine, engine: str) -> engines.Inspected | None:
-        reference = self.spec.image
-        key = ("image", engine, reference)
-        return machine.once(key, lambda: engines.image(machine, engine, reference))
+    def _local_image(self, machine: Machine, reference: str | None = None) -> engines.Inspected | None:
+        """Return the image, the declared one if no other is named, as it is on this host."""
+        engine, image = engines.find(self.spec.engine), reference or self.spec.image
+        if engine is None:
+            return None
+        return machine.once(("image", engine, image), lambda: engines.image(machine, engine, image))
 
     def _image_of(self, machine: Machine, found: engines.Inspected) -> engines.Inspected | None:
         """Return the image that a container was made from, even when its name means another one by now."""
-        engine = engines.require(self.spec.engine)
-        local = self._local_image(machine, engine)
-        if local is not None and _id(local["Id"]) == _id(found["Image"]):
-            return local
-        key = ("image", engine, found["Image"])
-        return machine.once(key, lambda: engines.image(machine, engine, found["Image"]))
+        local = self._local_image(machine)
+        same = local is not None and _id(local["Id"]) == _id(found["Image"])
+        return local if same else self._local_image(machine, found["Image"])
 
     def _image(self, machine: Machine) -> str:
-        engine = engines.find(self.spec.engine)
-        local = self._local_image(machine, engine) if engine else None
-        reference = self.spec.image
-        return _named(reference, local["Id"]) if local else reference
+        local = self._local_image(machine)
+        return _named(self.spec.image, local["Id"]) if local else self.spec.image
 
     def _image_found(self, machine: Machine, found: engines.Inspected) -> str:
-        engine = engines.require(self.spec.engine)
         name = str(found.get("ImageName") or found["Config"].get("Image") or "")
         same = name.rpartition("/")[2] == self.spec.image.rpartition("/")[2]
-        if same and self._local_image(machine, engine) is None:
-            # Its name was taken from the image; the container runs with what was declared all the same.
+        if same and self._local_image(machine) is None:
+            # Its name was taken from the image; the container still runs with what was declared.
             return self.spec.image
         return _named(self.spec.image if same else name, found["Image"])
 
@@ -245,15 +239,12 @@ class Container(Runner):
 
     def _provide_image(self, machine: Machine, engine: str) -> None:
         reference, archive = self.spec.image, self.spec.archive
-        if self._local_image(machine, engine) is not None:
+        if self._local_image(machine) is not None:
             return
-
-        def tell(line: str) -> None:
-            machine.output(self.id, line)
-
         try:
             if archive is None:
-                engines.call(machine, engine, ["pull", reference], None, tell)
+                pull = ["pull", reference]
+                engines.call(machine, engine, pull, None, lambda line: machine.output(self.id, line))
             else:
                 self._load(machine, engine, reference, archive)
         finally:
@@ -351,8 +342,9 @@ class Container(Runner):
             machine.run(["systemctl", "stop", self.spec.unit], timeout=limit + 60)
         name = self.spec.container
         engines.forget(machine, engine, name)
-        running = engines.invocation(self._found(machine))
-        if running is None and not self._restarting(machine):
+        found = self._found(machine)
+        running = engines.invocation(found)
+        if found is None or (running is None and not found["State"].get("Restarting")):
             return
         machine.progress(self.id, 0, limit, "seconds", "stopping")
         if running is not None and marks.told(machine.state, self.spec.service) == running:
@@ -370,10 +362,6 @@ class Container(Runner):
         while engines.invocation(self._found(machine)) == life and time.monotonic() < deadline:
             machine.sleep(0.5)
             engines.forget(machine, engine, self.spec.container)
-
-    def _restarting(self, machine: Machine) -> bool:
-        found = self._found(machine)
-        return found is not None and bool(found["State"].get("Restarting"))
 
     def _start(self, machine: Machine, engine: str) -> None:
         taken = self._taken()
@@ -428,11 +416,9 @@ class Container(Runner):
 
     def _taken(self) -> str | None:
         """Return who else holds a port of the container, as a sentence. Only true while it is stopped."""
-        for port in self.spec.ports:
-            if port.protocol == "tcp":
-                for holder in processes.listeners(port.port, port.address):
-                    return f"port {port.port} is held by {holder}"
-        return None
+        ports = [each for each in self.spec.ports if each.protocol == "tcp"]
+        held = ((each.port, processes.listeners(each.port, each.address)) for each in ports)
+        return next((f"port {port} is held by {holders[0]}" for port, holders in held if holders), None)
 
 
 def _id(image: str) -> str:
