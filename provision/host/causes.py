@@ -1,4 +1,4 @@
-"""Turning the kernel's errors into sentences for a person."""
+"""Turning errors into sentences for a person."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from provision.host.failure import Failure
 from provision.host.files.paths import mount_point
 
 BECOME = "set `become: true` for this host, or connect as root"
-"""The way out when a run lacks the rights of root."""
+"""The way out when something needs root."""
 
 
 def explain(error: Exception) -> Failure:
-    """Return any error as one that can be shown; a fault of our own says so and where it is."""
+    """Return any error as one that can be shown; a bug in provision says so, and where it is."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, OSError):
@@ -31,27 +31,18 @@ def explain(error: Exception) -> Failure:
 
 def failure(error: OSError, path: str) -> Failure:
     """Return what an error of the file system means for `path`, with the way out where there is one."""
+    code, hint, what = "file-refused", None, error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        what = (
-            "the disk quota is used up"
-            if error.errno == errno.EDQUOT
-            else "no space is left on its file system"
-        )
-        return Failure("disk-full", f"{path}: {what}", hint=f"free space below {mount_point(path)}")
-    if error.errno == errno.EROFS:
-        return Failure(
-            "file-refused",
-            f"{path}: its file system is mounted read-only",
-            hint=f"remount {mount_point(path)} writable",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        if os.geteuid() != 0:
-            return Failure("file-refused", f"{path}: permission denied", hint=BECOME)
-        return Failure(
-            "file-refused",
-            f"{path}: not permitted even to root",
-            hint="look for an immutable flag with `lsattr`",
-        )
-    if error.errno == errno.ENOTDIR:
-        return Failure("file-refused", f"{path}: something above it is not a directory")
-    return Failure("file-refused", f"{path}: {error.strerror or error}")
+        quota = error.errno == errno.EDQUOT
+        what = "the disk quota is used up" if quota else "no space is left on its file system"
+        code, hint = "disk-full", f"free space below {mount_point(path)}"
+    elif error.errno == errno.EROFS:
+        what = "its file system is mounted read-only"
+        hint = f"remount {mount_point(path)} writable"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        root = os.geteuid() == 0
+        what = "not permitted even to root" if root else "permission denied"
+        hint = "look for an immutable flag with `lsattr`" if root else BECOME
+    elif error.errno == errno.ENOTDIR:
+        what = "something above it is not a directory"
+    return Failure(code, f"{path}: {what}", hint=hint)

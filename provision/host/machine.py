@@ -13,15 +13,15 @@ from provision.host import children
 from provision.host.capture import KILL, TERM, Completed, capture, end_group, group_lives
 from provision.host.failure import Failure
 from provision.wire import events
-from provision.wire.finding import INFO, Finding
+from provision.wire.finding import information
 
 T = TypeVar("T")
 
 ADMIN_PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
-"""A search path that has the tools of administration too, which the login of an ordinary user leaves out."""
+"""A search path with the tools of administration, which the `PATH` of an ordinary user leaves out."""
 
 CANCELLED = "cancelled"
-"""What is said of work that was cut off. Nobody but those can read it who have cut it off."""
+"""What is said of work that was cut off. Only whoever has cut it off can still read it."""
 
 UNCUT = "a step that must not be cut off, such as the work of dpkg, runs to its end on the host"
 """What is said when such a step runs."""
@@ -62,28 +62,37 @@ class Machine:
 
     def once(self, key: Hashable, read: Callable[[], T]) -> T:
         """Return what `read` gives, calling it once a run for each `key` however many threads ask."""
-        with self._guard:
-            lock = self._locks.setdefault(key, allocate_lock())
-        with lock:
+        with self._lock(key):
             if key not in self._reads:
                 self._reads[key] = read()
             value: T = self._reads[key]
             return value
 
+    def attempt(self, key: Hashable, read: Callable[[], T]) -> T | Failure:
+        """Return what `read` gives or why it fails; called once a run, as for `once`."""
+
+        def tried() -> T | Failure:
+            try:
+                return read()
+            except Failure as failure:
+                return failure
+
+        return self.once(key, tried)
+
     def forget(self, key: Hashable) -> None:
         """Drop a shared read, because what it read has been changed."""
-        with self._guard:
-            lock = self._locks.setdefault(key, allocate_lock())
-        with lock:
+        with self._lock(key):
             self._reads.pop(key, None)
 
     def correct(self, key: Hashable, part: Hashable, value: Any) -> None:
-        """Put what was read anew into a shared read that has been made, in the place of one part of it."""
-        with self._guard:
-            lock = self._locks.setdefault(key, allocate_lock())
-        with lock:
+        """Replace one part of a shared read, if it has been made, by what was read again."""
+        with self._lock(key):
             if key in self._reads:
                 self._reads[key][part] = value
+
+    def _lock(self, key: Hashable) -> Any:
+        with self._guard:
+            return self._locks.setdefault(key, allocate_lock())
 
     # -- commands -----------------------------------------------------------------------------------------
 
@@ -111,8 +120,7 @@ class Machine:
             input: text for its standard input; nothing otherwise.
             on_line: called with each line as it is printed; standard error then joins standard output.
             check: raise `Failure` when the exit code is not zero.
-            interruptible: end the command when the controller has gone; not for what must run to its end
-            (dpkg).
+            interruptible: end the command when the controller has gone; dpkg must run to its end.
 
         Raises:
             Failure: it cannot be started, ran out of time, was cancelled, or (with `check`) failed.
@@ -162,7 +170,7 @@ class Machine:
         return ended
 
     def cancel(self) -> None:
-        """Stop what can be stopped: nobody waits for the rest any more."""
+        """End what can be ended: nobody waits for the results any more."""
         self.cancelled.set()
         with self._guard:
             children = dict(self._children)
@@ -171,7 +179,7 @@ class Machine:
             self.note("uncut-step", UNCUT)
 
     def settle(self) -> None:
-        """Wait until nothing is left of the commands that were cut off; it takes `CUT` seconds at most."""
+        """Wait until all commands that were cut off have ended, `CUT` seconds at most."""
         while self._ending:
             time.sleep(0.05)
 
@@ -208,7 +216,7 @@ class Machine:
     def progress(
         self, id: str, done: float, total: float | None = None, unit: str = "bytes", text: str = ""
     ) -> None:
-        """Say how far a resource's work has come; at most a few times a second is useful."""
+        """Tell how far the work on a resource has come; a few times a second is enough."""
         self.emit(events.Progress(id=id, done=done, total=total, unit=unit, text=text))
 
     def waiting(self, id: str, reason: str, seconds: float) -> None:
@@ -221,4 +229,4 @@ class Machine:
 
     def note(self, code: str, message: str) -> None:
         """Tell something that is good to know."""
-        self.emit(events.Note(finding=Finding(code=code, severity=INFO, message=message)))
+        self.emit(events.Note(finding=information(code, message)))

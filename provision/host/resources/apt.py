@@ -19,8 +19,8 @@ INSTALLED = "installed"
 class Apt(Resource):
     """The packages that must be installed, in any version or in the one that is declared.
 
-    A virtual package is there when a package that provides it is. Nothing is upgraded that is not declared
-    with a version, and nothing is ever removed: others may have come to need it.
+    A virtual package is there when a package that provides it is. Only packages that are declared with a
+    version are upgraded, and none is ever removed: others may need it by now.
     """
 
     type = "apt"
@@ -71,7 +71,7 @@ class Apt(Resource):
         return Work(install=[f"{name} {version}" for name, version in install], bytes=planned.size)
 
     def notes(self, machine: Machine) -> list[Finding]:
-        """Say what stands in the way of an apply."""
+        """Say what would keep an apply from succeeding."""
         changes = differences(self.expected(machine), self.actual(machine))
         if not changes:
             return []
@@ -89,15 +89,8 @@ class Apt(Resource):
         return notes
 
     def _foresee(self, machine: Machine, packages: list[str]) -> aptget.Transaction | Failure:
-        """Return what installing would do, or why it cannot be done; found out once a run."""
-
-        def look() -> aptget.Transaction | Failure:
-            try:
-                return aptget.simulate(machine, packages)
-            except Failure as failure:
-                return failure
-
-        return machine.once(("apt", *packages), look)
+        """Return what installing would do, or why it cannot be done; asked once a run."""
+        return machine.attempt(("apt", *packages), lambda: aptget.simulate(machine, packages))
 
     def _repair(self, machine: Machine) -> None:
         dpkg.forget(machine)

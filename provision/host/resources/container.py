@@ -36,8 +36,8 @@ FRESH = ".provision-new"
 class Container(Runner):
     """A container, and under systemd the unit that runs it.
 
-    It is compared by what the engine's `inspect` says. It is only recreated for what no engine can change, and
-    the old one runs until the new one has been made.
+    It is compared by what the engine's `inspect` says, and only recreated for what no engine can change. The
+    old one runs until the new one has been made.
     """
 
     type = "container"

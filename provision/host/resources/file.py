@@ -23,8 +23,8 @@ class File(Resource):
     """A file with exact content.
 
     A change always makes a new file that takes the old one's name, even when only the mode differs: the old
-    file may be hard-linked to another that is none of our business. An owner or group that is null is kept
-    as found; a secret file without a declared owner belongs to whoever runs this.
+    file may have hard links elsewhere, which must not change. An owner or group that is null is left as it is.
+    A secret file without a declared owner belongs to the user who runs this.
     """
 
     type = "file"
@@ -48,42 +48,30 @@ class File(Resource):
         }
 
     def actual(self, machine: Machine) -> State:
-        """Return what is there. The content of a secret file is only compared, and never told.
+        """Return what is there. The content of a secret file is only compared, and never shown.
 
         Raises:
-            Failure: something else is in its place, or it may not be looked at.
+            Failure: a directory is in its place, or it may not be read.
         """
         path = self.spec.path
         wanted = self.expected(machine)
         try:
             found = self._look()
-            if found is None:
-                return {"there": False} if self.spec.absent else dict.fromkeys(wanted)
+            if found is not None and stat.S_ISDIR(found.st_mode):
+                what, hint = "but should be a file", "move it away, or declare another path"
+                if self.spec.absent:
+                    what, hint = "and only files are removed", "remove it by hand, or take it out of the play"
+                raise Failure("already-there", f"{path} is a directory, {what}", hint=hint)
             if self.spec.absent:
-                if stat.S_ISDIR(found.st_mode):
-                    raise Failure(
-                        "already-there",
-                        f"{path} is a directory, and only files are removed",
-                        hint="remove it by hand, or take it out of the play",
-                    )
-                return {"there": True}
-            if stat.S_ISDIR(found.st_mode):
-                raise Failure(
-                    "already-there",
-                    f"{path} is a directory, but should be a file",
-                    hint="move it away, or declare another path",
-                )
-            kind = _kind(found.st_mode)
-            state: State = {"kind": kind, "content": None, **ownership.found(found, wanted)}
-            if stat.S_ISREG(found.st_mode):
-                digest = self._digest_found()
-                if self.spec.secret:
-                    same = digest == _digest(self._data(machine))
-                    state["content"] = "as declared" if same else "something else"
-                else:
-                    state["content"] = digest
+                return {"there": found is not None}
+            if found is None:
+                return dict.fromkeys(wanted)
+            content = self._digest_found() if stat.S_ISREG(found.st_mode) else None
         except OSError as error:
             raise causes.failure(error, path) from None
+        if content and self.spec.secret:
+            content = "as declared" if content == _digest(self._data(machine)) else "something else"
+        state = {"kind": _kind(found.st_mode), "content": content, **ownership.found(found, wanted)}
         return {key: state[key] for key in wanted}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
@@ -104,7 +92,7 @@ class File(Resource):
         try:
             before = self._look()
             if before is not None and stat.S_ISREG(before.st_mode):
-                # Only root may give a file away; anybody else makes files of their own.
+                # Only root may change the owner of a file; what others write is theirs.
                 if uid == -1 and machine.root:
                     uid = before.st_uid
                 if gid == -1 and machine.root:
@@ -119,7 +107,7 @@ class File(Resource):
             raise causes.failure(error, path) from None
 
     def disturbs(self, changes: Changes) -> bool:
-        """Only what a service has read out of the file: a mended mode or owner restarts nothing."""
+        """Whether the content has changed: another mode or owner restarts nothing."""
         return "there" in changes or ("content" in changes and not self._only_quiet())
 
     def diff(self, machine: Machine, changes: Changes) -> str | None:
@@ -128,18 +116,15 @@ class File(Resource):
             return None
         found = self._look()
         data = self._data(machine)
-        old: bytes | None = None
-        if found is not None:
-            old = b""
-            if stat.S_ISREG(found.st_mode):
-                if found.st_size > MAX_BYTES:
-                    return sizes(found.st_size, len(data), self.spec.path)
-                with self._open() as file:
-                    old = file.read()
-        return unified(old, data, self.spec.path)
+        if found is None or not stat.S_ISREG(found.st_mode):
+            return unified(None if found is None else b"", data, self.spec.path)
+        if found.st_size > MAX_BYTES:
+            return sizes(found.st_size, len(data), self.spec.path)
+        with self._open() as file:
+            return unified(file.read(), data, self.spec.path)
 
     def wants_directory(self) -> str | None:
-        """Return the directory that it is in. It may come with a package, so that it is no error here."""
+        """Return the directory that it is in. A package may bring it, so it is no error here."""
         return os.path.dirname(self.spec.path)
 
     def restorable(self) -> str | None:
@@ -147,15 +132,14 @@ class File(Resource):
         return self.spec.path
 
     def remove(self, machine: Machine) -> bool:
-        """Remove the file; True when there was one. One whose absence was declared is none of ours."""
-        return False if self.spec.absent else self._delete()
+        """Remove the file; True when there was one. One whose absence was declared is not ours."""
+        return not self.spec.absent and self._delete()
 
     def _delete(self) -> bool:
-        path = self.spec.path
         try:
-            return atomic.remove(path)
+            return atomic.remove(self.spec.path)
         except OSError as error:
-            raise causes.failure(error, path) from None
+            raise causes.failure(error, self.spec.path) from None
 
     # -- what is declared ---------------------------------------------------------------------------------
 
@@ -194,7 +178,7 @@ class File(Resource):
             return None
 
     def _open(self) -> Any:
-        # Not to hang on a pipe that takes the file's place at this moment.
+        # O_NONBLOCK: not to wait for ever on a pipe that has just taken the file's place.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with nofollow.parent(self.spec.path) as (directory, name):
             return os.fdopen(os.open(name, flags, dir_fd=directory), "rb")

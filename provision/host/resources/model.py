@@ -149,14 +149,9 @@ class Model(Resource):
         """Return what is to be downloaded, judged by size and record: a plan does not read whole models."""
         if self.spec.source == "path":
             return []
-
-        def ask() -> list[RemoteFile] | Failure:
-            try:
-                return self._select(self._listing(machine, PLAN_TIMEOUT))
-            except Failure as failure:
-                return failure
-
-        selected = machine.once(("foreseen", self.id), ask)
+        selected = machine.attempt(
+            ("foreseen", self.id), lambda: self._select(self._listing(machine, PLAN_TIMEOUT))
+        )
         if isinstance(selected, Failure):
             raise selected
         manifest = manifests.load(self.path)
