@@ -1,4 +1,4 @@
-"""Fixing what differs: several resources at once, each after all that it needs."""
+"""Fixing what differs: several resources at the same time, each after all that it needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Fixing:
         self.asked = asked
 
     def fix(self, items: list[Item]) -> None:
-        """Fix what differs of some items, each after all that it needs, and say what became of each."""
+        """Fix what differs of some items, each after all that it needs, and report each result."""
         waiting = {item.id: item for item in items}
         settled = {item.id for item in self.items.values() if item.status}
         first = order.before(items)
@@ -62,7 +62,7 @@ class Fixing:
     def _advance(
         self, waiting: dict[str, Item], settled: set[str], first: dict[str, list[str]]
     ) -> list[Item]:
-        """Conclude what needs no work, for as long as that lets more follow; return what can be worked on."""
+        """Finish what needs no work, and what can follow it; return what can be worked on now."""
         work: list[Item] = []
         moved = True
         while moved:
@@ -78,37 +78,36 @@ class Fixing:
         return work
 
     def _quick(self, item: Item) -> bool:
-        """Conclude what needs no work, without a thread."""
+        """Finish what needs no work, without a thread; whether that was possible."""
         blocker = next(
             (need for need in item.needs if self.items[need].status in ("failed", "skipped")), None
         )
         if blocker is not None:
             became = "failed" if self.items[blocker].status == "failed" else "was skipped"
             reason = f"needs {self.items[blocker].label}, which {became}"
-            self._conclude(item, "skipped", item.changes, 0.0, Failure("skipped-step", reason))
+            self._conclude(item, "skipped", item.changes, Failure("skipped-step", reason))
             return True
         moved = any(self.items[need].status == "changed" for need in item.needs)
         if not item.changes and not item.error and not moved:
-            self._conclude(item, "ok", {}, 0.0)
+            self._conclude(item, "ok", {})
             return True
         return False
 
     def _settle(self, item: Item) -> None:
-        started = time.monotonic()
+        item.began = time.monotonic()
         if self.machine.cancelled.is_set():
-            self._conclude(
-                item, "skipped", item.changes, 0.0, Failure("run-cancelled", "cancelled before it began")
-            )
+            cancelled = Failure("run-cancelled", "cancelled before it began")
+            self._conclude(item, "skipped", item.changes, cancelled)
             return
         foreseen = item.changes
         item.read(self.machine)
         if item.error:
-            self._conclude(item, "failed", {}, time.monotonic() - started, item.error)
+            self._conclude(item, "failed", {}, item.error)
             return
         if not item.changes:
-            # A directory on the way to our own state was made when that was.
+            # A directory above our own state was made together with it.
             made = foreseen if item.resource.makes_directory() in self._made() else {}
-            self._conclude(item, "changed" if made else "ok", made, time.monotonic() - started)
+            self._conclude(item, "changed" if made else "ok", made)
             return
         before, changes = item.actual, item.changes
         self.machine.emit(events.Started(id=item.id, changes=sorted(changes)))
@@ -118,13 +117,13 @@ class Fixing:
         due += [(owed.run(state, id), because) for id, because in foreseeing.followed(item, changes)]
         earlier = [each.read() for each, _ in due]
         known = item.id in self.ledger.entries
-        # What is begun is ours: an interrupted attempt must not look like something that was there before.
+        # Noted before it is made: an interrupted attempt must not look like something that was there before.
         self._record(item, created=not item.resource.there(before), begun=True)
         self.ledger.save()
         try:
             self._spare(item, triggers)
             file = item.resource.restorable()
-            if file and len(triggers) == 1:  # what several services have read is not taken back
+            if file and len(triggers) == 1:  # a file that several services have read is not put back
                 backup.save(state, triggers[0], file)
             for each, reason in due:
                 each.need(reason)
@@ -140,17 +139,17 @@ class Fixing:
             if self._left_as_it_was(item, before):
                 for (each, reason), note in zip(due, earlier):
                     each.withdraw(reason, note)
-                # A service that did not come up may have left a log.
+                # A service that did not start may have left a log.
                 if not known and not item.runs:
                     self.ledger.release(item.id, None)
-            self._conclude(item, "failed", changes, time.monotonic() - started, causes.explain(error))
+            self._conclude(item, "failed", changes, causes.explain(error))
             if item.service and item.resource.role and self.asked.rollback:
                 rollback.undo(self.machine, item.id, item.service)
         else:
-            self._conclude(item, "changed", changes, time.monotonic() - started)
+            self._conclude(item, "changed", changes)
 
     def _remember(self, probe: Item) -> None:
-        """Note what a service runs with, once it has answered; a container has no files of ours."""
+        """Note what a service runs with, once it has answered; for a container provision has no files."""
         if not probe.proves or not probe.service:
             return
         runners = [item for item in self.items.values() if item.service == probe.service and item.runs]
@@ -162,7 +161,7 @@ class Fixing:
             backup.commit(self.machine.state, probe.service, *records)
 
     def _spare(self, item: Item, triggers: Sequence[str]) -> None:
-        """Raise before a running service is disturbed for something that it would not start with."""
+        """Raise `Failure` before a running service is stopped or changed, if it would not start again."""
         stops = item.runs and item.resource.due.keys() <= item.changes.keys()
         if (
             not item.service
@@ -176,7 +175,7 @@ class Fixing:
                 self._try_out(item, item.service, question)
 
     def _try_out(self, item: Item, service: str, preflight: Preflight) -> None:
-        """Ask whether a service would start, once for all its resources: what it stands on is in place."""
+        """Ask whether a service would start, once for all its resources: what it needs is there by now."""
         refused = self.machine.once(
             ("preflight", service), lambda: questions.refusal(self.machine, item.id, service, preflight)
         )
@@ -184,7 +183,7 @@ class Fixing:
             raise refused
 
     def _left_as_it_was(self, item: Item, before: State) -> bool:
-        """Whether a failed fix has changed nothing, so that nothing is owed for it."""
+        """Whether a failed fix has changed nothing, so that no restart is needed for it."""
         item.read(self.machine)
         return item.error is None and item.actual == before
 
@@ -204,16 +203,14 @@ class Fixing:
         """Return the directories that were made for our own state."""
         return self.machine.once("made", lambda: ground.made(self.machine.state))
 
-    def _conclude(
-        self, item: Item, status: str, changes: Changes, seconds: float, failure: Failure | None = None
-    ) -> None:
+    def _conclude(self, item: Item, status: str, changes: Changes, failure: Failure | None = None) -> None:
         item.status = status
         if status in ("ok", "changed"):
             self.ledger.confirm(item.id)
             if not self.ledger.knows(item.id, item.playbooks):
                 self._record(item, created=item.resource.makes_directory() in self._made())
         finding = failure.finding if failure else None
-        seconds = round(seconds, 3)
+        seconds = round(time.monotonic() - item.began, 3) if item.began else 0.0
         self.machine.emit(
             events.Result(id=item.id, status=status, changes=changes, seconds=seconds, finding=finding)
         )

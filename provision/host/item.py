@@ -1,4 +1,4 @@
-"""One resource of a request, and what has become of it."""
+"""A resource of a request during a run: what was found, and how it went."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class Item:
         self.changes: Changes = {}
         self.error: Failure | None = None
         self.status = ""
+        self.began = 0.0
+        """When its fix began, on the monotonic clock; 0: not at all."""
 
     @property
     def runs(self) -> bool:

@@ -38,12 +38,12 @@ def _carry_out(machine: Machine, request: Request) -> events.Done:
 
 
 def _unrecognized(said: dict[str, Any], error: Mismatch) -> Failure:
-    versions = f"provision {said.get('version')} asks, {__version__} is asked"
+    versions = f"sent by provision {said.get('version')}, received by {__version__}"
     return Failure("unrecognized-message", f"unrecognized request: {error} ({versions})")
 
 
 def facts() -> events.Facts:
-    """Return what a person wants to know of the host at a glance; cheap to read."""
+    """Return what a person wants to know of the host at a glance; it takes no time to read."""
     release: dict[str, str] = {}
     try:
         with open("/etc/os-release", encoding="utf-8") as file:
@@ -68,10 +68,10 @@ def main(request: bytes, place: str | None = None) -> int:
 
     Args:
         request: what is asked for, as JSON.
-        place: a directory of ours for what may be forgotten; None without one.
+        place: a directory of ours for what may be lost at any time; None without one.
 
-    Standard output becomes the event line and nothing else can write to it; standard input is watched,
-    because its end means that the controller has gone.
+    Standard output carries the events, and nothing else can write to it. Standard input is watched, because
+    its end means that the controller has gone.
     """
     os.umask(0o022)
     out = os.fdopen(os.dup(1), "wb")
@@ -82,7 +82,7 @@ def main(request: bytes, place: str | None = None) -> int:
     channel = Channel(out, on_lost=lambda: machine.cancel())
     machine = Machine(channel.emit, said["state"], place=place)
     channel.attend(0)
-    # In a thread, as the main one may hold what `cancel` wants. What is cut off is ended as after ^C.
+    # In a thread, as the main one may hold a lock that `cancel` needs. The commands end as after ^C.
     signal(TERM, lambda *_: start_new_thread(machine.cancel, ()))
     channel.emit(
         events.Hello(
@@ -105,7 +105,7 @@ def main(request: bytes, place: str | None = None) -> int:
     done.seconds = round(time.monotonic() - started, 3)
     channel.emit(done)
     out.flush()
-    # Threads may still wait in a cancelled command; what matters has been written and said.
+    # Threads may still wait in a cancelled command; all that matters has been written and sent.
     os._exit(0 if done.ok else 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 from provision.host import causes, foreseeing, removal
 from provision.host.failure import Failure
@@ -44,24 +44,23 @@ class Run:
 
     def inspect(self) -> events.Done:
         """Look at every resource and say what differs. Changes nothing, not even our own state."""
-        self._look()
-        orphans = self._orphans()
-        self._tell(orphans)
-        broken = [item for item in self.items.values() if item.error]
-        differing = [item for item in self.items.values() if item.changes and not item.error]
-        counts = {
-            "ok": len(self.items) - len(differing) - len(broken),
-            "changed": len(differing),
-            "failed": len(broken),
-            "skipped": 0,
-        }
-        return events.Done(ok=not broken, counts=counts, orphans=len(orphans), digest=self._digest())
+        orphans = self._look()
+        counts = _counts(
+            "failed" if item.error else "changed" if item.changes else "ok" for item in self.items.values()
+        )
+        return events.Done(
+            ok=not counts["failed"], counts=counts, orphans=len(orphans), digest=self._digest()
+        )
 
-    def _look(self) -> None:
+    def _look(self) -> dict[str, dict[str, Any]]:
+        """Look at every resource, and tell how each is; return what is left over from earlier runs."""
         slow = [[item] for item in self.items.values() if item.resource.waits]
         quick = [item for item in self.items.values() if not item.resource.waits]
         each(self._read, [*slow, quick], READERS)
         foreseeing.foresee(self.machine, self.items)
+        orphans = {} if self.asked.partial else self.ledger.orphans(self.asked.playbooks, self.items)
+        self._tell(orphans)
+        return orphans
 
     def _read(self, items: Sequence[Item]) -> None:
         for item in items:
@@ -83,7 +82,7 @@ class Run:
             else:
                 seen.new = bool(item.changes) and resource.new(item.changes)
                 try:
-                    seen.notes = [*resource.notes(self.machine), *self._homeless(item)]
+                    seen.notes = [*resource.notes(self.machine), *self._missing_directory(item)]
                     if item.changes:
                         seen.diff = resource.diff(self.machine, item.changes)
                         seen.work = resource.work(self.machine, item.changes)
@@ -98,8 +97,8 @@ class Run:
             playbooks = orphans[ids[0]]["playbooks"]
             self.machine.emit(events.Orphan(service=service or None, playbooks=playbooks, ids=ids))
 
-    def _homeless(self, item: Item) -> list[Finding]:
-        """Warn of a directory that has to be there and that nobody declares."""
+    def _missing_directory(self, item: Item) -> list[Finding]:
+        """Warn of a directory that must exist and that nobody declares."""
         wanted = item.resource.wants_directory()
         if not wanted or not item.changes or os.path.isdir(wanted):
             return []
@@ -109,25 +108,18 @@ class Run:
         hint = "declare it under `directories:` unless something else makes it"
         return [warning("missing-directory", f"{wanted} does not exist", hint)]
 
-    def _orphans(self) -> dict[str, dict[str, Any]]:
-        if self.asked.partial:
-            return {}
-        return self.ledger.orphans(self.asked.playbooks, self.items)
-
     def _digest(self) -> str:
-        """Name the state found, so that a saved plan can be told from one that has been overtaken."""
+        """Return a hash of the state found, so that an outdated saved plan is recognized."""
         seen = [(item.id, item.changes, bool(item.error)) for item in self.items.values()]
         return sha256(plainjson.dumps(seen, sort_keys=True).encode()).hexdigest()
 
     def apply(self, asked: Apply, digest: str | None) -> events.Done:
-        """Fix what differs. What needs something that failed is skipped, and keeps running as it was.
+        """Fix what differs. What needs something that failed is skipped, and stays as it was.
 
         Raises:
             Failure: the host is not as it was when the plan with this digest was made.
         """
-        self._look()
-        orphans = self._orphans()
-        self._tell(orphans)
+        orphans = self._look()
         if digest and digest != self._digest():
             raise Failure(
                 "plan-outdated",
@@ -138,27 +130,25 @@ class Run:
         if not os.path.isdir(self.machine.state):
             ground.lay(self.machine.state)
             self.machine.forget("made")
-        self._drop_what_never_came()
-        basis, services = self._in_two()
+        self._forget_what_was_never_made()
+        needed, services = self._split()
         fixing = Fixing(self.machine, self.items, self.ledger, asked)
-        fixing.fix(basis)
-        if asked.prune and orphans and not any(item.status == "failed" for item in basis):
-            # What left the playbook goes before what comes: the two may want the same port.
+        fixing.fix(needed)
+        if asked.prune and orphans and not any(item.status == "failed" for item in needed):
+            # What has left the playbook is removed before services start: both may want the same port.
             removal.remove_entries(self.machine, self.ledger, orphans, asked.playbooks)
         fixing.fix(services)
         if not self.asked.partial:
             self.ledger.leave_to_others(self.asked.playbooks, self.items)
         unproven = self._prove_the_rest() if asked.verify else []
         self.ledger.save()
-        counts = dict.fromkeys(("ok", "changed", "failed", "skipped"), 0)
-        for item in self.items.values():
-            counts[item.status] += 1
+        counts = _counts(item.status for item in self.items.values())
         ok = not counts["failed"] and not counts["skipped"] and not unproven
         states = {} if ok else self._aftermath(unproven)
         return events.Done(ok=ok, counts=counts, orphans=len(orphans), services=states)
 
     def _aftermath(self, unproven: list[str]) -> dict[str, str]:
-        """Return how each service is of which something did not go well; `unproven` does not answer."""
+        """Return the state of each service that something failed for; those in `unproven` do not answer."""
         troubled = {item.service for item in self.items.values() if item.status in ("failed", "skipped")}
         states: dict[str, str] = {}
         for item in self.items.values():
@@ -172,13 +162,13 @@ class Run:
         return states
 
     def _refuse(self) -> None:
-        """Raise what no resource of the run can mend, before anything has been changed."""
+        """Raise, before anything is changed, an error that no resource of the run can remove."""
         for item in self.items.values():
             if item.error is not None and item.error.final:
                 raise Failure(item.error.code, f"{item.label}: {item.error.message}", hint=item.error.hint)
 
-    def _in_two(self) -> tuple[list[Item], list[Item]]:
-        """Split into what services stand on, and services with all that needs them."""
+    def _split(self) -> tuple[list[Item], list[Item]]:
+        """Split into what services need, and the services with all that needs them."""
         services: dict[str, Item] = {}
         for item in self.items.values():
             if item.runs or any(need in services for need in item.needs):
@@ -186,16 +176,23 @@ class Run:
         return [item for item in self.items.values() if item.id not in services], list(services.values())
 
     def _prove_the_rest(self) -> list[str]:
-        """Run the checks of the services that nothing was done to; return which do not answer."""
+        """Run the checks of the services that were not changed; return those that do not answer."""
         ok = [item for item in self.items.values() if item.proves and item.status == "ok"]
         return [item.service or "" for item in ok if not item.resource.prove(self.machine)]
 
-    def _drop_what_never_came(self) -> None:
-        """Forget what a run that was killed had only begun, where nothing came of it.
+    def _forget_what_was_never_made(self) -> None:
+        """Forget what a killed run had noted before making it, and never made.
 
-        Whoever makes it by hand from now on makes it his own.
+        If somebody makes it by hand from now on, it is theirs.
         """
         for item in self.items.values():
             # A service that never ran may have left a log.
             if not item.runs and not item.error and not item.resource.there(item.actual):
                 self.ledger.drop_begun(item.id)
+
+
+def _counts(statuses: Iterable[str]) -> dict[str, int]:
+    counts = dict.fromkeys(("ok", "changed", "failed", "skipped"), 0)
+    for status in statuses:
+        counts[status] += 1
+    return counts

@@ -23,7 +23,7 @@ class File(Resource):
     """A file with exact content.
 
     A change always makes a new file that takes the old one's name, even when only the mode differs: the old
-    file may have hard links elsewhere, which must not change. An owner or group that is null is left as it is.
+    file may have hard links elsewhere, which must not change. An owner or group that is null is not changed.
     A secret file without a declared owner belongs to the user who runs this.
     """
 

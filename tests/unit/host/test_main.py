@@ -49,5 +49,5 @@ def refused(request: dict[str, Any], why: str) -> None:
     assert hello["provision"] == __version__
     assert error["finding"]["code"] == "unrecognized-message"
     assert error["finding"]["message"].startswith(f"unrecognized request: {why}")
-    assert error["finding"]["message"].endswith(f"(provision 99.1 asks, {__version__} is asked)")
+    assert error["finding"]["message"].endswith(f"(sent by provision 99.1, received by {__version__})")
     assert done["ok"] is False
