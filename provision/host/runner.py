@@ -48,9 +48,8 @@ class Run:
         counts = _counts(
             "failed" if item.error else "changed" if item.changes else "ok" for item in self.items.values()
         )
-        return events.Done(
-            ok=not counts["failed"], counts=counts, orphans=len(orphans), digest=self._digest()
-        )
+        ok, digest = not counts["failed"], self._digest()
+        return events.Done(ok=ok, counts=counts, orphans=len(orphans), digest=digest)
 
     def _look(self) -> dict[str, dict[str, Any]]:
         """Look at every resource, and tell how each is; return what is left over from earlier runs."""

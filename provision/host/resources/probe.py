@@ -24,11 +24,11 @@ POLL = 0.05
 
 POLL_AT_MOST = 0.5
 
-FIRST_WORD = 0.5
-"""Seconds after which the first word is said about how it comes along."""
+FIRST_TELL = 0.5
+"""Seconds after which the progress is told for the first time."""
 
 TELL = 2.0
-"""Seconds between two words about how it comes along."""
+"""Seconds between two reports of the progress."""
 
 SEEN = 120
 """Characters of a log line that are shown while one waits."""
@@ -64,7 +64,7 @@ class Probe(Resource):
             watch.until_ready()
         for check in self.spec.checks:
             proof = watch.ask(check)
-            tell(machine, self.spec, proof, [] if proof.ok else watch.log())
+            _tell(machine, self.spec, proof, [] if proof.ok else watch.log())
             if not proof.ok:
                 raise watch.failure(proof.code, f"{proof.check}: {proof.error}", proof.hint)
         life = watch.look()
@@ -82,22 +82,39 @@ class Probe(Resource):
 
     def prove(self, machine: Machine) -> bool:
         """Make each check once, and tell how it went; whether all went well."""
-        return run_checks(machine, self.spec)
+        spec, good = self.spec, True
+        life = supervision.life(machine, spec, shared=True)
+        for check in spec.checks:
+            proof = checks.perform(machine, spec, check)
+            lines: list[str] = []
+            if not proof.ok:
+                good = False
+                now = supervision.life(machine, spec)
+                if now.invocation is None or now.invocation != life.invocation:
+                    gone = endings.ended(machine, spec, now, life.since)
+                    proof, lines = (
+                        proof._replace(error=gone.message, hint=gone.hint, code=gone.code),
+                        gone.log,
+                    )
+                else:
+                    lines = supervision.tail(machine, spec, supervision.TAIL, life.since)
+            _tell(machine, spec, proof, lines)
+        return good
 
     def remove(self, machine: Machine) -> bool:
-        """Say whether something was proven; it is forgotten with the service, whose stop has to know it."""
+        """Return whether the service has answered; this is forgotten with the service, whose stop needs it."""
         return marks.proven(machine.state, self.spec.service) is not None
 
 
 class Watch:
-    """Follows one service from its start to its answer, and knows when waiting is of no use any more."""
+    """Follows one service from its start to its answer, and stops waiting when no answer can come."""
 
     def __init__(self, machine: Machine, id: str, spec: ProbeSpec) -> None:
         self._machine = machine
         self._id = id
         self._spec = spec
         self._began = time.monotonic()
-        self._told = self._began + FIRST_WORD - TELL
+        self._told = self._began + FIRST_TELL - TELL
         self._poll = POLL
         self._limit = spec.timeout
         life = supervision.life(machine, spec)
@@ -108,19 +125,19 @@ class Watch:
             raise self.ended(life)
 
     def await_turn(self) -> None:
-        """Wait while the start script waits for its turn on a GPU: that is no time of the server's."""
+        """Wait while the start script waits for its turn on a GPU; the server's own time begins after that."""
         service, cards = self._spec.service, self._spec.cards
         if cards and not self._spec.container:
             turns.pass_by(self._machine, self._id, service, cards, lambda: self.look().pid)
             self._began = time.monotonic()
 
     def until_ready(self) -> None:
-        """Wait until the port is open and the server calls itself healthy."""
+        """Wait until the port is open and the server says that it is healthy."""
         while True:
             self._require_alive()
             try:
                 health = checks.Client(self._machine, self._spec).get("/health", 5)
-                # Whoever has no such page is up when it says so; a server that loads or dies answers 5xx.
+                # A server without this page answers 404, and is up; one that loads or dies answers 5xx.
                 if health.status < 500:
                     return
                 why = f"/health answers {health.status}"
@@ -129,12 +146,12 @@ class Watch:
             self._pause(why)
 
     def ask(self, check: Check) -> checks.Proof:
-        """Make a check, again and again while the failure is one that may pass."""
+        """Make a check, and repeat it while it fails for a reason that may pass."""
         while True:
             self._require_alive()
             proof = checks.perform(self._machine, self._spec, check, max(1.0, self._left()))
             if not proof.ok:
-                self._require_alive()  # a server that is gone is no wrong answer
+                self._require_alive()  # that a server has ended says more than a failed check
             if proof.ok or proof.final or self._left() <= 0:
                 return proof
             self._pause(proof.error or "")
@@ -148,7 +165,7 @@ class Watch:
         return self._hide(supervision.tail(self._machine, self._spec, supervision.TAIL, self._since))
 
     def failure(self, code: str, message: str, hint: str | None = None) -> Failure:
-        """Return an error with the log and, when it is known, with what to change."""
+        """Return an error with the log and, where it is known, the way out."""
         return endings.explained(self._machine, self._spec, code, message, self._since, hint, self._hide)
 
     def ended(self, life: supervision.Life) -> Failure:
@@ -157,7 +174,7 @@ class Watch:
 
     def _require_alive(self) -> None:
         if self.first and processes.alive(self.first):
-            return  # a process tells by itself; of a container, and of how one has ended, others are asked
+            return  # /proc tells it of a process; of a container, and of an end, the supervisor is asked
         life = self.look()
         if life.invocation is None or life.invocation != self.first or life.restarts > self._restarts:
             raise self.ended(life)
@@ -192,7 +209,7 @@ class Watch:
 
 
 def _telling(lines: list[str]) -> str | None:
-    """Return the last line in which a server says what it does; what libraries warn of is none.
+    """Return the last line with a level, which is the server's own; others are warnings of libraries.
 
     Where no line has a level, as in logs of other programs, it is the last one.
     """
@@ -207,30 +224,10 @@ def _bare(line: str) -> str:
     return bare if len(bare) <= SEEN else bare[: SEEN - 1] + "…"
 
 
-def run_checks(machine: Machine, spec: ProbeSpec) -> bool:
-    """Make all checks of a service once, tell each, and return whether all went well."""
-    life = supervision.life(machine, spec, shared=True)
-    good = True
-    for check in spec.checks:
-        proof = checks.perform(machine, spec, check)
-        lines: list[str] = []
-        if not proof.ok:
-            good = False
-            now = supervision.life(machine, spec)
-            if now.invocation is None or now.invocation != life.invocation:
-                gone = endings.ended(machine, spec, now, life.since)
-                proof, lines = proof._replace(error=gone.message, hint=gone.hint, code=gone.code), gone.log
-            else:
-                lines = supervision.tail(machine, spec, supervision.TAIL, life.since)
-        tell(machine, spec, proof, lines)
-    return good
-
-
-def tell(machine: Machine, spec: ProbeSpec, proof: checks.Proof, log: list[str]) -> None:
+def _tell(machine: Machine, spec: ProbeSpec, proof: checks.Proof, log: list[str]) -> None:
     """Send how a check went."""
-    finding = None
-    if proof.error is not None:
-        finding = Finding(code=proof.code, message=proof.error, hint=proof.hint, log=log)
+    error = proof.error
+    finding = Finding(code=proof.code, message=error, hint=proof.hint, log=log) if error is not None else None
     machine.emit(
         events.Proof(
             service=spec.service,
