@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from provision.host.failure import Failure
-from provision.host.resources.probe import Probe, run_checks
+from provision.host.resources.probe import Probe
 from provision.host.services import checks, processes
 from provision.host.state import marks, owed
 from provision.wire.checks import Chat, Http, Transcribe
@@ -173,8 +173,8 @@ def test_a_refusal_that_may_pass_is_asked_again(service: Service) -> None:
 def test_http_check(service: Service) -> None:
     service.converge(service.process())
     service.converge(service.probe(Http(path="/v1/models", expect="tiny")))
-    assert run_checks(service.machine, service.probe(Http(path="/no", status=404)).spec)
-    assert not run_checks(service.machine, service.probe(Http(path="/no")).spec)
+    assert service.probe(Http(path="/no", status=404)).prove(service.machine)
+    assert not service.probe(Http(path="/no")).prove(service.machine)
     assert service.said("proof")[-1]["error"] == "status 404 instead of 200"
 
 
@@ -193,9 +193,9 @@ def test_transcribe_check(service: Service) -> None:
     check = Transcribe(file="hello.wav", audio=wav(), expect="hello world")
     service.converge(service.probe(check))
     assert service.said("proof")[0]["received"] == "Hello, world."
-    assert not run_checks(service.machine, service.probe(check.replace(expect="yellow world")).spec)
+    assert not service.probe(check.replace(expect="yellow world")).prove(service.machine)
     assert 'heard "Hello, world."' in service.said("proof")[-1]["error"]
-    assert run_checks(service.machine, service.probe(check.replace(expect="yellow world", max_cer=0.3)).spec)
+    assert service.probe(check.replace(expect="yellow world", max_cer=0.3)).prove(service.machine)
 
 
 def test_verify_says_what_does_not_run(service: Service) -> None:
@@ -207,7 +207,7 @@ def test_verify_says_what_does_not_run(service: Service) -> None:
     end.touch()
     while processes.process(pid):
         time.sleep(0.05)
-    assert not run_checks(service.machine, service.probe(CHAT).spec)
+    assert not service.probe(CHAT).prove(service.machine)
     proof = service.said("proof")[0]
     assert proof["error"] == "tiny ended (exit 1)"
     assert "vllm" in proof["hint"]

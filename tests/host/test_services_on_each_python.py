@@ -20,7 +20,7 @@ PROGRAM = textwrap.dedent(
     """
     import json, sys
     from provision.host.machine import Machine
-    from provision.host.resources.probe import Probe, run_checks
+    from provision.host.resources.probe import Probe
     from provision.host.resources.process import Process
     from provision.host.status import status
     from provision.wire.requests import Service
@@ -36,7 +36,7 @@ PROGRAM = textwrap.dedent(
     probe.fix(machine, {"proven": (False, True)})
     assert process.actual(machine) == process.expected(machine)
     assert probe.actual(machine) == probe.expected(machine)
-    assert run_checks(machine, probe.spec)
+    assert probe.prove(machine)
     status(machine, [Service.parse(order["service"])])
     assert process.remove(machine)
     print(json.dumps(events))

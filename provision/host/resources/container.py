@@ -27,7 +27,7 @@ START = 120.0
 """Seconds that the engine may take to start a container."""
 
 SETTLE = 0.5
-"""Seconds in which a program that cannot work at all is seen to end."""
+"""Seconds in which a program that cannot work at all ends."""
 
 FRESH = ".provision-new"
 """What the name of a container ends with until it takes the place of the old one."""
@@ -282,7 +282,7 @@ class Container(Runner):
         return "restart" not in differences(self.expected(machine), self.actual(machine))
 
     def _supervise(self, machine: Machine, changes: Changes) -> None:
-        """Make systemd know the unit as its file is now, and start it with the machine."""
+        """Have systemd load the unit as its file is now, and start it at boot."""
         unit = self._unit()
         kept: Changes = {key: changes[key] for key in ("enabled", "loaded") if key in changes}
         if unit and kept:
@@ -303,7 +303,7 @@ class Container(Runner):
         self._start(machine, engine)
 
     def _require_sources(self) -> None:
-        """Raise `Failure` for a directory to mount that is missing: docker would make it, as root's own."""
+        """Raise `Failure` if a directory to mount is missing: docker would make it, owned by root."""
         for volume in self.spec.volumes:
             source = volume.source
             if source.startswith("/") and not os.path.exists(source):
@@ -320,7 +320,7 @@ class Container(Runner):
             engines.call(machine, engine, settings.create_argv(spec, name, None, engine), START)
             return
         os.makedirs(machine.state, exist_ok=True)
-        descriptor, path = tempfile.mkstemp(prefix=".env-", dir=machine.state)  # nobody else may read it
+        descriptor, path = tempfile.mkstemp(prefix=".env-", dir=machine.state)  # only its owner can read it
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(lines)
@@ -329,7 +329,7 @@ class Container(Runner):
             os.unlink(path)
 
     def _stop_in_turn(self, machine: Machine, engine: str) -> None:
-        """Stop it while nobody starts on its GPUs."""
+        """Stop it while no other service starts on its GPUs."""
         if engines.invocation(self._found(machine)) is None:
             self._stop(machine, engine)
             return
@@ -348,7 +348,7 @@ class Container(Runner):
             return
         machine.progress(self.id, 0, limit, "seconds", "stopping")
         if running is not None and marks.told(machine.state, self.spec.service) == running:
-            # A stop that was cut off has sent SIGTERM: another would cut the requests that it is finishing.
+            # A stop that was cut off has sent SIGTERM already: another would cut the requests that still run.
             self._await_end(machine, engine, running, limit)
             limit = 0
         elif running is not None:
@@ -411,7 +411,7 @@ class Container(Runner):
         return endings.ended(machine, self.spec, life, self._since(life))
 
     def _since(self, life: supervision.Life) -> str | None:
-        """Return what tells the lines of this start: the journal has its own way, the engine the time."""
+        """Return where the log of this start begins: an id for the journal, a time for the engine."""
         return life.since if self.spec.unit else self._begun
 
     def _taken(self) -> str | None:

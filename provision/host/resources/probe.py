@@ -92,17 +92,15 @@ class Probe(Resource):
                 now = supervision.life(machine, spec)
                 if now.invocation is None or now.invocation != life.invocation:
                     gone = endings.ended(machine, spec, now, life.since)
-                    proof, lines = (
-                        proof._replace(error=gone.message, hint=gone.hint, code=gone.code),
-                        gone.log,
-                    )
+                    proof = proof._replace(error=gone.message, hint=gone.hint, code=gone.code)
+                    lines = gone.log
                 else:
                     lines = supervision.tail(machine, spec, supervision.TAIL, life.since)
             _tell(machine, spec, proof, lines)
         return good
 
     def remove(self, machine: Machine) -> bool:
-        """Return whether the service has answered; this is forgotten with the service, whose stop needs it."""
+        """Return whether it was proven; that is forgotten with the service, whose stop needs to know it."""
         return marks.proven(machine.state, self.spec.service) is not None
 
 
@@ -125,7 +123,7 @@ class Watch:
             raise self.ended(life)
 
     def await_turn(self) -> None:
-        """Wait while the start script waits for its turn on a GPU; the server's own time begins after that."""
+        """Wait while the start script waits for its turn on a GPU; the server's time begins after that."""
         service, cards = self._spec.service, self._spec.cards
         if cards and not self._spec.container:
             turns.pass_by(self._machine, self._id, service, cards, lambda: self.look().pid)

@@ -1,6 +1,6 @@
 """A service without systemd: its start script in a session of its own, a pid file, a log.
 
-What `nohup start.sh > log 2>&1 &` does by hand, made safe to do twice and to undo.
+What `nohup start.sh > log 2>&1 &` does by hand, but it can be repeated and undone safely.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROTATE = 50 * 1024 * 1024
 """Bytes of log beyond which a start begins a new one; one old log is kept."""
 
 SETTLE = 0.5
-"""Seconds in which a script that cannot work at all is seen to end."""
+"""Seconds in which a script that cannot work at all ends."""
 
 PASSED = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PASSED_PREFIXES = (
@@ -62,10 +62,10 @@ class Process(FileRunner):
         return {"running": self._runs(machine), "current": self.current(machine)}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
-        """Bring about what differs."""
+        """Fix what differs."""
         self._require_start(machine)
         if not self._runs(machine):
-            self._stop(machine)  # what is left of it
+            self._stop(machine)  # workers that it has left behind
         else:
             with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
                 self._stop(machine)
@@ -121,11 +121,8 @@ class Process(FileRunner):
         remaining = stopping.end(left, main, terms, limit, sleep)
         if remaining:
             names = ", ".join(f"{each.name} (pid {each.pid})" for each in remaining.values())
-            raise Failure(
-                "does-not-stop",
-                f"{self.spec.service} does not stop: {names}",
-                hint="end it on the host by hand",
-            )
+            message = f"{self.spec.service} does not stop: {names}"
+            raise Failure("does-not-stop", message, hint="end it on the host by hand")
         durable.remove(self.spec.pid_file)
 
     def _start(self, machine: Machine) -> None:
@@ -157,10 +154,9 @@ class Process(FileRunner):
                     preexec_fn=become,
                 )
             except OSError as error:
-                reach = f"user {user} must be able to reach and run it" if become else None
-                raise Failure(
-                    "file-refused", f"{error.filename or script}: {error.strerror or error}", hint=reach
-                ) from None
+                hint = f"user {user} must be able to reach and run it" if become else None
+                message = f"{error.filename or script}: {error.strerror or error}"
+                raise Failure("file-refused", message, hint) from None
             except subprocess.SubprocessError:
                 raise Failure("service-ended", f"cannot become {user} to start {service}") from None
         exits.keep(self.spec.pid_file, child, kills)
@@ -194,7 +190,7 @@ def _old(log: str) -> str:
 def _environment(user: str | None) -> dict[str, str]:
     """Return what a service gets of our own environment.
 
-    It must not depend on who applies from where: no secrets, Python paths or agents of that person's shell.
+    It must not depend on who applies from where: no secrets, Python paths or ssh agents of that user's shell.
     """
     kept = {
         name: value

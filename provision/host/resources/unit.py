@@ -23,7 +23,7 @@ LOOK = 0.02
 LOOK_AT_MOST = 0.2
 
 START = 120.0
-"""Seconds that `systemctl start` may take: not the loading of a model, only the start of its process."""
+"""Seconds that `systemctl start` may take: it only starts the process, which then loads the model."""
 
 _reloading = allocate_lock()
 
@@ -55,7 +55,7 @@ class Unit(FileRunner):
         }
 
     def fix(self, machine: Machine, changes: Changes) -> None:
-        """Bring about what differs."""
+        """Fix what differs."""
         name = self.spec.unit
         try:
             properties = self._load(machine)
@@ -87,9 +87,9 @@ class Unit(FileRunner):
     # -- steps --------------------------------------------------------------------------------------------
 
     def _load(self, machine: Machine) -> systemd.Unit:
-        """Make systemd know the unit as its file is now.
+        """Have systemd load the unit as its file is now.
 
-        Whoever comes first reloads for all: after that no unit asks for it any more.
+        One reload is enough for all units: after it none needs another.
         """
         name = self.spec.unit
         with _reloading:
@@ -126,7 +126,7 @@ class Unit(FileRunner):
         try:
             machine.run(start, timeout=START)
         except Failure:
-            # What was started or has failed too often in a row is only started again after a reset.
+            # After too many starts or failures in a row, systemd starts a unit again only after a reset.
             if systemd.fresh(machine, self.spec.unit).get("Result") != "start-limit-hit":
                 raise
             self._send(machine, ["reset-failed", self.spec.unit], False)
@@ -135,7 +135,7 @@ class Unit(FileRunner):
     def _stop(self, machine: Machine, properties: systemd.Unit) -> None:
         """Stop the unit within its time.
 
-        systemd sends one SIGTERM, and none when it is stopping the unit already; `stopping` tells when
+        systemd sends one SIGTERM, and none when it is stopping the unit already; `stopping` decides when
         another is sent. What does not end in time is killed with all its workers.
         """
         name = self.spec.unit
