@@ -1,4 +1,4 @@
-"""A command: the way out for what has no resource type of its own."""
+"""A command, for what has no resource type of its own."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ UNLESS_TIMEOUT = 60.0
 
 
 class Command(Resource):
-    """A command that is run unless `creates` exists or `unless` succeeds, and after a change of what it
-    follows; with none of them, at every apply.
+    """A command that runs unless `creates` exists or `unless` succeeds, and after changes of what it follows;
+    with none of them, at every apply.
     """
 
     type = "command"
@@ -42,14 +42,12 @@ class Command(Resource):
         """Return whether it is done.
 
         Raises:
-            Failure: `unless` does not come to an answer.
+            Failure: `unless` does not end in time.
         """
-        if self._unconditional:
-            done = self._ran
-        elif owed.run(machine.state, self.id).needed() is not None:
-            done = False
-        else:
-            done = not self._guarded or self._created() or self._satisfied(machine)
+        done = self._ran
+        if not self._unconditional:
+            due = owed.run(machine.state, self.id).needed() is not None
+            done = not due and (not self._guarded or self._created() or self._satisfied(machine))
         return {"done": True if done else None}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
@@ -86,13 +84,9 @@ class Command(Resource):
         owed.run(machine.state, self.id).settle()
 
     def notes(self, machine: Machine) -> list[Finding]:
-        """Say when it will never be done."""
-        if self._unconditional:
-            message = (
-                "runs at every apply, as none of `creates`, `unless` and `when_changed` says when it is done"
-            )
-            return [warning("runs-every-time", message)]
-        return []
+        """Warn when it runs at every apply."""
+        why = "runs at every apply, as none of `creates`, `unless` and `when_changed` says when it is done"
+        return [warning("runs-every-time", why)] if self._unconditional else []
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return what it follows."""
@@ -125,7 +119,7 @@ class Command(Resource):
         return bool(creates) and os.path.lexists(os.path.join(self.spec.directory or "/", str(creates)))
 
     def _satisfied(self, machine: Machine) -> bool:
-        """Ask `unless`; when what it needs is not there yet, the answer is no."""
+        """Whether `unless` succeeds; it does not when what it needs is not there yet."""
         unless = self.spec.unless
         if not unless:
             return False

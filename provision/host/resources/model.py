@@ -30,15 +30,15 @@ SHOWN = 20
 """Files listed by name in a plan; a model may have thousands."""
 
 _LIBRARY_LEFTOVERS = (".cache/huggingface", "._____temp")
-"""What the libraries keep in a model's directory to resume a download."""
+"""What the libraries keep in a model's directory, to resume a download later."""
 
 
 class Model(Resource):
     """A directory with a model: a snapshot of one revision in a hub, or a directory that somebody else fills.
 
-    `actual` asks no hub: it holds the files against the manifest written when they were found to be right. A
-    file whose time of modification is not the recorded one is read again, and all are when the run is deep.
-    Files that are not part of the model are left alone.
+    `actual` asks no hub: it compares the files with the manifest that was written when they were correct. A
+    file whose modification time is not the recorded one is read again; a deep run reads all files again. Files
+    that are not part of the model are never touched.
     """
 
     type = "model"
@@ -78,7 +78,7 @@ class Model(Resource):
             missing = self._missing_required() if actual == expected else []
             _put_files(expected, actual, dict.fromkeys(missing, ("missing", "required")))
             if expected != actual and not self.spec.made_by:
-                raise self._amiss()  # nothing in the play can mend it
+                raise self._unusable()  # nothing in the play can repair it
             return expected, actual
         wanted = _title(self.spec)
         manifest = manifests.load(self.path)
@@ -120,7 +120,7 @@ class Model(Resource):
         return _without(required, self._present()) if required else []
 
     def _required(self) -> list[str]:
-        """Return the files that its services need; more are known when it says what it is."""
+        """Return the files that its services need; more are known once its configuration is there."""
         more = classes.files(self.path, self.spec.expects) if self.spec.expects else []
         return sorted({*self.spec.required, *more})
 
@@ -129,16 +129,16 @@ class Model(Resource):
         try:
             wanted = self._foresee(machine)
         except Failure:
-            return None  # said by `notes`
+            return None  # `notes` tells it
         return Work(bytes=sum(file.size for file in wanted)) if wanted else None
 
     def notes(self, machine: Machine) -> list[Finding]:
-        """Return what would make the download fail, as far as hub and disk tell beforehand."""
+        """Return what would make the download fail, as far as the hub and the disk can tell before it."""
         if not self._differs:
             return []
         if self.spec.source == "path":
             may = f"{', '.join(self.spec.made_by)} may bring it"
-            return [warning("model-incomplete", self._amiss().message, may)]
+            return [warning("model-incomplete", self._unusable().message, may)]
         try:
             self._check_space(self._foresee(machine))
         except Failure as failure:
@@ -173,7 +173,7 @@ class Model(Resource):
             Failure: the hub, the disk or the download does not allow it.
         """
         if self.spec.source == "path":
-            raise self._amiss()
+            raise self._unusable()
         kind = hub(self.spec.source)
         listing = self._listing(machine, FIX_TIMEOUT)
         selected = self._select(listing)
@@ -232,7 +232,7 @@ class Model(Resource):
         _remove_empty(os.path.join(self.path, ".cache"))
         save(complete=True)
 
-    def _amiss(self) -> Failure:
+    def _unusable(self) -> Failure:
         """Return what is wrong with a directory that somebody else fills."""
         state = self._directory()
         if state == "there, with files":
@@ -308,7 +308,7 @@ class Model(Resource):
 
         paths = [os.path.join(self.path, file.path) for file in unknown]
         hashes = manifests.sha256_of(paths, tell, machine.cancelled.is_set)
-        machine.sleep(0)  # a file that was not read to its end must not be taken for a damaged one
+        machine.sleep(0)  # raises when the run is cancelled: a file that was half read is not a damaged one
         for file, path in zip(unknown, paths):
             found = hashes[path]
             known = before.files.get(file.path) if before and not file.git_sha1 else None
@@ -370,7 +370,7 @@ class Model(Resource):
         return True
 
     def _delete(self, names: Iterable[str]) -> None:
-        """Delete files of the model, what has fetch.arrived of them, and directories this leaves empty."""
+        """Delete files of the model, what has arrived of them, and directories that are empty then."""
         for name in names:
             path = os.path.join(self.path, name)
             for found in (path, *_partial_names(path)):
@@ -421,7 +421,7 @@ def _not_delivered(
 
 
 def _partial_names(path: str) -> list[str]:
-    """Return the files beside a path in which ModelScope's library keeps what has come of it so far."""
+    """Return the files beside a path in which ModelScope's library keeps the parts that have arrived."""
     parent, name = os.path.split(path)
     try:
         others = os.listdir(parent)

@@ -12,6 +12,9 @@ from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.wire.specs.sysctl import SysctlSpec
 
+FILES = "sysctl.d"
+"""The shared read of what the files say."""
+
 LIVE = "/proc/sys"
 """Where the kernel shows its parameters."""
 
@@ -28,8 +31,8 @@ DIRECTORIES = (OWN, "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl
 class Sysctl(Resource):
     """A parameter that has a value now (`live`) and will have it after a reboot (`boot`).
 
-    Each has a file of its own, which is read after the usual ones. The value of today is not put back when
-    the parameter is removed: what the other files say counts, and without them the next boot decides.
+    Each has a file of its own, which is read after the usual ones. When the parameter is removed, it gets the
+    value that the other files give it; without one it keeps its value until the next boot.
     """
 
     type = "sysctl"
@@ -38,12 +41,12 @@ class Sysctl(Resource):
     identity = ("name",)
 
     def expected(self, machine: Machine) -> State:
-        """Return the value, for now and for later."""
+        """Return the declared value, for now and for the next boot."""
         return {"live": self.spec.value, "boot": self.spec.value}
 
     def actual(self, machine: Machine) -> State:
         """Return the value that the kernel has, and the one that the files will give it at boot."""
-        said = self._said()
+        said = self._said(machine)
         return {"live": self._live(), "boot": said[0] if said else None}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
@@ -61,6 +64,7 @@ class Sysctl(Resource):
                 atomic.write(self._file, text.encode("utf-8"), 0o644)
             except OSError as error:
                 raise causes.failure(error, self._file) from None
+            machine.forget(FILES)
 
     def there(self, actual: State) -> bool:
         """Whether our own file is there: every parameter has a value."""
@@ -72,7 +76,7 @@ class Sysctl(Resource):
 
     def missed(self, machine: Machine, changes: Changes) -> Failure | None:
         """Say which file takes precedence over ours, or that the kernel has made another value of it."""
-        said = self._said()
+        said = self._said(machine)
         if "boot" in changes and said:
             return Failure(
                 "sysctl-refused",
@@ -88,7 +92,8 @@ class Sysctl(Resource):
     def remove(self, machine: Machine) -> bool:
         """Remove our file, and set what the other files say; True when it was there."""
         gone = atomic.remove(self._file)
-        said = self._said()
+        machine.forget(FILES)
+        said = self._said(machine)
         if gone and said and self._live() is not None:
             self._set(said[0])
         return gone
@@ -125,15 +130,14 @@ class Sysctl(Resource):
                 hint = "it is read-only here: in a container, set it on the host"
             raise Failure("sysctl-refused", f"{name} cannot be set to {value}: {why}", hint=hint) from None
 
-    def _said(self) -> tuple[str, str] | None:
+    def _said(self, machine: Machine) -> tuple[str, str] | None:
         """Return what the files set at boot, and which; None when they say nothing of this parameter."""
         exact = general = None
-        for path in _files():
-            for name, value in _lines(path):
-                if name == self._path:
-                    exact = value, path
-                elif "*" in name and fnmatch.fnmatchcase(self._path, name):
-                    general = value, path
+        for name, value, file in machine.once(FILES, _settings):
+            if name == self._path:
+                exact = value, file
+            elif "*" in name and fnmatch.fnmatchcase(self._path, name):
+                general = value, file
         return exact or general
 
 
@@ -142,23 +146,24 @@ def _path(name: str) -> str:
     return name if first == "/" else name.translate({ord("."): "/", ord("/"): "."})
 
 
-def _files() -> list[str]:
-    """Return the files that are read at boot, in their order."""
-    found: dict[str, str] = {}
+def _settings() -> list[tuple[str, str, str]]:
+    """Return what is set at boot, in this order: the parameter as a path, its value, and the file."""
+    files: dict[str, str] = {}
     for directory in reversed(DIRECTORIES):
         try:
             names = os.listdir(directory)
         except OSError:
             continue
-        found.update((name, f"{directory}/{name}") for name in names if name.endswith(".conf"))
-    return [found[name] for name in sorted(found)]
-
-
-def _lines(path: str) -> list[tuple[str, str]]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = [line.strip() for line in file]
-    except OSError:
-        return []
-    pairs = [line.lstrip("-").partition("=") for line in lines if line[:1] not in ("#", ";")]
-    return [(_path(name.strip()), " ".join(value.split())) for name, equals, value in pairs if equals]
+        files.update((name, f"{directory}/{name}") for name in names if name.endswith(".conf"))
+    settings = []
+    for _, path in sorted(files.items()):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                lines = [line.strip() for line in file]
+        except OSError:
+            continue
+        pairs = [line.lstrip("-").partition("=") for line in lines if line[:1] not in ("#", ";")]
+        settings += [
+            (_path(name.strip()), " ".join(value.split()), path) for name, is_set, value in pairs if is_set
+        ]
+    return settings

@@ -13,7 +13,7 @@ from provision.wire.specs.file import FileSpec
 from provision.wire.specs.tree import TreeSpec
 
 LEFT_OVER = "left over"
-"""The key for Python sources that an earlier version of the program had: they could still be imported."""
+"""The key for Python sources of an earlier version of the program: they could still be imported."""
 
 
 class Tree(Resource):
@@ -37,10 +37,10 @@ class Tree(Resource):
         return {**found, LEFT_OVER: self._left_over() or None}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
-        """Write the files that differ, then drop what is left over."""
+        """Write the files that differ, then remove what is left over."""
         for name, file in self._files().items():
             if name in changes:
-                _make_parent(file.spec.path)
+                self._make_parent(file.spec.path)
                 file.fix(machine, {"content": (None, None)})
         for name in self._left_over():
             atomic.remove(os.path.join(self.spec.path, name))
@@ -67,6 +67,13 @@ class Tree(Resource):
                 pass
         return there
 
+    def _make_parent(self, path: str) -> None:
+        try:
+            with nofollow.parent(path, create=True):
+                pass
+        except OSError as error:
+            raise causes.failure(error, path) from None
+
     def _files(self) -> dict[str, File]:
         path, mode = self.spec.path, self.spec.mode
         return {
@@ -87,11 +94,3 @@ class Tree(Resource):
 
 def _found(state: State) -> State | None:
     return state if any(value is not None for value in state.values()) else None
-
-
-def _make_parent(path: str) -> None:
-    try:
-        with nofollow.parent(path, create=True):
-            pass
-    except OSError as error:
-        raise causes.failure(error, path) from None
