@@ -11,8 +11,8 @@ def which(program: str, path: str | None = None) -> str | None:
     """Return the file that the name of a program means, or None when there is none.
 
     Args:
-        program: a name, looked up as a shell does; what has a slash in it stands for itself.
-        path: where to look it up; None for our own `PATH`.
+        program: a name, which is searched as a shell does; or a path.
+        path: where to search; None for our own `PATH`.
     """
     if "/" in program:
         places = [program]
@@ -23,7 +23,7 @@ def which(program: str, path: str | None = None) -> str | None:
 
 
 def make_directories(path: str) -> list[str]:
-    """Make a directory and what it stands in, each readable by every user whatever the login's umask.
+    """Make a directory and those above it, each readable by every user, whatever the umask.
 
     Returns what had to be made, the outermost first.
     """
@@ -55,6 +55,15 @@ def delete(path: str) -> None:
         pass
 
 
+def remove_empty(directory: str) -> bool:
+    """Remove a directory if it is empty; True when it was."""
+    try:
+        os.rmdir(directory)
+    except OSError:
+        return False
+    return True
+
+
 def existing(path: str) -> str:
     """Return the path itself, or the nearest directory above it that exists."""
     path = os.path.abspath(path)
@@ -70,7 +79,7 @@ def free_bytes(path: str) -> int:
 
 
 def mount_point(path: str) -> str:
-    """Return the mount point that a path lies on: what a person calls "the disk"."""
+    """Return the mount point of the file system that a path is on."""
     path = os.path.realpath(existing(path))
     mounts = _mounts()
     while path not in mounts and not os.path.ismount(path):
@@ -79,7 +88,7 @@ def mount_point(path: str) -> str:
 
 
 def _mounts() -> set[str]:
-    """Return all mount points; a directory that is mounted from its own file system looks like none."""
+    """Return all mount points; `ismount` misses a directory that is mounted from its own file system."""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             found = [line.split(" ")[4] for line in file]

@@ -1,14 +1,9 @@
-"""JSON by the C functions that the `json` package itself is built on; without them, by that package."""
+"""JSON by the C functions that the `json` package itself uses."""
 
 from __future__ import annotations
 
-import json
+from _json import encode_basestring, make_encoder, make_scanner
 from typing import Any
-
-try:
-    from _json import encode_basestring, make_encoder, make_scanner
-except ImportError:
-    make_encoder = make_scanner = None  # type: ignore[assignment,misc]
 
 
 def dumps(value: Any, sort_keys: bool = False) -> str:
@@ -17,8 +12,6 @@ def dumps(value: Any, sort_keys: bool = False) -> str:
     Raises:
         TypeError: it is no plain data.
     """
-    if make_encoder is None:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
     encode = make_encoder({}, _refuse, encode_basestring, None, ":", ",", sort_keys, False, True)
     return "".join(encode(value, 0))
 
@@ -29,8 +22,6 @@ def loads(text: str) -> Any:
     Raises:
         ValueError: it is no JSON.
     """
-    if make_scanner is None:
-        return json.loads(text)
     text = text.strip(" \t\n\r")
     try:
         value, end = make_scanner(_Context)(text, 0)  # type: ignore[arg-type]

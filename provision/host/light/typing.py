@@ -24,11 +24,6 @@ Iterable = Iterator = List = Literal = Mapping = MutableMapping = NoReturn = Opt
 Sequence = Set = Sized = TextIO = Tuple = Type = TypeVar = Union = Form
 
 
-def cast(form: object, value: object) -> object:
-    """Return the value."""
-    return value
-
-
 def dataclass_transform(**options: object) -> object:
     """Tell type checkers only."""
     return lambda cls: cls

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
-import threading
-from typing import Iterable, Sequence
+from typing import Sequence
 
 from provision.host.failure import Failure
-from provision.host.files.paths import delete, free_bytes, human, make_directories, mount_point
+from provision.host.files.paths import free_bytes, human, make_directories, mount_point, remove_empty
 from provision.host.machine import Machine
 from provision.host.models import classes, fetch
 from provision.host.models import manifest as manifests
+from provision.host.models.contents import FILLED, Contents
 from provision.host.models.hubs import hub
 from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
-from provision.host.models.manifest import Manifest, Record
+from provision.host.models.manifest import Manifest
 from provision.host.resource import Changes, Resource, State
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
@@ -29,16 +28,13 @@ FIX_TIMEOUT = 20.0
 SHOWN = 20
 """Files listed by name in a plan; a model may have thousands."""
 
-_LIBRARY_LEFTOVERS = (".cache/huggingface", "._____temp")
-"""What the libraries keep in a model's directory, to resume a download later."""
-
 
 class Model(Resource):
     """A directory with a model: a snapshot of one revision in a hub, or a directory that somebody else fills.
 
     `actual` asks no hub: it compares the files with the manifest that was written when they were correct. A
-    file whose modification time is not the recorded one is read again; a deep run reads all files again. Files
-    that are not part of the model are never touched.
+    file whose modification time is not the recorded one is read again; a deep run reads all. Files that are
+    not part of the model are never touched.
     """
 
     type = "model"
@@ -50,6 +46,7 @@ class Model(Resource):
     def __init__(self, id: str, spec: ModelSpec) -> None:
         super().__init__(id, spec)
         self.path = spec.path
+        self._contents = Contents(spec.path)
         self._seen: tuple[State, State] | None = None
         self._differs = False
         """The last look has found something to do."""
@@ -73,8 +70,8 @@ class Model(Resource):
         if self.spec.expects:
             classes.check(self.path, self.spec.expects)
         if self.spec.source == "path":
-            expected: State = {"directory": "there, with files"}
-            actual: State = {"directory": self._directory()}
+            expected: State = {"directory": FILLED}
+            actual: State = {"directory": self._contents.state()}
             missing = self._missing_required() if actual == expected else []
             _put_files(expected, actual, dict.fromkeys(missing, ("missing", "required")))
             if expected != actual and not self.spec.made_by:
@@ -83,7 +80,7 @@ class Model(Resource):
         wanted = _title(self.spec)
         manifest = manifests.load(self.path)
         if manifest is None:
-            found = self._present()
+            found = self._contents.names()
             there = f"{len(found)} files that are not known to be it" if found else None
             return {"snapshot": wanted}, {"snapshot": there}
         expected, actual = {"snapshot": wanted}, {"snapshot": _title(manifest)}
@@ -98,26 +95,9 @@ class Model(Resource):
         _put_files(expected, actual, files)
         return expected, actual
 
-    def _directory(self) -> str | None:
-        if not os.path.exists(self.path):
-            return None
-        if not os.path.isdir(self.path):
-            return "not a directory"
-        return "there, with files" if self._present() else "empty"
-
-    def _present(self) -> list[str]:
-        """Return the files in the directory, without those that a library keeps there for itself."""
-        found = []
-        for parent, _, names in os.walk(self.path):
-            for name in names:
-                path = os.path.relpath(os.path.join(parent, name), self.path)
-                if path != manifests.NAME and not path.startswith(_LIBRARY_LEFTOVERS):
-                    found.append(path)
-        return found
-
     def _missing_required(self) -> list[str]:
         required = self._required()
-        return _without(required, self._present()) if required else []
+        return _without(required, self._contents.names()) if required else []
 
     def _required(self) -> list[str]:
         """Return the files that its services need; more are known once its configuration is there."""
@@ -159,7 +139,7 @@ class Model(Resource):
         return [
             file
             for file in selected
-            if not self._is_there(file)
+            if not self._contents.has(file)
             or file.path in self._bad
             or (file.path in known and file.sha256 not in (None, known[file.path].sha256))
         ]
@@ -178,15 +158,15 @@ class Model(Resource):
         listing = self._listing(machine, FIX_TIMEOUT)
         selected = self._select(listing)
         before = manifests.load(self.path)
+        known = before.files if before else {}
         directories = before.directories if before else []
         if not os.path.isdir(self.path):
             directories = make_directories(self.path)[:-1]
-        good = self._verify(machine, [file for file in selected if self._is_there(file)], before)
+        good = self._contents.verify(machine, self.id, filter(self._contents.has, selected), known)
         wanted = [file for file in selected if file.path not in good]
-        for file in wanted:
-            delete(os.path.join(self.path, file.path))
-        # Files of another revision go: a loader would take every *.safetensors for its own.
-        self._delete(set(before.files if before else ()) - {file.path for file in selected})
+        self._contents.discard(wanted)
+        # Files of another revision go: a loader would read every *.safetensors.
+        self._contents.delete(known.keys() - {file.path for file in selected})
         self._check_space(wanted)
 
         def save(complete: bool) -> None:
@@ -210,16 +190,14 @@ class Model(Resource):
         again = False
         while wanted:
             failure = self._download(machine, kind, listing, wanted, set(good) | {manifests.NAME})
-            came = [file for file in wanted if self._is_there(file)]
-            good.update(self._verify(machine, came, None))
+            came = list(filter(self._contents.has, wanted))
+            good.update(self._contents.verify(machine, self.id, came, {}))
             try:
                 save(complete=False)
             except OSError:
                 if failure is None:
                     raise  # otherwise the disk is full, and that has been found already
-            for file in came:
-                if file.path not in good:
-                    delete(os.path.join(self.path, file.path))
+            self._contents.discard(file for file in came if file.path not in good)
             wanted = [file for file in wanted if file.path not in good]
             if failure is not None and not (isinstance(failure, fetch.Interrupted) and failure.progress):
                 raise failure
@@ -227,15 +205,13 @@ class Model(Resource):
                 if again:
                     raise _not_delivered(kind, listing, self.spec.repo, wanted, came)
                 again = True
-        for name in _LIBRARY_LEFTOVERS:
-            delete(os.path.join(self.path, name))
-        _remove_empty(os.path.join(self.path, ".cache"))
+        self._contents.clean()
         save(complete=True)
 
     def _unusable(self) -> Failure:
         """Return what is wrong with a directory that somebody else fills."""
-        state = self._directory()
-        if state == "there, with files":
+        state = self._contents.state()
+        if state == FILLED:
             missing = ", ".join(self._missing_required())
             return Failure(
                 "model-incomplete", f"{self.path} has no {missing}", hint="the model there is not whole"
@@ -277,56 +253,8 @@ class Model(Resource):
             )
         return selected
 
-    def _is_there(self, file: RemoteFile) -> bool:
-        try:
-            return os.stat(os.path.join(self.path, file.path)).st_size == file.size
-        except OSError:
-            return False
-
-    def _verify(
-        self, machine: Machine, files: Sequence[RemoteFile], before: Manifest | None
-    ) -> dict[str, Record]:
-        """Return a record of each file whose content is what the hub says, reading what is not known yet."""
-        good: dict[str, Record] = {}
-        unknown = []
-        for file in files:
-            record = before.files.get(file.path) if before else None
-            path = os.path.join(self.path, file.path)
-            untouched = record is not None and os.stat(path).st_mtime_ns == record.mtime_ns
-            if record and untouched and file.sha256 in (None, record.sha256) and not machine.deep:
-                good[file.path] = record
-            else:
-                unknown.append(file)
-        total, done, lock = sum(file.size for file in unknown), [0, 0], threading.Lock()
-
-        def tell(size: int) -> None:
-            with lock:
-                done[0] += size
-                if done[0] - done[1] > total // 50 + (64 << 20):
-                    done[1] = done[0]
-                    machine.progress(self.id, done[0], total, text="checking")
-
-        paths = [os.path.join(self.path, file.path) for file in unknown]
-        hashes = manifests.sha256_of(paths, tell, machine.cancelled.is_set)
-        machine.sleep(0)  # raises when the run is cancelled: a file that was half read is not a damaged one
-        for file, path in zip(unknown, paths):
-            found = hashes[path]
-            known = before.files.get(file.path) if before and not file.git_sha1 else None
-            expected = file.sha256 or (known.sha256 if known else None)
-            if found is None or (expected and found != expected):
-                continue
-            if file.git_sha1 and manifests.git_sha1(path) != file.git_sha1:
-                continue
-            good[file.path] = Record(file.size, found, os.stat(path).st_mtime_ns)
-        return good
-
     def _check_space(self, wanted: Sequence[RemoteFile]) -> None:
-        need = 0
-        for file in wanted:
-            partial = _partial_names(os.path.join(self.path, file.path))
-            need += max(0, file.size - sum(os.path.getsize(path) for path in partial))
-        need -= fetch.arrived(os.path.join(self.path, _LIBRARY_LEFTOVERS[0]), set())
-        free = free_bytes(self.path)
+        need, free = self._contents.missing_bytes(wanted), free_bytes(self.path)
         if need > free:
             raise Failure(
                 "disk-full",
@@ -360,24 +288,12 @@ class Model(Resource):
         manifest = manifests.load(self.path)
         if self.spec.source == "path" or manifest is None:
             return False
-        self._delete([*manifest.files, *manifest.pending])
-        for name in (*_LIBRARY_LEFTOVERS, ".msc", ".mv", manifests.NAME):
-            delete(os.path.join(self.path, name))
-        _remove_empty(os.path.join(self.path, ".cache"))
-        if _remove_empty(self.path):
+        self._contents.delete([*manifest.files, *manifest.pending])
+        self._contents.clean(".msc", ".mv", manifests.NAME)
+        if remove_empty(self.path):
             for directory in reversed(manifest.directories):
-                _remove_empty(directory)
+                remove_empty(directory)
         return True
-
-    def _delete(self, names: Iterable[str]) -> None:
-        """Delete files of the model, what has arrived of them, and directories that are empty then."""
-        for name in names:
-            path = os.path.join(self.path, name)
-            for found in (path, *_partial_names(path)):
-                delete(found)
-            parent = os.path.dirname(path)
-            while parent.startswith(self.path + os.sep) and _remove_empty(parent):
-                parent = os.path.dirname(parent)
 
 
 def _title(of: ModelSpec | Manifest) -> str:
@@ -418,22 +334,3 @@ def _not_delivered(
         "download-failed",
         f"{kind.library} ended well, but did not bring {names} of {repo} from {listing.endpoint}",
     )
-
-
-def _partial_names(path: str) -> list[str]:
-    """Return the files beside a path in which ModelScope's library keeps the parts that have arrived."""
-    parent, name = os.path.split(path)
-    try:
-        others = os.listdir(parent)
-    except OSError:
-        return []
-    partial = re.compile(re.escape(name) + r"(\.incomplete|\.parallel_tmp|_\d+_\d+)")
-    return [os.path.join(parent, other) for other in others if partial.fullmatch(other)]
-
-
-def _remove_empty(directory: str) -> bool:
-    try:
-        os.rmdir(directory)
-    except OSError:
-        return False
-    return True

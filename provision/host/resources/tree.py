@@ -6,6 +6,7 @@ import os
 
 from provision.host import causes
 from provision.host.files import atomic, nofollow
+from provision.host.files.paths import remove_empty
 from provision.host.machine import Machine
 from provision.host.resource import Changes, Resource, State
 from provision.host.resources.file import File
@@ -61,10 +62,7 @@ class Tree(Resource):
             for name in names:
                 if name.endswith((".py", ".pyc")):
                     there = atomic.remove(os.path.join(directory, name)) or there
-            try:
-                os.rmdir(directory)
-            except OSError:
-                pass
+            remove_empty(directory)
         return there
 
     def _make_parent(self, path: str) -> None:

@@ -1,1 +1,1 @@
-"""What we keep on a host about our own work: what is ours, what is owed, and who is at it."""
+"""What provision notes on a host: what it has made, what is owed, and who is working."""

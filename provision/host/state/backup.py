@@ -49,7 +49,7 @@ def save(state: str, service: str, path: str) -> None:
 
 
 def read(state: str, service: str) -> Record | None:
-    """Return the record: `runner`, `probe`, and `files` by path; None when the last answer is not known."""
+    """Return the record: `runner`, `probe`, and `files` by path; None if it is not of the last answer."""
     try:
         record: Record = json.loads(durable.read(_path(state, service)) or "null")
         return record if record["invocation"] == marks.proven(state, service) else None

@@ -1,4 +1,4 @@
-"""Small files that a crash never leaves half written or forgets."""
+"""Small files that survive a crash: never half written, and never lost."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import tempfile
 
 
 def write(path: str, text: str, mode: int = 0o644) -> None:
-    """Replace a file by `text`, so that after a crash either the old or the new one is there, whole.
-
-    An error names the file.
+    """Replace a file by `text`; after a crash either the old or the new one is there, complete.
 
     Args:
         path: the file; missing parent directories are made.
         text: its new content, written as UTF-8.
         mode: its permission bits.
+
+    Raises:
+        OSError: as the kernel says; it names the file.
     """
     directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)
@@ -29,7 +30,7 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
     except BaseException as error:
         os.unlink(temporary)
         if isinstance(error, OSError):
-            # What fails on a full disk is a write, which knows of no name.
+            # On a full disk a write fails, and its error has no file name.
             error.filename = path
         raise
     sync(directory)
@@ -55,7 +56,7 @@ def remove(path: str) -> bool:
 
 
 def sync(directory: str) -> None:
-    """Make the directory's entries durable: a rename is only safe once these are on disk."""
+    """Write the directory's entries to disk: only then does a rename survive a crash."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

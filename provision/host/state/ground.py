@@ -1,7 +1,7 @@
-"""The directory of our own state, and which directories on the way to it were made for it.
+"""The directory of our own state, and which directories above it were made for it.
 
-They come into being together with the note that says so: a first apply may be killed at any moment, and
-`remove` must still know that they are ours.
+They appear together with the note that says so: a first apply may be killed at any moment, and `remove` must
+still know that they are ours.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import shutil
 from hashlib import sha256
 
+from provision.host.files.paths import remove_empty
 from provision.host.light import plainjson
 from provision.host.state import durable
 
@@ -18,9 +19,9 @@ NOTE = "made.json"
 
 
 def lay(state: str) -> None:
-    """Make the state directory and what is missing above it. To be called under the run's lock.
+    """Make the state directory and what is missing above it; the caller holds the run's lock.
 
-    All is made under another name beside its place, and put there by one rename.
+    All is made under another name, and gets its own by one rename.
 
     Args:
         state: provision's directory on the host.
@@ -33,7 +34,7 @@ def lay(state: str) -> None:
         return
     top = missing[-1]
     fresh = os.path.join(os.path.dirname(top), f".provision-{sha256(state.encode()).hexdigest()[:16]}.new")
-    shutil.rmtree(fresh, ignore_errors=True)  # of one that was killed
+    shutil.rmtree(fresh, ignore_errors=True)  # left by a killed run
     try:
         inside = fresh + state[len(top) :]
         if inside != fresh:
@@ -49,7 +50,7 @@ def lay(state: str) -> None:
 
 
 def made(state: str) -> list[str]:
-    """Return the directories that were made for the state, itself first; none where that is not known."""
+    """Return the directories that were made for the state, itself first; nothing if that is not known."""
     text = durable.read(os.path.join(state, NOTE))
     try:
         return [str(path) for path in plainjson.loads(text)] if text else []
@@ -58,14 +59,11 @@ def made(state: str) -> list[str]:
 
 
 def leave(state: str) -> None:
-    """Take the state away, and those of the directories above it that are empty now and were made for it."""
+    """Remove the state, and the directories above it that were made for it and are empty now."""
     above = made(state)[1:] or [os.path.dirname(state)]
     shutil.rmtree(state, ignore_errors=True)
-    for path in above:
-        try:
-            os.rmdir(path)
-        except OSError:
-            return
+    while above and remove_empty(above.pop(0)):
+        pass
 
 
 def _missing(path: str) -> list[str]:

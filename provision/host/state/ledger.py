@@ -1,4 +1,4 @@
-"""What provision has put on this host, so that it can say what was left behind and take away just that."""
+"""What provision has put on this host: so it knows what is left over, and removes nothing else."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Entry = Dict[str, Any]
 class Ledger:
     """One entry for each resource that was converged here.
 
-    It holds the type, what `remove` needs, the playbooks that want it, and whether we made it or found it. A
-    resource is noted before it is made, as `begun`, and confirmed when it is there.
+    It holds the type, what `remove` needs, the playbooks that want it, and whether it was made or found. A
+    resource is noted as `begun` before it is made, and confirmed when it is there.
     """
 
     def __init__(self, state: str) -> None:
@@ -44,7 +44,7 @@ class Ledger:
                 self.entries[id] = {key: value for key, value in self.entries[id].items() if key != "begun"}
 
     def drop_begun(self, id: str) -> None:
-        """Strike out what was begun, and never confirmed."""
+        """Remove the entry of what was begun, and never confirmed."""
         with self._lock:
             if "begun" in self.entries.get(id, ()):
                 del self.entries[id]
@@ -54,21 +54,18 @@ class Ledger:
         return id in self.entries and set(playbooks) <= set(self.entries[id]["playbooks"])
 
     def release(self, id: str, playbooks: Iterable[str] | None) -> None:
-        """Note that `playbooks` (None: all) no longer want a resource; strike it out when nobody does."""
+        """Note that `playbooks` (None: all) no longer want a resource; remove its entry when none does."""
         with self._lock:
             entry = self.entries[id]
-            left = (
-                []
-                if playbooks is None
-                else [name for name in entry["playbooks"] if name not in set(playbooks)]
-            )
+            gone = set(entry["playbooks"] if playbooks is None else playbooks)
+            left = [name for name in entry["playbooks"] if name not in gone]
             if left:
                 self.entries[id] = {**entry, "playbooks": left}
             else:
                 del self.entries[id]
 
     def orphans(self, playbooks: Iterable[str], declared: Iterable[str]) -> dict[str, Entry]:
-        """Return what `playbooks` put here and no longer declare, and no other playbook wants."""
+        """Return what `playbooks` have put here, no longer declare, and no other playbook wants."""
         names, ids = set(playbooks), set(declared)
         return {
             id: entry

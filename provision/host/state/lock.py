@@ -14,7 +14,7 @@ from provision.host.machine import Machine
 
 
 def lock_path(state: str) -> str:
-    """Return the lock for a state directory; outside of it, as a refused plan must leave no trace there."""
+    """Return the lock file of a state directory; it is elsewhere, as a refused plan must not make that."""
     name = f"provision-{sha256(state.encode()).hexdigest()[:16]}.lock"
     if os.geteuid() == 0 and os.path.isdir("/run"):
         return os.path.join("/run", name)
@@ -25,7 +25,7 @@ def lock_path(state: str) -> str:
 
 
 class RunLock:
-    """Held while a run changes the host. The kernel lets go of it when the process ends, however it ends.
+    """Held while a run changes the host. The kernel releases it when the process ends, however it ends.
 
     Args:
         machine: whose state directory holds the lock.
@@ -55,7 +55,7 @@ class RunLock:
                     raise Failure(
                         "host-locked",
                         f"another run still holds this host: {holder}",
-                        hint="wait for it, or end it if nobody watches it any more",
+                        hint="wait for it, or end it if nobody needs it any more",
                     ) from None
                 if waited - told >= 5:
                     told = waited

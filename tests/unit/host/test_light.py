@@ -108,15 +108,11 @@ def test_names_of_typing_for_annotations() -> None:
     alias = light_typing.Dict[str, light_typing.Callable[[int], light_typing.Any]]
     variable = light_typing.TypeVar("variable", bound=alias)
 
-    class Named(light_typing.Protocol):
-        name: str
-
     class Box(light_typing.Generic[variable]):
         def __init__(self, inside: int) -> None:
             self.inside = inside
 
     assert Box(1).inside == 1
-    assert light_typing.cast(Named, "x") == "x"
 
 
 def run(*argv: str, timeout: float | None = 60) -> tuple[int, str, str, bool]:
