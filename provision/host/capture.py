@@ -1,4 +1,4 @@
-"""Running a command for what it prints, without what `subprocess` imports: most runs do no more than ask."""
+"""Running a command for its output, without importing `subprocess`: most runs need no more."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ TERM, KILL = 15, 9
 """Numbers of signals. The `signal` module makes enumerations of them, which takes longer than a command."""
 
 _IGNORED = (13, 25)
-"""SIGPIPE and SIGXFSZ, which Python ignores, and a command must not."""
+"""SIGPIPE and SIGXFSZ: Python ignores them, and a command must not."""
 
 _LOOK = 0.5
-"""Seconds between two looks at a command whose pipes are silent."""
+"""Seconds between two looks at a command that prints nothing."""
 
 _SOON = 0.0002
-"""Seconds after which a command that has closed its pipes should have ended; doubled each time."""
+"""Seconds until the first look at a command that has closed its pipes; doubled each time."""
 
 _GRACE = 5.0
-"""Seconds that a command has to end after it was asked to."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 class Completed(NamedTuple):
@@ -80,7 +80,7 @@ def capture(
 
 
 def end_group(group: int, signal: int) -> None:
-    """Send a signal to a process group, if there is still one of ours."""
+    """Send a signal to a process group, if it still exists."""
     try:
         os.killpg(group, signal)
     except (ProcessLookupError, PermissionError):
@@ -88,7 +88,7 @@ def end_group(group: int, signal: int) -> None:
 
 
 def group_lives(group: int) -> bool:
-    """Whether a process of a group is left; its leader may have gone before the others."""
+    """Whether a process of a group is left; its leader may have ended before the others."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -131,7 +131,7 @@ def follow(
             if code is not None:
                 late = len(signals) < 2
                 if late:
-                    end_group(pid, KILL)  # those that it leaves behind
+                    end_group(pid, KILL)  # what it has left behind
                 return code, late
             pause = min(2 * pause, _LOOK)
         if deadline is not None and signals and time.monotonic() > deadline:

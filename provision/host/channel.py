@@ -1,4 +1,4 @@
-"""The line to the controller: events out as JSON lines, its presence in as an open standard input."""
+"""The connection to the controller: events go out as JSON lines; it is there while standard input is open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provision.host.light import plainjson
 from provision.wire import events
 
 HEARTBEAT = 5.0
-"""Seconds of silence after which the host says that it is still there."""
+"""Seconds without an event after which a heartbeat is sent."""
 
 _LOOK = 1.0
 """Seconds between two looks at the clock, and the longest time that an event waits for others."""
@@ -29,7 +29,7 @@ class Channel:
         self._lost = False
 
     def emit(self, event: events.Event) -> None:
-        """Send one event. When nobody reads any more, say so once and drop the rest."""
+        """Send one event. When the controller has gone, call `on_lost` once and drop the rest."""
         line = plainjson.dumps(event.plain()).encode("utf-8", "replace") + b"\n"
         with self._lock:
             if self._lost:
@@ -45,7 +45,7 @@ class Channel:
         self._on_lost()
 
     def attend(self, fd: int) -> None:
-        """Say that this side lives, and call `on_lost` when the controller closes its end of `fd`."""
+        """Send heartbeats, and call `on_lost` when the controller closes its end of `fd`."""
         start_new_thread(self._attend, (fd,))
 
     def _attend(self, fd: int) -> None:
@@ -73,7 +73,7 @@ def _may_wait(event: events.Event) -> bool:
 
 
 def _goes_on(fd: int) -> bool:
-    """Read what nobody wants; tell whether there may be more."""
+    """Read and drop what has arrived; whether the other end is still open."""
     try:
         return bool(os.read(fd, 4096))
     except OSError:

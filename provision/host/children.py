@@ -70,7 +70,7 @@ def run(
 
 
 def become(user: str) -> Callable[[], None] | None:
-    """Return what a child process calls before its program to become a user for good; None for ourselves.
+    """Return what a child process calls before its program to become a user; None if we are that user.
 
     Raises:
         Failure: there is no such user.

@@ -15,7 +15,7 @@ class Failure(Exception):
         message: one sentence saying what is wrong.
         hint: what to change, when that is known.
         log: the last lines of the output that explains it.
-        final: no other resource can mend it. Found while looking, it keeps an apply from changing anything.
+        final: no other resource can remove the cause. If an inspection finds it, an apply changes nothing.
     """
 
     def __init__(

@@ -14,13 +14,13 @@ Items = Dict[str, Item]
 
 
 def foresee(machine: Machine, items: Items) -> None:
-    """Count among what differs what the changes of other resources will bring about."""
+    """Add to what differs the restarts and runs that the changes of other resources lead to."""
     _foresee_restarts(machine, items)
     _foresee_commands(items)
 
 
 def _foresee_restarts(machine: Machine, items: Items) -> None:
-    """Count a service among what differs when something it has read will change under it."""
+    """Add the restart of a service when something that it has read will change."""
     for service, because in _because(machine, items).items():
         for item in items.values():
             if item.service == service and item.resource.role:
@@ -30,7 +30,7 @@ def _foresee_restarts(machine: Machine, items: Items) -> None:
 
 
 def _foresee_commands(items: Items) -> None:
-    """Count a command among what differs when something will change that it follows."""
+    """Add the run of a command when something that it follows will change."""
     for item in items.values():
         if item.changes and not item.error:
             for id, because in followed(item, item.changes):
@@ -57,7 +57,7 @@ def _because(machine: Machine, items: Items) -> dict[str, list[str]]:
 
 
 def runs(items: Items, service: str) -> bool:
-    """Whether there is something to restart, rather than to start for the first time."""
+    """Whether a service runs, so that it is restarted rather than started."""
     return any(item.service == service and item.resource.up(item.actual) for item in items.values())
 
 

@@ -42,7 +42,7 @@ class Item:
         return self.resource.role == PROOF
 
     def read(self, machine: Machine) -> None:
-        """Look at it, and note what differs, or why that cannot be told."""
+        """Inspect it, and note what differs, or why that is not known."""
         try:
             expected = self.resource.expected(machine)
             self.actual = self.resource.actual(machine)

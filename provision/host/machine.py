@@ -189,7 +189,7 @@ class Machine:
         start_new_thread(self._end_groups, (groups,))
 
     def _end_groups(self, groups: Sequence[int]) -> None:
-        """Ask process groups to end, and end what is left of them after a while, whoever leads them."""
+        """Send SIGTERM to process groups, and SIGKILL to what is left of them after `CUT` seconds."""
         try:
             for group in groups:
                 end_group(group, TERM)

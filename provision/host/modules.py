@@ -49,7 +49,7 @@ class Modules:
         """Import a module, unless that is done, and return it.
 
         Raises:
-            ModuleNotFoundError: nobody has a module of this name.
+            ModuleNotFoundError: there is no module of this name.
         """
         if name not in self._index:
             __import__(name)

@@ -1,4 +1,4 @@
-"""Taking away what provision has put on a host, and nothing else."""
+"""Removing what provision has put on a host, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def remove_entries(
     playbooks: list[str] | None,
     dry: bool = False,
 ) -> dict[str, int]:
-    """Remove the resources of `entries`, each before what it stands on.
+    """Remove the resources of `entries`, each before what it needs.
 
-    A failure is told and does not stop the rest; what another playbook still wants stays.
+    A failure is reported and does not stop the rest; what another playbook still wants stays.
     """
     counts = {"removed": 0, "kept": 0, "failed": 0}
     for id in in_order(entries):
@@ -69,7 +69,7 @@ def remove_entries(
 
 
 def in_order(entries: dict[str, Entry]) -> list[str]:
-    """Return the ids so that nothing is removed before what stands on it; deep paths come first."""
+    """Return the ids in the order of removal: what needs others comes before them, deep paths first."""
 
     def key(id: str) -> tuple[int, int, str]:
         return _rank(entries[id]["type"]), -id.count("/"), id
@@ -81,7 +81,7 @@ def _rank(type: str) -> int:
     try:
         return type_of(type).removal
     except Failure:
-        return PACKAGES  # of another version; what can be said of it is said in its turn
+        return PACKAGES  # a type of another version: its removal then fails, and says so
 
 
 def _chosen(entry: Entry, asked: Remove) -> bool:
@@ -93,7 +93,7 @@ def _chosen(entry: Entry, asked: Remove) -> bool:
 
 
 def _kept(entry: Entry, playbooks: list[str] | None) -> str | None:
-    """Say why a resource stays although it is no longer ours to look after; None when it goes."""
+    """Return why a resource stays although it is no longer ours; None when it is removed."""
     others = [] if playbooks is None else [name for name in entry["playbooks"] if name not in playbooks]
     if others:
         return "still wanted by " + ", ".join(others)

@@ -1,4 +1,4 @@
-"""What every resource type is: two dictionaries and a fix."""
+"""What every resource type has: two dictionaries and a fix."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ SERVICES, CONTENT, DIRECTORIES, USERS, GROUPS, PACKAGES = range(6)
 
 
 class Resource:
-    """One thing on a host that is declared, looked at, and brought to its declared state.
+    """One thing on a host that is declared, inspected, and brought to its declared state.
 
-    A type says what is declared (`expected`), what is there (`actual`, which only reads) and how to close
-    the gap (`fix`, which acts only on the keys that differ and leaves either the old or the new state).
-    The runner compares the first two, calls `fix`, and compares again: what still differs has failed.
+    A type says what is declared (`expected`), what is there (`actual`, which only reads) and how to change it
+    (`fix`, which acts only on the keys that differ and leaves either the old or the new state). The runner
+    compares the first two, calls `fix`, and compares again: what still differs has failed.
     """
 
     type: ClassVar[str]
     """The word in a request that names this type."""
 
     waits: ClassVar[bool] = False
-    """Looking at it mostly waits, for a command or for much to be read: others are looked at meanwhile."""
+    """To inspect it takes long (a command, much to read): others are inspected at the same time."""
 
     identity: ClassVar[tuple[str, ...]] = ()
     """The keys of `spec` that `remove` needs. They are kept in the host's ledger, so never a secret."""
@@ -46,17 +46,17 @@ class Resource:
     """What it is to its service: `SERVICE` or `PROOF` of `provision.wire.events`, or nothing special."""
 
     due: ClassVar[Changes] = {}
-    """What has to be done once something else has changed: the restart of a service and its proof, or the run
-    of a command that follows the change."""
+    """What has to be done after something else has changed: the restart of a service and its proof, or the
+    run of a command that follows the change."""
 
     from_files: ClassVar[bool] = False
-    """It runs a service from files that provision has written, and so can run it from former ones again."""
+    """It runs a service from files that provision has written, and can run it from the former ones again."""
 
     brings_accounts: ClassVar[bool] = False
-    """Its fix may make users and groups, too, and so take the next free numbers."""
+    """Its fix may make users and groups, which take the next free numbers."""
 
     removal: ClassVar[int] = CONTENT
-    """When it is removed: before what it stands on. One of the ranks above."""
+    """When it is removed: before what it needs. One of the ranks above."""
 
     stays: ClassVar[str | None] = None
     """Why it is not removed although nobody declares it any more."""
@@ -65,7 +65,7 @@ class Resource:
     """The keys of its state that may be set although the thing itself is not there."""
 
     Spec: ClassVar[Type[contract.Spec]]  # noqa: UP006 (`type` is something else in this class)
-    """The record of what is declared, which a subclass names again as the type of its `spec`."""
+    """The record of what is declared; a subclass also annotates its `spec` with it."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """The fields of `Spec` that versions before 2 of the contract wrote under other names: old -> new."""
@@ -76,14 +76,14 @@ class Resource:
         self.id = id
         self.spec = spec
         self.because: list[str] = []
-        """What of all that is declared will change, and has it done again; only a command follows changes."""
+        """What will change, so that it runs again; only a command follows changes."""
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
         raise NotImplementedError
 
     def actual(self, machine: Machine) -> State:
-        """Return the state found, under the keys of `expected`. Only reads; what is absent is no error."""
+        """Return the state found, with the keys of `expected`. Only reads; what is absent is no error."""
         raise NotImplementedError
 
     def fix(self, machine: Machine, changes: Changes) -> None:
@@ -95,19 +95,19 @@ class Resource:
         return any(value for key, value in actual.items() if key not in self.beside)
 
     def missed(self, machine: Machine, changes: Changes) -> Failure | None:
-        """Return why these keys still differ right after `fix`, where more is known than their values."""
+        """Return why these keys still differ right after `fix`, if more is known than their values."""
         return None
 
     def new(self, changes: Changes) -> bool:
-        """Whether these changes mean that it is not there at all yet, rather than other than declared."""
+        """Whether these changes mean that it does not exist yet, rather than that it differs."""
         return all(actual is None for actual, _ in changes.values())
 
     def up(self, actual: State) -> bool:
-        """Whether it runs its service, rather than that this is to be started."""
+        """Whether its service runs, so that it is restarted rather than started."""
         return False
 
     def waits_for_others(self) -> bool:
-        """Whether its fix mostly waits, for an answer or its turn on a GPU, so that other work goes on."""
+        """Whether its fix mostly waits, for an answer or its turn on a GPU: other work goes on meanwhile."""
         return False
 
     def preflight(self) -> Preflight | None:
@@ -115,7 +115,7 @@ class Resource:
         return None
 
     def prove(self, machine: Machine) -> bool:
-        """Make each check of the service once, and tell how it went; whether it answers."""
+        """Make each check of the service once, and report it; whether all went well."""
         return True
 
     def makes_directory(self) -> str | None:
@@ -123,7 +123,7 @@ class Resource:
         return None
 
     def wants_directory(self) -> str | None:
-        """Return the directory that has to be there before its fix, which it does not make itself."""
+        """Return the directory that must exist before its fix, and that it does not make itself."""
         return None
 
     def restorable(self) -> str | None:
@@ -131,7 +131,7 @@ class Resource:
         return None
 
     def number(self) -> Number | None:
-        """Return the place of an account among those that are made: they take the next free numbers."""
+        """Return the place of an account in the order in which accounts are made."""
         return None
 
     def disturbs(self, changes: Changes) -> bool:
@@ -147,18 +147,18 @@ class Resource:
         return None
 
     def notes(self, machine: Machine) -> list[Finding]:
-        """Return warnings worth a line in the plan even when nothing differs."""
+        """Return warnings for the plan, also when nothing differs."""
         return []
 
     def remove(self, machine: Machine) -> bool:
-        """Take away what `fix` made; True when something was there. Only called for what we made."""
+        """Remove what `fix` made; True when something was there. Only called for what provision made."""
         return False
 
     def left(self, machine: Machine) -> str | None:
-        """Return why something stays after a `remove` that took nothing away; None when nothing does."""
+        """Return why something stays after a `remove` that removed nothing; None when nothing does."""
         return None
 
 
 def differences(expected: State, actual: State) -> Changes:
-    """Return the keys of `expected` whose values in `actual` are others."""
+    """Return the keys of `expected` that have other values in `actual`."""
     return {key: (actual.get(key), value) for key, value in expected.items() if actual.get(key) != value}

@@ -1,4 +1,4 @@
-"""Taking a change back that its service did not answer with."""
+"""Undoing a change after which the service did not answer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from provision.wire import events
 
 
 def undo(machine: Machine, id: str, service: str) -> None:
-    """Put back the files that a service has last answered with, restart it and ask it.
+    """Put back the files that a service last answered with, restart it and check it.
 
-    Only where nothing but files has changed since: what an environment or model was is not kept. How it went
-    is told in an event `restored`, after the failure that has led here.
+    Only where nothing but files has changed since: a former environment or model is not kept. The event
+    `restored` tells how it went.
 
     Args:
         machine: where it runs.
-        id: the resource that has failed, in whose name output is passed on.
+        id: the resource that has failed; output is sent with this id.
         service: name of the service.
     """
     record = backup.read(machine.state, service)
@@ -35,7 +35,7 @@ def undo(machine: Machine, id: str, service: str) -> None:
     try:
         restart.need()  # a crash from here on must not lose the restart
         backup.restore(record)
-        # Nobody asks any more whether it would start, and older versions wrote the question otherwise.
+        # It started with these files before. Older versions wrote `preflight` in another form, too.
         runner = {**record["runner"], "spec": {**record["runner"]["spec"], "preflight": None}}
         for each in (recall(**runner), recall(**record["probe"])):
             each.fix(machine, each.due)

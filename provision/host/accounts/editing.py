@@ -21,7 +21,7 @@ _one_at_a_time = allocate_lock()
 
 
 def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
-    """Run `useradd`, `groupmod` and the like; wait when somebody else holds the account files.
+    """Run `useradd`, `groupmod` and the like; wait while another tool holds the account files.
 
     Raises:
         Failure: not root, no such tool, or the tool refuses; the message is the tool's own.
@@ -52,9 +52,9 @@ def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
 
 
 def _require_writable() -> None:
-    """Raise `Failure` when nothing can be made beside the account files: then waiting for them is no use."""
+    """Raise `Failure` when no file can be made beside the account files: then it is useless to wait."""
     try:
         os.close(os.open(FOLDER, os.O_TMPFILE | os.O_WRONLY, 0o600))
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):  # no such files here: not known
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):  # O_TMPFILE does not work here
             raise causes.failure(error, FOLDER) from None

@@ -1,9 +1,8 @@
-"""In which order accounts are made, whatever else runs at the same time.
+"""The order in which accounts are made, whatever else is done at the same time.
 
-A user or group without a declared number gets the next free one, so its number depends on who is made
-first. The order is the same in every run: what needs no package, then the packages, which may bring accounts
-of their own, then the rest; in each part groups before users, those with a number before those without, by
-name.
+A user or group without a declared number gets the next free one, so its number depends on the order. This is
+the same in every run: what needs no package, then the packages, which may make accounts of their own, then
+the rest; in each part groups before users, those with a number before those without, then by name.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> No
     Args:
         path: an absolute path in a directory that exists.
         data: the content.
-        mode: the permission bits, whatever the umask.
-        uid: the owner's number; -1 is whoever runs this.
+        mode: the permission bits; the umask does not count.
+        uid: the owner's number; -1 is the user who runs this.
         gid: the group's number; -1 is the default of the directory.
 
     Raises:
@@ -46,7 +46,7 @@ def write(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> No
 
 
 def remove(path: str) -> bool:
-    """Remove a file or link for good, with what a killed `write` has left beside it.
+    """Remove a file or link, with what a killed `write` has left beside it.
 
     Returns: whether it was there.
     """

@@ -92,7 +92,7 @@ def _walk(path: str, create: bool) -> int:
 
 
 def make_directory(inside: int, name: str, mode: int) -> None:
-    """Make a directory with exactly `mode`, whatever the umask; one that is there by now stays as it is."""
+    """Make a directory with exactly `mode`; one that exists by now stays as it is."""
     try:
         os.mkdir(name, 0o700, dir_fd=inside)
     except FileExistsError:

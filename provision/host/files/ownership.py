@@ -1,4 +1,4 @@
-"""Whose a file is and who may use it; names of users and groups, and the numbers behind them."""
+"""Owner, group and mode of a file; names of users and groups, and their numbers."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Names:
         self._name_of = name_of
 
     def find(self, name: str) -> int | None:
-        """Return the number of a name, or None when nobody has it."""
+        """Return the number of a name, or None when no account has it."""
         try:
             return self._number_of(name)
         except KeyError:
             return None
 
     def holder(self, number: int) -> str | None:
-        """Return the name of a number, or None when nobody has it."""
+        """Return the name of a number, or None when no account has it."""
         try:
             return self._name_of(number)
         except KeyError:

@@ -11,7 +11,7 @@ MAX_LINE = 400
 """Characters of a line that are shown."""
 
 MAX_BYTES = 512 * 1024
-"""Size of a content above which only sizes are told: comparing takes long, and nobody would read it."""
+"""Size of a content above which only the sizes are shown: the diff takes long, and is too long to read."""
 
 
 def unified(old: bytes | None, new: bytes, path: str) -> str:
@@ -31,7 +31,7 @@ def unified(old: bytes | None, new: bytes, path: str) -> str:
 
 
 def sizes(old: int, new: int, path: str) -> str:
-    """Return what is said in place of a diff of something too large, or no text."""
+    """Return what is shown instead of a diff when the content is too large, or no text."""
     return f"{path}: {old} bytes become {new} bytes"
 
 

@@ -1,4 +1,4 @@
-"""Trying a file's content out before it takes the file's place."""
+"""Checking a file's content before it is put in place."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 
 SYSTEMD = "systemd"
-"""The rule that has a unit file judged by `systemd-analyze verify`."""
+"""The rule for a unit file: `systemd-analyze verify` checks it."""
 
 TIMEOUT = 60.0
 """Seconds a validator may take."""
 
-# What systemd (245 to 257) says of a unit that it would not start. Not among them: unknown keys, which an
-# older systemd rightly ignores, and a missing executable, which may be on its way.
+# What systemd (245 to 257) says of a unit that it would not start. Unknown keys are not among them, as an
+# older systemd ignores them, nor is a missing executable, which may be made later in the run.
 _FATAL = re.compile(r"bad unit file setting|[Rr]efusing|fatal error|Failed to (prepare|load|create)")
 
 
 def validate(
     machine: Machine, id: str, rule: str | Sequence[str], path: str, data: bytes, secret: bool = False
 ) -> None:
-    """Have a validator judge content that is to become the file `path`.
+    """Have a validator check the content of a file before it is written.
 
-    It is given a copy with the file's own name in a private directory: some validators care for the name,
-    and no half-trusted file ever stands beside the real one.
+    It is given a copy with the file's own name, which matters to some validators, in a private directory.
 
     Args:
         machine: where the validator runs.
-        id: the resource in whose name the validator's warnings are passed on.
+        id: the resource; the validator's warnings are sent with this id.
         rule: `"systemd"`, or an argument vector in which `{path}` stands for the copy.
         path: the file that is meant.
         data: its content.
-        secret: keep what the validator prints to ourselves, as it may quote the content.
+        secret: do not show what the validator prints, as it may quote the content.
 
     Raises:
         Failure: the content is refused, or the validator cannot be run.
@@ -74,12 +73,12 @@ def _systemd(machine: Machine, id: str, copy: str, path: str) -> None:
         machine.output(id, "not validated: this host has no systemd-analyze")
         return
     verify = ["systemd-analyze", "verify", "--man=no", copy]
-    # A sound unit is known by 10 ms, without loading what it refers to (since systemd 250), instead of 45.
+    # First without loading what it refers to (since systemd 250): a valid unit takes 10 ms instead of 45.
     done = machine.run([*verify, "--recursive-errors=no"], timeout=TIMEOUT, check=False)
     if done.code != 0:
         done = machine.run(verify, timeout=TIMEOUT, check=False)
     name = os.path.basename(path)
-    # Units that ours refers to are judged as well; what is wrong with them is not this file's fault.
+    # Units that this one refers to are checked as well; what is wrong with them does not count here.
     lines = [line.replace(copy, path) for line in (done.out + done.err).splitlines() if name in line]
     lines = [line for line in lines if "is not executable" not in line]
     if done.code != 0 and any(_FATAL.search(line) for line in lines):
@@ -91,7 +90,7 @@ def _systemd(machine: Machine, id: str, copy: str, path: str) -> None:
 
 
 def _reason(lines: list[str]) -> str:
-    """Pick the line that says most: the last with a line number that is no warning, else a fatal one."""
+    """Return the most useful line: the last error with a line number, else a fatal one."""
     numbered = [
         line for line in lines if re.search(r":\d+: ", line) and not re.search(r"Unknown|not safe", line)
     ]

@@ -6,7 +6,7 @@ from _thread import allocate_lock
 
 
 class Event:
-    """Is set once, by any thread, and stays so; others look at it or wait for it."""
+    """Is set once, by any thread, and stays set; others can wait for it."""
 
     def __init__(self) -> None:
         self._set = False
@@ -27,7 +27,7 @@ class Event:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, for `timeout` seconds at most; return whether it is."""
-        # Whoever comes through the gate leaves it open for the next.
+        # Each thread that gets through the gate opens it for the next.
         if not self._set and self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             self._gate.release()
         return self._set

@@ -142,7 +142,7 @@ class Container(Runner):
         return notes
 
     def remove(self, machine: Machine) -> bool:
-        """Stop the service for good and remove its container; one that is not ours stays."""
+        """Stop the service and remove its container; one that provision has not made stays."""
         unit = self._unit()
         there = unit.remove(machine) if unit else False
         engine = engines.find(self.spec.engine)

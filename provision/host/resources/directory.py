@@ -1,4 +1,4 @@
-"""A directory: that it is there, whose it is, and who may enter it."""
+"""A directory: that it exists, who owns it, and who may enter it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KIND = "directory"
 
 
 class Directory(Resource):
-    """A directory with an owner, a group and a mode; what is null is left as it is found.
+    """A directory with an owner, a group and a mode; what is null is not changed.
 
     A symbolic link to a directory counts as one, as long as it is one that root may follow (see `nofollow`).
     Missing directories above it are made with mode 0755.
@@ -70,7 +70,7 @@ class Directory(Resource):
         return self.spec.path
 
     def remove(self, machine: Machine) -> bool:
-        """Remove the directory when nothing is left in it: what others have put there stays."""
+        """Remove the directory if it is empty: what others have put there stays."""
         path = self.spec.path
         try:
             with nofollow.parent(path) as (directory, name):
@@ -84,7 +84,7 @@ class Directory(Resource):
         return True
 
     def left(self, machine: Machine) -> str | None:
-        """Say that others have put something there; our own state does not count, and goes last of all."""
+        """Say that others have put something there; our own state does not count, and is removed last."""
         path: str = self.spec.path
         try:
             left = os.listdir(path)
@@ -95,13 +95,13 @@ class Directory(Resource):
 
     def _make(self) -> None:
         with nofollow.parent(self.spec.path, create=True) as (directory, name):
-            # Nobody else gets in before the owner and mode that are declared have been set.
+            # No other user may enter it before the declared owner and mode are set.
             nofollow.make_directory(directory, name, 0o755 if self.spec.mode is None else 0o700)
             nofollow.sync_directory(directory)
 
 
 def _adjust(directory: int, uid: int, gid: int, mode: str | None) -> None:
-    """Set owner, group and mode through a descriptor, so that nothing can be swapped in between."""
+    """Set owner, group and mode through a descriptor, so that all go to the same directory."""
     opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         if uid != -1 or gid != -1:

@@ -1,4 +1,4 @@
-"""A file: its content, whose it is, and who may read it."""
+"""A file: its content, who owns it, and who may read it."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Process(FileRunner):
         self._start(machine)
 
     def remove(self, machine: Machine) -> bool:
-        """Stop the service for good."""
+        """Stop the service, and remove its logs."""
         there = bool(self._members()) or os.path.exists(self.spec.pid_file)
         self._stop(machine)
         for log in (self.spec.log, _old(self.spec.log)):
@@ -82,9 +82,9 @@ class Process(FileRunner):
     # -- steps --------------------------------------------------------------------------------------------
 
     def _marker(self) -> dict[str, str]:
-        """Return the variables that all processes of this service carry, and nobody else's.
+        """Return environment variables that only the processes of this service have.
 
-        The pid file is one of them, since two users of a machine may each have a service of that name.
+        The pid file is one of them, as two users of a machine may each have a service of this name.
         """
         return {"PROVISION_SERVICE": self.spec.service, "PROVISION_PID_FILE": self.spec.pid_file}
 

@@ -1,4 +1,4 @@
-"""A systemd unit of ours: enabled, running, and running with what is declared."""
+"""A systemd unit: enabled, running, and restarted since its files changed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Unit(FileRunner):
             raise
 
     def remove(self, machine: Machine) -> bool:
-        """Stop the service for good."""
+        """Stop and disable the unit; its file is another resource."""
         if not systemd.running():
             return False
         name = self.spec.unit

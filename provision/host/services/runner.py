@@ -50,7 +50,7 @@ class Runner(Resource):
 
 
 class FileRunner(Runner):
-    """A runner of a service whose files provision has written: its script, its env file, its unit."""
+    """Runs a service from files that provision has written: its script, its env file, its unit."""
 
     from_files = True
     RENAMED: ClassVar[Mapping[str, str]] = {"host": "bind", "reach": "access"}

@@ -46,7 +46,7 @@ def read(path: str) -> str | None:
 
 
 def remove(path: str) -> bool:
-    """Remove a file for good; True when it was there."""
+    """Remove a file, also if a crash follows; True when it was there."""
     try:
         os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):
