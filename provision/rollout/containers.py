@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.transport.session import OnEvent
+from provision.transport.target import OnEvent
 from provision.wire.events import PROOF, Done, Error, Event, Hello, Inspected, Note, Proof, Unreachable
 from provision.wire.finding import Finding, fault, information, warning
 

@@ -22,7 +22,7 @@ from provision.wire.requests import Apply, Asked, Inspect, Logs, Remove, Status,
 
 if TYPE_CHECKING:
     from provision.project.project import Project
-    from provision.transport.session import OnEvent
+    from provision.transport.target import OnEvent
     from provision.wire.events import Event
 
 

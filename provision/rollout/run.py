@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from provision.caches import cache
 from provision.rollout.summary import Summary
 from provision.transport.archive import Archive
-from provision.transport.session import LIMITS, Limits, OnEvent, Outcome, Session, Target
+from provision.transport.session import Session
+from provision.transport.target import LIMITS, Limits, OnEvent, Status, Target, Terms
 from provision.wire.events import Error, Event, Unreachable
 from provision.wire.finding import fault
 
-__all__ = ["FORKS", "GRACE", "Limits", "Outcome", "Summary", "Target", "run"]
+__all__ = ["FORKS", "GRACE", "Limits", "Summary", "Target", "run"]
 
 FORKS = 32
 """Hosts worked on at once, unless told otherwise. Each costs an ssh process of some MB here.
@@ -61,25 +62,15 @@ async def run(
         limits: see `Limits`.
         archive: the host side; None for the one of this provision.
     """
-    fleet = _Fleet(targets, forks or FORKS, on_event, password, limits, archive)
-    return await fleet.run()
+    terms = Terms(archive or Archive(cache=cache("archives")), on_event, password, limits)
+    return await _Fleet(targets, forks or FORKS, terms).run()
 
 
 class _Fleet:
-    def __init__(
-        self,
-        targets: Sequence[Target],
-        forks: int,
-        on_event: OnEvent,
-        password: str | None,
-        limits: Limits,
-        archive: Archive | None,
-    ) -> None:
+    def __init__(self, targets: Sequence[Target], forks: int, terms: Terms) -> None:
         self.targets = targets
-        self.on_event = on_event
-        self.password = password
-        self.limits = limits
-        self.archive = archive or Archive(cache=cache("archives"))
+        self.on_event = terms.on_event
+        self.terms = terms._replace(on_event=self._emit)
         self.slots = asyncio.Semaphore(forks)
         self.handshakes = asyncio.Semaphore(handshakes_at_once())
         self.finished = {target.host: asyncio.Event() for target in targets}
@@ -147,17 +138,16 @@ class _Fleet:
         finally:
             self.finished[target.host].set()
 
-    async def _work(self, target: Target) -> Outcome:
+    async def _work(self, target: Target) -> Status:
         host = target.host
         if self.summary.cancelled:
             self._emit(Error(host=host, finding=fault("run-cancelled", "cancelled before it began")))
-            return Outcome(host, "cancelled", 0, 0)
-        before = self.summary.outcomes.get(target.after or "")
-        if before and before.status == "unreachable":
-            message = f"{before.host}, which it is on, was not reached"
+            return "cancelled"
+        if self.summary.outcomes.get(target.after or "") == "unreachable":
+            message = f"{target.after}, which it is on, was not reached"
             self._emit(Unreachable(host=host, finding=fault("outer-unreachable", message)))
-            return Outcome(host, "unreachable", 0, 0)
-        session = Session(target, self.archive, self._emit, self.handshakes, self.password, self.limits)
+            return "unreachable"
+        session = Session(target, self.terms, self.handshakes)
         self.sessions.add(session)
         try:
             return await session.run()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from provision.wire.events import Done, Event, Inspected, Orphan, Removed, Result
 
 if TYPE_CHECKING:
-    from provision.transport.session import Outcome
+    from provision.transport.target import Status
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Summary:
         removed: hosts where something was removed, or would be.
     """
 
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, Status] = field(default_factory=dict)
     cancelled: bool = False
     digests: dict[str, str] = field(default_factory=dict)
     differing: set[str] = field(default_factory=set)
@@ -36,7 +36,7 @@ class Summary:
     @property
     def ok(self) -> bool:
         """Whether every host did everything it was asked to."""
-        return not self.cancelled and all(outcome.status == "ok" for outcome in self.outcomes.values())
+        return not self.cancelled and all(status == "ok" for status in self.outcomes.values())
 
     def hear(self, event: Event) -> None:
         """Remember what an event means for the next step."""
@@ -52,7 +52,7 @@ class Summary:
             case Done() if event.digest:
                 self.digests[event.host] = event.digest
 
-    def end(self, outcomes: dict[str, Outcome], cancelled: bool) -> None:
+    def end(self, outcomes: dict[str, Status], cancelled: bool) -> None:
         """Add how a part of the run ended."""
         self.outcomes.update(outcomes)
         self.cancelled = self.cancelled or cancelled

@@ -26,6 +26,9 @@ REACHED = b'{"event":"reached"}'
 READY = b'{"event":"ready"}'
 """First words of the shell that has become root, when standard input may not be written to before."""
 
+NEED = b'{"event":"need"}'
+"""The host lacks the archive."""
+
 NO_PYTHON = b'{"event":"no-python"}'
 """The interpreter is not there."""
 

@@ -1,25 +1,33 @@
-"""Reading what a host says: a line of JSON becomes an event of that host."""
+"""Reading what a host says: lines of JSON become events, without control characters for a terminal."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
-from provision.transport.visible import visible
 from provision.wire.events import Event, Inspected, Result
 from provision.wire.record import Mismatch
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""All but tab and newline; and halves of surrogate pairs, which cannot be written at all."""
 
-def read(data: dict[str, Any], host: str) -> Event:
-    """Return the event that a JSON object stands for, with control characters as visible escapes.
+_SUSPECT = re.compile(rb"[^ -\[\]-~]")
+"""What a line of JSON that holds any of these has in it: a backslash, or what is no printable ASCII."""
+
+
+def read(line: bytes, host: str) -> Event:
+    """Return the event that a line of JSON stands for.
 
     Args:
-        data: what the host sent.
+        line: what the host sent.
         host: its name, whatever the host itself says.
 
     Raises:
         Mismatch: it is none, or its fields are not those of this version.
+        ValueError: it is no JSON.
     """
-    event = Event.parse(visible(data))
+    event = Event.parse(parse(line))
     event.host = host
     if isinstance(event, Inspected | Result):
         try:
@@ -27,3 +35,28 @@ def read(data: dict[str, Any], host: str) -> Event:
         except (TypeError, ValueError, AttributeError):
             raise Mismatch(f"{type(event).__name__}: `changes` holds no pairs") from None
     return event
+
+
+def parse(line: bytes) -> Any:
+    """Return what a line of JSON says, with control characters in its texts as visible escapes.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    data = json.loads(line)
+    return visible(data) if _SUSPECT.search(line) else data
+
+
+def visible(value: Any) -> Any:
+    r"""Return plain data with control characters in its texts as escapes: `\x1b[2J` clears no screen."""
+    if isinstance(value, str):
+        return value if value.isprintable() else _CONTROL.sub(_escape, value)
+    if isinstance(value, list):
+        return [visible(item) for item in value]
+    if isinstance(value, dict):
+        return {visible(key): visible(item) for key, item in value.items()}
+    return value
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()

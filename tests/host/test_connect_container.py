@@ -12,11 +12,11 @@ import pytest
 from provision.connect import Local, Ssh
 from provision.connect.container import Container
 from provision.rollout.run import run
-from provision.transport.session import Target
+from provision.transport.target import Target
 from provision.wire.events import Done, Hello, Note, Unreachable
 from tests.lab import Lab, LabHost, Podman
 from tests.lab.podman import IMAGE
-from tests.unit.rollout.standin import go, host_side, note
+from tests.unit.rollout.standin import ended, go, host_side, note
 
 pytestmark = pytest.mark.lab
 
@@ -54,12 +54,12 @@ def container(engine: Podman, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 def test_runs_inside(container: Callable[..., Container], tmp_path: Path) -> None:
     archive = host_side(tmp_path, ANSWER)
-    first, events = go([Target(container("web"), b"x")], archive)
-    assert [type(event) for event in events] == [Hello, Note, Done]
-    assert events[1] == note("web", "0 web\n")
-    second, _ = go([Target(container("web"), b"x")], archive)
-    assert first.outcomes["web"].executions == second.outcomes["web"].executions == 1
-    assert second.outcomes["web"].sent < first.outcomes["web"].sent
+    _, first = go([Target(container("web"), b"x")], archive)
+    assert [type(event) for event in first] == [Hello, Note, Done]
+    assert first[1] == note("web", "0 web\n")
+    _, second = go([Target(container("web"), b"x")], archive)
+    assert ended(first).executions == ended(second).executions == 1
+    assert ended(second).sent < ended(first).sent
 
 
 def test_as_a_user_of_the_image(container: Callable[..., Container], tmp_path: Path) -> None:
@@ -98,5 +98,5 @@ def test_through_ssh_and_sudo(lab: Lab, boot_host: Callable[..., LabHost], tmp_p
         events: list[object] = []
         archive = host_side(tmp_path / user, ANSWER)
         summary = asyncio.run(run([target], None, events.append, password=password, archive=archive))
-        assert summary.outcomes["web"].status == "ok", events
+        assert summary.outcomes["web"] == "ok", events
         assert events[1] == note("web", "0 box\n")

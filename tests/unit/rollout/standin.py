@@ -12,8 +12,8 @@ from pathlib import Path
 from provision.connect import Local
 from provision.rollout.run import Summary, run
 from provision.transport.archive import PACKAGE, Archive
-from provision.transport.session import Limits, Target
-from provision.wire.events import Event, Note
+from provision.transport.target import Limits, Target
+from provision.wire.events import Done, Event, Note
 from provision.wire.finding import Finding, fault
 
 PATIENT = Limits(connect=120)
@@ -89,6 +89,12 @@ def here(
 def note(host: str, message: str) -> Note:
     """Return the event that `note` of a host side gives."""
     return Note(host=host, finding=Finding(code="code", message=message))
+
+
+def ended(events: Sequence[Event]) -> Done:
+    """Return the last event of a host side that has come to its end."""
+    (done,) = (event for event in events if isinstance(event, Done))
+    return done
 
 
 def go(

@@ -56,20 +56,25 @@ def test_readers_of_version_1_find_the_texts_where_they_were(
     assert "version" not in line  # that is the version of the output
 
 
+def sent(data: dict[str, Any], ascii: bool = True) -> bytes:
+    """Return what a host sends."""
+    return json.dumps(data, ensure_ascii=ascii).encode("utf-8", "surrogatepass")
+
+
 @pytest.mark.parametrize("event", [event for event, _ in SAMPLES], ids=lambda event: str(event.NAME))
 def test_an_event_comes_out_as_it_went_in(event: events.Event) -> None:
-    read_again = read(json.loads(json.dumps(event.plain())), "gpu")
+    read_again = read(sent(event.plain()), "gpu")
     assert read_again == event.replace(host="gpu")
 
 
 def test_changes_are_pairs() -> None:
-    event = read({"event": "result", "id": "x", "status": "ok", "changes": {"mode": ["a", "b"]}}, "gpu")
+    event = read(sent({"event": "result", "id": "x", "status": "ok", "changes": {"mode": ["a", "b"]}}), "gpu")
     assert isinstance(event, events.Result)
     assert event.changes == {"mode": ("a", "b")}
 
 
 def test_a_host_cannot_speak_for_another() -> None:
-    assert read({"event": "line", "service": "s", "text": "t", "host": "other"}, "gpu").host == "gpu"
+    assert read(sent({"event": "line", "service": "s", "text": "t", "host": "other"}), "gpu").host == "gpu"
 
 
 @pytest.mark.parametrize(
@@ -87,19 +92,23 @@ def test_a_host_cannot_speak_for_another() -> None:
 )
 def test_what_is_no_event_is_refused_by_name(data: dict[str, Any], message: str) -> None:
     with pytest.raises(Mismatch) as caught:
-        read(data, "gpu")
+        read(sent(data), "gpu")
     assert message in str(caught.value)
 
 
 def test_no_control_character_of_a_host_comes_through() -> None:
     hostile = "\x1b[2J\x9b1m\x07\ra\x00 \udcff 好\tb\nc"
     plain = "\\x1b[2J\\x9b1m\\x07\\ra\\x00 \\udcff 好\tb\nc"
-    line = read({"event": "line", "service": "r1", "text": hostile}, "gpu")
+    line = read(sent({"event": "line", "service": "r1", "text": hostile}), "gpu")
     assert isinstance(line, events.Line)
     assert line.text == plain
+    for character in "\x7f\x9b":  # which JSON need not escape
+        line = read(sent({"event": "line", "service": "r1", "text": character}, ascii=False), "gpu")
+        assert isinstance(line, events.Line)
+        assert line.text == repr(character)[1:-1]
     finding = {"code": "failed", "message": hostile, "log": [hostile]}
     result = {"event": "result", "id": "x", "status": "failed", "finding": finding}
-    failed = read({**result, "changes": {hostile: [None, {"k": hostile}]}}, "gpu")
+    failed = read(sent({**result, "changes": {hostile: [None, {"k": hostile}]}}), "gpu")
     assert isinstance(failed, events.Result)
     assert failed.finding == Finding(code="failed", message=plain, log=[plain])
     assert failed.changes == {plain: (None, {"k": plain})}

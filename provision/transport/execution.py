@@ -1,0 +1,247 @@
+"""One command on a host, and how far it has come."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import deque
+from enum import Enum
+from typing import Any
+
+from provision import __version__
+from provision.connect import Connection
+from provision.connect.become import PROMPT
+from provision.transport import bootstrap
+from provision.transport.process import Process
+from provision.transport.reading import parse, read, visible
+from provision.transport.target import OnEvent, Terms
+from provision.wire.events import Bootstrapped, Done, Error, Heartbeat, Hello
+from provision.wire.finding import fault
+from provision.wire.record import Mismatch
+
+_EVENT = b'{"event":'
+_NOISE_LINES = 20
+_STDERR_BYTES = 16_384
+_LINE_BYTES = 16 << 20
+_LOG_LINES = 20
+
+_SIGNALLED = 128
+"""What a shell adds to the number of the signal that has killed a program."""
+
+_KILLED = re.compile(re.escape(bootstrap.KILLED).replace(rb"%d", rb"(\d+)"))
+
+
+class Verdict(Enum):
+    """Why we have ended the command ourselves."""
+
+    LATE = "no first word in time"
+    SILENT = "no sign of life"
+    PASSWORD = "wrong password"
+
+
+class Execution:
+    """Runs the host side's bootstrap by a connection, and reads what comes back.
+
+    Args:
+        host: name of the host.
+        connection: the way to it.
+        request: for the host side.
+        terms: what is the same for all hosts.
+        on_event: called with each event.
+        limit: seconds until the first word.
+        install_python: install python3 first.
+
+    Raises:
+        OSError: the command cannot be started.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        connection: Connection,
+        request: bytes,
+        terms: Terms,
+        on_event: OnEvent,
+        limit: float,
+        install_python: bool,
+    ) -> None:
+        self.host = host
+        self.connection = connection
+        self.limit = limit
+        self.limits = terms.limits
+        self.installing = install_python
+        self.reached = False
+        self.no_python = False
+        self.begun = False
+        self.failed = False
+        self.done: Done | None = None
+        self.pid = 0
+        self.killed = 0
+        self.verdict: Verdict | None = None
+        self.code = 0
+        self.sent = 0
+        self.noise: deque[str] = deque(maxlen=_NOISE_LINES)
+        self.stderr = bytearray()
+        self._request = request
+        self._terms = terms
+        self._on_event = on_event
+        self._version = "an unknown version"
+        self._line = bytearray()
+        self._prompts = 0
+        self._handshakes: asyncio.Semaphore | None = None
+        self._loop = asyncio.get_running_loop()
+        self._started = self._heard = self._loop.time()
+        argv = connection.argv(bootstrap.script(connection, install_python), limit)
+        self.program = os.path.basename(argv[0])
+        self.process = Process(argv, self._output, self._error)
+        self._watch = self._loop.call_later(limit, self._check)
+        # A sudo that may ask for a password would take the request for it.
+        if not connection.asks_password:
+            self._send_request()
+
+    async def wait(self, handshakes: asyncio.Semaphore | None) -> None:
+        """Wait for the process to end; give `handshakes` back once it is connected, or takes long."""
+        self._handshakes = handshakes
+        timer = self._loop.call_later(self.limits.handshake, self._connected)
+        try:
+            self.code = await self.process.wait()
+        finally:
+            timer.cancel()
+            self._connected()
+            self._watch.cancel()
+            self.process.end()
+        if self._line:
+            self._take(bytes(self._line))
+
+    def cancel(self) -> None:
+        """Close the host's standard input, which tells it; there is no one to tell before it is reached."""
+        if self.reached:
+            self.process.abandon_input()
+        else:
+            self.process.end()
+
+    def said(self) -> str:
+        """Return what it has printed on standard error."""
+        return "\n".join(map(visible, self.stderr.decode("utf-8", "replace").splitlines()))
+
+    def log(self) -> list[str]:
+        """Return the last lines that were no events."""
+        lines = [line.rstrip() for line in self.said().splitlines() if line.strip()]
+        return [*self.noise, *lines][-_LOG_LINES:]
+
+    # -- what comes back ----------------------------------------------------------------------------------
+
+    def _output(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        self._line += data
+        if b"\n" not in data:
+            if len(self._line) > _LINE_BYTES:
+                self._noise(bytes(self._line[:200]))
+                self._line.clear()
+            return
+        *lines, rest = bytes(self._line).split(b"\n")
+        self._line = bytearray(rest)
+        for line in lines:
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        if not line.startswith(_EVENT):
+            self._noise(line)
+        elif line == bootstrap.REACHED:
+            self.reached = True
+            self._connected()
+        elif line == bootstrap.READY:
+            self._send_request()
+        elif line == bootstrap.NO_PYTHON:
+            self.no_python = True
+        elif line == bootstrap.NEED:
+            self._send(bootstrap.delivery(self._terms.archive.data))
+        elif killed := _KILLED.fullmatch(line):
+            self.killed = int(killed.group(1)) - _SIGNALLED
+        else:
+            self._event(line)
+
+    def _noise(self, line: bytes) -> None:
+        text = visible(line.decode("utf-8", "replace").strip())
+        if text:
+            self.noise.append(text[:500])
+
+    def _event(self, line: bytes) -> None:
+        try:
+            event = read(line, self.host)
+        except Mismatch as error:
+            self._unrecognized(str(error), parse(line))
+            return
+        except ValueError:
+            self._noise(line)
+            return
+        if isinstance(event, Heartbeat):
+            return
+        if isinstance(event, Hello):
+            self.begun = True
+            self.pid = event.pid
+            self._version = event.provision
+            if self.installing:
+                seconds = round(self._loop.time() - self._started, 3)
+                self._on_event(Bootstrapped(host=self.host, python=event.python, seconds=seconds))
+        elif isinstance(event, Error):
+            self.failed = True
+        elif isinstance(event, Done):
+            self.done = event
+            self.process.close_input()
+            self._watch.cancel()
+            self._watch = self._loop.call_later(self.limits.ending, self.process.end)
+        self._on_event(event)
+
+    def _unrecognized(self, why: str, data: dict[str, Any]) -> None:
+        """Fail, once: what the host says after that may be about anything."""
+        if not self.failed:
+            self.failed = True
+            version = data.get("provision") if data["event"] == Hello.NAME else self._version
+            versions = f"provision {__version__} here, {version} there"
+            message = f"unrecognized message from host: {why} ({versions})"
+            self._on_event(Error(host=self.host, finding=fault("unrecognized-message", message)))
+
+    def _error(self, data: bytes) -> None:
+        self.stderr += data
+        prompts = self.stderr.count(PROMPT.encode())
+        if prompts:
+            self._heard = self._loop.time()
+            # It is taken out: the next one is another question, and nobody needs to read it.
+            self.stderr = self.stderr.replace(PROMPT.encode(), b"")
+            self._prompts += prompts
+            if self._prompts == 1 and self._terms.password is not None:
+                # Not by _send: how long a password is, is nobody's business.
+                self.process.write(self._terms.password.encode() + b"\n")
+            else:
+                self.verdict = Verdict.PASSWORD
+                self.process.end()
+        if len(self.stderr) > 2 * _STDERR_BYTES:
+            del self.stderr[:-_STDERR_BYTES]
+
+    # -- what is sent -------------------------------------------------------------------------------------
+
+    def _send_request(self) -> None:
+        self._send(bootstrap.message(self._terms.archive.name, self._request))
+
+    def _send(self, data: bytes) -> None:
+        self.sent += len(data)
+        self.process.write(data)
+
+    # -- what is bounded ----------------------------------------------------------------------------------
+
+    def _connected(self) -> None:
+        """Let another connection be made."""
+        if self._handshakes:
+            self._handshakes.release()
+            self._handshakes = None
+
+    def _check(self) -> None:
+        """End it when nothing was heard for too long."""
+        deadline = self._heard + self.limits.silence if self.reached else self._started + self.limit
+        if self._loop.time() < deadline:
+            self._watch = self._loop.call_at(deadline, self._check)
+            return
+        self.verdict = Verdict.SILENT if self.reached else Verdict.LATE
+        self.process.end()
