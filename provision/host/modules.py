@@ -30,14 +30,12 @@ class Modules:
     Python's own import system could do it, but takes 20 µs longer for each module.
 
     Args:
-        directory: where the sources are, for tracebacks.
         file: the open file with the code, as `marshal` writes it.
-        index: module -> its source file's path in the directory, where its code is in `file`, and its size.
+        index: module -> the path of its source in the archive, where its code is in `file`, and its size.
     """
 
-    def __init__(self, directory: str, file: int, index: dict[str, tuple[str, int, int]]) -> None:
+    def __init__(self, file: int, index: dict[str, tuple[str, int, int]]) -> None:
         self.builtins = {**vars(builtins), "__import__": self.import_}
-        self._directory = directory
         self._file = file
         self._index = index
         self._packages = {name for name, (source, _, _) in index.items() if source.endswith("/__init__.py")}
@@ -91,7 +89,7 @@ class Modules:
         source, at, size = self._index[name]
         module = sys.modules[name] = type(sys)(name)
         names = vars(module)
-        names["__file__"] = f"{self._directory}/{source}"
+        names["__file__"] = source
         names["__builtins__"] = self.builtins
         try:
             exec(marshal.loads(os.pread(self._file, size, at)), names)

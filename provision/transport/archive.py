@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from functools import cached_property
 from pathlib import Path
@@ -37,52 +36,51 @@ class Archive:
     @cached_property
     def name(self) -> str:
         """SHA-256 of the archive in hex."""
-        if self.cache is None:
-            return hashlib.sha256(self.data).hexdigest()
-        seen = self._fingerprint()
-        try:
-            known = json.loads(self._index.read_bytes())
-            if known["fingerprint"] == seen and (self.cache / f"{known['name']}.zip").is_file():
-                return str(known["name"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+        if self._kept is not None:
+            return self._kept.stem.rpartition("-")[2]
         name = hashlib.sha256(self.data).hexdigest()
-        self._remember(name, seen)
+        if self.cache is not None:
+            self._keep(self.cache, name)
         return name
 
     @cached_property
     def data(self) -> bytes:
         """The archive itself; read or packed when it is asked for, which a host that has it never does."""
-        if self.cache is not None and "name" in self.__dict__:
+        if self._kept is not None:
             try:
-                kept = (self.cache / f"{self.name}.zip").read_bytes()
+                kept = self._kept.read_bytes()
                 if hashlib.sha256(kept).hexdigest() == self.name:
                     return kept
             except OSError:
                 pass
         return pack(self.package)
 
-    @property
-    def _index(self) -> Path:
-        assert self.cache is not None
-        where = hashlib.sha256(os.fsencode(self.package.resolve())).hexdigest()[:16]
-        return self.cache / f"{where}.json"
+    @cached_property
+    def _kept(self) -> Path | None:
+        """The archive that was packed before, from sources that have not changed since."""
+        if self.cache is None:
+            return None
+        try:
+            found = os.listdir(self.cache)
+        except OSError:
+            return None
+        return next((self.cache / file for file in found if file.startswith(self._fingerprint)), None)
 
+    @cached_property
     def _fingerprint(self) -> str:
+        """What changes with any of the sources, and is quicker to have than their contents."""
         seen: list[object] = [_FORMAT]
         for path in sources(self.package):
             found = path.stat()
             seen.append((str(path), found.st_size, found.st_mtime_ns, found.st_ino))
         return hashlib.sha256(repr(seen).encode()).hexdigest()
 
-    def _remember(self, name: str, fingerprint: str) -> None:
-        assert self.cache is not None
+    def _keep(self, cache: Path, name: str) -> None:
         try:
-            make(self.cache)
-            for old in self.cache.glob("*.zip"):
+            make(cache)
+            for old in cache.iterdir():
                 old.unlink(missing_ok=True)
-            write(self.cache / f"{name}.zip", self.data)
-            write(self._index, json.dumps({"fingerprint": fingerprint, "name": name}).encode())
+            write(cache / f"{self._fingerprint}-{name}.zip", self.data)
         except OSError:
             # It only means that the next run packs again.
             pass

@@ -111,7 +111,7 @@ def start() -> None:
     place, file, index = find(archive) or ask(archive)
     _, at, size = index["provision.host.modules"]
     modules = run(marshal.loads(os.pread(file, size, at)), {})["Modules"]
-    main = modules(place + "/" + archive, file, index).load("provision.host.main")  # type: ignore[operator]
+    main = modules(file, index).load("provision.host.main")  # type: ignore[operator]
     sys.exit(main.main(zlib.decompress(request), place))
 
 

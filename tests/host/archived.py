@@ -16,23 +16,22 @@ PYTHONS = [
 
 _UNPACK = """
 import sys, zipfile
-unpack, archive, directory, file = sys.argv[1:]
+unpack, archive, file = sys.argv[1:]
 names = {"__name__": "unpack"}
 exec(open(unpack).read(), names)
 with open(file, "wb") as out:
-    out.write(names["compiled"](directory, zipfile.ZipFile(archive)))
+    out.write(names["compiled"](zipfile.ZipFile(archive)))
 """
 
 _START = """
 import marshal, os, sys
-directory, file = sys.argv[1:]
-file = os.open(file, os.O_RDONLY)
+file = os.open(sys.argv[1], os.O_RDONLY)
 at, size = map(int, os.pread(file, 22, 0).split())
 index = marshal.loads(os.pread(file, size, at))
 _, at, size = index["provision.host.modules"]
 names = {}
 exec(marshal.loads(os.pread(file, size, at)), names)
-exec(%r, {"__name__": "program", "__builtins__": names["Modules"](directory, file, index).builtins})
+exec(%r, {"__name__": "program", "__builtins__": names["Modules"](file, index).builtins})
 """
 """What `boot.py` does to import the host side."""
 
@@ -48,6 +47,6 @@ def arguments(python: Path, directory: Path, program: str) -> list[str]:
     archive, file, start = directory / "archive.zip", directory / "host.code", directory / "start.py"
     if not file.exists():
         archive.write_bytes(pack(PACKAGE))
-        subprocess.run([python, "-I", "-c", _UNPACK, unpack.__file__, archive, directory, file], check=True)
+        subprocess.run([python, "-I", "-c", _UNPACK, unpack.__file__, archive, file], check=True)
     start.write_text(_START % program)
-    return ["-I", "-S", str(start), str(directory), str(file)]
+    return ["-I", "-S", str(start), str(file)]

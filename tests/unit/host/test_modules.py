@@ -34,11 +34,11 @@ def load(tmp_path: Path) -> Iterator[Load]:
         with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
             for source, text in {**given, **texts}.items():
                 archive.writestr(source, text)
-            code = unpack.compiled("/nowhere", archive)
+            code = unpack.compiled(archive)
         (tmp_path / "code").write_bytes(code)
         at, size = map(int, code[:22].split())
         index = marshal.loads(code[at : at + size])
-        return Modules("/nowhere", os.open(tmp_path / "code", os.O_RDONLY), index).load(name)
+        return Modules(os.open(tmp_path / "code", os.O_RDONLY), index).load(name)
 
     yield load
     for name in set(sys.modules) - before:

@@ -50,11 +50,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def test_unpacked_once_and_found_again(place: Path) -> None:
+def test_sent_once_and_found_again(place: Path) -> None:
     name, data = packed()
     assert found(name) == ""
     assert send(name, data) == found(name) == str(place / name)
-    assert (place / name / "provision" / "host" / "main.py").read_text() == "x = 1\n"
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert stat.S_IMODE((place / name / boot.NAME).stat().st_mode) == 0o600
     assert [entry.name for entry in place.iterdir()] == [name]
@@ -63,14 +62,13 @@ def test_unpacked_once_and_found_again(place: Path) -> None:
 def test_modules_come_from_the_compiled_code(place: Path) -> None:
     name, data = packed('"""Words."""\nwhere = __file__, __name__\n')
     send(name, data)
-    (place / name / "provision" / "host" / "main.py").write_text("1 / 0")
     _, file, index = boot.find(name) or ("", -1, {})
     loaded = {module: each for module, each in sys.modules.items() if module.split(".")[0] == "provision"}
     try:
         for module in loaded:
             del sys.modules[module]
-        main = Modules(str(place / name), file, index).load("provision.host.main")
-        assert main.where == (f"{place}/{name}/provision/host/main.py", "provision.host.main")
+        main = Modules(file, index).load("provision.host.main")
+        assert main.where == ("provision/host/main.py", "provision.host.main")
         assert sys.modules["provision.host"].main is main
     finally:
         sys.modules.update(loaded)
@@ -89,25 +87,7 @@ def test_damaged_code_is_made_anew(place: Path, damage: str) -> None:
     assert found(name) == ""
     assert send(name, data) == found(name)
     assert code.read_bytes() == whole
-    assert {entry.name for entry in (place / name).iterdir()} == {"provision", unpack.MARK, boot.NAME}
-
-
-@pytest.mark.parametrize("damage", ["emptied", "removed", "no mark", "mark cut short", "mark empty"])
-def test_half_written_sources_are_unpacked_anew(place: Path, damage: str) -> None:
-    name, data = packed()
-    send(name, data)
-    file, mark = place / name / "provision" / "host" / "main.py", place / name / unpack.MARK
-    if damage == "emptied":
-        file.write_text("")
-    elif damage == "removed":
-        file.unlink()
-    elif damage == "no mark":
-        mark.unlink()
-    else:
-        mark.write_text(mark.read_text()[:-4] if damage == "mark cut short" else "")
-    assert send(name, data) == str(place / name)
-    assert file.read_text() == "x = 1\n"
-    assert [entry.name for entry in place.iterdir()] == [name]
+    assert [entry.name for entry in (place / name).iterdir()] == [boot.NAME]
 
 
 def test_each_python_has_its_own_code_beside_that_of_others(
@@ -136,6 +116,8 @@ def test_a_cache_that_others_can_write_to_is_not_trusted(place: Path, tmp_path: 
     place.chmod(0o700)
     (place / name).chmod(0o770)
     assert found(name) == str(tmp_path / "second" / name)
+    (tmp_path / "second").chmod(0o777)
+    assert send(name, data) == str(place / name)  # made again, for us alone
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -182,11 +164,11 @@ def test_the_three_versions_used_last_stay(place: Path) -> None:
 
 
 def test_what_an_interrupted_run_left_is_removed(place: Path) -> None:
-    (place / ".new-dead" / "provision").mkdir(parents=True)
-    place.chmod(0o700)
     name, data = packed()
     send(name, data)
-    assert [entry.name for entry in place.iterdir()] == [name]
+    (place / name / boot.NAME).rename(place / name / ".new-dead")
+    send(name, data)
+    assert [entry.name for entry in (place / name).iterdir()] == [boot.NAME]
 
 
 def test_a_damaged_archive_is_refused(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -209,19 +191,18 @@ def test_says_where_it_tried_when_nothing_takes_it(
     assert f"{tmp_path}/file/a: Not a directory; {tmp_path}/file/b: Not a directory" in said
 
 
-def _unpack(place: str, name: str, data: bytes) -> str:
-    unpack.keep(place, name, zipfile.ZipFile(io.BytesIO(data)), boot.NAME, boot.private)
-    return "complete" if unpack.complete(f"{place}/{name}") else "broken"
+def _keep(place: str, code: bytes) -> bool:
+    unpack.keep(place, "name", code, boot.NAME, boot.private)
+    return Path(place, "name", boot.NAME).read_bytes() == code
 
 
-def test_runs_that_unpack_at_once_do_not_disturb_each_other(place: Path) -> None:
-    name, data = packed("x = 1\n" * 20_000)
+def test_runs_that_write_at_once_do_not_disturb_each_other(place: Path) -> None:
     place.mkdir(parents=True, mode=0o700)
-    (place / name).mkdir()  # a broken one is in everybody's way
+    (place / "name").mkdir(mode=0o770)  # one that is not ours alone is in everybody's way
     with ProcessPoolExecutor(8) as pool:
-        answers = [pool.submit(_unpack, str(place), name, data) for _ in range(40)]
-        assert {answer.result() for answer in answers} == {"complete"}
-    assert [entry.name for entry in place.iterdir()] == [name]
+        answers = [pool.submit(_keep, str(place), b"code" * 100_000) for _ in range(40)]
+        assert all(answer.result() for answer in answers)
+    assert [entry.name for entry in (place / "name").iterdir()] == [boot.NAME]
 
 
 def test_needs_nothing_that_an_old_python_cannot_read() -> None:
