@@ -5,8 +5,8 @@ later.
 
 - ``declared`` / ``settings`` / ``modelfiles``: what was asked for, and whether it can work
 - ``server`` / ``app`` / ``upload`` / ``page.html``: HTTP
-- ``service`` / ``pool``: who decodes and recognises what, in processes of their own
+- ``service`` / ``pool`` / ``child``: the queue of requests, and the processes that decode and recognize
 - ``worker`` / ``audio`` / ``recognizer``: what runs inside those processes
-- ``transcript`` / ``metrics`` / ``errors`` / ``spool``: the shapes that go out, and the files that must not
-stay
+- ``transcript`` / ``schemas`` / ``metrics`` / ``errors``: the answers
+- ``spool``: the temporary files
 """

@@ -135,7 +135,7 @@ def create_app(service: Service) -> FastAPI:
 async def _serve(
     service: Service, request: Request, to_options: Callable[[Form], Options]
 ) -> tuple[Transcript, Options]:
-    """Read a request's upload, validate its fields, and recognise it. No file of it is left behind."""
+    """Read a request's upload, validate its fields, and recognize it. Its files are removed afterwards."""
     began = time.monotonic()
     service.check_room()
     settings = service.settings

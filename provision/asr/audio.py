@@ -1,4 +1,4 @@
-"""Any supported audio file to 16 kHz mono float32 samples, within a limit of length."""
+"""From any supported audio file to 16 kHz mono float32 samples, within a limit of length."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RATE = 16000
 _BLOCK_SAMPLES = 2**20  # decoded at a time, all channels together
 _MAX_CHANNELS = 32
 _MIN_RATE, _MAX_RATE = 1000, 192_000
-# Containers left to ffmpeg. Naming them keeps playlists out, with which a file could read other files or
+# Container formats that ffmpeg decodes. Playlists are excluded: with one, a file could read other files or
 # fetch URLs.
 _FFMPEG_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,amr,asf,adts,avi,flv,mpegts,caf,ape,wv,tta,dsf"
 
@@ -37,8 +37,7 @@ def decode(source: Path, target: Path, max_seconds: float) -> float:
     """Write the audio of ``source`` to ``target`` as raw float32 samples at 16 kHz; return its length in
     seconds.
 
-    The length that the header states is checked before anything is decoded, and what really comes out while
-    it does. Raises Unreadable.
+    The length that the header states is checked before decoding, the real one during it. Raises Unreadable.
     """
     if source.stat().st_size == 0:
         raise Unreadable(422, "the file is empty")

@@ -1,4 +1,4 @@
-"""A child process that is spoken to in lines of JSON over a socket (see worker.py for its side)."""
+"""A child process, with messages as lines of JSON over a socket; the other side is worker.py."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Child:
         self._writer.write(json.dumps(message).encode() + b"\n")
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
-        """What it says, until it ends."""
+        """Its messages, until it ends."""
         while True:
             try:
                 line = await self._reader.readline()
@@ -68,11 +68,11 @@ class Child:
             yield json.loads(line)
 
     def close(self) -> None:
-        """Send nothing more: it ends when it has answered what it was sent."""
+        """Send nothing more: the process ends when it has answered everything that it was sent."""
         self._writer.close()
 
     def kill(self) -> None:
-        """SIGKILL, for one that may not listen to anything else."""
+        """Send SIGKILL, as it may not react to anything else."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 

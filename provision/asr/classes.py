@@ -1,4 +1,4 @@
-"""FunASR's model classes that can be served, what each does, and the files that it cannot do without.
+"""FunASR's model classes that can be served, what each does, and the files that it needs.
 
 A model's own ``config.yaml`` names its class. FunASR loads any class for any purpose, and then answers each
 request with an error or with gibberish.
@@ -80,7 +80,7 @@ def fitting(option: str, *, punctuation: bool = False, hotwords: bool = False) -
 
 
 def misfit(option: str, found: str | None, fit: list[str], *, punctuation: bool, hotwords: bool) -> str:
-    """Why a class does not fit an option, to be said of the model: ``is a CTTransformer, which …``."""
+    """Why a class does not fit an option: the end of a sentence about the model, ``is a …``."""
     if found is None:
         return "has a config.yaml that names no class of FunASR's"
     known = CLASSES.get(found)

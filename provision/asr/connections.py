@@ -1,5 +1,5 @@
-"""What keeps slow and impolite clients from hurting the others: an ASGI layer and a sweep of idle
-connections.
+"""Protection from slow clients, and from those that are answered before they have sent everything: an ASGI
+layer, and a sweep of idle connections.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _SWEEP_SECONDS = 2.0
 
 
 class LingeringClose:
-    """Answers that come before the request's body has: the answer is sent at once, the connection closed a
-    bit later.
+    """Answers that come before the request's body has: the answer is sent at once, and the
+    connection is closed a little later.
 
     Closing at once with unread bytes makes the kernel reset the connection, and the client never sees the
-    answer. ``closing()`` true (the service drains) closes connections after their answers.
+    answer. While ``closing()`` is true (the service drains), every connection is closed after its answer.
     """
 
     def __init__(self, app: App, closing: Callable[[], bool]) -> None:
@@ -76,8 +76,8 @@ def unread(connections: Iterable[Any]) -> bool:
 
 
 async def sweep_idle(connections: set[Any], first_request: float, keep_alive: float) -> None:
-    """Close connections that send no complete request head, for ever; uvicorn itself waits for them without
-    end.
+    """Close connections that send no complete request head, until cancelled; uvicorn would wait for them
+    without limit.
 
     ``connections`` are uvicorn's protocol objects. A new connection has ``first_request`` seconds, one that
     has been answered ``keep_alive`` and a little.

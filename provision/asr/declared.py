@@ -98,7 +98,7 @@ class Settings:
         metavar="N",
     )
     batch_size_s: float = _option(
-        60.0, "seconds of audio recognised together at most", above=0, metavar="S", field="batch_size_s"
+        60.0, "seconds of audio recognized together at most", above=0, metavar="S", field="batch_size_s"
     )
     merge_length_s: float = _option(
         15.0, "length up to which pieces are joined", above=0, metavar="S", field="merge_length_s"

@@ -1,4 +1,4 @@
-"""Answers that are not a result: one exception class, and the bodies it becomes."""
+"""Error answers: the exception, and the body that it becomes."""
 
 from __future__ import annotations
 

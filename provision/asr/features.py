@@ -1,7 +1,7 @@
 """Kaldi's log mel filter bank, which both models are fed with, computed for many frames at once.
 
-Same numbers as ``torchaudio.compliance.kaldi.fbank`` and kaldi-native-fbank up to rounding, in a tenth of the
-time of the latter, which is what FunASR calls where torchaudio is missing.
+Up to rounding it gives the same numbers as ``torchaudio.compliance.kaldi.fbank`` and kaldi-native-fbank, in a
+tenth of the time of the latter, which FunASR calls where torchaudio is missing.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class FilterBank:
         if self._dither:
             noise = torch.randn(len(signal), generator=torch.Generator().manual_seed(0))
             signal = signal.add_(noise, alpha=self._dither)
-        # Preemphasis of the whole signal, each frame's first sample and mean put right afterwards, is that of
-        # every frame by itself with its mean removed.
+        # Preemphasis of the whole signal gives the same as preemphasis of each frame with its mean removed,
+        # once the first sample and the mean of each frame are corrected.
         emphasized = signal.clone()
         emphasized[1:] -= _PREEMPHASIS * signal[:-1]
         count = frame_count(len(signal))

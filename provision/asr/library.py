@@ -1,4 +1,4 @@
-"""Imports FunASR without the hundreds of models that it would load along."""
+"""Imports FunASR without the hundreds of models that it would import as well."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _without_submodules() -> Iterator[None]:
 
 
 def check_loaded(options: Mapping[str, Any], loaded: Mapping[str, tuple[Any, Any]]) -> None:
-    """Refuse what FunASR has loaded otherwise than it was told, without a word. Raises Unusable.
+    """Refuse models that FunASR has silently loaded in another way than it was told. Raises Unusable.
 
     ``loaded``: each model and FunASR's settings of it, by its option.
     """

@@ -1,4 +1,4 @@
-"""The listening socket: opened before anything else, and closed to newcomers without cutting one off."""
+"""The listening socket: opened before anything else, closed without losing connections that have begun."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def turn_away(listener: socket.socket) -> None:
-    """Begin no further connection, but let those finish whose handshake is under way.
+    """Accept no new connection, but let handshakes that have begun complete.
 
     Closing a listener resets each connection that is not accepted yet, and its client cannot know whether its
-    request was worked on. With SYNs dropped first, the listener can be emptied before it is closed; who was
-    dropped tries again after a second, by TCP itself, and is refused. Where the kernel has no such filter
-    nothing happens.
+    request was worked on. When SYNs are dropped first, the listener can be emptied before it is closed; a
+    client whose SYN was dropped tries again after a second, as TCP does, and is refused. Where the kernel has
+    no such filter, nothing happens.
     """
     program = ctypes.create_string_buffer(_NO_SYN, len(_NO_SYN))
     count = len(_NO_SYN) // 8

@@ -43,14 +43,14 @@ class Metrics:
         self.request_seconds = Histogram(_SECONDS_BOUNDS)
         """From the first byte to the answer, of requests with a transcript."""
         self.batch_size = Histogram(_BATCH_BOUNDS)
-        """Requests recognised together."""
+        """Requests recognized together."""
         self.audio_seconds = 0.0
-        """Seconds of audio recognised."""
+        """Seconds of audio recognized."""
         self.inference_seconds = 0.0
         """Seconds that recognition processes spent on it."""
 
     def count_batch(self, requests: int, seconds: float) -> None:
-        """Count requests that were recognised together in so many seconds."""
+        """Count requests that were recognized together in so many seconds."""
         self.batch_size.observe(requests)
         self.inference_seconds += seconds
 
@@ -69,8 +69,8 @@ class Metrics:
              (f'{{path="{p}",status="{s}"}} {n}' for (p, s), n in sorted(self.requests.items()))),
             ("request_seconds", "histogram", "Seconds from request to transcript.",
              self.request_seconds.samples()),
-            ("batch_size", "histogram", "Requests recognised together.", self.batch_size.samples()),
-            ("audio_seconds_total", "counter", "Seconds of audio recognised.",
+            ("batch_size", "histogram", "Requests recognized together.", self.batch_size.samples()),
+            ("audio_seconds_total", "counter", "Seconds of audio recognized.",
              [f" {self.audio_seconds:.6f}"]),
             ("inference_seconds_total", "counter", "Seconds that processes spent on recognition.",
              [f" {self.inference_seconds:.6f}"]),

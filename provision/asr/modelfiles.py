@@ -1,4 +1,4 @@
-"""Whether the directories of the models hold what they are to be served as."""
+"""Checks that the directory of each model holds a model that can be served as what it is given for."""
 
 from __future__ import annotations
 

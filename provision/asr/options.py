@@ -1,6 +1,4 @@
-"""What a request asks for besides its file, validated: an unknown value is an error, never silently a
-default.
-"""
+"""The options of a request, validated: an unknown value is an error, and never silently a default."""
 
 from __future__ import annotations
 

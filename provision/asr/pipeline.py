@@ -1,5 +1,5 @@
-"""FunASR's own pipeline for all models but SenseVoice alone: speech is found and recognised, punctuation set,
-speakers told apart. Runs in a process of its own.
+"""FunASR's own pipeline, for everything except SenseVoice by itself: it finds and recognizes speech, sets
+punctuation and tells speakers apart. Runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Pipeline:
         self._recognize(noise, "auto", split=True)
 
     def recognize(self, files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Recognise files of raw samples, as ``Recognizer.recognize`` does; one after another."""
+        """Recognize files of raw samples, as ``Recognizer.recognize`` does; one after another."""
         answers: list[dict[str, Any]] = []
         for file in files:
             try:

@@ -21,7 +21,7 @@ _BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class WorkerLost(Exception):
-    """A job whose process died under it, twice."""
+    """The process that worked on a job died twice."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -40,7 +40,7 @@ class _Worker:
     ready: bool = False
     retiring: bool = False
     hung: bool = False
-    told_why: bool = False
+    told_reason: bool = False
     watchdog: asyncio.TimerHandle | None = None
 
 
@@ -70,7 +70,7 @@ class Pool:
         on_fatal: Callable[[str], None],
         on_batch: Callable[[int, float], None] = lambda jobs, seconds: None,
     ) -> None:
-        """``on_fatal`` hears why the pool cannot work at all, ``on_batch`` the jobs and seconds of each
+        """``on_fatal`` is told why the pool cannot work at all, ``on_batch`` the jobs and seconds of each
         batch.
         """
         self.options = options
@@ -80,15 +80,13 @@ class Pool:
         self._workers: list[_Worker] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = 0
-        self._outgoing: _Worker | None = None  # the one that is being replaced because it has done its share
+        self._recycled: _Worker | None = None  # it has done its share, and works until its successor is ready
         self._stopping = False
         self._failed_starts = 0
         self.complete = False
-        """Whether every process has been warm at once since the start."""
+        """Whether all processes have been ready at the same time since the start."""
         self.restarts: collections.Counter[str] = collections.Counter()
         """Replaced processes by cause: ``died``, ``hung`` or ``recycled``."""
-
-    # -- what others see
 
     @property
     def waiting(self) -> int:
@@ -102,7 +100,7 @@ class Pool:
 
     @property
     def ready(self) -> int:
-        """Processes that are warm and take jobs."""
+        """Processes that are ready and take jobs."""
         return sum(worker.ready and not worker.retiring for worker in self._workers)
 
     def start(self) -> None:
@@ -121,7 +119,7 @@ class Pool:
                 self._waiting.remove(job)
 
     async def stop(self) -> None:
-        """End all processes: at once those without work, the others when they are done."""
+        """End all processes: those without work at once, the others when their work is done."""
         self._stopping = True
         for worker in self._workers:
             self._retire(worker)
@@ -133,11 +131,9 @@ class Pool:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    # -- processes
-
     def _balance(self) -> None:
         """Start as many processes as are missing; one more while a process is being replaced."""
-        wanted = self.options.count + (self._outgoing is not None)
+        wanted = self.options.count + (self._recycled is not None)
         alive = sum(not worker.retiring for worker in self._workers)
         while not self._stopping and alive + self._starting < wanted:
             self._starting += 1
@@ -162,40 +158,40 @@ class Pool:
         try:
             if self._stopping:
                 self._retire(worker)
-            await self._attend(worker)
+            await self._handle_messages(worker)
         finally:
             self._workers.remove(worker)
-            if worker is self._outgoing:
-                self._outgoing = None
-            await self._bury(worker)
+            if worker is self._recycled:
+                self._recycled = None
+            await self._after_end(worker)
             self._balance()
             self._dispatch()
 
-    async def _attend(self, worker: _Worker) -> None:
-        """Hear what a process says until it ends."""
+    async def _handle_messages(self, worker: _Worker) -> None:
+        """Handle the messages of a process until it ends."""
         async for message in worker.child.messages():
             if "fatal" in message:
                 log.error("%s process: %s", self.options.name, message["fatal"])
-                worker.told_why = True
+                worker.told_reason = True
                 self._failed_to_start(message["fatal"], final=True)
                 return
             if "ready" in message:
-                self._welcome(worker)
+                self._became_ready(worker)
             else:
                 self._finish(worker, message)
             self._dispatch()
 
-    def _welcome(self, worker: _Worker) -> None:
+    def _became_ready(self, worker: _Worker) -> None:
         worker.ready = True
         self._failed_starts = 0
         log.info("%s process %d is ready", self.options.name, worker.child.pid)
-        if self._outgoing is not None and self.ready > self.options.count:
+        if self._recycled is not None and self.ready > self.options.count:
             self.restarts["recycled"] += 1
-            self._retire(self._outgoing)
-            self._outgoing = None
+            self._retire(self._recycled)
+            self._recycled = None
         self.complete = self.complete or self.ready >= self.options.count
 
-    async def _bury(self, worker: _Worker) -> None:
+    async def _after_end(self, worker: _Worker) -> None:
         if worker.watchdog is not None:
             worker.watchdog.cancel()
         jobs, worker.jobs = worker.jobs, []
@@ -209,7 +205,7 @@ class Pool:
                 self._waiting.appendleft(job)
         self._dispatch()
         code = await worker.child.end()
-        if worker.retiring or worker.told_why:
+        if worker.retiring or worker.told_reason:
             return
         if worker.ready:
             log.warning("%s process %d died (exit status %d)", self.options.name, worker.child.pid, code)
@@ -227,10 +223,8 @@ class Pool:
         if not self.complete and (final or self._failed_starts >= _START_ATTEMPTS):
             self._on_fatal(reason)
 
-    # -- jobs
-
     def _dispatch(self) -> None:
-        """Give waiting jobs to idle processes, fairly shared out."""
+        """Give waiting jobs to idle processes, the same share to each."""
         while self._waiting:
             idle = [
                 worker for worker in self._workers if worker.ready and not worker.retiring and not worker.jobs
@@ -244,7 +238,7 @@ class Pool:
         weight = 0.0
         while self._waiting and len(batch) < min(share, self.options.batch_jobs):
             job = self._waiting[0]
-            # a job that already saw a process die goes alone, so that it cannot take others with it
+            # a job under which a process has died is tried alone, so that it does not affect others
             if batch and (job.deaths or batch[0].deaths or weight + job.weight > self.options.batch_weight):
                 break
             batch.append(self._waiting.popleft())
@@ -267,7 +261,7 @@ class Pool:
         )
         worker.hung = True
         for job in worker.jobs:
-            job.deaths += 1  # no retry of what may hang again: every request in it has timed out by now
+            job.deaths += 1  # no retry, as it may hang again; every request in it has timed out by now
         worker.child.kill()
 
     def _finish(self, worker: _Worker, message: dict[str, Any]) -> None:
@@ -281,12 +275,12 @@ class Pool:
         self._on_batch(len(jobs), message["seconds"])
         if worker.retiring:
             worker.child.close()
-        elif 0 < self.options.recycle_after <= worker.finished and self._outgoing is None:
-            self._outgoing = worker
+        elif 0 < self.options.recycle_after <= worker.finished and self._recycled is None:
+            self._recycled = worker
             self._balance()
 
     def _retire(self, worker: _Worker) -> None:
-        """Give it no further job; it ends when the one it has is done."""
+        """Give it no further job; it ends when its current jobs are done."""
         worker.retiring = True
         if not worker.jobs:
             worker.child.close()

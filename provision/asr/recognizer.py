@@ -1,4 +1,4 @@
-"""FunASR itself: loads the two models and recognises several files at once. Runs in a process of its own."""
+"""Loads SenseVoice and fsmn-vad, and recognizes several files at once. Runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 # On a CPU the arithmetic is saturated by one piece of a few seconds, and larger batches only fall out of the
 # caches; FunASR itself batches nothing there.
 _CPU_BATCH_SECONDS = 8.0
-# What voice_activity.py and sensevoice.py were compared with (tests/asr/test_shorter_ways.py); any other
-# release goes its own way.
+# What voice_activity.py and sensevoice.py were compared with (tests/asr/test_fast_paths.py); any other
+# release is used without them.
 _COMPARED_FUNASR = ("1.4.16",)
 
 
@@ -35,8 +35,8 @@ class Recognizer:
         Raises Unusable when FunASR runs elsewhere than told; what FunASR and torch raise passes through.
         """
         self._options = options
-        # Two separate objects rather than AutoModel(model=, vad_model=): that one recognises file after file,
-        # while the pieces of several files can be recognised together.
+        # Two separate objects rather than AutoModel(model=, vad_model=): that one recognizes file after file,
+        # while the pieces of several files can be recognized together.
         self._vad = load_model(
             options,
             model=options["vad_model"],
@@ -53,35 +53,35 @@ class Recognizer:
         self._batch_seconds = options["batch_size_s"]
         if options["device"] == "cpu":
             self._batch_seconds = min(self._batch_seconds, _CPU_BATCH_SECONDS)
-        self._shorter_vad: VoiceActivity | None = None
-        self._shorter_asr: SenseVoice | None = None
+        self._fast_vad: VoiceActivity | None = None
+        self._fast_asr: SenseVoice | None = None
 
     def warm_up(self) -> None:
         """Run both models once on a second of noise; first inferences are slow, and broken installations show
-        here. From then on the shorter ways are taken, if they gave what FunASR gave.
+        here. From then on the fast paths are taken, if they have given what FunASR gives.
         """
         noise = (0.3 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
         spans, texts = self._find_speech(noise), self._read_pieces([noise], "auto")
         try:
-            self._take_shorter_ways()
+            self._take_fast_paths()
             if (spans, texts) != (self._find_speech(noise), self._read_pieces([noise], "auto")):
-                raise RuntimeError("the shorter ways give something else with this model")
-        except Exception as error:  # whatever another release or another model may bring
+                raise RuntimeError("the fast paths give something else with this model")
+        except Exception as error:  # anything may differ in another release or another model
             log.warning("FunASR's own, slower code is used: %s", error)
-            self._shorter_vad = self._shorter_asr = None
+            self._fast_vad = self._fast_asr = None
 
-    def _take_shorter_ways(self) -> None:
+    def _take_fast_paths(self) -> None:
         from funasr import __version__
 
         if __version__ not in _COMPARED_FUNASR:
-            raise NotImplementedError(f"shorter ways are known for funasr {', '.join(_COMPARED_FUNASR)} only")
-        self._shorter_vad = VoiceActivity(self._vad)
-        self._shorter_asr = SenseVoice(
+            raise NotImplementedError(f"fast paths are known for funasr {', '.join(_COMPARED_FUNASR)} only")
+        self._fast_vad = VoiceActivity(self._vad)
+        self._fast_asr = SenseVoice(
             self._asr, use_itn=self._options["use_itn"], ban_emo_unk=self._options["ban_emo_unk"]
         )
 
     def recognize(self, files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Recognise files of raw samples: ``{"path", "language", "split"}`` each, an answer each in the same
+        """Recognize files of raw samples: ``{"path", "language", "split"}`` each, an answer each in the same
         order.
 
         ``split`` leaves the pieces of speech as they were found, for timestamps, instead of joining short
@@ -133,7 +133,7 @@ class Recognizer:
         """Spans of speech in milliseconds."""
         if len(samples) < FRAME:  # FunASR's front end would divide by zero
             return []
-        found = None if self._shorter_vad is None else self._shorter_vad(samples)
+        found = None if self._fast_vad is None else self._fast_vad(samples)
         if found is None:
             found = self._vad.generate(input=samples, cache={})[0]["value"]
         length = len(samples) * 1000 // RATE
@@ -166,11 +166,11 @@ class Recognizer:
                 return [error]
         return [
             text for piece in batch for text in self._read_batch([piece], language)
-        ]  # find the one at fault
+        ]  # find the piece that fails
 
     def _read_pieces(self, samples: list[Any], language: str) -> list[str]:
-        if self._shorter_asr is not None:
-            return self._shorter_asr(samples, language)
+        if self._fast_asr is not None:
+            return self._fast_asr(samples, language)
         results = self._asr.generate(
             input=samples,
             cache={},

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, for the OpenAPI description."""
+"""Requests and answers, for the OpenAPI description."""
 
 # ruff: noqa: UP007, UP045  (pydantic evaluates annotations, and Python 3.9 has no X | Y)
 

@@ -1,7 +1,7 @@
 """SenseVoice's forward pass and greedy decoding, without what ``AutoModel.generate`` does around them.
 
 The likeliest token of each frame is the same before and after the softmax, so none is computed, and the
-vocabulary's 25,000 numbers a frame are looked through while they are still in a core's cache.
+vocabulary's 25,000 numbers of a frame are searched while they are still in a core's cache.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch.nn.utils.rnn import pad_sequence  # type: ignore[import-not-found,unu
 from .features import SETTINGS, FilterBank
 
 _QUERIES = 4  # language, event, emotion and text normalization go before the speech
-_CPU_FRAMES = 64  # as many of the vocabulary's rows as a core's cache holds
+_CPU_FRAMES = 64  # frames whose scores fit into a core's cache
 
 
 class SenseVoice:
-    """SenseVoiceSmall by a shorter way than ``AutoModel.generate``."""
+    """SenseVoiceSmall by a faster path than ``AutoModel.generate``."""
 
     def __init__(self, auto: Any, *, use_itn: bool, ban_emo_unk: bool) -> None:
-        """``auto``: the loaded AutoModel, the others as ``generate`` knows them.
+        """``auto``: the loaded AutoModel; the others are options of ``generate``.
 
-        Raises NotImplementedError when it is set to what is unknown here.
+        Raises NotImplementedError when its settings are not known here.
         """
         from funasr.frontends import wav_frontend  # type: ignore[import-not-found,unused-ignore]
 
@@ -62,7 +62,7 @@ class SenseVoice:
 
     def _text(self, encoded: Any) -> str:
         """Greedy CTC decoding: the best token of each frame, repetitions and blanks left out."""
-        if self._device.type == "cpu":  # numpy looks through an array four times as fast as torch there
+        if self._device.type == "cpu":  # there numpy searches an array four times as fast as torch
             blocks = encoded.split(_CPU_FRAMES)
             best = [token for rows in blocks for token in self._scores(rows).numpy().argmax(axis=1).tolist()]
         else:

@@ -25,16 +25,16 @@ from .spool import Spool
 
 log = logging.getLogger(__name__)
 
-_RESERVED_DESCRIPTORS = 256  # files, sockets to the processes, and some air
+_RESERVED_DESCRIPTORS = 256  # files, sockets to the processes, and some reserve
 _HANDSHAKE_SECONDS = 0.3  # a connection that has begun is complete within this, or its client is far away
-_ACCEPT_SECONDS = 0.05  # from accept() to uvicorn's knowing of the connection
+_ACCEPT_SECONDS = 0.05  # from accept() until uvicorn lists the connection
 _FIRST_REQUEST_SECONDS = 2.0  # how long the drain waits for connections that have not asked anything yet
 _ROUND_SECONDS = 0.02
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class _QuietProbes(logging.Filter):
-    """Leaves the successful probes of a monitor out of the access log."""
+    """Keeps successful probes of a monitor out of the access log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line of uvicorn's access log (client, method, path, version, status) is kept."""
@@ -65,7 +65,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain at the first signal. A second ^C drops everything; a second SIGTERM changes nothing.
 
-        Supervisors and people send SIGTERM more than once, and the accepted requests must not pay for it: who
+        Supervisors and people send SIGTERM more than once, and that must not lose accepted requests; whoever
         cannot wait sends SIGKILL. Unlike uvicorn's own this does not raise the signal again afterwards: a
         drained service ends with status 0.
         """
@@ -102,9 +102,9 @@ class _Server(uvicorn.Server):
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    """Wait for the condition, but not for ever.
+    """Wait for the condition, for a limited time.
 
-    Rounds are counted rather than seconds: a machine that stands still for a while must cut nobody off.
+    Rounds are counted instead of seconds, so that a machine that is paused for a while loses no connection.
     """
     for _ in range(round(_FIRST_REQUEST_SECONDS / _ROUND_SECONDS)):
         if condition():

@@ -21,10 +21,10 @@ _MAX_RETRY_AFTER = 60
 
 
 class Service:
-    """The two pools of processes and the rules by which requests pass through them."""
+    """The two pools of processes, and how requests pass through them."""
 
     def __init__(self, settings: Settings, spool: Spool, on_fatal: Callable[[str], None]) -> None:
-        """``on_fatal`` hears in one sentence why the service can never become ready."""
+        """``on_fatal`` is told in one sentence why the service can never become ready."""
         self.settings = settings
         self.spool = spool
         self.metrics = Metrics()
@@ -96,7 +96,7 @@ class Service:
             )
 
     async def transcribe(self, upload: Path, decoded: Path, language: str, split: bool) -> Transcript:
-        """Recognise the file ``upload``, with ``decoded`` as scratch space. Raises Refusal."""
+        """Recognize the file ``upload``, with ``decoded`` as scratch space. Raises Refusal."""
         try:
             return await asyncio.wait_for(
                 self._transcribe(upload, decoded, language, split), self.settings.timeout
@@ -109,7 +109,7 @@ class Service:
             raise Refusal(503, reason, retry_after=5) from None
 
     async def _transcribe(self, upload: Path, decoded: Path, language: str, split: bool) -> Transcript:
-        self.check_room()  # nothing is awaited between this and taking the place, nor when it is changed
+        self.check_room()  # there is no await between this check and a change of what it counts
         self._decoding += 1
         try:
             sound = await self.decoders.submit({"source": str(upload), "target": str(decoded)})
@@ -140,6 +140,6 @@ class Service:
             "queue_depth": ("Accepted requests whose recognition has not begun.", float(self.waiting)),
             "queue_limit": ("Requests that may wait.", float(self.settings.queue)),
             "running": ("Requests in recognition.", float(self.recognizers.running)),
-            "workers_ready": ("Recognition processes that are warm.", float(self.recognizers.ready)),
+            "workers_ready": ("Recognition processes that are ready.", float(self.recognizers.ready)),
         }
         return self.metrics.render(gauges, restarts)

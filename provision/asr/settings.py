@@ -1,4 +1,4 @@
-"""What the service was asked to do: command line flags, then ``ASR_*`` variables, then defaults."""
+"""The settings of a run: from command line flags, then ``ASR_*`` variables, then defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A private directory for uploads and decoded audio, and the removal of what a killed run left behind."""
+"""A private directory for uploads and decoded audio; what killed runs have left is removed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Spool:
     """
 
     def __init__(self, base: Path | None = None) -> None:
-        """Make the directory (below ``base``, default the system's temp directory) and sweep stale ones."""
+        """Make the directory (below ``base``, default the system's temp directory) and remove stale ones."""
         root = (base or Path(tempfile.gettempdir())) / f"provision-asr-{os.getuid()}"
         root.mkdir(mode=0o700, exist_ok=True)
         info = root.lstat()
@@ -31,7 +31,7 @@ class Spool:
             raise OSError(f"{root} is not a private directory of this user; remove it")
         with open(
             root / ".sweep", "w"
-        ) as guard:  # two starting runs must not sweep each other's half-made directory
+        ) as guard:  # two runs that start must not remove each other's new directory
             fcntl.flock(guard, fcntl.LOCK_EX)
             _sweep(root)
             self.directory = Path(tempfile.mkdtemp(dir=root, prefix="run-"))

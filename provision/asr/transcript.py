@@ -1,4 +1,4 @@
-"""Recognised segments to the texts and subtitle formats that clients ask for."""
+"""From recognized segments to the texts and subtitle formats that clients ask for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class Transcript:
-    """What was recognised in one file of ``seconds`` seconds. ``emoji`` is FunASR's own rendering of the
+    """What was recognized in one file of ``seconds`` seconds. ``emoji`` is FunASR's own rendering of the
     whole, which is the text itself where the model writes no tags (``plain``).
     """
 
@@ -123,7 +123,7 @@ def verbose_json(transcript: Transcript, tags: str) -> dict[str, Any]:
 
 
 def usage(transcript: Transcript) -> dict[str, Any]:
-    """OpenAI's account of what a transcription took: seconds of audio, rounded up."""
+    """What a transcription took, in OpenAI's form: seconds of audio, rounded up."""
     return {"type": "duration", "seconds": int(-(-transcript.seconds // 1))}
 
 

@@ -22,13 +22,13 @@ _MAX_FIELD_BYTES = 65536
 _MAX_HEADER_BYTES = 8192
 _OVERHEAD_BYTES = 2**20  # what a body may hold besides the file: other fields, part headers, boundaries
 _FLUSH_BYTES = 128 * 1024
-_GRACE_SECONDS = 30.0  # a body may take this long, and longer by what it has brought at the slowest speed
+_GRACE_SECONDS = 30.0  # a body may take this long, and longer by its bytes at the slowest speed
 _SLOWEST_BYTES_PER_SECOND = 4096
 
 
 @dataclasses.dataclass
 class Form:
-    """What a request brought: its small fields by name, and whether a file came (it is at the path given)."""
+    """The content of a request: its small fields by name, and whether it had a file."""
 
     fields: dict[str, str] = dataclasses.field(default_factory=dict)
     has_file: bool = False
@@ -121,8 +121,8 @@ async def read_form(
 ) -> Form:
     """Read a request's form, writing its file to ``target`` (which must not exist) as it comes.
 
-    ``silence``: seconds without a byte after which the client is given up (408), as it is when it is slower
-    than 4 kB/s for long. Raises Refusal, and ClientGone when the client leaves.
+    ``silence``: seconds without a byte after which the client is answered 408, as is one that stays slower
+    than 4 kB/s. Raises Refusal, and ClientGone when the client leaves.
     """
     kind, options = parse_options_header(headers.get("content-type", ""))
     if kind != b"multipart/form-data":

@@ -1,7 +1,7 @@
-"""Where somebody speaks: fsmn-vad over a whole recording, its decisions taken from arrays.
+"""Where somebody speaks: fsmn-vad over a whole recording, with decisions on arrays.
 
 FunASR decides frame by frame, slicing tensors and copying samples for each. Here the scores become one truth
-value a frame, and the rules run over those; what comes out is the same.
+value a frame, and the rules run over those; the result is the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .audio import RATE
 from .features import FRAME, MELS, SETTINGS, SHIFT, FilterBank, frame_count
 
 _CHUNK_MS = 60_000  # FunASR takes offline audio in chunks of a minute, and its rules depend on where they end
-_LOUDEST = 4.0  # in samples beyond this the thresholds of loudness could matter, which are left out here
+_LOUDEST = 4.0  # beyond this, thresholds of loudness could matter, which are left out here
 
 
 class Rules(NamedTuple):
@@ -34,7 +34,7 @@ class Rules(NamedTuple):
 
     @classmethod
     def of(cls, options: Any, schedule: Sequence[tuple[float, float]]) -> Rules:
-        """From FunASR's VADXOptions."""
+        """Rules by FunASR's VADXOptions."""
         return cls(
             window=int(options.window_size_ms / 10),
             rise=int(options.sil_to_speech_time_thres / 10),
@@ -93,12 +93,10 @@ def spans(voiced: Sequence[bool], chunks: Sequence[int], rules: Rules) -> list[t
 
 
 class VoiceActivity:
-    """fsmn-vad by a shorter way than ``AutoModel.generate``."""
+    """fsmn-vad by a faster path than ``AutoModel.generate``."""
 
     def __init__(self, auto: Any) -> None:
-        """``auto``: the loaded AutoModel. Raises NotImplementedError when it is set to what is unknown
-        here.
-        """
+        """``auto``: the loaded AutoModel. Raises NotImplementedError when its settings are not known here."""
         from funasr.models.fsmn_vad_streaming.model import (  # type: ignore[import-not-found,unused-ignore]
             DEFAULT_SILENCE_SCHEDULE,
         )
@@ -117,21 +115,21 @@ class VoiceActivity:
         self._cmvn = frontend.cmvn
 
     def __call__(self, samples: Any) -> list[tuple[int, int]] | None:
-        """Spans of speech in milliseconds in a float32 array of at least FRAME samples; None if FunASR itself
-        must be asked.
+        """Spans of speech in milliseconds in a float32 array of at least FRAME samples; None when FunASR
+        itself has to decide.
         """
         if not -_LOUDEST <= samples.min() <= samples.max() <= _LOUDEST:
             return None
         chunks = [0]
         for end in range(_CHUNK_MS * RATE // 1000, len(samples) + 1, _CHUNK_MS * RATE // 1000):
-            chunks.append(frame_count(end) - self._stack // 2)  # these are still without their right context
+            chunks.append(frame_count(end) - self._stack // 2)  # the last ones lack their right context
         with torch.inference_mode():
             noise = self._noise(torch.from_numpy(samples), chunks)
         voiced = (1 - noise >= noise + self._margin).tolist()
         return [(10 * start, 10 * end) for start, end in spans(voiced, chunks, self._rules)]
 
     def _noise(self, samples: Any, chunks: Sequence[int]) -> Any:
-        """How likely each frame is none of speech, as float64."""
+        """The probability that each frame is not speech, as float64."""
         frames, side = frame_count(len(samples)), self._stack // 2
         cache: dict[str, Any] = {}
         noise = []

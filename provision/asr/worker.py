@@ -57,7 +57,7 @@ def _decoder(options: dict[str, Any]) -> Handler:
 
 def _recognizer(options: dict[str, Any]) -> Handler:
     recognizer: Any
-    # SenseVoice alone goes a shorter way than FunASR's pipeline; no other class is known so well.
+    # SenseVoice by itself has a faster path than FunASR's pipeline; other classes do not.
     if class_of(Path(options["model"])) == "SenseVoiceSmall" and not options["spk_model"]:
         from .recognizer import Recognizer
 

@@ -1,4 +1,4 @@
-"""What each kind of service hands over: its package holds one such object, `KIND`."""
+"""What each kind of service provides: its package has one such object, `KIND`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Kind:
 
     Args:
         fields: the keys of such a service; its field `kind` is a `Literal` with the kind's name.
-        lower: adds the resources of a service to the host's, or notes what is wrong with the service.
-        required: returns, for each model that a service uses, the files that it cannot do without.
+        lower: adds the resources of a service to those of the host, or notes what is wrong with it.
+        required: returns, for each model that a service uses, the files that the model must have.
         expects: returns, for each model that a service (with its name) uses, what it must be by its own
             configuration.
     """

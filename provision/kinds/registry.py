@@ -1,4 +1,4 @@
-"""The kinds of services, found by looking: every package beside this module is one, but for `common`."""
+"""The kinds of services: every package beside this module is one, except for `common`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares the shorter ways with FunASR's own; run by the Python that has it, prints what differs as JSON.
+"""Compares the fast paths with FunASR's own code; run by the Python that has it, prints what differs as JSON.
 
 python -m tests.asr.agreement MODELS    (MODELS holds SenseVoiceSmall, fsmn-vad and waves)
 """
@@ -83,8 +83,8 @@ def main(models):
     recognizer = Recognizer(options)
     recognizer.warm_up()
     vad, asr = recognizer._vad, recognizer._asr
-    shorter_vad, shorter_asr = recognizer._shorter_vad, recognizer._shorter_asr
-    taken = shorter_vad is not None and shorter_asr is not None
+    fast_vad, fast_asr = recognizer._fast_vad, recognizer._fast_asr
+    taken = fast_vad is not None and fast_asr is not None
     differing = []
 
     def compare(what, ours, theirs):
@@ -112,7 +112,7 @@ def main(models):
         compare(f"shape of features {number}", ours.shape, theirs.shape)
         if signal.std() > 1e-6:  # the rounding errors of a constant have no logarithm to speak of
             compare(f"features {number}", bool((ours - theirs).abs().max() < 2e-3), True)
-        found = shorter_vad(signal)
+        found = fast_vad(signal)
         if abs(signal).max() > 10:
             compare("asked FunASR itself", found, None)
         else:
@@ -120,24 +120,24 @@ def main(models):
     short = [signal for signal in audio if len(signal) <= 30 * RATE]
     for language in ("auto", "en", "yue", "nospeech"):
         theirs = texts(short, language)
-        compare(f"{language}, one by one", [shorter_asr([piece], language)[0] for piece in short], theirs)
-        compare(f"{language}, together", shorter_asr(short, language), theirs)
+        compare(f"{language}, one by one", [fast_asr([piece], language)[0] for piece in short], theirs)
+        compare(f"{language}, together", fast_asr(short, language), theirs)
 
     encoder, scores = vad.model.encoder, Scores()
-    vad.model.encoder = shorter_vad._encoder = scores
+    vad.model.encoder = fast_vad._encoder = scores
     for seed in range(25):
         pick = random.Random(seed)
         length = pick.choice((2 * RATE, 10 * RATE, 30 * RATE, MINUTE, 2 * MINUTE))
         length += pick.choice((0, 1, 159, 160, 399, 400, 401, 560, pick.randrange(MINUTE)))
         silence = np.zeros(length, dtype=np.float32)
         scores.silence = changing(pick, length // 160)
-        compare(f"decisions of seed {seed}", shorter_vad(silence), spans(silence))
-    vad.model.encoder = shorter_vad._encoder = encoder
+        compare(f"decisions of seed {seed}", fast_vad(silence), spans(silence))
+    vad.model.encoder = fast_vad._encoder = encoder
 
     recognizer_module._COMPARED_FUNASR = ("0.0",)
     careful = Recognizer(options)
     careful.warm_up()
-    compare("an unknown release", careful._shorter_vad or careful._shorter_asr, None)
+    compare("an unknown release", careful._fast_vad or careful._fast_asr, None)
     with tempfile.TemporaryDirectory() as directory:
         files = []
         for number, signal in enumerate(short):

@@ -38,7 +38,7 @@ def test_transcription(service, waves, name):
 
 
 def together(service, calls):
-    """The answers to requests that have all come before the first is recognised, however fast that is."""
+    """The answers to requests that have all come before the first is recognized, however fast that is."""
     with ThreadPoolExecutor(len(calls)) as pool, held(*service.workers()):
         answers = [pool.submit(call) for call in calls]
         eventually(lambda: sum(path.suffix == ".pcm" for path in service.files()) == len(calls))

@@ -16,7 +16,7 @@ from provision.config.services.gpus import PATTERN_UUID, is_uuid
 
 
 def _limits(name: str) -> Range:
-    """Return what the app takes as a number, so that nothing validates that it would refuse."""
+    """Return the limits of the app, so that no value is valid here that it would refuse."""
     option = OPTIONS[name]
     return Range(option.least, option.most, option.above, whole=isinstance(option.default, int))
 

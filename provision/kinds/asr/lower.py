@@ -30,7 +30,7 @@ KEY = "ASR_API_KEY"
 """The variable from which the app takes its API key."""
 
 UNKNOWN = "{class}"
-"""What stands for the class in a sentence about one that is not known here."""
+"""Stands for the class in a sentence about one that is not known here."""
 
 DEFAULTS = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -62,7 +62,7 @@ def lower(context: ServiceContext[AsrService]) -> None:
     if service.tls is not None:
         flags += [("--ssl-certfile", service.tls.cert), ("--ssl-keyfile", service.tls.key)]
     taken = _turn(service)
-    # torch counts the one card that a UUID shows it as the first.
+    # torch counts the one card that it sees by its UUID as the first.
     cards = turn.shown([service.device] if is_uuid(service.device) else None)
     supervised.add(
         context,
@@ -109,7 +109,7 @@ def required(service: AsrService) -> dict[str, list[str]]:
 
 
 def expects(service: AsrService, name: str) -> dict[str, list[Expectation]]:
-    """Return what each of its models must be, by the class that its own `config.yaml` names."""
+    """Return what each of its models must be, by the class in its own `config.yaml`."""
     found: dict[str, list[Expectation]] = {}
     asked = {"punctuation": service.punc_model is not None, "hotwords": bool(service.hotwords)}
     for option, model in _options(service).items():
@@ -184,5 +184,5 @@ def _sources() -> dict[str, str]:
         for entry in sorted(package.iterdir(), key=lambda entry: entry.name)
         if entry.name.endswith((".py", ".html"))
     }
-    # Only a name for the package: the rest of it stays on the controller.
+    # Only the name of the package: the rest of it stays on the controller.
     return {"provision/__init__.py": "", **sources}

@@ -1,4 +1,4 @@
-"""The files of a certificate: a change of one restarts its service, whose user has to be able to read it."""
+"""The files of a certificate: a change restarts the service, and its user has to be able to read them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ca(tls: Tls | SpokenTls | None) -> str | None:
 
 
 def needed(context: ServiceContext[Any], paths: Sequence[str]) -> list[str]:
-    """Return the ids of those files that are declared, or note that the service's user cannot read one."""
+    """Return the ids of the files that are declared; note each that the user of the service cannot read."""
     builder = context.builder
     ids = files.named(builder, paths)
     for id in ids:
@@ -42,6 +42,6 @@ def needed(context: ServiceContext[Any], paths: Sequence[str]) -> list[str]:
 
 
 def _open(file: FileSpec) -> bool:
-    """Say whether others than its owner can read a file: all of them, or those of a group that was chosen."""
+    """Say whether others than its owner can read a file: everybody, or a group that was chosen."""
     bits = int(file.mode, 8)
     return bool(bits & 0o004) or (file.group not in (None, "root") and bool(bits & 0o040))

@@ -1,4 +1,4 @@
-"""Declared checks as the host side is told them."""
+"""Declared checks in the form that the host side gets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def specs(context: ServiceContext[Any], names: Collection[str] | None = None) ->
 
     Args:
         context: the service.
-        names: the models that it serves; None when only the server knows.
+        names: the models that it serves; None when only the server knows them.
 
     Raises:
         ConfigError: a sound file cannot be read.
@@ -34,8 +34,8 @@ def specs(context: ServiceContext[Any], names: Collection[str] | None = None) ->
 
 
 def undeclared(port: bool) -> wire.Check:
-    """Return the proof of a service that declares no checks and may speak anything: its port has to answer;
-    without a port, it has to stay up.
+    """Return the proof of a service that declares no checks and has an unknown protocol: its port has to
+    answer; without a port, it has to stay up.
     """
     return wire.Port() if port else wire.Running()
 

@@ -1,4 +1,4 @@
-"""What a kind's `lower` gets: one service, its host, and all that it may refer to."""
+"""What a kind's `lower` gets: one service, its host, and everything that the service may refer to."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ WITHOUT_SYSTEMD = information(
     "systemd does not run here, so each service is supervised by a script: it runs as root unless it has "
     "`user`, and after a reboot the next apply starts it",
 )
-"""The note for a host of which that is known before it is asked."""
+"""The note for a host where that is known before it is connected to."""
 
 S = TypeVar("S", bound=Service)
 
 
 @dataclass(frozen=True)
 class ServiceContext(Generic[S]):
-    """One service with all that its kind needs to make resources of it.
+    """One service with everything that its kind needs to make resources of it.
 
     Args:
         builder: takes the resources of the host.
@@ -78,7 +78,7 @@ class ServiceContext(Generic[S]):
 
     @property
     def outside(self) -> str:
-        """The address by which clients reach the host, as far as the inventory tells."""
+        """The address by which clients reach the host, as far as the inventory says."""
         host = self.builder.host
         return host.address or host.name if host.connection == "ssh" else "127.0.0.1"
 
@@ -89,7 +89,7 @@ class ServiceContext(Generic[S]):
 
     @property
     def managed(self) -> str:
-        """The first comment of a generated file. It changes with nothing but the names in it."""
+        """The first comment of a generated file. It depends only on the names in it."""
         playbook = text.comment(self.play.playbook)
         return (
             f"Written by provision for service {text.comment(self.name)} of playbook {playbook}. "
@@ -101,7 +101,7 @@ class ServiceContext(Generic[S]):
         self.builder.problem(code, self.play, (*self.where, *where), message, hint)
 
     def blame(self, *where: str | int) -> AbstractContextManager[None]:
-        """Turn a text that cannot be quoted, or another error, into a problem at a place of the service."""
+        """Turn an error, such as a text that cannot be quoted, into a problem at a place of the service."""
         return self.builder.blame(self.play, *self.where, *where)
 
     def add(

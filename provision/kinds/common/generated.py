@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from provision.kinds.common.turn import Turn
 
 MODPROBE = "-+/usr/bin/nvidia-modprobe -c 0 -u"
-"""For `ExecStartPre=`: after a reboot /dev/nvidia-uvm is made by a setuid helper, which a hardened service
-may not start itself. A host without it goes on."""
+"""For `ExecStartPre=`: after a reboot a setuid helper has to create /dev/nvidia-uvm, and a hardened service
+may not start it. A host without the helper continues."""
 
 
 def start_script(
@@ -33,10 +33,10 @@ def start_script(
 
     Args:
         context: the service.
-        environment: whose programs come first on PATH; None for no such environment.
+        environment: its programs come first on PATH; None for none.
         variables: those that the user's `env` does not set.
         turn: its turn on a GPU, for which it waits; None for a service that takes none.
-        values: what only the template of this kind has a use for, quoted for a shell.
+        values: what only the template of this kind needs, quoted for a shell.
     """
     own = context.service.env
     return context.templates.render(
@@ -65,8 +65,8 @@ def option_lines(words: Iterable[str], begins: Callable[[str], bool]) -> list[st
 
 
 def env_content(context: ServiceContext[Any], env: Mapping[str, str | Secret]) -> str:
-    """Return the env file; a secret's place is marked by characters that no value may hold, until it is
-    rendered.
+    """Return the env file; until it is rendered, the place of a secret is marked by characters that no value
+    may hold.
     """
     lines = []
     hidden: list[SecretPart] = []
@@ -85,7 +85,7 @@ def env_content(context: ServiceContext[Any], env: Mapping[str, str | Secret]) -
 
 
 def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, stop_timeout: float) -> str:
-    """Return the unit: hardened, but for what the service is told to read and write, and what it lifts."""
+    """Return the unit: hardened, except for what the service reads, writes and lifts."""
     low_port = program.port is not None and program.port < 1024
     values = hardening(context, reach, low_port)
     return context.templates.render(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from posixpath import join
 from typing import Any
 
 from provision.catalog.builder import Builder
 from provision.catalog.models import Model
-from provision.config.services.arguments import named_model
+from provision.config.services.arguments import named_model, named_models
 from provision.kinds.common.files import within
 from provision.kinds.common.paths import paths_in
 from provision.wire.specs.model import ModelSpec
 
 
 def resolved(value: Any, models: Mapping[str, Model]) -> Any:
-    """Return an argument with the paths of the models that it names; one that nobody knows stays."""
+    """Return an argument with the paths of the models that it names; an unknown model stays as it is."""
     named = named_model(value)
     if named is not None:
         model = models.get(named.model)
@@ -25,6 +25,19 @@ def resolved(value: Any, models: Mapping[str, Model]) -> Any:
     if isinstance(value, list):
         return [resolved(item, models) for item in value]
     return value
+
+
+def required(arguments: Any, places: Iterable[tuple[Sequence[str | int], str]]) -> dict[str, list[str]]:
+    """Return the files that models must have because arguments name them, by model.
+
+    Args:
+        arguments: of a command line.
+        places: where models are named, and their names.
+    """
+    files: dict[str, list[str]] = {name: [] for _, name in places}
+    for _, named in named_models(arguments, ()):
+        files[named.model] += [named.file] if named.file else []
+    return files
 
 
 def named(builder: Builder, words: Iterable[str]) -> list[str]:

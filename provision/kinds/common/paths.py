@@ -1,4 +1,4 @@
-"""Paths in what a service is told: which they are, and which of them it writes to."""
+"""The paths in the fields of a service, and which of them it writes to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Loc = tuple[str | int, ...]
 NOT_PATHS = frozenset(
     {"kind", "supervisor", "user", "checks", "tags", "served_model_name", "host", "sandbox"}
 )
-"""Fields in which a text with a slash is no path of the host."""
+"""Fields in which a text with a slash is not a path of the host."""
 
 # fmt: off
 CACHES = frozenset({
@@ -49,28 +49,28 @@ _WRITES = (
 _ENDS = "dir|directory|path|file|folder|root|base|home"
 _WRITING = re.compile(rf"(?:^|.*[-_.])(?:{_WRITES})(?:[-_]?(?:{_ENDS}))?", re.IGNORECASE)
 _FILE = re.compile(r".*(?:uds|socket|sock|file|pid|access[-_]?log|error[-_]?log|out)$", re.IGNORECASE)
-"""Names of options and variables that say what is written to, and those of single files."""
+"""Names of options and variables whose value is written to, and those of single files."""
 
 SURE = frozenset({"download-dir", "log-dir", "cache-dir", "log-file", "uds", "socket"})
-"""Options and fields, with dashes, of which it is known that they are written to."""
+"""Options and fields, with dashes, whose value is known to be written to."""
 
 _LISTS = re.compile(r"(?:.*_)?PATH$|LD_PRELOAD$|CLASSPATH$")
-"""Variables that list places to look in; one that cannot be read is passed over."""
+"""Variables that list places to search; one that cannot be read is skipped."""
 
 _SCHEMES = re.compile(r"\b(?:file|unix|ipc|sqlite|lmdb|leveldb):/{2,4}(?=[A-Za-z0-9._])")
 _STARTS = re.compile(r"""(?:^|(?<=[=:,;@<>&|\s"'`(\[{]))(/[^\s:,;"'`)\]}<>&|]*)""")
 _FLAG = re.compile(r"^-[A-Za-z](?=/)")
 
 
-class Told(NamedTuple):
-    """One path that a service is told.
+class UsedPath(NamedTuple):
+    """One path in the fields of a service.
 
     Args:
         loc: the place in the service.
-        path: absolute, in its plain form.
+        path: absolute and normalized.
         writes: the directory to write to because of it, or None for a path that is read.
         sure: whether what is written to is known by name, and not only guessed.
-        listed: whether it is one of several places to look in.
+        listed: whether it is one of several places to search.
     """
 
     loc: Loc
@@ -82,17 +82,17 @@ class Told(NamedTuple):
 
 def paths_in(text: str) -> list[str]:
     """Return the absolute paths in a text: the whole of it, `--flag=/path`, `name=/path`, `a:b`, JSON, a
-    command for a shell, or the place of a socket. Addresses of the web are none.
+    command for a shell, or the path of a socket. URLs of the web do not count.
     """
     plain = _FLAG.sub("", _SCHEMES.sub("/", text))
     found = [match for match in _STARTS.findall(plain) if not match.startswith("//")]
     if text.startswith("/") and ":" not in text and "," not in text:
-        found.insert(0, text)  # it may hold blanks
+        found.insert(0, text)  # it may contain blanks
     return list(dict.fromkeys(normpath(path) for path in found if path != "/"))
 
 
-def told(service: Service) -> Iterator[Told]:
-    """Give each path that a service is told by any of its fields."""
+def used_paths(service: Service) -> Iterator[UsedPath]:
+    """Give each path in the fields of a service."""
     for name in type(service).model_fields:
         if name in NOT_PATHS:
             continue
@@ -102,25 +102,25 @@ def told(service: Service) -> Iterator[Told]:
                 if isinstance(text, str):
                     yield from _of_variable(variable, text)
         elif name == "writable":
-            yield from (Told((name, index), path, path, True) for index, path in enumerate(value))
+            yield from (UsedPath((name, index), path, path, True) for index, path in enumerate(value))
         elif name == "working_directory" and value is not None:
-            yield Told((name,), value, value)
+            yield UsedPath((name,), value, value)
         else:
             yield from _of_value((name,), value, name)
 
 
-def _of_variable(variable: str, text: str) -> Iterator[Told]:
+def _of_variable(variable: str, text: str) -> Iterator[UsedPath]:
     sure = variable in CACHES or variable.startswith("FLASHINFER_")
     listed = _LISTS.match(variable) is not None and not sure
     for path in paths_in(text):
         if variable in TEMPORARY and path in ("/tmp", "/var/tmp"):
             continue
         writes = sure or (not listed and _WRITING.fullmatch(variable) is not None)
-        yield Told(("env", variable), path, _place(variable, path) if writes else None, sure, listed)
+        yield UsedPath(("env", variable), path, _place(variable, path) if writes else None, sure, listed)
 
 
-def _of_value(loc: Loc, value: object, name: str) -> Iterator[Told]:
-    """Give the paths of a value; `name` is what the text is said to be by its key or its flag."""
+def _of_value(loc: Loc, value: object, name: str) -> Iterator[UsedPath]:
+    """Give the paths of a value; `name` is its key or its flag."""
     if isinstance(value, str):
         yield from _of_text(loc, value, name)
     elif isinstance(value, Mapping):
@@ -136,7 +136,7 @@ def _of_value(loc: Loc, value: object, name: str) -> Iterator[Told]:
             yield from _of_value((*loc, field), getattr(value, field), field)
 
 
-def _of_text(loc: Loc, text: str, name: str) -> Iterator[Told]:
+def _of_text(loc: Loc, text: str, name: str) -> Iterator[UsedPath]:
     flag, equals, rest = text.partition("=")
     if equals and flag.startswith("-"):
         name, text = flag, rest
@@ -144,10 +144,10 @@ def _of_text(loc: Loc, text: str, name: str) -> Iterator[Told]:
     writes = _WRITING.fullmatch(named) is not None
     sure = named.replace("_", "-") in SURE
     for path in paths_in(text):
-        yield Told(loc, path, _place(named, path) if writes else None, sure)
+        yield UsedPath(loc, path, _place(named, path) if writes else None, sure)
 
 
 def _place(name: str, path: str) -> str | None:
-    """Return the directory to write to: that of a file, which is made there, or the path itself."""
+    """Return the directory to write to: that of a file, which will be created, or the path itself."""
     place = dirname(path) if _FILE.match(name) else path
     return place if place != "/" else None

@@ -1,11 +1,11 @@
-"""What a service kind says of a program that is to be supervised; the rest is alike for all kinds."""
+"""What a service kind tells about a program that is supervised; the rest is the same for all kinds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.kinds.common.answering import Answering
+from provision.kinds.common.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Program(Answering):
-    """What a service kind says of its program, beside how it answers; the rest is alike for all kinds.
+class Program(Endpoint):
+    """What a service kind tells about its program, beside its endpoint; the rest is the same for all kinds.
 
     Args:
         script: content of the start script.
         cases: the content by installed version; None when it is the same for all.
         environment: what it runs in; None for the programs of the host.
         models: those that it loads.
-        certificate: the files by which it speaks TLS.
+        certificate: the files with which it speaks TLS.
         needs: ids of what else it cannot run without. A change of any of these restarts it.
         paths: what else it reads.
         api_key: the key that clients must send, or several of which each will do; `key_name` is the variable
@@ -37,7 +37,7 @@ class Program(Answering):
         nvidia: whether it may use GPUs of NVIDIA.
         preflight: how to ask whether it would start; None when there is no way.
         writable: directories that it may write to, beside its own.
-        turn: on which GPUs it starts in its turn; None for one that uses none.
+        turn: its turn on the GPUs that it uses; None for one that uses none.
     """
 
     script: str
@@ -56,7 +56,7 @@ class Program(Answering):
     turn: Turn | None = None
 
     def uses(self) -> list[str]:
-        """Return the ids of what it cannot run without, but for the certificate."""
+        """Return the ids of what it cannot run without, except for the certificate."""
         environment = [self.environment.id] if self.environment is not None else []
         return [*environment, *(model.id for model in self.models), *self.needs]
 

@@ -1,4 +1,4 @@
-"""What a service can reach inside its unit: what it reads must be seen, what it writes be writable."""
+"""What a service can access inside its unit: what it reads must be visible, what it writes to be writable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from provision.catalog.layout import above
 from provision.config.services.sandbox import NO
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.files import within
-from provision.kinds.common.paths import Told, told
+from provision.kinds.common.paths import UsedPath, used_paths
 from provision.kinds.common.program import Program
 from provision.wire.access import Access, Written
 from provision.wire.finding import INFO
@@ -59,18 +59,18 @@ DEFAULTS = {
     "SystemCallArchitectures": "native",
     "UMask": "0077",
 }
-"""The directives of a unit that a service may lift, as they are otherwise; beside those that depend on it."""
+"""The directives of a unit that a service may lift, with their usual values; others depend on the service."""
 
 
 @dataclass
 class Reach:
-    """What the unit of a service opens, and what is to be looked at on the host before a start.
+    """What the unit of a service opens, and what has to be checked on the host before a start.
 
     Args:
         home: whether it names something in a home.
         writable: directories that it may write to.
-        runtime: directories below /run that systemd makes for it at each start, without `/run/`.
-        access: what its user has to be able to read and write; None when there is nothing to look at.
+        runtime: directories below /run that systemd creates for it at each start, without `/run/`.
+        access: what its user has to be able to read and write; None when there is nothing to check.
     """
 
     home: bool = False
@@ -82,15 +82,15 @@ class Reach:
 def reach(context: ServiceContext[Any], program: Program) -> Reach:
     """Return what a service reaches; note as problems what its unit would hide from it."""
     lifted = context.service.sandbox
-    everything = list(told(context.service))
+    everything = list(used_paths(context.service))
     known = {each.path for each in everything}
-    everything += [Told((), path) for path in [*program.reads(), context.script] if path not in known]
+    everything += [UsedPath((), path) for path in [*program.reads(), context.script] if path not in known]
     found = Reach(writable=list(program.writable))
     if context.systemd:
         found.home = any(within(each.path, HOMES) for each in everything)
         hidden = () if lifted is not None and lifted.PrivateTmp else TEMPORARY
         _refuse(context, everything, hidden)
-        shared = [] if hidden else TEMPORARY  # read-only like all else, when they are not its own
+        shared = [] if hidden else TEMPORARY  # read-only like everything else, when they are not its own
         found.writable = list(dict.fromkeys([*found.writable, *_writable(context, everything), *shared]))
         found.runtime = [path.removeprefix("/run/") for path in found.writable if _runtime(path)]
     elif lifted is not None:
@@ -105,8 +105,8 @@ def reach(context: ServiceContext[Any], program: Program) -> Reach:
     return found
 
 
-def _refuse(context: ServiceContext[Any], everything: list[Told], hidden: tuple[str, ...]) -> None:
-    """Note each path that is not there inside the unit, or that its user cannot read."""
+def _refuse(context: ServiceContext[Any], everything: list[UsedPath], hidden: tuple[str, ...]) -> None:
+    """Note each path that does not exist inside the unit, or that its user cannot read."""
     for each in everything:
         if each.listed:
             continue
@@ -127,7 +127,7 @@ def _refuse(context: ServiceContext[Any], everything: list[Told], hidden: tuple[
             )
 
 
-def _writable(context: ServiceContext[Any], everything: list[Told]) -> Iterator[str]:
+def _writable(context: ServiceContext[Any], everything: list[UsedPath]) -> Iterator[str]:
     own = [f"/var/lib/provision/{context.name}", f"/var/cache/provision/{context.name}", *ALWAYS, *TEMPORARY]
     for each in everything:
         place = _declared(context.builder, each.writes or each.path)
@@ -139,12 +139,12 @@ def _writable(context: ServiceContext[Any], everything: list[Told]) -> Iterator[
 
 
 def _runtime(path: str) -> bool:
-    """Say whether a directory is gone after a reboot, and systemd can make it again."""
+    """Say whether a directory is gone after a reboot, and systemd can recreate it."""
     return within(path, ["/run"]) and path != "/run" and not within(path, ["/run/user"])
 
 
 def _declared(builder: Builder, path: str) -> str | None:
-    """Return the nearest declared directory at or above a path: below it, what is missing can be made."""
+    """Return the nearest declared directory at or above a path: what is missing below it can be created."""
     return next((place for place in (path, *above(path)) if f"directory:{place}" in builder.resources), None)
 
 
@@ -154,7 +154,7 @@ def _owned(context: ServiceContext[Any], place: str) -> bool:
     return declared is not None and declared.owner == context.user
 
 
-def _access(context: ServiceContext[Any], user: str, everything: list[Told]) -> Access | None:
+def _access(context: ServiceContext[Any], user: str, everything: list[UsedPath]) -> Access | None:
     """Return what the user of a service has to be able to read and write."""
     known = ("/usr", "/lib", "/bin", "/sbin", "/etc/ssl", *ALWAYS)
     read = [
@@ -178,7 +178,7 @@ def _access(context: ServiceContext[Any], user: str, everything: list[Told]) -> 
     return Access(user=user, read=list(dict.fromkeys(read)), write=write)
 
 
-def _because(each: Told) -> str:
+def _because(each: UsedPath) -> str:
     return str(each.loc[1] if each.loc[0] == "env" else each.loc[0])
 
 
@@ -192,13 +192,13 @@ def hardening(context: ServiceContext[Any], found: Reach, low_port: bool) -> dic
     if lifted is not None:
         if lifted.NoNewPrivileges:
             values.update(dict.fromkeys(IMPLYING, NO))
-            bound = "~"  # whatever there is: a program that gains rights needs some to gain
+            bound = "~"  # all of them: a program that gains rights needs rights that it can gain
         values.update({name: value for name in values if isinstance(value := getattr(lifted, name), str)})
         capabilities += [each for each in lifted.AmbientCapabilities if each not in capabilities]
         if isinstance(lifted.RestrictAddressFamilies, list):
             values["RestrictAddressFamilies"] = " ".join([FAMILIES, *lifted.RestrictAddressFamilies])
     for name in ("RestrictAddressFamilies", "SystemCallArchitectures"):
-        # Nothing is what these two call no restriction.
+        # For these two, an empty value means no restriction.
         values[name] = values[name].replace(NO, "") if values[name] == NO else values[name]
     values["AmbientCapabilities"] = " ".join(capabilities)
     values["CapabilityBoundingSet"] = values["AmbientCapabilities"] if bound is None else bound

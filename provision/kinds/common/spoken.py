@@ -1,4 +1,4 @@
-"""What the command line of a server says of how it is spoken to, so that nobody has to say it twice."""
+"""How to connect to a server, as far as its own command line says it: nobody has to declare it twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY_FIELD = "api_key_env"
 
 
 def key(service: Spoken) -> str | None:
-    """Return the variable that holds the key; None when the server, as far as known, asks for none."""
+    """Return the variable that holds the key; None when no key is known of."""
     return service.api_key_env or next((name for name in KEYS if name in service.env), None)
 
 

@@ -1,4 +1,4 @@
-"""What every supervised service is made of: directory, script, env file, unit or process, and its proof."""
+"""What every supervised service consists of: directory, script, env file, unit or process, and its proof."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from provision.catalog.layout import HOME, USER, unit_name, unit_path
 from provision.catalog.text import SecretText
 from provision.config.hosts import PREFIX
 from provision.config.references import each_key
-from provision.kinds.common import answering, certificates, turn
+from provision.kinds.common import certificates, endpoint, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import env_content, unit_content
 from provision.kinds.common.program import Program
@@ -30,7 +30,7 @@ GRACE = 15.0
 
 
 def add(context: ServiceContext[Any], program: Program) -> None:
-    """Add a service's resources, and what there is to say of it."""
+    """Add a service's resources, and describe the service."""
     builder, play, layout = context.builder, context.play, context.layout
     name, service = context.name, context.service
     _check_readable(context, program)
@@ -48,11 +48,11 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         spec = FileSpec(
             path=path, content=content, owner=owner, mode=mode, secret=secret, quiet=quiet, **more
         )
-        # After what it is about: a script for another vLLM must not lie there while that cannot be installed,
-        # and what is tried out before the change is the program as it will be.
+        # After what it runs: there must be no script for another vLLM while that cannot be installed, and
+        # what is tried before the change is the program as it will be.
         return context.add(f"file:{path}", spec, path, needs=uses, triggers=[name])
 
-    # systemd reads them all as root, and what starts a service must not be its own to change.
+    # systemd reads all of them as root, and a service must not be able to change what starts it.
     root = "root" if context.systemd else None
     env = _env(context, program)
     files = [
@@ -99,13 +99,13 @@ def add(context: ServiceContext[Any], program: Program) -> None:
             user=context.user,
             **common,
         )
-    how = replace(program, key_name=program.key_name if program.key_name in env else None)
+    reached_at = replace(program, key_name=program.key_name if program.key_name in env else None)
     stop = f"provision remove {shlex.quote(str(play.raw.playbook.path))} --service {name}"
-    answering.add(context, runner, spec, how, needs=needs, made=files, stop=stop)
+    endpoint.add(context, runner, spec, reached_at, needs=needs, made=files, stop=stop)
 
 
 def _check_readable(context: ServiceContext[Any], program: Program) -> None:
-    """Note a path in root's home, which no other user gets into, before anything long is downloaded."""
+    """Note a path in root's home, which no other user can enter, before a long download begins."""
     if context.user in (None, "root"):
         return
     for path in [context.script, *program.reads()]:

@@ -1,4 +1,4 @@
-"""The turn on a GPU: services that share one start one after another, whoever starts them."""
+"""The turn on a GPU: services that share one start one after another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VARIABLES = (
     "ROCR_VISIBLE_DEVICES",
     "ASCEND_RT_VISIBLE_DEVICES",
 )
-"""The variables by which a process is shown some GPUs only."""
+"""The variables that limit which GPUs a process sees."""
 
 FILE = "gpu_turn.py"
 """The name of the program that waits."""
@@ -28,13 +28,13 @@ QUIET = (
     r"(?m)^# Services on one GPU start one after another\.\n|^\S+ -I .*gpu_turn\.py.*\n"
     r"|\"\$\$@\"; | \"[^\"]*\" \"-I\" \"[^\"]*gpu_turn\.py\".*"
 )
-"""What the turn adds to a script or unit. No running server has read it, so a change of it restarts none."""
+"""What the turn adds to a script or unit. It does not affect a running server, so a change restarts none."""
 
 STILL = 20.0
-"""Seconds for which a program without a port must not have taken memory of its GPUs to count as started."""
+"""Seconds without a change of its GPU memory after which a program without a port counts as started."""
 
 SETTLED = 5.0
-"""The same for one whose port answers: many open it before they load their model."""
+"""The same for a program whose port answers: many open it before they load their model."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Turn:
 
     Args:
         cards: indices or UUIDs; `all` for every one.
-        implied: they follow from defaults, and count only where there are GPUs.
-        still: seconds for which the memory in use must not have moved before others may start; 0 for a server
-            that opens its port, or calls itself healthy, only when it has its memory.
+        implied: they follow from defaults, and count only on a host with GPUs.
+        still: seconds for which the memory in use must not have changed before others may start; 0 for a
+            server that opens its port, or calls itself healthy, only when it has its memory.
         port: the port that it opens once it has started; None for a service without one.
         bind: the address that it listens on; None for all.
     """
@@ -57,7 +57,7 @@ class Turn:
     bind: str | None = None
 
     def words(self, context: ServiceContext[Any]) -> list[str]:
-        """Return the command that waits for the turn, and leaves behind what keeps it."""
+        """Return the command that waits for the turn, and leaves a process behind that keeps it."""
         words = [
             context.builder.host.python,
             "-I",
@@ -89,7 +89,7 @@ def of(
 
 
 def visible(env: Mapping[str, object]) -> list[str] | None:
-    """Return the GPUs that a service's `env` shows it; None where it does not say."""
+    """Return the GPUs that a service sees by its `env`; None where that does not say it."""
     for name in VARIABLES:
         value = env.get(name)
         if isinstance(value, str):
@@ -99,7 +99,7 @@ def visible(env: Mapping[str, object]) -> list[str] | None:
 
 
 def shown(cards: Sequence[object] | None) -> dict[str, str]:
-    """Return the variable that shows a process these GPUs; nothing for None, which leaves it all of them."""
+    """Return the variable that limits a process to these GPUs; none for None, which leaves it all of them."""
     return {} if cards is None else {"CUDA_VISIBLE_DEVICES": ",".join(map(str, cards))}
 
 

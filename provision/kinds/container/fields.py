@@ -64,7 +64,7 @@ def _volume(text: str) -> Volume:
     if not set(options) <= _VOLUME_OPTIONS:
         raise reject(
             "wrong-form",
-            f"{quoted(rest[0])} is no option of a volume known here",
+            f"{quoted(rest[0])} is not a known option of a volume",
             "write ro, rw, z or Z (for SELinux)",
         )
     if not source.startswith("/") and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", source):

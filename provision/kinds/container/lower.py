@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from provision.catalog import text
 from provision.catalog.layout import unit_name, unit_path
 from provision.catalog.text import SecretPart, SecretText
-from provision.kinds.common import answering, certificates, checks, files, spoken, turn
-from provision.kinds.common.answering import Answering
+from provision.kinds.common import certificates, checks, endpoint, files, spoken, turn
 from provision.kinds.common.context import ServiceContext
+from provision.kinds.common.endpoint import Endpoint
 from provision.wire.spec import Placed
 from provision.wire.specs.container import ContainerSpec, EngineOptions
 from provision.wire.specs.file import FileSpec
@@ -22,7 +22,7 @@ FIND = (
     "e=$$(command -v podman); "
     "[ x$$e != x ] && ! [ -e /var/run/docker.sock ] || e=$$(command -v docker || echo $$e)"
 )
-"""What finds the engine in a unit as the host side does: docker first, unless only its client is there."""
+"""Finds the engine in a unit as the host side does: docker first, unless only its client is there."""
 
 
 def lower(context: ServiceContext[ContainerService]) -> None:
@@ -67,7 +67,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         volumes=service.volumes,
         gpus=gpus,
         cards=cards,
-        # Two that start it again would be in each other's way.
+        # Only one of them must start it again.
         restart="no" if context.systemd else service.restart,
         network=service.network,
         user=service.user,
@@ -81,7 +81,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     for id in below:
         if builder.resources[id].type == "model":
             builder.resources[id].triggers.append(name)
-    how = Answering(
+    reached_at = Endpoint(
         port=number,
         bind=address,
         tls=spoken.tls(service, service.command or []),
@@ -93,11 +93,11 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     )
     needs = [*context.after, *read, *below, *made]
     stop = f"{context.sudo}{spec.engine or 'docker|podman'} stop {shlex.quote(spec.container)}"
-    answering.add(context, f"container:{name}", spec, how, needs=needs, made=made, stop=stop)
+    endpoint.add(context, f"container:{name}", spec, reached_at, needs=needs, made=made, stop=stop)
 
 
 def engine_options(service: ContainerService) -> EngineOptions:
-    """Return what the engine is told beside image, command, variables, ports and volumes."""
+    """Return the engine's options beside image, command, variables, ports and volumes."""
     given = {
         name: getattr(service, name) for name in EngineOptions.FIELDS if name in type(service).model_fields
     }
@@ -111,7 +111,7 @@ def engine_options(service: ContainerService) -> EngineOptions:
 
 
 def _below(context: ServiceContext[ContainerService], sources: list[str]) -> list[str]:
-    """Return what else is declared to be where it is mounted."""
+    """Return the ids of other declared things in the paths that are mounted."""
     return [
         id
         for id, resource in context.builder.resources.items()

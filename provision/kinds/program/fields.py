@@ -1,4 +1,4 @@
-"""Service kind `program`: anything else that serves, started by its own command line."""
+"""Service kind `program`: any other server, started by its own command line."""
 
 from __future__ import annotations
 
@@ -12,31 +12,21 @@ from provision.config import shellline
 from provision.config.model import (
     Called,
     HostPath,
-    Model,
     Name,
     Port,
     Text,
     reject,
 )
 from provision.config.problems import found
-from provision.config.services.arguments import inside
+from provision.config.services.arguments import inside, named_model
 from provision.config.services.base import Listener, Spoken
 from provision.config.services.gpus import VisibleGpus
 
 _FORMS = "write text, {model: NAME}, or {model: NAME, file: PATH}"
 
 
-class ModelPath(Model):
-    """An argument that is the path of a model, or of a file in it."""
-
-    model: Name
-    """The model (of `models:`)."""
-    file: Text | None = None
-    """A path inside the model."""
-
-
-def _word(value: Any) -> str | ModelPath:
-    if isinstance(value, (str, ModelPath)):
+def _word(value: Any) -> str | dict[str, Any]:
+    if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -46,14 +36,14 @@ def _word(value: Any) -> str | ModelPath:
         # What stands there may be a secret: it is not repeated.
         message = "a secret on a command line would be seen by every user of the host"
         raise reject("secret-in-yaml", message, "give it to the program by a variable of `env`")
-    texts = all(isinstance(part, str) and part for part in value.values())
-    if not {"model"} <= set(value) <= {"model", "file"} or not texts:
-        raise reject("wrong-form", "an argument that is no text names a model", _FORMS)
-    inside(value.get("file", "x"))
-    return ModelPath.model_construct(**value)
+    named = named_model(value)
+    if named is None:
+        raise reject("wrong-form", "an argument that is not text has to name a model", _FORMS)
+    inside(named.file or "x")
+    return value
 
 
-def _startable(command: list[str | ModelPath]) -> list[str | ModelPath]:
+def _startable(command: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
     if not command or command[0] == "":
         raise reject("wrong-form", "the command is empty", "begin it with a program")
     if isinstance(command[0], str) and command[0].startswith("-"):
@@ -61,10 +51,19 @@ def _startable(command: list[str | ModelPath]) -> list[str | ModelPath]:
     return command
 
 
-_WORD = {"anyOf": [{"type": ["string", "integer"]}, {"$ref": "#/$defs/ModelPath"}]}
+_MODEL = {
+    "type": "object",
+    "properties": {
+        "model": {"type": "string", "description": "The model (of `models:`)."},
+        "file": {"type": "string", "description": "A path inside the model."},
+    },
+    "required": ["model"],
+    "additionalProperties": False,
+}
+_WORD = {"anyOf": [{"type": ["string", "integer"]}, _MODEL]}
 
 Command = Annotated[
-    list[Annotated[str | ModelPath, PlainValidator(_word), JsonSchema(_WORD)]],
+    list[Annotated[str | dict[str, Any], PlainValidator(_word), JsonSchema(_WORD)]],
     BeforeValidator(lambda value: shellline.words(value, "program")),
     AfterValidator(_startable),
     JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _WORD, "minItems": 1}]}),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from posixpath import join
 from typing import TYPE_CHECKING
 
 from provision.catalog import text
+from provision.config.services.arguments import named_models
 from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import option_lines, start_script
@@ -21,8 +21,13 @@ def lower(context: ServiceContext[ProgramService]) -> None:
     builder, service = context.builder, context.service
     problems = len(builder.problems)
     environment = context.environment(service.environment) if service.environment is not None else None
-    models = context.models_at(_models(service)) or []
-    command = _command(context)
+    models = context.models_at(_models(service))
+    if models is None:
+        return
+    command: list[str] = modelpaths.resolved(service.command, context.models)
+    for index, word in enumerate(command):
+        with context.blame("command", index):
+            text.check(word)
     if len(builder.problems) > problems:
         return
     given = [*command, *(value for value in service.env.values() if isinstance(value, str))]
@@ -68,28 +73,10 @@ def lower(context: ServiceContext[ProgramService]) -> None:
 
 def required(service: ProgramService) -> dict[str, list[str]]:
     """Return the files of its models that its command names."""
-    found: dict[str, list[str]] = {name: [] for _, name in _models(service)}
-    for word in service.command:
-        if not isinstance(word, str) and word.file is not None:
-            found[word.model].append(word.file)
-    return found
+    return modelpaths.required(service.command, _models(service))
 
 
 def _models(service: ProgramService) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Give each place where a model is named, and its name."""
     yield from ((("models", index), name) for index, name in enumerate(service.models))
-    for index, word in enumerate(service.command):
-        if not isinstance(word, str):
-            yield ("command", index, "model"), word.model
-
-
-def _command(context: ServiceContext[ProgramService]) -> list[str]:
-    """Return the arguments, models replaced by their paths."""
-    found = []
-    for index, word in enumerate(context.service.command):
-        if not isinstance(word, str):
-            model = context.models.get(word.model)
-            word = join(model.path if model else "", word.file or "").rstrip("/")
-        with context.blame("command", index):
-            found.append(text.check(word))
-    return found
+    yield from ((where, named.model) for where, named in named_models(service.command, ("command",)))

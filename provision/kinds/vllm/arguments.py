@@ -44,7 +44,7 @@ class Refusal(NamedTuple):
 
 
 def _marks() -> dict[str, Flag | NoFlag]:
-    """Return what each field that only vLLM's services have says of its flag."""
+    """Return the mark of each field that only vLLM's services have."""
     found: dict[str, Flag | NoFlag] = {}
     for name, field in VllmService.model_fields.items():
         if name not in Service.model_fields or name == "kind":
@@ -60,17 +60,17 @@ FIELD_OF: dict[str, str] = {
     **{flag_of(name): name for name in FIELDS},
     **{flag: name for name, mark in _marks().items() for flag in mark.also},
 }
-"""Which field says what a flag says. Such a flag does not belong in `extra_args`."""
+"""The field that says the same as a flag. Such a flag does not belong in `extra_args`."""
 
 LOGS_REQUESTS_UNTIL = Version("0.10.1")
-"""The first release that logs requests only when asked to: before it `--disable-log-requests` counts."""
+"""The first release that logs requests only when asked to; before it there is `--disable-log-requests`."""
 
 REASONING_ALONE_FROM = Version("0.9.0")
-"""The first release in which `--reasoning-parser` needs no `--enable-reasoning` beside it."""
+"""The first release in which `--reasoning-parser` works without `--enable-reasoning`."""
 
 
 def render(fields: Mapping[str, Any], model: str, version: Version) -> tuple[list[Words], list[Refusal]]:
-    """Return the flags that say what `fields` say, in the words of one release, and what it cannot say.
+    """Return the flags of one release for `fields`, and what the release cannot do.
 
     Args:
         fields: a vLLM service's fields; None and absent are left to vLLM. `tls` holds the paths `cert` and

@@ -1,4 +1,4 @@
-"""Checks `extra_args` the way vLLM's parser would, but before anything is started and with the way out."""
+"""Checks `extra_args` as vLLM's parser would, but before anything is started, and with the way out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check(
         if is_value(argument):
             if previous is None or releases.takes_value(canonical(previous)) is False:
                 after = f" after {previous}, which takes no value" if previous else ""
-                message = f"{argument!r} is no flag{after}"
+                message = f"{argument!r} is not a flag{after}"
                 found.append(Refusal("flag-form", here, message, "write one flag, then its value"))
             elif wrong := _json_problem(previous, argument, version, index in data):
                 found.append(Refusal("flag-form", here, *wrong))
@@ -80,7 +80,7 @@ def _json_problem(flag: str, value: str, version: Version, data: bool) -> tuple[
     except ValueError as error:
         reason = str(error).partition(":")[0].lower()
         hint = "write its value as a mapping of YAML, {key: value}, which becomes JSON"
-        return f"{flag} takes JSON, and its value is none ({reason})", hint
+        return f"{flag} takes JSON, and its value is not JSON ({reason})", hint
     return None
 
 
@@ -98,8 +98,8 @@ def deprecations(arguments: Sequence[str], version: Version) -> list[str]:
 
 
 def canonical(name: str) -> str:
-    """Return the long flag that vLLM reads: underscores as dashes, `.key` of a JSON flag cut off, short ones
-    spelt out.
+    """Return the long flag that vLLM reads: underscores become dashes, `.key` of a JSON flag is cut off,
+    short flags become long.
     """
     if not name.startswith("--"):
         short = "-O" if name.startswith("-O") else name.partition(".")[0]
@@ -120,9 +120,6 @@ def _check_flag(
             f"{name}={value} is silently ignored by vLLM, which would then serve a default model",
             "write --config and the file as two arguments",
         )
-    elif flag == "--api-key":
-        message = "an API key in extra_args would stand in the process list"
-        yield Refusal("secret-in-yaml", here, message, "use the field api_key")
     elif field := _field(flag):
         yield Refusal("flag-form", here, f"{name} is what the field {field} is for", f"use the field {field}")
     elif foreign or flag in releases.known(version) or _negated(flag, version):
@@ -148,7 +145,7 @@ def _negated(flag: str, version: Version) -> bool:
 
 
 def _explain(name: str, flag: str, version: Version) -> tuple[str, str | None]:
-    """Say why `flag`, which the release does not have, will not do."""
+    """Say why `flag`, which the release does not have, is refused."""
     if releases.history(flag):
         return absence(name, flag, version)
     known = releases.known(version)
@@ -156,7 +153,7 @@ def _explain(name: str, flag: str, version: Version) -> tuple[str, str | None]:
         return f"--{flag[5:]} has no --no- form in vLLM", None
     long = sorted(candidate for candidate in known if candidate.startswith(flag)) if len(flag) > 3 else []
     if long:
-        return f"{name} is an abbreviation of {' or '.join(long[:4])}", _spelt_out(long)
+        return f"{name} is an abbreviation of {' or '.join(long[:4])}", _in_full(long)
     close = difflib.get_close_matches(flag, known, 1, 0.7)
     message = f"vLLM {version} has no flag {name}"
     if not close:
@@ -165,8 +162,8 @@ def _explain(name: str, flag: str, version: Version) -> tuple[str, str | None]:
     return message, f"did you mean {f'the field {field}' if field else close[0]}?"
 
 
-def _spelt_out(candidates: Sequence[str]) -> str:
-    """Say what to write instead of an abbreviation, which would break as soon as a second flag begins so."""
+def _in_full(candidates: Sequence[str]) -> str:
+    """Say what to write instead of an abbreviation, which breaks once a second flag begins with it."""
     if len(candidates) > 1:
         return "write the one you mean in full"
     field = FIELD_OF.get(candidates[0])

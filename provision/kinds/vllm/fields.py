@@ -49,7 +49,7 @@ def _model_length(value: Any) -> Any:
         return value
     if isinstance(value, str):
         raise reject(
-            "wrong-form", f"{quoted(value)} is no number of tokens", "write 8192, 8k (8000) or 8K (8192)"
+            "wrong-form", f"{quoted(value)} is not a number of tokens", "write 8192, 8k (8000) or 8K (8192)"
         )
     raise reject(
         "wrong-form",
@@ -196,7 +196,7 @@ class VllmService(Service):
         return self
 
     def _says_it_once(self, argument: str) -> None:
-        """Refuse a flag that says what a field says, too."""
+        """Refuse a flag that says the same as a field."""
         flag = argument.partition("=")[0]
         for field, pattern in _ALSO.items():
             if getattr(self, field) and re.match(pattern, flag):

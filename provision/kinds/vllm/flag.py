@@ -1,4 +1,4 @@
-"""How the fields of a vLLM service are said on vLLM's command line.
+"""How the fields of a vLLM service become flags of vLLM's command line.
 
 A field is `--its-name VALUE` unless its type carries one of these marks: `Annotated[Count | None, NoFlag()]`.
 """
@@ -12,10 +12,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Flag:
-    """A field that is the flag of its name, and what is particular about it.
+    """A field that is the flag of its name, and how it differs from a usual one.
 
     Args:
-        also: further flags that say what the field says, so they do not belong in `extra_args`.
+        also: further flags that say the same, so they do not belong in `extra_args`.
         switch: it is off by default in every release: `false` needs no flag, and not every release has one.
         written: returns a value as vLLM reads it.
     """
@@ -27,10 +27,10 @@ class Flag:
 
 @dataclass(frozen=True)
 class NoFlag:
-    """A field that is no flag of its name: `lower` or `render` says it otherwise, or vLLM does not see it.
+    """A field that is not the flag of its name: `launch` or `render` handles it, or vLLM does not see it.
 
     Args:
-        also: the flags that say what the field says, so they do not belong in `extra_args`.
+        also: the flags that say the same, so they do not belong in `extra_args`.
     """
 
     also: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What `extra_args` say that concerns checks: how one speaks to the server, and what its model does."""
+"""What checks have to know from `extra_args`: how to connect to the server, and what its model does."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Given(NamedTuple):
 
     @property
     def pools(self) -> bool:
-        """Whether flags say that the model gives vectors or classes, and writes nothing."""
+        """Whether flags say that the model gives vectors or classes, and does not generate text."""
         return self.does not in (None, "completion", "transcribe")
 
     @property
     def does(self) -> str | None:
-        """What is asked for to prove the model, as far as the flags tell; None when only the server knows."""
+        """What the first check asks for, as far as the flags say it; None when only the server knows."""
         task = self.last("--task")
         if task is not None:
             return _BY_TASK.get(task)

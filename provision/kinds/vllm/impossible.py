@@ -1,4 +1,4 @@
-"""What of a vLLM service no release could be given, and what its checks could not ask for."""
+"""What is impossible for a vLLM service of any release: values, and checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def values(context: ServiceContext[VllmService]) -> bool:
     """Note each value that cannot stand in a start script or an env file, and what is said twice; return
-    whether there is any.
+    whether there was any.
     """
     service, before = context.service, len(context.builder.problems)
     for field in (*FIELDS, "env", "extra_args"):
@@ -53,8 +53,8 @@ def _strings(where: tuple[str | int, ...], value: object) -> Iterator[tuple[tupl
 
 
 def checks(context: ServiceContext[VllmService], told: Given) -> bool:
-    """Note why checks cannot speak to the server, or ask it for something that its model cannot do, as far as
-    flags tell; return whether there is a reason.
+    """Note why checks cannot connect to the server, or ask for something that its model cannot do, as far as
+    flags say it; return whether there was a reason.
     """
     problems: list[tuple[tuple[str | int, ...], str, str]] = []
     if told.client_certificates:

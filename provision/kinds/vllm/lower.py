@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from provision.kinds.vllm.fields import VllmService
 
 STILL = 120.0
-"""Seconds for which a server without a port must not have taken memory to count as started: it compiles for
-as long between taking some and taking the rest."""
+"""Seconds without a change of its GPU memory after which a server without a port counts as started: it may
+compile for as long before it takes the rest of its memory."""
 
 
 def lower(context: ServiceContext[VllmService]) -> None:
@@ -93,7 +93,7 @@ def lower(context: ServiceContext[VllmService]) -> None:
 
 
 def _turn(service: VllmService, port: int | None) -> turn.Turn | None:
-    """Return its turn on its GPUs: those that it is shown, else the first ones of the host."""
+    """Return its turn on its GPUs: those that it is limited to, else the first ones of the host."""
     still = STILL if port is None else 0.0
     if service.gpus is not None or turn.visible(service.env) is not None:
         return turn.of(service.gpus, service.env, port, service.host, still)
@@ -103,7 +103,7 @@ def _turn(service: VllmService, port: int | None) -> turn.Turn | None:
 
 
 def _values(service: VllmService) -> list[str]:
-    """Return the values of the user's that may be paths of declared files."""
+    """Return the user's values that may be paths of declared files."""
     own = (getattr(service, name) for name in FIELDS if name not in NOT_PATHS)
     values = (*own, *service.env.values(), *extra_words(service))
     return [value for value in values if isinstance(value, str)]

@@ -26,10 +26,7 @@ def required(service: VllmService) -> dict[str, list[str]]:
     """Return the files that its models must have: those that arguments name, as formats differ otherwise
     (config.json, params.json, *.gguf).
     """
-    files: dict[str, list[str]] = {name: [] for _, name in places(service)}
-    for _, named in named_models(service.extra_args, ("extra_args",)):
-        files[named.model] += [named.file] if named.file else []
-    return files
+    return modelpaths.required(service.extra_args, places(service))
 
 
 def with_paths(service: VllmService, models: Mapping[str, Model]) -> VllmService:

@@ -28,7 +28,7 @@ def tokens(value: int | str) -> int | None:
             return int(number) * _SCALE.get(letter, 1)
         if letter.islower():
             return int(float(number) * _SCALE[letter])
-    raise ValueError(f"{value!r} is no number of tokens; write 8192, 8k (8000) or 8K (8192)")
+    raise ValueError(f"{value!r} is not a number of tokens; write 8192, 8k (8000) or 8K (8192)")
 
 
 def written(value: int | str) -> str:

@@ -138,7 +138,7 @@ ONE_KEY = "`api_key`: a reference to a secret has one key: `env`, `file` or `com
         ),
         (
             "max_model_len: 8kk",
-            "22: `max_model_len`: '8kk' is no number of tokens; write 8192, 8k (8000) or 8K (8192)",
+            "22: `max_model_len`: '8kk' is not a number of tokens; write 8192, 8k (8000) or 8K (8192)",
         ),
         (
             "max_model_len: 0",

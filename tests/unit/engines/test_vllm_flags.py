@@ -153,7 +153,7 @@ class TestFields:
 
     @pytest.mark.parametrize("value", ["8kb", "", "k", "1.5K", "-3", "8 k", "٣"])
     def test_other_lengths_are_refused(self, value: str) -> None:
-        with pytest.raises(ValueError, match="no number of tokens"):
+        with pytest.raises(ValueError, match="not a number of tokens"):
             tokens(value)
 
 
@@ -256,7 +256,7 @@ class TestExtraArgs:
         assert "has no --no- form" in refusal("0.33.0", "--no-block-size")
 
     def test_words_that_are_no_flags(self) -> None:
-        assert refusal("0.33.0", "16").startswith("0: '16' is no flag")
+        assert refusal("0.33.0", "16").startswith("0: '16' is not a flag")
         assert "takes no value" in refusal("0.33.0", "--enable-lora", "true")
 
     def test_a_value_that_is_missing(self) -> None:

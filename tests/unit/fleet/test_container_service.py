@@ -107,7 +107,7 @@ def test_what_proves_it_when_no_check_is_declared(
         ("network: 'a b'", "expected the name of a network"),
         ("ipc: host, shm_size: 1GB", "with `ipc: host` it has no /dev/shm of its own"),
         ("volumes: ['/a:/x', '/b:/x']", "two volumes are mounted at '/x'"),
-        ("volumes: ['/a:/x:rx']", "'rx' is no option of a volume known here"),
+        ("volumes: ['/a:/x:rx']", "'rx' is not a known option of a volume"),
         ("checks: [{http: /}]", "a check needs a published tcp port"),
         ("ports: ['53:53/udp'], checks: [{http: /}]", "a check needs a published tcp port"),
         ("ports: ['80:80'], api_key_env: KEY", "there is no variable `KEY` in `env`"),

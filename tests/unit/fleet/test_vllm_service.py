@@ -92,9 +92,9 @@ class TestScript:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ("--speculative-config, '{model: x}'", "--speculative-config takes JSON, and its value is none"),
-            ("--kv-transfer-config=x", "--kv-transfer-config takes JSON, and its value is none"),
-            ("""--hf-overrides, "{'a': 1}\"""", "--hf-overrides takes JSON, and its value is none"),
+            ("--speculative-config, '{model: x}'", "--speculative-config takes JSON, and its value is not JSON"),
+            ("--kv-transfer-config=x", "--kv-transfer-config takes JSON, and its value is not JSON"),
+            ("""--hf-overrides, "{'a': 1}\"""", "--hf-overrides takes JSON, and its value is not JSON"),
             ("--max-log-len, {a: 1}", "--max-log-len takes no JSON"),
         ],
     )
@@ -394,7 +394,7 @@ class TestProblems:
             ),
             ("env: {VLLM_API_KEY: x}\napi_key: {env: K}", "VLLM_API_KEY is what the field api_key sets"),
             ("served_model_name: --port", "for a flag"),
-            ("max_model_len: 1.5K", "no number of tokens"),
+            ("max_model_len: 1.5K", "not a number of tokens"),
         ],
     )
     def test_contradictions(self, project: Project, service: str, expected: str) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from tests.asr.conftest import ROOT, model_directory, python
 
 
-def test_shorter_ways_agree_with_funasr(waves):
+def test_fast_paths_agree_with_funasr(waves):
     done = subprocess.run(
         [python(), "-m", "tests.asr.agreement", str(model_directory())],
         cwd=ROOT, capture_output=True, text=True,
@@ -14,4 +14,4 @@ def test_shorter_ways_agree_with_funasr(waves):
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["differing"] == []
-    assert found["taken"], "FunASR's own, slower way is taken: compare this release and add it"
+    assert found["taken"], "FunASR's own, slower code is used: compare this release and add it"

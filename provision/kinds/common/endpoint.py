@@ -1,4 +1,4 @@
-"""How a service is spoken to, what proves it, and what there is to say of it: alike for all that runs one."""
+"""How clients reach a service, and what proves it: the same for programs and containers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Answering:
-    """How a service is spoken to, and what proves it.
+class Endpoint:
+    """How clients reach a service, and what proves it.
 
     Args:
         port: where it listens; None when that is not known.
@@ -67,19 +67,19 @@ def add(
     context: ServiceContext[Any],
     runner: str,
     spec: Server | ContainerSpec,
-    how: Answering,
+    endpoint: Endpoint,
     *,
     needs: Sequence[str],
     made: Sequence[str],
     stop: str,
 ) -> None:
-    """Add what runs a service and the proof of it, and what there is to say of it.
+    """Add what runs a service and its proof, and describe the service.
 
     Args:
         context: the service.
         runner: the id of what runs it.
         spec: what runs it.
-        how: how it is spoken to.
+        endpoint: how clients reach it.
         needs: ids that it cannot run without.
         made: ids of its files.
         stop: the command that stops it, where systemd does not supervise it.
@@ -89,15 +89,15 @@ def add(
     supervised = {field: spec.get(field) for field in Supervised.FIELDS}
     probe = ProbeSpec(
         **supervised,
-        health=how.health,
-        url=how.url("127.0.0.1") or "",
-        ca=how.ca,
-        model=how.model,
-        # A container has its variables from its engine.
-        key_file=context.env_file if how.key_name and not spec.container else None,
-        key_name=how.key_name,
-        key_field=how.key_field,
-        checks=how.checks,
+        health=endpoint.health,
+        url=endpoint.url("127.0.0.1") or "",
+        ca=endpoint.ca,
+        model=endpoint.model,
+        # A container gets its variables from its engine.
+        key_file=context.env_file if endpoint.key_name and not spec.container else None,
+        key_name=endpoint.key_name,
+        key_field=endpoint.key_field,
+        checks=endpoint.checks,
         timeout=service.start_timeout,
         cards=spec.cards,
     )
@@ -106,9 +106,9 @@ def add(
         **supervised,
         kind=service.kind,
         supervisor="systemd" if spec.unit else "engine" if spec.container else "script",
-        port=how.port,
-        url=how.url(context.outside),
-        model=how.model,
+        port=endpoint.port,
+        url=endpoint.url(context.outside),
+        model=endpoint.model,
     )
     if spec.unit:
         stop = f"{context.sudo}systemctl stop {spec.unit}"
