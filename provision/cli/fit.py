@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from provision.cli import options
@@ -20,20 +18,35 @@ from provision.cli import options
     metavar="FIELD=VALUE",
     help="A field of a service of kind vllm, such as max_model_len=8192; may be repeated.",
 )
+@click.option(
+    "--source",
+    type=click.Choice(["modelscope", "huggingface"]),
+    help="The hub of MODEL. Default: a folder if there is one, then ModelScope, then Hugging Face.",
+)
 @options.formats("fit")
-def command(model: str, gpu: str, vllm: str | None, fields: tuple[str, ...], output: options.Output) -> None:
+def command(
+    model: str,
+    gpu: str,
+    vllm: str | None,
+    fields: tuple[str, ...],
+    source: str | None,
+    output: options.Output,
+) -> None:
     """Say whether MODEL runs under vLLM on a GPU, and how many tokens it has room for.
 
-    MODEL is the folder of a model. Needs no host and no GPU. Exit code 0 when it fits or may fit, 1 when it
-    does not.
+    MODEL is the folder of a model, or its id on ModelScope or Hugging Face, of which only config.json and the
+    lists of weights are read. Needs no host and no GPU. Exit code 0 when it fits or may fit, 1 when it does
+    not.
     """
     from contextlib import closing
 
-    from provision.project import described, question
+    from provision.project import question
+    from provision.project.described import described
     from provision.show.foreseen import Foreseen
 
     chosen, version = question.gpus(gpu), question.release(vllm)
-    answer = question.answer(described.folder(Path(model)), question.service(fields, chosen), chosen, version)
+    service = question.service(fields, chosen)
+    answer = question.answer(described(model, source), service, chosen, version)
     with closing(output.writer()) as writer:
         writer.take(Foreseen(model, answer))
     if answer.fit.verdict == "does_not_fit":
