@@ -6,7 +6,8 @@ import pytest
 
 from provision.kinds.vllm.memory import kv
 from provision.kinds.vllm.memory.cards import GIB
-from tests.unit.kinds.vllm.records import Start, starts
+from tests.gpu import accuracy
+from tests.gpu.starts import Start, starts
 
 STARTS = list(starts())
 STARTED = [start for start in STARTS if start.run["started"]]
@@ -52,3 +53,8 @@ def test_tokens_follow_exactly_from_bytes(start: Start) -> None:
         divided.tokens(round((real + slack) * GIB), start.fit.length) for slack in (-0.0051, 0.0051)
     )
     assert least <= start.run["kv_cache_tokens"] <= most
+
+
+def test_the_page_is_made_of_the_starts() -> None:
+    page = accuracy.PAGE.read_text(encoding="utf-8")
+    assert accuracy.renewed(page) == page, "run `python -m tests.gpu.accuracy`"

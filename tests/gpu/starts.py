@@ -1,4 +1,9 @@
-"""Real starts of vLLM on real GPUs (`tests/gpu/records/memory-*.json`), and what is foreseen of each."""
+"""Real starts of vLLM on GPUs (`records/memory-*.json`), and what is foreseen of each.
+
+A file holds the starts of one release on one kind of GPU: `about.engine`, `about.gpu`, `configs` by the names of
+models, and `runs` with `model`, `args` (fields of a service of kind vllm), `started`, and what the engine's log
+says: `model_loading_gib`, `available_kv_cache_gib`, `kv_cache_tokens`; null where it ended before it said so.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.cards import card
 from provision.kinds.vllm.memory.fit import Fit, foresee
 
-RECORDS = Path(__file__).resolve().parents[3] / "gpu" / "records"
+RECORDS = Path(__file__).resolve().parent / "records"
 
 
 class Start(NamedTuple):
@@ -22,6 +27,7 @@ class Start(NamedTuple):
 
     name: str
     gpu: str
+    release: str
     run: dict[str, Any]
     model: Architecture
     fit: Fit
@@ -41,4 +47,4 @@ def starts() -> Iterator[Start]:
                 {"kind": "vllm", "environment": "e", "model": "m", **run["args"]}
             )
             found = foresee(model, None, service, known, release)
-            yield Start(f"{path.stem}-{number}-{run['model']}", known.name, run, model, found)
+            yield Start(f"{path.stem}-{number}-{run['model']}", known.name, str(release), run, model, found)

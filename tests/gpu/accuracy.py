@@ -1,0 +1,88 @@
+"""Writes the table of docs/fit.md: what is foreseen beside what the engine logged.
+
+`python -m tests.gpu.accuracy` renews it after a file came to `records/`, or a formula or range has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from provision.kinds.vllm.memory.cards import GIB
+from tests.gpu.starts import Start, starts
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "fit.md"
+BEGIN, END = "<!-- accuracy -->\n", "<!-- end -->"
+
+WORDS = {"fits": "fits", "does_not_fit": "does not fit", "uncertain": "may not fit"}
+SHORT = {
+    "gpu_memory_utilization": "utilization",
+    "tensor_parallel_size": "tp",
+    "pipeline_parallel_size": "pp",
+    "max_model_len": "length",
+    "max_num_seqs": "seqs",
+    "max_num_batched_tokens": "batched",
+    "enforce_eager": "eager",
+    "kv_cache_dtype": "cache",
+}
+
+
+def renewed(page: str) -> str:
+    """Return the page with the table of today's starts."""
+    before, begin, rest = page.partition(BEGIN)
+    made = "".join(f"{line}\n" for line in table(list(starts())))
+    return before + begin + made + END + rest.partition(END)[2]
+
+
+def table(found: Sequence[Start]) -> Iterator[str]:
+    """Return the table, and a sentence that sums it up."""
+    real = {True: "fits", False: "does_not_fit"}
+    right = sum(start.fit.verdict == real[start.run["started"]] for start in found)
+    unsure = sum(start.fit.verdict == "uncertain" for start in found)
+    wrong = len(found) - right - unsure
+    weights, cache = (_worst(found, key) for key in ("model_loading_gib", "available_kv_cache_gib"))
+    yield f"Of {len(found)} starts, {right} are foreseen right, {unsure} may not fit, {wrong} are wrong. Weights are"
+    yield f"off by {weights}; memory for keys and values by {cache}."
+    yield ""
+    yield "| vLLM | GPU | model | fields | weights GiB | keys and values GiB | tokens | foreseen | started |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for start in found:
+        run = start.run
+        kv = _pair(start.fit.cache.usual / GIB, run["available_kv_cache_gib"])
+        yield (
+            f"| {start.release} | {start.gpu} | {run['model']} | {_fields(run['args'])} "
+            f"| {_pair((start.fit.weights or 0) / GIB, run['model_loading_gib'])} | {kv} "
+            f"| {_pair(start.fit.tokens, run['kv_cache_tokens'])} "
+            f"| {WORDS[start.fit.verdict]} | {'yes' if run['started'] else 'no'} |"
+        )
+
+
+def _worst(found: Sequence[Start], key: str) -> str:
+    """Return the mean and the largest difference, in percent, of the starts that logged a number."""
+    logged = [start for start in found if start.run["started"] and start.run[key]]
+    pairs = [(_foreseen(start, key), start.run[key]) for start in logged]
+    off = [abs(foreseen / real - 1) * 100 for foreseen, real in pairs]
+    return f"{sum(off) / len(off):.2f} % on average, {max(off):.2f} % at most"
+
+
+def _foreseen(start: Start, key: str) -> float:
+    return ((start.fit.weights or 0) if key == "model_loading_gib" else start.fit.cache.usual) / GIB
+
+
+def _pair(foreseen: float | None, real: float | None) -> str:
+    """Return what is foreseen, and what was logged."""
+    return f"{_number(foreseen)} / {_number(real)}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def _fields(args: dict[str, object]) -> str:
+    return ", ".join(f"{SHORT.get(name, name)} {value}" for name, value in args.items())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
