@@ -41,8 +41,8 @@ def table(found: Sequence[Start]) -> Iterator[str]:
     unsure = sum(start.fit.verdict == "uncertain" for start in found)
     wrong = len(found) - right - unsure
     weights, cache = (_worst(found, key) for key in ("model_loading_gib", "available_kv_cache_gib"))
-    yield f"Of {len(found)} starts, {right} are foreseen right, {unsure} may not fit, {wrong} are wrong. Weights are"
-    yield f"off by {weights}; memory for keys and values by {cache}."
+    yield f"Of {len(found)} starts {right} are foreseen right, {unsure} may not fit, and {wrong} are wrong."
+    yield f"Weights are off by {weights}; memory for keys and values by {cache}."
     yield ""
     yield "| vLLM | GPU | model | fields | weights GiB | keys and values GiB | tokens | foreseen | started |"
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -52,7 +52,7 @@ def table(found: Sequence[Start]) -> Iterator[str]:
         yield (
             f"| {start.release} | {start.gpu} | {run['model']} | {_fields(run['args'])} "
             f"| {_pair((start.fit.weights or 0) / GIB, run['model_loading_gib'])} | {kv} "
-            f"| {_pair(start.fit.tokens, run['kv_cache_tokens'])} "
+            f"| {_pair(start.fit.tokens, run.get('kv_cache_tokens'))} "
             f"| {WORDS[start.fit.verdict]} | {'yes' if run['started'] else 'no'} |"
         )
 

@@ -42,8 +42,8 @@ def test_what_does_not_fit_comes_with_changes_that_make_it_fit(here: Provision) 
     fit = found(here, "qwen2.5-7b", "--gpu", "H100", "--set", "gpu_memory_utilization=0.2")
     assert fit["verdict"] == "does_not_fit"
     assert [each["code"] for each in fit["findings"]] == ["gpu-memory"]
-    assert fit["remedies"][0] == {"gpu_memory_utilization": 0.5}
-    changed = found(here, "qwen2.5-7b", "--gpu", "H100", "--set", "gpu_memory_utilization=0.5")
+    assert fit["remedies"][0] == {"gpu_memory_utilization": 0.25}
+    changed = found(here, "qwen2.5-7b", "--gpu", "H100", "--set", "gpu_memory_utilization=0.25")
     assert changed["verdict"] == "fits"
 
 

@@ -125,7 +125,7 @@ class Architecture:
     - `name`: of the class that vLLM loads, such as Qwen2ForCausalLM
     - `family`: what is particular about it; None when provision does not know the name
     - `context`: the longest context that vLLM allows, in tokens
-    - `positions`: how many positions the rotary table has
+    - `positions`: rows of the rotary tables, `rotary` their columns
     - `drafters`: layers for multi-token prediction, which are loaded for speculative decoding only
     - `vision`: the configuration of its image encoder, if it has one
     """
@@ -194,7 +194,7 @@ def read(config: Config) -> Architecture:
         dtype=_dtype(config, text),
         tied=_tied(config, text),
         context=context,
-        positions=max(context, int(text.get("max_position_embeddings") or 0)),
+        positions=_positions(text, context),
         rotary=rotary,
         quantization=_quantization(config, text),
         drafters=_drafters(text, family),
@@ -382,6 +382,17 @@ def _has_experts(text: Config, index: int) -> bool:
         return False
     frequency = text.get("moe_layer_freq") or 1
     return bool(frequency[index]) if isinstance(frequency, list) else index % int(frequency) == 0
+
+
+def _positions(text: Config, context: int) -> int:
+    """Return the rows of all rotary tables: a linear scaling makes them longer, layers with windows may have
+    a table of their own.
+    """
+    longest = int(text.get("max_position_embeddings") or 0)
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    linear = (rope.get("rope_type") or rope.get("type")) == "linear"
+    scaled = int(longest * float(rope.get("factor") or 1)) if linear else max(context, longest)
+    return scaled + (longest if text.get("rope_local_base_freq") else 0)
 
 
 _LENGTHS = (

@@ -82,7 +82,7 @@ def foresee(
     known = published(model) if tensors is None and model.family else tensors
     stages = weights.stages(known or (), model, chosen)
     heaviest = max(stages, key=lambda stage: stage.weights)
-    beside = overhead(model, chosen)
+    beside = overhead(model, chosen, card)
     room = _room(heaviest.weights, beside, chosen, card)
     needed = tokens = sequences = longest = None
     length = chosen.length or model.context
@@ -102,7 +102,7 @@ def foresee(
             needed = divided.needed(length if chosen.length else 1)
             tokens, sequences = divided.tokens(room.usual, length), divided.sequences(room.usual, length)
             findings += _shortage(divided, room, needed, length, chosen, card)
-    findings += _share(chosen, card, taken)
+    findings += _share(chosen, beside, card, taken)
     if not beside.measured:
         message = f"vLLM {release} was not measured: what it needs beside weights and cache is a wide range"
         findings.append(information("release-not-measured", message))
@@ -164,7 +164,7 @@ def _shortage(
     return []
 
 
-def _share(chosen: Settings, card: Card, taken: int) -> list[Finding]:
+def _share(chosen: Settings, beside: Overhead, card: Card, taken: int) -> list[Finding]:
     """Say whether the share of the card that the engine asks for is free when it starts."""
     if chosen.cache is not None:
         return []
@@ -177,6 +177,13 @@ def _share(chosen: Settings, card: Card, taken: int) -> list[Finding]:
         ]
     if asked > free - _CONTEXT.most:
         return [warning("may-not-fit", f"{what}, and {gib(free - _CONTEXT.most)} may be free when it starts")]
+    # What is taken beyond the share after the cache is made has to be free, too.
+    left = free - _CONTEXT.usual - asked
+    beyond = f"{what}, and leaves {gib(max(left, 0))} for CUDA graphs and choosing tokens"
+    if beside.beyond.least > left:
+        return [fault("gpu-memory", f"{beyond}, which need at least {gib(beside.beyond.least)}")]
+    if beside.beyond.most > left:
+        return [warning("may-not-fit", f"{beyond}, which need up to {gib(beside.beyond.most)}")]
     return []
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 from packaging.version import Version
 
-from provision.kinds.vllm.memory.architecture import Architecture, Latent
-from provision.kinds.vllm.memory.cards import GIB
+from provision.kinds.vllm.memory.architecture import Architecture, Experts, Latent, Layer
+from provision.kinds.vllm.memory.cards import GIB, Card
 from provision.kinds.vllm.memory.settings import Settings
 
 
@@ -43,12 +43,14 @@ class Overhead:
     - `activation`: the peak of a step
     - `graphs`: CUDA graphs; they count against the cache where `counted`
     - `other`: the CUDA context, libraries, and what several GPUs need to work together
+    - `beyond`: what is taken beyond the engine's share of the card once the cache is made
     - `measured`: whether these ranges come from starts of this very release
     """
 
     activation: Range
     graphs: Range
     other: Range
+    beyond: Range
     counted: bool
     measured: bool
     source: str
@@ -59,17 +61,30 @@ class Overhead:
         return self.activation + self.other + (self.graphs if self.counted else NOTHING)
 
 
-def overhead(model: Architecture, settings: Settings) -> Overhead:
+def overhead(model: Architecture, settings: Settings, card: Card) -> Overhead:
     """Return the overhead on one GPU."""
     known = _release(settings.release)
-    several = settings.tensor * settings.pipeline > 1
+    second = _second_runner(known["second_runner"], model, settings)
     factors = known["experts"] if model.experts else known["activation"]
+    if not settings.batched_set:
+        factors = known.get("cards", {}).get(card.name, factors)
+    logits = settings.sequences * model.vocabulary
+    peak = (
+        _forward(model, settings)
+        if second
+        else max(_forward(model, settings), _first_sampler(model, settings))
+    )
+    activation = _range(factors, max(peak, logits * _LOGITS)) + (_ENCODER if model.vision else NOTHING)
+    graphs = _gib(known["graph"], _graphs(model, settings)) if settings.graphs else NOTHING
     other = _gib(known["context"], 1)
+    several = settings.tensor * settings.pipeline > 1
+    counted = known["counted"] and not second
     return Overhead(
-        activation=_range(factors, _activation(model, settings)) + (_ENCODER if model.vision else NOTHING),
-        graphs=_gib(known["graph"], _graphs(settings)) if settings.graphs else NOTHING,
+        activation=activation,
+        graphs=graphs,
         other=other + _gib(known["parallel"], 1) if several else other,
-        counted=known["counted"] and not _second_runner(known["second_runner"], model, settings),
+        beyond=_beyond(activation, NOTHING if counted else graphs, logits if second else 0),
+        counted=counted,
         measured="not measured" not in known["source"],
         source=known["source"],
     )
@@ -78,54 +93,79 @@ def overhead(model: Architecture, settings: Settings) -> Overhead:
 _ENCODER = Range(0, GIB // 2, 2 * GIB)
 """What trying out an image encoder takes, which no start here has measured."""
 
-_MLP = 6.0
-_HIDDEN = 6.5
-"""Elements per token in the peak of a step, for each column of the feed-forward part and of the hidden state:
-fitted to five dense models on 0.25.1, which they give within 0.02 GiB."""
+_MLP = 3.0
+_HIDDEN = 3.0
+"""Elements per token in the peak of a step, for each column of the feed-forward part (gate, up, and their
+product) and of the hidden state."""
 
 _LOGITS = 6
-"""Bytes of a logit while tokens are chosen: 16 bits, and a copy in 32 (`v1/worker/gpu/sample/sampler.py`)."""
+"""Bytes of a logit while the second runner tries a step: 16 bits, and a copy in 32."""
+
+_LOGITS_FIRST = 14
+"""The same of the first runner, which tries top-k and top-p as well (`_dummy_sampler_run`)."""
+
+_LOGITS_WARM = (14, 21, 23)
+"""Bytes of a logit when the second runner warms its kernels up, which is after it has made the cache."""
 
 _LATENT_WORKSPACE = 64 * 1024
 """Most tokens whose keys and values MLA decompresses at once (`determine_chunked_prefill_workspace_size`)."""
 
+_LATENT_SHARE = 0.8
+"""How much of that workspace is there at the peak."""
 
-def _activation(model: Architecture, settings: Settings) -> float:
-    """Return the bytes of the peak of one step."""
+
+def _beyond(activation: Range, graphs: Range, logits: int) -> Range:
+    """Return what is taken beyond the share: the memory of the peak of a step is free again by then."""
+    warm = [count * logits for count in _LOGITS_WARM]
+    return Range(
+        max(0, warm[0] + graphs.least - activation.most),
+        max(0, warm[1] + graphs.usual - activation.usual),
+        max(0, warm[2] + graphs.most - activation.usual),
+    )
+
+
+def _forward(model: Architecture, settings: Settings) -> float:
+    """Return the bytes of the peak of one step through the layers."""
     width = 4 if settings.dtype == "float32" else 2
-    widest = 0.0
-    for layer in model.layers:
-        inner = _MLP * layer.width / settings.tensor
-        if layer.experts:
-            used = layer.experts.used / (settings.tensor if settings.expert else 1)
-            split = 1 if settings.expert else settings.tensor
-            inner = _MLP * used * layer.experts.width / split + _MLP * layer.experts.shared / settings.tensor
-            inner += used * model.hidden
-        if isinstance(layer.mixer, Latent):
-            inner = max(inner, _latent(layer.mixer, settings) / settings.batched)
-        widest = max(widest, inner)
-    forward = settings.batched * width * (_HIDDEN * model.hidden + widest)
-    return max(forward, settings.sequences * model.vocabulary * _LOGITS)
+    widest = max(_inner(layer, model, settings) for layer in model.layers)
+    latents = [_latent(each.mixer, settings) for each in model.layers if isinstance(each.mixer, Latent)]
+    latent = max(latents, default=0)
+    return width * (settings.batched * (_HIDDEN * model.hidden + widest) + latent)
+
+
+def _inner(layer: Layer, model: Architecture, settings: Settings) -> float:
+    """Return the elements per token of the feed-forward part of a layer."""
+    if layer.experts is None:
+        return _MLP * layer.width / settings.tensor
+    return _workspace(layer.experts, model, settings) + _MLP * layer.experts.shared / settings.tensor
+
+
+def _workspace(experts: Experts, model: Architecture, settings: Settings) -> float:
+    """Return the elements per token that the kernels of experts work in (`fused_moe.py`)."""
+    width = experts.width if settings.expert else experts.width / settings.tensor
+    used = experts.used / settings.tensor if settings.expert else experts.used
+    return used * (max(2 * width, model.hidden) + width)
+
+
+def _first_sampler(model: Architecture, settings: Settings) -> float:
+    """Return the bytes of the peak of the first runner's sampler, with what experts still hold then."""
+    held = max(
+        (_workspace(each.experts, model, settings) for each in model.layers if each.experts), default=0
+    )
+    return settings.sequences * model.vocabulary * _LOGITS_FIRST + 0.7 * 2 * settings.batched * held
 
 
 def _latent(mixer: Latent, settings: Settings) -> float:
     """Return the elements that MLA decompresses in a step."""
     length = settings.length or _LATENT_WORKSPACE
     tokens = max(min(8 * length, _LATENT_WORKSPACE), settings.sequences * 16)
-    heads = mixer.query / settings.tensor
-    return (
-        2
-        * heads
-        * (
-            tokens * (mixer.nope + mixer.value)
-            + settings.batched * 2 * (mixer.nope + mixer.rope + mixer.value)
-        )
-    )
+    return _LATENT_SHARE * tokens * mixer.query / settings.tensor * (mixer.nope + mixer.value)
 
 
-def _graphs(settings: Settings) -> int:
+def _graphs(model: Architecture, settings: Settings) -> int:
     """Return how many CUDA graphs are captured (`config/vllm.py`, `_set_cudagraph_sizes`)."""
-    largest = min(2 * settings.sequences, 512, settings.batched)
+    most = 1024 if model.name == "GptOssForCausalLM" else 512
+    largest = min(2 * settings.sequences, most, settings.batched)
     return len([1, 2, 4, *range(8, min(largest, 255) + 1, 8), *range(256, largest + 1, 16)])
 
 

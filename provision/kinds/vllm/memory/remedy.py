@@ -57,12 +57,9 @@ def _changes(found: Fit, model: Architecture, card: Card) -> Iterator[dict[str, 
     chosen = found.settings
     if chosen.length and chosen.length > model.context:
         yield {"max_model_len": model.context}
-    for share in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, MOST_SHARE):
-        if share > chosen.utilization:
-            yield {"gpu_memory_utilization": share}
-    for share in (0.97, MOST_SHARE, 0.92, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5):
-        if share < chosen.utilization:
-            yield {"gpu_memory_utilization": share}
+    shares = [percent / 100 for percent in range(5, round(MOST_SHARE * 100) + 1, 5)]
+    yield from ({"gpu_memory_utilization": share} for share in shares if share > chosen.utilization)
+    yield from ({"gpu_memory_utilization": share} for share in reversed(shares) if share < chosen.utilization)
     for length in _lengths(found):
         yield {"max_model_len": length}
     if chosen.cache_dtype == "auto" and card.float8 and not model.hybrid:

@@ -27,7 +27,7 @@ class Settings:
     - `utilization`: the share of the card's memory that the engine takes
     - `cache`: bytes for keys and values that are asked for, instead of what is left
     - `length`: longest context in tokens; None when the engine chooses it (-1, auto)
-    - `sequences`, `batched`: most sequences and most tokens in one step
+    - `sequences`, `batched`: most sequences and most tokens in one step; whether the service sets the latter
     - `dtype`: of what is not quantized
     - `quantization`: asked for by the service, so that plain weights are quantized at the start
     - `cache_dtype`: auto, fp8, …
@@ -49,6 +49,7 @@ class Settings:
     length: int | None
     sequences: int
     batched: int
+    batched_set: bool
     dtype: str
     quantization: str | None
     cache_dtype: str
@@ -91,6 +92,7 @@ def settings(service: VllmService, architecture: Architecture, card: Card, relea
         length=length,
         sequences=sequences,
         batched=batched,
+        batched_set=service.max_num_batched_tokens is not None,
         dtype=_dtype(service.dtype or "auto", architecture, card),
         quantization=service.quantization,
         cache_dtype=service.kv_cache_dtype or "auto",
