@@ -35,7 +35,7 @@ def serve(service: Service, options: str) -> None:
     service.serve()
 
 
-def ask(service: Service, check: Check, **more: Any) -> checks.Proof:
+def ask(service: Service, check: Check, **more: Any) -> checks.Verdict:
     return checks.perform(service.machine, service.probe(check, **more).spec, check, 20)
 
 
@@ -143,7 +143,7 @@ class TestTls:
         wrong = ask(service, check, url=service.https, ca=str(service.root / "none.crt"))
         assert str(wrong.error).endswith("the CA to verify the server with: No such file or directory")
         wrong = ask(service, check, url=service.https, ca=str(mine.key))
-        assert str(wrong.error).endswith("it holds no certificate")
+        assert str(wrong.error).endswith("it contains no certificate")
 
     def test_what_is_not_declared_is_found_out(self, service: Service) -> None:
         """A server must not be taken back because nobody said that it speaks TLS."""
@@ -156,7 +156,7 @@ class TestTls:
     def test_what_is_declared_and_not_so(self, service: Service) -> None:
         serve(service, "")
         proof = ask(service, Http(path="/health"), url=service.https)
-        assert proof.error == "the server speaks no TLS, though the service declares it"
+        assert proof.error == "the server does not speak TLS, though the service declares it"
         assert proof.final
 
 

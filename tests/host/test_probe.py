@@ -145,7 +145,7 @@ def test_a_wrong_key_is_said(service: Service) -> None:
 def test_a_missing_key_is_said(service: Service) -> None:
     service.converge(service.process())
     failure = fails(service, service.probe(CHAT, **key_file(service, "OTHER=1\n")))
-    assert "holds no VLLM_API_KEY" in failure.message
+    assert "has no VLLM_API_KEY" in failure.message
 
 
 def test_a_wrong_model_name_lists_what_is_served(service: Service) -> None:
@@ -158,7 +158,7 @@ def test_a_wrong_model_name_lists_what_is_served(service: Service) -> None:
 def test_an_unexpected_reply_is_shown(service: Service) -> None:
     service.converge(service.process())
     failure = fails(service, service.probe(CHAT.replace(expect="Paris")))
-    assert failure.message == 'chat: the reply does not hold "Paris"'
+    assert failure.message == 'chat: the reply does not contain "Paris"'
     assert service.said("proof")[0]["received"] == "Hello there"
 
 

@@ -25,7 +25,7 @@ def python(program: str) -> str:
     return f"exec {shlex.quote(sys.executable)} -I -S -c {shlex.quote(program)}"
 
 
-def proof(service: Service, seconds: float) -> checks.Proof:
+def proof(service: Service, seconds: float) -> checks.Verdict:
     check = Running(seconds=seconds)
     return checks.perform(service.machine, service.probe(check, url="", health=False).spec, check)
 

@@ -1,4 +1,4 @@
-"""What a model is by its own configuration, held against what its services take it for."""
+"""Compares the class that a model's own configuration names with what its services expect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def class_of(path: str) -> str | None:
 
 
 def check(path: str, expectations: Iterable[Expectation]) -> None:
-    """Raise `Failure` when a model is not what a service takes it for; without a `config.yaml` it passes."""
+    """Raise `Failure` when a model is not what a service expects; without a `config.yaml` it passes."""
     found = class_of(path)
     if found is None:
         return

@@ -19,7 +19,7 @@ INTERVAL = 0.5
 """Seconds between two reports of how much has arrived."""
 
 MANY = 200
-"""Up to so many files are asked for by name; beyond, the declared patterns are passed on."""
+"""Up to so many files are asked for by name; for more, the declared patterns are passed on."""
 
 _WEEK = 7 * 24 * 3600
 
@@ -66,7 +66,7 @@ class Download(threading.Thread):
 
 
 def arrived(directory: str, kept: set[str]) -> int:
-    """Return the bytes on disk below a directory, without certain files: also of those half there."""
+    """Return the bytes on disk below a directory, also of incomplete files, without those in `kept`."""
     total = 0
     for parent, _, names in os.walk(directory):
         for name in names:
@@ -77,7 +77,7 @@ def arrived(directory: str, kept: set[str]) -> int:
                 status = os.lstat(path)
             except OSError:
                 continue
-            total += min(status.st_size, status.st_blocks * 512)  # a file may be made at full length, empty
+            total += min(status.st_size, status.st_blocks * 512)  # an empty file may have its full length
     return total
 
 

@@ -1,4 +1,4 @@
-"""What a downloaded model consists of, kept beside its files, and the check of these against it."""
+"""The list of a downloaded model's files, kept beside them, and the check of the files against it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = 4 << 20
 
 
 class Record(NamedTuple):
-    """One file as it was when it was found to be right."""
+    """One file as it was when its content was last found correct."""
 
     size: int
     sha256: str
@@ -27,7 +27,7 @@ class Record(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """A model directory's contents, as far as they are ours."""
+    """The files in a model's directory that belong to the model."""
 
     source: str
     repo: str
@@ -40,7 +40,7 @@ class Manifest(NamedTuple):
     pending: list[str]
     """Files that were still to come when this was written."""
     directories: list[str]
-    """Directories above the model's own that were made for it."""
+    """Directories above the model's own that were made with it."""
 
 
 def load(directory: str) -> Manifest | None:
@@ -56,19 +56,16 @@ def load(directory: str) -> Manifest | None:
 
 
 def save(directory: str, manifest: Manifest) -> None:
-    """Write a manifest; afterwards it is whole, or the old one still there."""
+    """Replace the manifest; after a crash, the old or the new one is there, whole."""
     data = manifest._asdict()
     data["files"] = {path: record._asdict() for path, record in sorted(manifest.files.items())}
     durable.write(os.path.join(directory, NAME), json.dumps({"version": 1, **data}, indent=1) + "\n")
 
 
 def wrong(directory: str, files: Mapping[str, Record], deep: bool) -> dict[str, str]:
-    """Return what is wrong with files of a manifest: path -> "missing", "12 MB", "damaged".
+    """Return what is wrong with the files that should be there: path -> "missing", "12 MB", "damaged".
 
-    Args:
-        directory: the model's directory.
-        files: what should be there.
-        deep: read every file; otherwise only one whose time of modification is not the recorded one.
+    With `deep` every file is read, otherwise only those whose time of modification is not the recorded one.
     """
     found: dict[str, str] = {}
     read = []
@@ -90,7 +87,7 @@ def wrong(directory: str, files: Mapping[str, Record], deep: bool) -> dict[str, 
 
 
 def size_text(size: int, other: int) -> str:
-    """Return a size so that it reads differently from another one that differs."""
+    """Return a size as text that differs from the text of another size."""
     return human(size) if human(size) != human(other) else f"{size} bytes"
 
 
@@ -99,10 +96,7 @@ def sha256_of(
 ) -> dict[str, str | None]:
     """Return the hash of each file, None for one that cannot be read; several are read at once.
 
-    Args:
-        paths: the files.
-        tell: called with each number of further bytes read.
-        cancelled: asked between blocks; when it says so, the rest is left out.
+    `tell` is called with the number of bytes of each block. Once `cancelled` says so, nothing more is read.
     """
 
     def hash_one(path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Running uv in place of pip: the same packages from the same places, much sooner."""
+"""Running uv instead of pip: the same packages from the same indexes, much faster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BEGUN = ("Prepared ", "Uninstalled ", "Installed ")
 
 
 class Unfit(Failure):
-    """uv cannot do it, or not here; pip may."""
+    """uv cannot do it, or not on this host; pip may."""
 
 
 def obtain(machine: Machine, pip: Pip) -> str:
@@ -67,7 +67,7 @@ def _starts(machine: Machine, path: str) -> bool:
 
 
 class Uv(NamedTuple):
-    """uv in the place of an environment's pip."""
+    """uv instead of the pip of an environment."""
 
     pip: Pip
     path: str
@@ -76,7 +76,7 @@ class Uv(NamedTuple):
     """What makes it do as pip is configured to do."""
 
     def install(self, requirements: Sequence[str]) -> None:
-        """Install requirements as pip writes them, and compile them, as services may not write there.
+        """Install requirements as pip writes them, and compile them: services may not write there.
 
         Raises:
             Unfit: it did not work; pip may do better.
@@ -96,7 +96,7 @@ class Uv(NamedTuple):
             self._run(cache, ["install", "--compile-bytecode", "--requirements", listing], tell)
 
     def _contested(self, directory: str, cache: str, requirements: Sequence[str]) -> list[str]:
-        """Return what would be installed and has other wheels in another index ("soundfile==0.14.0")."""
+        """Return what would be installed and has different wheels in another index ("soundfile==0.14.0")."""
         orders = contested.orders(self.settings.lines)
         if len(orders) < 2:
             return []
@@ -116,7 +116,7 @@ class Uv(NamedTuple):
         return [pins[name] for name in self._doubtful(contested.contested(locks))]
 
     def _doubtful(self, packages: dict[str, list[list[str]]]) -> list[str]:
-        """Leave out the packages of which every index has the very wheel that pip would take."""
+        """Leave out the packages of which every index has the wheel that pip would take."""
         if not packages:
             return []
         command = inside.command(self.pip.spec.path, "doubtful")
@@ -124,8 +124,7 @@ class Uv(NamedTuple):
         try:
             return [name for name in json.loads(asked.out) if name in packages]
         except ValueError:
-            # A pip that cannot say so may still choose.
-            return list(packages)
+            return list(packages)  # this pip cannot tell, but it can choose
 
     def _listing(self, directory: str, lines: Sequence[str], requirements: Sequence[str]) -> str:
         return write_listing(directory, lines, self.pip.spec.constraints, requirements)

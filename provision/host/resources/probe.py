@@ -143,7 +143,7 @@ class Watch:
                 why = str(unanswered)
             self._pause(why)
 
-    def ask(self, check: Check) -> checks.Proof:
+    def ask(self, check: Check) -> checks.Verdict:
         """Make a check, and repeat it while it fails for a reason that may pass."""
         while True:
             self._require_alive()
@@ -222,7 +222,7 @@ def _bare(line: str) -> str:
     return bare if len(bare) <= SEEN else bare[: SEEN - 1] + "…"
 
 
-def _tell(machine: Machine, spec: ProbeSpec, proof: checks.Proof, log: list[str]) -> None:
+def _tell(machine: Machine, spec: ProbeSpec, proof: checks.Verdict, log: list[str]) -> None:
     """Send how a check went."""
     error = proof.error
     finding = Finding(code=proof.code, message=error, hint=proof.hint, log=log) if error is not None else None

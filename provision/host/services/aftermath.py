@@ -1,4 +1,4 @@
-"""How a service is at the end of a run in which something of it did not go well."""
+"""The state of a service at the end of a run in which a step of it failed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from provision.host.state import marks, owed
 from provision.wire.spec import Supervised
 
 BEFORE = "before"
-"""It runs, and it is the very process that has last answered: untouched, or put back."""
+"""It runs, and it is the process that has last answered: it was not changed, or put back."""
 
 UNPROVEN = "unproven"
-"""It has been started, or was about to be, and nobody has seen it answer yet."""
+"""It has been started, or was about to be, and no check has proven it yet."""
 
 FAILING = "failing"
 """It runs and does not answer as it should."""
@@ -22,13 +22,7 @@ STOPPED = "stopped"
 
 
 def state(machine: Machine, spec: Supervised, failed: bool) -> str:
-    """Return one of the words above.
-
-    Args:
-        machine: where it runs.
-        spec: the service, and what supervises it.
-        failed: whether a check of it has failed in this run.
-    """
+    """Return one of the words above; `failed`: a check of the service has failed in this run."""
     proven = marks.proven(machine.state, spec.service)
     try:
         life = supervision.life(machine, spec)

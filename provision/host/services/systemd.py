@@ -12,20 +12,8 @@ from provision.host.machine import Machine
 from provision.host.services.failures import exits
 
 PROPERTIES = (
-    "Id",
-    "LoadState",
-    "LoadError",
-    "ActiveState",
-    "SubState",
-    "UnitFileState",
-    "NeedDaemonReload",
-    "MainPID",
-    "ControlGroup",
-    "NRestarts",
-    "Result",
-    "ExecMainCode",
-    "ExecMainStatus",
-    "InvocationID",
+    "Id,LoadState,LoadError,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,NRestarts,Result,"
+    "ExecMainCode,ExecMainStatus,InvocationID"
 )
 
 SYSTEMD = "1"
@@ -170,7 +158,7 @@ def sync_journal(machine: Machine) -> None:
 
 
 def _show(machine: Machine, names: Iterable[str]) -> dict[str, Unit]:
-    argv = ["systemctl", "show", "--no-pager", "--property", ",".join(PROPERTIES), "--", *names]
+    argv = ["systemctl", "show", "--no-pager", "--property", PROPERTIES, "--", *names]
     found: dict[str, Unit] = {}
     for block in machine.run(argv, timeout=60).out.split("\n\n"):
         properties = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)

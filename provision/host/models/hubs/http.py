@@ -13,12 +13,7 @@ from typing import Any, Mapping
 
 
 class Refused(Exception):
-    """The hub answered, but not with what was asked for.
-
-    Args:
-        status: the HTTP status.
-        code: the hub's own name for the error, when it gives one.
-    """
+    """The hub answered with an HTTP error; `code` is the hub's own name for it, when it gives one."""
 
     def __init__(self, status: int, code: str | None) -> None:
         super().__init__(f"HTTP {status}")
@@ -31,10 +26,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         new = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if (
-            new is not None
-            and urllib.parse.urlsplit(new.full_url)[:2] == urllib.parse.urlsplit(req.full_url)[:2]
-        ):
+        split = urllib.parse.urlsplit
+        if new is not None and split(new.full_url)[:2] == split(req.full_url)[:2]:
             new.unredirected_hdrs.update(req.unredirected_hdrs)
         return new
 
@@ -44,12 +37,12 @@ def get(url: str, headers: Mapping[str, str], timeout: float) -> tuple[Any, Mapp
 
     Args:
         url: what to get.
-        headers: sent to this host only, never along a redirect to another one.
+        headers: sent to this host only, not to another one that it redirects to.
         timeout: seconds without an answer.
 
     Raises:
         Refused: the hub answered with an error.
-        OSError: it could not be reached, or its answer is no JSON; `str` of it is fit for a person.
+        OSError: it could not be reached, or its answer is not JSON; its text can be shown to a person.
     """
     request = urllib.request.Request(url, headers={"User-Agent": "provision", "Accept": "application/json"})
     for name, value in headers.items():

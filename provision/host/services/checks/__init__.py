@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -16,33 +15,16 @@ from provision.host.services.checks.kinds import ask
 from provision.wire.checks import Check, Fitting, Running
 from provision.wire.specs.probe import ProbeSpec
 
-__all__ = ["Client", "Proof", "Reply", "Unanswered", "hidden", "key", "perform"]
+__all__ = ["Client", "Reply", "Unanswered", "Verdict", "hidden", "key", "perform"]
 
 SHOWN = 2000
 """Characters of a reply that are shown."""
 
 
-class Proof(NamedTuple):
-    """How a check went."""
-
-    check: str
-    ok: bool
-    sent: str
-    received: str
-    seconds: float
-    error: str | None = None
-    hint: str | None = None
-    final: bool = True
-    """False when asking again later may go better."""
-    code: str = "wrong-answer"
-    """Of the finding, when it did not go well."""
-
-
-def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | None = None) -> Proof:
+def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | None = None) -> Verdict:
     """Make one check once, within its own timeout and `timeout` seconds.
 
-    Returns:
-        The proof; the key is removed from it, in case the server has repeated it.
+    The key is removed from what is returned, in case the server has repeated it.
     """
     began = time.monotonic()
     limit = check.timeout if timeout is None else min(check.timeout, timeout)
@@ -64,14 +46,10 @@ def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | No
         verdict = Verdict(failure.message, failure.hint, code=failure.code)
     key = client.key if client else None
     manner = client.manner if client else None
-    return Proof(
-        f"{check.title()} {manner}" if manner else check.title(),
-        verdict.error is None,
-        check.sent(),
-        hidden(verdict.received, key)[:SHOWN],
-        round(time.monotonic() - began, 3),
-        hidden(verdict.error, key) if verdict.error else None,
-        verdict.hint,
-        verdict.final,
-        verdict.code,
+    return verdict._replace(
+        check=f"{check.title()} {manner}" if manner else check.title(),
+        sent=check.sent(),
+        received=hidden(verdict.received, key)[:SHOWN],
+        seconds=round(time.monotonic() - began, 3),
+        error=hidden(verdict.error, key) if verdict.error else None,
     )

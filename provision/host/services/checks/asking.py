@@ -28,6 +28,15 @@ class Verdict(NamedTuple):
     fits: bool = True
     """False when the server does not offer what was asked for at all."""
     code: str = "wrong-answer"
+    check: str = ""
+    """What was checked, how the server was asked, and in how many seconds: known once a check is done."""
+    sent: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether all went well."""
+        return self.error is None
 
 
 class Asking(NamedTuple):
@@ -115,7 +124,7 @@ class Asking(NamedTuple):
 def matched(text: str, expect: str | None) -> Verdict:
     """Compare a reply with what a check expects to find in it."""
     if expect and expect not in text:
-        return Verdict(f'the reply does not hold "{expect}"', received=text)
+        return Verdict(f'the reply does not contain "{expect}"', received=text)
     return Verdict(received=text)
 
 

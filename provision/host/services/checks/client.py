@@ -41,7 +41,7 @@ class Reply(NamedTuple):
     """Where it redirects to."""
 
     def json(self) -> Any:
-        """Return the body as plain data, or None when it is no JSON."""
+        """Return the body as plain data, or None when it is not JSON."""
         try:
             return json.loads(self.body.decode("utf-8"))
         except ValueError:
@@ -241,5 +241,5 @@ def _unanswered(error: Exception) -> Unanswered:
     if isinstance(error, (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)):
         return Unanswered("the server closed the connection without an answer", spoke=True)
     if isinstance(error, http.client.HTTPException):
-        return Unanswered(f"the answer is no HTTP ({type(error).__name__})", spoke=True)
+        return Unanswered(f"the answer is not HTTP ({type(error).__name__})", spoke=True)
     return Unanswered(str(getattr(error, "strerror", None) or error))

@@ -27,7 +27,7 @@ def _written(asking: Asking, check: Chat | Completion, path: str, data: Mapping[
         return asking.refused(path, reply)
     text = said(reply.json())
     if text is None:
-        return Verdict("the answer is no completion", received=reply.text())
+        return Verdict("the answer is not a completion", received=reply.text())
     return matched(text, check.expect)
 
 

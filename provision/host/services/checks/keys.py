@@ -34,7 +34,7 @@ def _of_file(path: str, name: str) -> str:
         found, equals, value = line.strip().partition("=")
         if equals and found == name:
             return _unquoted(value)
-    raise Failure("missing-api-key", f"{path} holds no {name}", hint=_WRITES_IT)
+    raise Failure("missing-api-key", f"{path} has no {name}", hint=_WRITES_IT)
 
 
 def _of_container(machine: Machine, spec: ProbeSpec, name: str) -> str:

@@ -11,7 +11,7 @@ from provision.wire.checks import Classify
 def classify(asking: Asking, check: Classify) -> Verdict:
     """Have a text classified; `expect` must be the most likely class.
 
-    Asked as vLLM and Infinity do, then as TEI does.
+    The request has the form of vLLM and Infinity, then TEI's.
     """
     request = asking.with_model({"input": [check.text]})
     _, reply = asking.first_known(("/classify", request), ("/predict", {"inputs": check.text}))
@@ -19,7 +19,7 @@ def classify(asking: Asking, check: Classify) -> Verdict:
         return asking.refused("/classify", reply)
     label, likely = _best(reply.json())
     if likely is None:
-        return Verdict("the answer holds no class", received=reply.text())
+        return Verdict("the answer contains no class", received=reply.text())
     received = f"{label} ({likely:.4g})"
     if check.expect and check.expect != label:
         return Verdict(f'the class is "{label}" instead of "{check.expect}"', received=received)

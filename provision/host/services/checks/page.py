@@ -47,7 +47,7 @@ def _differs(wanted: dict[str, Any], reply: Reply) -> str | None:
         return None
     answer = reply.json()
     if answer is None:
-        return "the answer is no JSON"
+        return "the answer is not JSON"
     for path, value in wanted.items():
         found = at(answer, path)
         if found is _MISSING:

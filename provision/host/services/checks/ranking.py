@@ -1,4 +1,4 @@
-"""Checks of models that say how well documents answer a query: `rerank` and `score`."""
+"""Checks of models that tell how well documents answer a query: `rerank` and `score`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from provision.wire.checks import Ranked, Rerank, Score
 def rerank(asking: Asking, check: Rerank) -> Verdict:
     """Have documents put in order; `expect` must be a part of the first.
 
-    Asked as Cohere and Jina do (vLLM, SGLang, llama.cpp, Infinity, Xinference), then as TEI does.
+    The request has the form of Cohere and Jina (vLLM, SGLang, llama.cpp, Infinity, Xinference), then TEI's.
     """
     request = asking.with_model({"query": check.query, "documents": check.documents})
     tei = {"query": check.query, "texts": check.documents}
@@ -28,7 +28,7 @@ def rerank(asking: Asking, check: Rerank) -> Verdict:
 def score(asking: Asking, check: Score) -> Verdict:
     """Have documents compared with a query; `expect` must be a part of the best.
 
-    Asked as vLLM does (`/score`; `/v1/score` in old releases), then as TEI does.
+    The request has vLLM's form (`/score`; `/v1/score` in old releases), then TEI's.
     """
     request = asking.with_model({"text_1": check.query, "text_2": check.documents})
     tei = {"inputs": {"source_sentence": check.query, "sentences": check.documents}}
@@ -50,11 +50,11 @@ def _judged(check: Ranked, found: Any, reply: Reply) -> Verdict:
             for each in found
         }
     except (TypeError, ValueError, LookupError):
-        return Verdict("the answer holds no scores", received=reply.text())
+        return Verdict("the answer contains no scores", received=reply.text())
     if sorted(scored) != list(range(len(documents))):
         return Verdict(f"{len(documents)} documents have {len(scored)} scores", received=reply.text())
     if not all(math.isfinite(value) for value in scored.values()):
-        return Verdict("the answer holds scores that are no numbers", received=reply.text())
+        return Verdict("the answer contains scores that are not numbers", received=reply.text())
     order = sorted(scored, key=lambda index: -scored[index])
     received = "; ".join(f"{scored[index]:.4g} {documents[index]}" for index in order)
     if check.expect and check.expect not in documents[order[0]]:

@@ -21,7 +21,7 @@ def transcribe(asking: Asking, check: Transcribe) -> Verdict:
     try:
         audio = base64.b64decode(check.audio, validate=True)
     except (binascii.Error, ValueError):
-        raise Failure("impossible-check", "the check's audio is no base64") from None
+        raise Failure("impossible-check", "the check's audio is not base64") from None
     path = "/v1/audio/transcriptions"
     model = asking.model()
     reply = asking.client.upload(path, check.file, audio, {"model": model} if model else {}, asking.limit)
@@ -33,7 +33,7 @@ def transcribe(asking: Asking, check: Transcribe) -> Verdict:
     answer = reply.json()
     text = answer.get("text", answer.get("result")) if isinstance(answer, dict) else None
     if not isinstance(text, str):
-        return Verdict("the answer holds no transcript", received=reply.text())
+        return Verdict("the answer contains no transcript", received=reply.text())
     if check.expect is None:
         return Verdict(received=text)
     rate = error_rate(check.expect, text)

@@ -33,7 +33,7 @@ def over(line: socket.socket, ca: str | None) -> ssl.SSLSocket:
     except (OSError, ValueError) as error:
         # OpenSSL explains that a file is missing; what it says of any other fault does not help.
         known = isinstance(error, (FileNotFoundError, PermissionError))
-        why = error.strerror if isinstance(error, OSError) and known else "it holds no certificate"
+        why = error.strerror if isinstance(error, OSError) and known else "it contains no certificate"
         raise Failure("file-refused", f"{ca}, the CA to verify the server with: {why}") from None
     return context.wrap_socket(line)
 
@@ -51,7 +51,9 @@ def failure(error: Exception, ca: str | None) -> Failure | None:
     reason = getattr(error, "reason", None) or ""
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"):
         return Failure(
-            "tls-mismatch", "the server speaks no TLS, though the service declares it", hint="leave `tls` out"
+            "tls-mismatch",
+            "the server does not speak TLS, though the service declares it",
+            hint="leave `tls` out",
         )
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         return Failure(

@@ -1,6 +1,6 @@
-"""Checks of models that turn text into vectors: `embed`, and `pooling` for what vLLM pools otherwise.
+"""Checks of models that turn text into vectors: `embed`, and `pooling` for what else vLLM pools.
 
-Embedding is asked for as OpenAI does (vLLM, SGLang, llama.cpp, Infinity, Xinference), then as TEI does.
+Embeddings are requested in OpenAI's form (vLLM, SGLang, llama.cpp, Infinity, Xinference), then in TEI's.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def pooling(asking: Asking, check: Pooling) -> Verdict:
 
 
 def _judged(vector: Any, received: str) -> Verdict:
-    """Say whether a vector is one that can be used."""
+    """Tell whether a vector is usable."""
     if not isinstance(vector, list) or not vector:
-        return Verdict("the answer holds no embedding", received=received)
+        return Verdict("the answer contains no embedding", received=received)
     if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in vector):
-        return Verdict("the embedding holds values that are no numbers", received=received)
+        return Verdict("the embedding contains values that are not numbers", received=received)
     if not any(vector):
-        return Verdict("the embedding holds nothing but zeros", received=received)
+        return Verdict("the embedding contains only zeros", received=received)
     first = ", ".join(f"{value:.4g}" for value in vector[:3])
     numbers = f"{len(vector)} numbers" if len(vector) > 1 else "1 number"
     return Verdict(received=f"{numbers}: {first}{', …' if len(vector) > 3 else ''}")

@@ -34,19 +34,17 @@ FLAGS = {
 }
 """Those of `EngineOptions` whose flag has another name, the same for both engines."""
 
+OPTIONS = ("network", "user", "ipc", "shm_size", "init")
+
 CREATION = (
     "image",
     "command",
     "env",
     "ports",
     "mounts",
-    "network",
-    "user",
-    "ipc",
-    "shm_size",
-    "init",
     "gpus",
     "entrypoint",
+    *OPTIONS,
     *EngineOptions.FIELDS,
 )
 """Keys that no engine can change without recreating the container."""
@@ -66,8 +64,6 @@ MADE_WITH = "provision.made-with"
 """The entrypoint and the `options` that it was made with, as JSON. Engines tell them in many forms, mixed
 with those of the image, of the engine's configuration and of its drivers.
 """
-
-OPTIONS = ("network", "user", "ipc", "shm_size", "init")
 
 ENV_LABEL = "provision.env"
 """The names of the variables it was made with: engines, images, proxies and GPUs (CDI) add others."""

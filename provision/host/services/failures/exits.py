@@ -1,6 +1,6 @@
-"""How processes end, in words; and the end of those that this very run has started by a script.
+"""How processes end, in words; and how those have ended that this run has started by a script.
 
-Only the parent of a process learns how it ended, and the parent of a script-supervised service is the run
+Only the parent of a process is told how it ended, and the parent of a script-supervised service is the run
 that starts it.
 """
 
@@ -16,12 +16,12 @@ SHELL = 128
 """What shells and container engines add to the number of the signal that ended a process."""
 
 REAP = 2.0
-"""Seconds in which a process that looks dead is to be found so by its parent."""
+"""Seconds within which the parent of a process that looks dead is told how it ended."""
 
 OUT_OF_MEMORY = "out of memory"
 
 _SIGNALS = 15
-"""The last signal that is recognised in an exit code by `SHELL`; above it are codes of programs' own."""
+"""The highest signal that is recognised in an exit code beyond `SHELL`; higher codes are a program's own."""
 
 
 class _Child(NamedTuple):

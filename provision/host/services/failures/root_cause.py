@@ -1,9 +1,9 @@
-"""Finds, in the log of a start that failed, the few lines in which the first process failed.
+"""Finds, in the log of a start that failed, the few lines that tell the cause.
 
-A server of several processes tells of one failure many times: the engine's traceback, the same again by the
+A server of several processes logs one failure many times: the traceback of the engine, the same again by the
 interpreter, then that of the process which waited for the engine. The first of them is the cause.
-vLLM 0.25.1 (`vllm/logger.py`) begins the lines of its processes with ``(EngineCore pid=2071)`` and, where
-they come from its logger, goes on with ``ERROR 11-26 18:58:20 [core.py:1231]``.
+In vLLM 0.25.1 (`vllm/logger.py`) the lines of its processes begin with ``(EngineCore pid=2071)``; after that,
+lines of its logger have ``ERROR 11-26 18:58:20 [core.py:1231]``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _NOISE = re.compile(
     r"^\s*For further information visit |^\s*You can inspect the repository content at https?:"
 )
 _TYPES = re.compile(r" \[type=\w+, input_value=.*$")
+_TRACEBACK = "Traceback (most recent call last):"
 _LINKS = (
     "During handling of the above exception, another exception occurred:",
     "The above exception was the direct cause of the following exception:",
@@ -46,7 +47,7 @@ _WORDS = re.compile(
 
 
 class Line(NamedTuple):
-    """A line of a log, taken apart."""
+    """A line of a log, in its parts."""
 
     process: str
     """The process that wrote it, as `EngineCore pid=2071`; empty when the line does not say."""
@@ -56,8 +57,7 @@ class Line(NamedTuple):
     """What it says."""
 
 
-def taken_apart(line: str) -> Line:
-    """Return process, level and text of a line."""
+def _parts(line: str) -> Line:
     found = _PROCESS.match(line)
     process = found.group(1) if found else ""
     rest = line[found.end() :] if found else line
@@ -69,16 +69,12 @@ def taken_apart(line: str) -> Line:
 
 
 def first_failure(log: Sequence[str]) -> list[str]:
-    """Return the lines that tell why a start failed: at most eight, without frames of libraries.
+    """Return the lines of one start, oldest first, that tell why it failed: at most eight.
 
-    Args:
-        log: the lines of this one start, oldest first.
-
-    Returns:
-        The exception that was raised first, with the frames of code that is nobody's library; else the first
-        line that was logged as an error; else the last lines. Nothing for an empty log.
+    They are the exception that was raised first, with the frames that are not a library's; else what was
+    logged as an error; else the last lines.
     """
-    lines = [taken_apart(line.rstrip()) for line in log if line.strip()]
+    lines = [_parts(line.rstrip()) for line in log if line.strip()]
     raised = list(_exceptions(lines))
     first = next((found for found in raised if not any(_AGAIN.search(text) for text in found)), None)
     if first is None and len(lines) <= SHOWN:
@@ -108,13 +104,9 @@ def _short(text: str) -> str:
 
 
 def _exceptions(lines: Sequence[Line]) -> Iterator[list[str]]:
-    """Yield what each traceback of a failing process comes to, in the order in which they were begun."""
+    """Yield the frames and exceptions of each traceback of a failing process, in the order of their begin."""
     for at, line in enumerate(lines):
-        if line.text.strip() != "Traceback (most recent call last):" or line.level in (
-            "INFO",
-            "WARNING",
-            "DEBUG",
-        ):
+        if line.text.strip() != _TRACEBACK or line.level in ("INFO", "WARNING", "DEBUG"):
             continue
         if at and lines[at - 1].text.strip() in _LINKS:
             continue
@@ -131,7 +123,7 @@ def _chain(texts: Sequence[str]) -> list[str]:
     exceptions = 0
     for at, text in enumerate(texts):
         bare = text.strip()
-        if bare == "Traceback (most recent call last):" or bare in _LINKS or not bare:
+        if bare == _TRACEBACK or bare in _LINKS or not bare:
             continue
         if text.startswith("  File ") or bare.startswith('File "'):
             frame = "" if _LIBRARY.search(text) else bare

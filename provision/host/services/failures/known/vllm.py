@@ -151,7 +151,7 @@ KNOWN: Sequence[Known] = (
     Known(
         "model-incomplete",
         r"Cannot find any model weights with `([^`]+)`",
-        "{0} holds no weights (*.safetensors): `provision apply --deep` fetches what is missing, or name "
+        "{0} contains no weights (*.safetensors): `provision apply --deep` fetches what is missing, or name "
         "another model",
     ),
     Known(
