@@ -138,7 +138,7 @@ class TestTls:
         check = Http(path="/health")
         assert ask(service, check, url=service.https, ca=str(mine.cert)).check == "http /health"
         wrong = ask(service, check, url=service.https, ca=str(other.cert))
-        assert str(wrong.error).startswith(f"the server's certificate is not good by {other.cert}: ")
+        assert str(wrong.error).startswith(f"the server's certificate cannot be verified with {other.cert}: ")
         assert wrong.final
         wrong = ask(service, check, url=service.https, ca=str(service.root / "none.crt"))
         assert str(wrong.error).endswith("the CA to verify the server with: No such file or directory")

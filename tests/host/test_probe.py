@@ -267,6 +267,6 @@ def test_what_is_no_http_is_said(service: Service) -> None:
         thread = threading.Thread(target=greet)
         thread.start()
         spec = service.probe(url=f"http://127.0.0.1:{server.getsockname()[1]}").spec
-        with pytest.raises(checks.Unanswered, match="no HTTP"):
+        with pytest.raises(checks.Unanswered, match="not HTTP"):
             checks.Client(service.machine, spec).get("/", 10)
         thread.join()

@@ -45,7 +45,7 @@ def failure(error: Exception, ca: str | None) -> Failure | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Failure(
             "tls-mismatch",
-            f"the server's certificate is not good by {ca}: {error.verify_message}",
+            f"the server's certificate cannot be verified with {ca}: {error.verify_message}",
             hint="name the CA that has signed it: `tls: {ca: PATH}`",
         )
     reason = getattr(error, "reason", None) or ""
