@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -19,14 +19,13 @@ from pydantic import WithJsonSchema as JsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from provision.config.problems import found, quoted
+from provision.config.problems import CONTROL, found, quoted
 
 PATTERN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 PATTERN_ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 PATTERN_UNIX_NAME = r"[a-z_][a-z0-9_-]{0,30}\$?"
 _PATTERN_DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+"
 _PATTERN_SIZE = r"([0-9]+(?:\.[0-9]+)?) ?(?:([KMGT]?)(i?)B?|([kmgt])b?|b)"
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_IN_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 366 * 86400.0
@@ -106,7 +105,8 @@ class Range:
         return f"{noun} of at least {self.low:g}" if self.low is not None else noun
 
 
-def _one_line(value: str) -> str:
+def one_line(value: str) -> str:
+    """Return a text without control characters; for use as a validator."""
     if CONTROL.search(value):
         raise reject(
             "unsafe-text", "the text holds a line break or another control character", "it must be one line"
@@ -122,39 +122,54 @@ def _not_empty(value: str) -> str:
 
 def _lines(value: str) -> str:
     if _CONTROL_IN_LINES.search(value):
-        raise reject("unsafe-text", "the text holds a control character that no text file has")
+        raise reject("unsafe-text", "the text holds a control character that does not belong in a text file")
     return value
 
 
-def name(value: str) -> str:
-    """Return a name that is safe in paths and unit names; for use as a validator."""
-    if not re.fullmatch(PATTERN_NAME, value):
-        raise reject(
-            "unsafe-name",
-            f"the name {quoted(value)} is not safe",
-            "use letters, digits and . _ - (at most 63), beginning with a letter or digit",
-        )
-    return value
+def matching(pattern: str, message: str, hint: str, code: str = "wrong-form") -> Callable[[str], str]:
+    """Return a validator that requires the whole text to have a form.
+
+    Args:
+        pattern: a regular expression.
+        message: what to say of a text that has another form; `{}` stands for it.
+        hint: shows the form.
+        code: of the finding.
+    """
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise reject(code, message.format(quoted(value)), hint)
+        return value
+
+    return check
 
 
-def _env_name(value: str) -> str:
-    if not re.fullmatch(PATTERN_ENV_NAME, value):
-        raise reject(
-            "unsafe-name",
-            f"{quoted(value)} cannot be the name of an environment variable",
-            "use letters, digits and _, beginning with a letter",
-        )
-    return value
+def shaped(pattern: str, what: str, hint: str) -> AfterValidator:
+    """Require the whole text to have a form; `what` names it, `hint` shows it."""
+    return AfterValidator(matching(pattern, f"expected {what}, found text {{}}", hint))
 
 
-def _unix_name(value: str) -> str:
-    if not re.fullmatch(PATTERN_UNIX_NAME, value):
-        raise reject(
-            "unsafe-name",
-            f"{quoted(value)} cannot be the name of a user or group",
-            "use lower-case letters, digits, _ and -, beginning with a letter",
-        )
-    return value
+name = matching(
+    PATTERN_NAME,
+    "the name {} is not safe",
+    "use letters, digits and . _ - (at most 63), beginning with a letter or digit",
+    "unsafe-name",
+)
+"""Return a name that is safe in paths and unit names; for use as a validator."""
+
+_env_name = matching(
+    PATTERN_ENV_NAME,
+    "{} cannot be the name of an environment variable",
+    "use letters, digits and _, beginning with a letter",
+    "unsafe-name",
+)
+
+_unix_name = matching(
+    PATTERN_UNIX_NAME,
+    "{} cannot be the name of a user or group",
+    "use lower-case letters, digits, _ and -, beginning with a letter",
+    "unsafe-name",
+)
 
 
 def host_path(value: str) -> str:
@@ -232,15 +247,30 @@ def _argv_or_shell(value: Any) -> Any:
     )
 
 
-def shaped(pattern: str, what: str, hint: str) -> AfterValidator:
-    """Require the whole text to have a form; `what` names it, `hint` shows it."""
+def one_of(model: Model, what: str, keys: Sequence[str]) -> str:
+    """Return the one of these keys that has a value; raises unless it is exactly one.
 
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise reject("wrong-form", f"expected {what}, found {found(value)}", hint)
-        return value
+    Args:
+        model: that has them.
+        what: what messages call it, such as "a file".
+        keys: the names of the fields.
+    """
+    given = [key for key in keys if getattr(model, key) is not None]
+    if len(given) == 1:
+        return given[0]
+    *first, last = (f"`{key}`" for key in keys)
+    said = " and ".join(f"`{key}`" for key in given) or "none of them"
+    raise reject("one-of-keys", f"{what} has one of {', '.join(first)} or {last}, found {said}")
 
-    return AfterValidator(check)
+
+def nothing_but(model: Model, key: str, what: str) -> None:
+    """Refuse keys beside one that leaves them without a meaning; `what` says for what they have none."""
+    useless = sorted(model.model_fields_set - {key})
+    if useless:
+        field = type(model).model_fields[useless[0]]
+        other = field.alias or useless[0]
+        hint = "leave one of the two out"
+        raise reject("conflicting-keys", f"`{other}` has no meaning for {what}", hint, at=other)
 
 
 def one_or_many(value: Any) -> Any:
@@ -294,10 +324,10 @@ def unique(values: list[Any]) -> list[Any]:
     return values
 
 
-Text = Annotated[str, AfterValidator(_one_line), AfterValidator(_not_empty)]
+Text = Annotated[str, AfterValidator(one_line), AfterValidator(_not_empty)]
 """One line of text, not empty."""
 
-Line = Annotated[str, AfterValidator(_one_line)]
+Line = Annotated[str, AfterValidator(one_line)]
 """One line of text, maybe empty."""
 
 Lines = Annotated[str, AfterValidator(_lines)]

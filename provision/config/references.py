@@ -11,11 +11,10 @@ from pydantic import WithJsonSchema as JsonSchema
 from pydantic_core import core_schema
 
 from provision.config.model import PATTERN_ENV_NAME, reject
-from provision.config.problems import did_you_mean, found
-from provision.config.secrets import CONTROL, Secret
+from provision.config.problems import CONTROL, did_you_mean, found
+from provision.config.secrets import Secret
 
 _FORMS = "write {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}"
-_KINDS = ("env", "file", "command")
 
 
 def parse_secret(value: Any) -> Secret:
@@ -23,64 +22,43 @@ def parse_secret(value: Any) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, dict):
-        what = (
-            "text" if isinstance(value, str) else found(value) if not isinstance(value, int) else "a number"
-        )
+        given = found(value)
+        what = "text" if isinstance(value, str) else "a number" if isinstance(value, int) else given
         raise reject("secret-reference", f"expected a reference to a secret, found {what}", _FORMS)
-    unknown = [key for key in value if key not in _KINDS]
-    if unknown:
-        near = did_you_mean(unknown[0], _KINDS) if len(unknown[0]) <= 12 else None
-        raise reject(
-            "secret-reference",
-            "a reference to a secret has one key: `env`, `file` or `command`",
-            near or _FORMS,
-        )
-    if len(value) != 1:
-        raise reject(
-            "secret-reference", "a reference to a secret has one key: `env`, `file` or `command`", _FORMS
-        )
-    kind, reference = next(iter(value.items()))
-    return Secret(kind, _PARSERS[kind](reference))
+    unknown = next((key for key in value if key not in _KINDS), None)
+    if unknown is not None or len(value) != 1:
+        near = did_you_mean(unknown, _KINDS) if unknown is not None and len(unknown) <= 12 else None
+        message = "a reference to a secret has one key: `env`, `file` or `command`"
+        raise reject("secret-reference", message, near or _FORMS)
+    ((kind, reference),) = value.items()
+    words = reference if isinstance(reference, list) else [reference]
+    fits, expected, hint = _KINDS[kind]
+    if not words or not all(isinstance(word, str) for word in words) or not fits(reference):
+        raise reject("secret-reference", f"`{kind}` expects {expected}", hint)
+    return Secret(kind, tuple(words))
 
 
-def _parse_env(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, str) or not re.fullmatch(PATTERN_ENV_NAME, value):
-        raise reject(
-            "secret-reference", "`env` expects the name of an environment variable", "write {env: MY_API_KEY}"
-        )
-    return (value,)
-
-
-def _parse_file(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, str) or not value or CONTROL.search(value):
-        raise reject(
-            "secret-reference",
-            "`file` expects the path of a file that holds the secret",
-            "write {file: secrets/api-key}",
-        )
-    return (value,)
-
-
-def _parse_command(value: Any) -> tuple[str, ...]:
-    if (
-        not isinstance(value, list)
-        or not value
-        or not all(isinstance(item, str) and "\0" not in item for item in value)
-        or not value[0]
-    ):
-        raise reject(
-            "secret-reference",
-            "`command` expects a list: a program and its arguments, each a text",
-            "write {command: [pass, show, api-key]}",
-        )
-    return tuple(value)
-
-
-_PARSERS: dict[str, Callable[[Any], tuple[str, ...]]] = {
-    "env": _parse_env,
-    "file": _parse_file,
-    "command": _parse_command,
+_KINDS: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+    "env": (
+        lambda name: isinstance(name, str) and re.fullmatch(PATTERN_ENV_NAME, name) is not None,
+        "the name of an environment variable",
+        "write {env: MY_API_KEY}",
+    ),
+    "file": (
+        lambda path: isinstance(path, str) and path != "" and not CONTROL.search(path),
+        "the path of a file that holds the secret",
+        "write {file: secrets/api-key}",
+    ),
+    "command": (
+        lambda words: isinstance(words, list) and words[0] != "" and not any("\0" in word for word in words),
+        "a list: a program and its arguments, each a text",
+        "write {command: [pass, show, api-key]}",
+    ),
 }
+"""For each kind of secret: whether a reference to it can be one, what is expected, and the form to write."""
+
+ONE_KEY = {"type": "object", "minProperties": 1, "maxProperties": 1}
+"""The JSON schema of a reference to a secret, in short."""
 
 SecretReference = Annotated[
     Secret,
@@ -111,12 +89,10 @@ def _keys(value: Any) -> Any:
     return [parse_secret(item) for item in value]
 
 
-_ONE = {"type": "object", "minProperties": 1, "maxProperties": 1}
-
 ApiKeys = Annotated[
     Secret | list[Secret],
     GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(_keys)),
-    JsonSchema({"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}]}),
+    JsonSchema({"anyOf": [ONE_KEY, {"type": "array", "items": ONE_KEY, "minItems": 1}]}),
 ]
 """The key that clients must send, or several of which each will do; checks send the first."""
 

@@ -30,11 +30,14 @@ from provision.config.model import (
     Range,
     Text,
     UnixName,
+    matching,
+    nothing_but,
+    one_of,
     reject,
     shaped,
 )
 from provision.config.problems import found, quoted
-from provision.config.references import SecretReference, parse_secret
+from provision.config.references import ONE_KEY, SecretReference, parse_secret
 from provision.config.secrets import Secret
 from provision.config.services.base import Env
 
@@ -55,38 +58,25 @@ def _apt_package(value: str) -> str:
 
 def _no_password(value: str) -> str:
     if _PASSWORD_IN_URL.search(value):
-        raise reject(
-            "secret-in-yaml",
-            "a password does not belong in the YAML",
-            "let pip's own configuration on the host hold it",
-        )
+        hint = "let pip's own configuration on the host hold it"
+        raise reject("secret-in-yaml", "a password does not belong in the YAML", hint)
     return value
 
 
 def _url(value: str) -> str:
     if not _URL.fullmatch(value):
-        raise reject(
-            "wrong-form",
-            f"expected a URL, found {found(value)}",
-            "it begins with https://, http:// or file://",
-        )
-    if _PASSWORD_IN_URL.search(value):
-        raise reject(
-            "secret-in-yaml",
-            "a password does not belong in the YAML",
-            "let pip's own configuration on the host hold it",
-        )
-    return value
+        hint = "it begins with https://, http:// or file://"
+        raise reject("wrong-form", f"expected a URL, found {found(value)}", hint)
+    return _no_password(value)
 
 
 def _url_or_path(value: str) -> str:
-    if not value.startswith("/") and "://" not in value:
-        raise reject(
-            "wrong-path",
-            f"{quoted(value)} is a path that begins nowhere",
-            "write the whole path on the host, from / on, or a URL",
-        )
-    return value if value.startswith("/") else _url(value)
+    if value.startswith("/"):
+        return value
+    if "://" not in value:
+        hint = "write the whole path on the host, beginning with /, or a URL"
+        raise reject("wrong-path", f"{quoted(value)} is not an absolute path", hint)
+    return _url(value)
 
 
 def _python(value: str) -> str:
@@ -100,11 +90,8 @@ def _python(value: str) -> str:
 
 def _python_number(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise reject(
-            "wrong-form",
-            f"expected a Python interpreter, found {found(value)}",
-            "write python3.12, or an absolute path",
-        )
+        hint = "write python3.12, or an absolute path"
+        raise reject("wrong-form", f"expected a Python interpreter, found {found(value)}", hint)
     return value
 
 
@@ -189,18 +176,15 @@ def _content(value: Any) -> Any:
         # The value itself is not repeated: the file may be secret.
         number = isinstance(value, (bool, int, float))
         what = "a number or a truth value" if number else found(value)
-        raise reject(
-            "wrong-type",
-            f"expected text or a reference to a secret, found {what}",
-            "put it in quotes" if number else None,
-        )
+        hint = "put it in quotes" if number else None
+        raise reject("wrong-type", f"expected text or a reference to a secret, found {what}", hint)
     return value
 
 
 Content = Annotated[
     str | SecretReference,
     PlainValidator(_content),
-    JsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}),
+    JsonSchema({"anyOf": [{"type": "string"}, ONE_KEY]}),
 ]
 
 
@@ -236,29 +220,16 @@ class File(Model):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [key for key in ("content", "source", "template") if getattr(self, key) is not None]
         if self.absent:
-            useless = sorted(self.model_fields_set - {"absent"})
-            if useless:
-                key = "validate" if useless[0] == "validator" else useless[0]
-                raise reject(
-                    "conflicting-keys",
-                    f"`{key}` has no meaning for a file that is `absent`",
-                    "leave one of the two out",
-                    at=key,
-                )
+            nothing_but(self, "absent", "a file that is `absent`")
             return self
-        if len(given) != 1:
-            said = " and ".join(f"`{key}`" for key in given) or "none of them"
-            raise reject("one-of-keys", f"a file has one of `content`, `source` or `template`, found {said}")
+        one_of(self, "a file", ("content", "source", "template"))
         if isinstance(self.content, Secret) and not self.secret:
-            raise reject(
-                "conflicting-keys", "a file whose content is a secret cannot be `secret: false`", at="secret"
-            )
+            message = "a file whose content is a secret cannot be `secret: false`"
+            raise reject("conflicting-keys", message, at="secret")
         if self.validator is not None and not any("{path}" in word for word in self.validator):
-            raise reject(
-                "wrong-form", "`validate` must name the file", "write {path} for its path", at="validate"
-            )
+            message = "`validate` must name the file"
+            raise reject("wrong-form", message, "write {path} for its path", at="validate")
         return self
 
 
@@ -289,11 +260,8 @@ def _followed(value: Any) -> Followed:
             return Followed(kind, name)
         if str(kind).removesuffix("s") in (*_FOLLOWED, "path", "file"):
             singular = str(kind).removesuffix("s")
-            raise reject(
-                "wrong-form",
-                f"`{kind}` is not what a command follows",
-                f"write {{{singular}: NAME}}" if singular in _FOLLOWED else "write the path alone",
-            )
+            hint = f"write {{{singular}: NAME}}" if singular in _FOLLOWED else "write the path alone"
+            raise reject("wrong-form", f"`{kind}` is not what a command follows", hint)
     raise reject("wrong-form", f"expected what the command follows, found {found(value)}", _REFERENCES)
 
 
@@ -343,12 +311,9 @@ class Task(Model):
     def _no_reboot(self) -> Self:
         text = self.run if isinstance(self.run, str) else " ".join(self.run)
         if _REBOOT.fullmatch(text.strip()):
-            message = (
-                "a command cannot reboot the host: the run would end with it, and each apply would repeat it"
-            )
-            raise reject(
-                "reboot-command", message, "reboot by hand between two applies; units start at boot", at="run"
-            )
+            message = "a command cannot reboot the host: it would end the run, and each apply would repeat it"
+            hint = "reboot by hand between two applies; units start at boot"
+            raise reject("reboot-command", message, hint, at="run")
         return self
 
 
@@ -377,25 +342,21 @@ class Environment(Model):
     """Where it is, maybe made by others already. Default: below the prefix."""
 
 
-_HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
+_OWNED = r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
+_OLD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""The few models of Hugging Face that have no owner, such as gpt2."""
 
 
-def _hub_id(value: str) -> str:
-    if not _HUB_ID.fullmatch(value):
-        raise reject("wrong-form", f"{quoted(value)} is not the id of a model", "write owner/name")
-    return value
-
-
-def _hugging_face_id(value: str) -> str:
-    return value if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value) else _hub_id(value)
+def _hub_id(pattern: str) -> AfterValidator:
+    return AfterValidator(matching(pattern, "{} is not the id of a model", "write owner/name"))
 
 
 class ModelSource(Model):
     """A model: from exactly one of `modelscope`, `huggingface` and `path`."""
 
-    modelscope: Annotated[str, AfterValidator(_hub_id)] | None = None
+    modelscope: Annotated[str, _hub_id(_OWNED)] | None = None
     """An id on ModelScope, owner/name."""
-    huggingface: Annotated[str, AfterValidator(_hugging_face_id)] | None = None
+    huggingface: Annotated[str, _hub_id(f"{_OWNED}|{_OLD}")] | None = None
     """An id on Hugging Face, owner/name."""
     path: HostPath | None = None
     """A directory that is on the host already."""
@@ -427,17 +388,9 @@ class ModelSource(Model):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [key for key in ("modelscope", "huggingface", "path") if getattr(self, key) is not None]
-        if len(given) != 1:
-            said = " and ".join(f"`{key}`" for key in given) or "none of them"
-            raise reject(
-                "one-of-keys", f"a model has one of `modelscope`, `huggingface` or `path`, found {said}"
-            )
+        one_of(self, "a model", ("modelscope", "huggingface", "path"))
         if self.path is not None:
-            useless = sorted(self.model_fields_set - {"path"})
-            if useless:
-                message = f"`{useless[0]}` has no meaning for a model that is on the host already (`path`)"
-                raise reject("conflicting-keys", message, at=useless[0])
+            nothing_but(self, "path", "a model that is on the host already (`path`)")
         return self
 
 
@@ -445,11 +398,8 @@ def _source_given(value: Any) -> Any:
     """A bare text cannot say which hub it names."""
     if isinstance(value, str):
         kind = "path" if value.startswith("/") else "modelscope"
-        raise reject(
-            "wrong-type",
-            f"expected a mapping of keys to values, found {found(value)}",
-            f"write {{{kind}: {value}}}",
-        )
+        message = f"expected a mapping of keys to values, found {found(value)}"
+        raise reject("wrong-type", message, f"write {{{kind}: {value}}}")
     return value
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision.config import programs
-from provision.config.problems import ConfigError, Position, Problem, failure, quoted
+from provision.config.problems import CONTROL, ConfigError, Position, Problem, failure, quoted
 
 COMMAND_SECONDS = 30
 """How long a `command:` secret may take."""
@@ -19,9 +18,6 @@ MAX_BYTES = 65_536
 
 MAX_FILE_BYTES = 1 << 20
 """The longest secret that is a whole file."""
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""What neither a secret nor the path of one holds."""
 
 _results: dict[tuple[tuple[str, ...], Path], str] = {}
 _lock = threading.Lock()

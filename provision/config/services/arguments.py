@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import PlainValidator
 from pydantic import WithJsonSchema as JsonSchema
 
-from provision.config.model import CONTROL, reject
+from provision.config.model import one_line, reject
 from provision.config.problems import found
 
 Argument = str | dict[str, Any] | list[Any]
@@ -72,12 +72,7 @@ def _argument(value: Any) -> Argument:
         _representable(value)
         return str(value)
     if isinstance(value, str):
-        if CONTROL.search(value):
-            raise reject(
-                "unsafe-text",
-                "the text holds a line break or another control character",
-                "it must be one line",
-            )
+        one_line(value)
         if not value.strip():
             raise reject("empty-value", "the argument is empty", "leave the item out")
         return value
@@ -106,9 +101,7 @@ def _representable(value: Any) -> None:
         for item in value.values() if isinstance(value, dict) else value:
             _representable(item)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise reject(
-            "wrong-form", "neither JSON nor a command line has such a number", "write a finite number"
-        )
+        raise reject("wrong-form", "JSON cannot hold a number that is not finite", "write a finite number")
 
 
 _JSON = {"type": ["string", "number", "object", "array"]}

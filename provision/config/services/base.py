@@ -18,11 +18,12 @@ from provision.config.model import (
     Tags,
     Text,
     UnixName,
+    one_line,
     reject,
     unique,
 )
 from provision.config.problems import found
-from provision.config.references import SecretReference, parse_secret
+from provision.config.references import ONE_KEY, SecretReference, parse_secret
 from provision.config.services.checks import Check
 from provision.config.services.sandbox import Sandbox
 
@@ -45,24 +46,13 @@ def _env_value(value: Any) -> Any:
     if not isinstance(value, str):
         hint = "put it in quotes" if isinstance(value, (bool, float)) else None
         raise reject("wrong-type", f"expected text or a reference to a secret, found {found(value)}", hint)
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise reject(
-            "unsafe-text", "the text holds a line break or another control character", "it must be one line"
-        )
-    return value
+    return one_line(value)
 
 
 EnvValue = Annotated[
     str | SecretReference,
     PlainValidator(_env_value),
-    JsonSchema(
-        {
-            "anyOf": [
-                {"type": ["string", "integer"]},
-                {"type": "object", "minProperties": 1, "maxProperties": 1},
-            ]
-        }
-    ),
+    JsonSchema({"anyOf": [{"type": ["string", "integer"]}, ONE_KEY]}),
 ]
 """One line of text (a whole number counts as text), or a secret."""
 

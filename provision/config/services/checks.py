@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
-from provision.config.model import Count, Line, Lines, Model, PositiveDuration, Range, Text, reject, shaped
+from provision.config.model import (
+    Count,
+    Line,
+    Lines,
+    Model,
+    PositiveDuration,
+    Range,
+    Text,
+    one_of,
+    reject,
+    shaped,
+)
 from provision.config.problems import found
+from provision.config.services.arguments import json_value
 
 Type = Literal["chat", "completion", "embed", "rerank", "score", "classify", "http", "transcribe"]
 """The keys of which a check has one."""
@@ -63,9 +74,8 @@ def _chat(value: Any) -> Any:
     if isinstance(value, str):
         return {"user": value}
     if not isinstance(value, dict):
-        raise reject(
-            "wrong-type", f"expected text or a mapping with `user` and `system`, found {found(value)}"
-        )
+        message = f"expected text or a mapping with `user` and `system`, found {found(value)}"
+        raise reject("wrong-type", message)
     return value
 
 
@@ -74,16 +84,7 @@ def _body(value: Any) -> Any:
         return value
     if not isinstance(value, (dict, list)):
         raise reject("wrong-type", f"expected text, or a mapping to send as JSON, found {found(value)}")
-    return _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    """Refuse what JSON cannot say, such as a date."""
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        raise reject("wrong-form", "it holds a value that JSON cannot say", "put it in quotes") from None
-    return value
+    return json_value(value)
 
 
 def _headers(value: Any) -> Any:
@@ -91,41 +92,33 @@ def _headers(value: Any) -> Any:
         raise reject("wrong-type", f"expected a mapping of names to text, found {found(value)}")
     for name, text in value.items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            raise reject(
-                "wrong-form", f"{found(name)} cannot be the name of a header", "write one such as Accept"
-            )
+            message = f"{found(name)} cannot be the name of a header"
+            raise reject("wrong-form", message, "write one such as Accept")
         if isinstance(text, dict):
-            message = f"the header `{name}` can be no secret"
-            raise reject(
-                "secret-in-yaml", message, "a key that `api_key` or `api_key_env` names is sent by itself"
-            )
+            hint = "a key that `api_key` or `api_key_env` names is sent automatically"
+            raise reject("secret-in-yaml", f"the header `{name}` cannot be a secret", hint)
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise reject(
-                "wrong-form", f"the header `{name}` expects one line of ASCII text, found {found(text)}"
-            )
+            message = f"the header `{name}` expects one line of ASCII text, found {found(text)}"
+            raise reject("wrong-form", message)
     return value
 
 
 def _paths(value: Any) -> Any:
     if not isinstance(value, dict) or not value:
-        raise reject(
-            "wrong-type",
-            f"expected a mapping of paths to values, found {found(value)}",
-            "write {data.0.id: qwen}",
-        )
+        message = f"expected a mapping of paths to values, found {found(value)}"
+        raise reject("wrong-type", message, "write {data.0.id: qwen}")
     for path in value:
         if not isinstance(path, str) or not re.fullmatch(r"[^.\[\]]+(\.[^.\[\]]+|\[[0-9]+\])*", path):
-            raise reject("wrong-form", f"{found(path)} is no path in JSON", "write it such as choices.0.text")
-    return _plain(value)
+            hint = "write one such as choices.0.text"
+            raise reject("wrong-form", f"{found(path)} is not a path in JSON", hint)
+    return json_value(value)
 
 
 def _status(value: Any) -> Any:
     for code in value if isinstance(value, list) and value else [value]:
         if type(code) is not int or not 100 <= code <= 599:
-            raise reject(
-                "wrong-form",
-                f"expected a whole number from 100 to 599, or a list of them, found {found(code)}",
-            )
+            message = f"expected a whole number from 100 to 599, or a list of them, found {found(code)}"
+            raise reject("wrong-form", message)
     return value
 
 
@@ -210,33 +203,22 @@ class Check(Model):
     @property
     def type(self) -> Type:
         """Which request this is."""
-        return self._types()[0]
-
-    def _types(self) -> list[Type]:
-        return [name for name in TYPES if getattr(self, name) is not None]
+        return next(name for name in TYPES if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _one_request(self) -> Self:
-        types = self._types()
-        if len(types) != 1:
-            said = " and ".join(f"`{name}`" for name in types) or "none of them"
-            keys = ", ".join(f"`{name}`" for name in TYPES[:-1])
-            raise reject("one-of-keys", f"a check has one of {keys} or `{TYPES[-1]}`, found {said}")
+        one_of(self, "a check", TYPES)
         given = {
             field.alias or name
             for name, field in type(self).model_fields.items()
             if name in self.model_fields_set
         }
         for key, kinds in _APPLIES.items():
-            if key in given and types[0] not in kinds:
-                raise reject("conflicting-keys", f"`{key}` has no meaning for a `{types[0]}` check", at=key)
+            if key in given and self.type not in kinds:
+                raise reject("conflicting-keys", f"`{key}` has no meaning for a `{self.type}` check", at=key)
         if self.body is not None and self.method in ("GET", "HEAD"):
-            raise reject(
-                "conflicting-keys",
-                f"a {self.method} request has no body",
-                "leave one of the two out",
-                at="body",
-            )
+            hint = "leave one of the two out"
+            raise reject("conflicting-keys", f"a {self.method} request has no body", hint, at="body")
         if self.rerank is not None or self.score is not None:
             self._can_come_first((self.rerank or self.score).documents)  # type: ignore[union-attr]
         return self

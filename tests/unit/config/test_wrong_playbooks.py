@@ -266,7 +266,7 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
                 "2:15: `a`: a model has one of `modelscope`, `huggingface` or `path`, found none of them",
                 "2:22: `b`: expected a mapping of keys to values, found text 'org/name'; write {modelscope: org/name}",
                 "2:35: `c`: expected a mapping of keys to values, found text '/data/x'; write {path: /data/x}",
-                "2:58: `revision` has no meaning for a model that is on the host already (`path`)",
+                "2:58: `revision` has no meaning for a model that is on the host already (`path`); leave one of the two out",
                 "2:88: `modelscope`: 'x' is not the id of a model; write owner/name",
             ],
         ),
