@@ -16,62 +16,46 @@ from pydantic import WithJsonSchema as JsonSchema
 from provision.config.model import Count, Duration, Model, OneOrMany, Text, reject, shaped
 from provision.config.problems import found, quoted
 
-_DEVICE = (
-    r"/dev/[^\s:]+(:/[^\s:]+)?(:[rwm]{1,3})?"
-    r"|[A-Za-z0-9.-]+/[A-Za-z0-9_.-]+=[A-Za-z0-9_.:-]+"
-)
+_DEVICE = r"/dev/[^\s:]+(:/[^\s:]+)?(:[rwm]{1,3})?|[A-Za-z0-9.-]+/[A-Za-z0-9_.-]+=[A-Za-z0-9_.:-]+"
+_DEVICE_HINT = "write /dev/name, /dev/name:/dev/inside:rwm, or a CDI name such as amd.com/gpu=0"
 
-Device = Annotated[
-    str,
-    shaped(
-        _DEVICE, "a device", "write /dev/name, /dev/name:/dev/inside:rwm, or a CDI name such as amd.com/gpu=0"
-    ),
-]
+Device = Annotated[str, shaped(_DEVICE, "a device", _DEVICE_HINT)]
 """A device of the host, where it is in the container, and what is allowed; or a CDI name."""
 
 
-def _capability(value: str) -> str:
-    name = value.upper().removeprefix("CAP_")
-    if not re.fullmatch(r"[A-Z_]+", name):
-        raise reject(
-            "wrong-form", f"expected a capability, found {found(value)}", "write it such as SYS_PTRACE"
-        )
-    return name
+def _plain_capability(value: str) -> str:
+    return value.upper().removeprefix("CAP_")
 
 
-Capability = Annotated[str, AfterValidator(_capability)]
+Capability = Annotated[
+    str,
+    shaped(r"[A-Za-z_]+", "a capability", "write it such as SYS_PTRACE"),
+    AfterValidator(_plain_capability),
+]
 """A Linux capability without `CAP_`, or ALL."""
 
 
-def _group(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return str(value)
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
-        return value
-    raise reject(
-        "wrong-form", f"expected a group, found {found(value)}", "write its number or its name in the image"
-    )
+def _number_as_text(value: Any) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return str(value) if is_number else value
 
 
-Group = Annotated[str, PlainValidator(_group), JsonSchema({"type": ["string", "integer"]})]
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+
+Group = Annotated[
+    str,
+    shaped(_NAME, "a group", "write its number or its name in the image"),
+    BeforeValidator(_number_as_text),
+    JsonSchema({"type": ["string", "integer"]}),
+]
 """A group by number, or by its name in the image."""
 
-
-def _user(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return str(value)
-    if isinstance(value, str) and re.fullmatch(
-        r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?", value
-    ):
-        return value
-    raise reject(
-        "wrong-form",
-        f"expected a user, found {found(value)}",
-        'write 1000, "1000:1000", or a name of the image',
-    )
-
-
-User = Annotated[str, PlainValidator(_user), JsonSchema({"type": ["string", "integer"]})]
+User = Annotated[
+    str,
+    shaped(rf"{_NAME}(:{_NAME})?", "a user", 'write 1000, "1000:1000", or a name of the image'),
+    BeforeValidator(_number_as_text),
+    JsonSchema({"type": ["string", "integer"]}),
+]
 """A user by number or by its name in the image, and maybe a group after a colon."""
 
 
@@ -96,18 +80,12 @@ def _limit(name: str, value: Any) -> str:
 
 def _ulimits(value: Any) -> list[str]:
     if not isinstance(value, dict):
-        raise reject(
-            "wrong-type",
-            f"expected a mapping of limits, found {found(value)}",
-            "write {memlock: -1, nofile: 65535}",
-        )
+        message = f"expected a mapping of limits, found {found(value)}"
+        raise reject("wrong-type", message, "write {memlock: -1, nofile: 65535}")
     for name in value:
         if not re.fullmatch(r"[a-z]+", str(name)):
-            raise reject(
-                "wrong-form",
-                f"{found(name)} is no limit",
-                "write one such as memlock, nofile, nproc, stack or core",
-            )
+            hint = "write one such as memlock, nofile, nproc, stack or core"
+            raise reject("wrong-form", f"{found(name)} is not the name of a limit", hint)
     return [_limit(name, value[name]) for name in sorted(value)]
 
 
@@ -129,16 +107,10 @@ def _pairs(separator: str, example: str) -> Any:
         for name, item in items:
             if isinstance(item, bool):
                 item = "true" if item else "false"
-            if (
-                not isinstance(item, (str, int, float))
-                or re.search(r"[\x00-\x1f]", f"{name}{item}")
-                or not name
-            ):
-                raise reject(
-                    "wrong-form",
-                    f"{quoted(str(name))} expects one line of text, found {found(item)}",
-                    "put it in quotes",
-                )
+            fits = isinstance(item, (str, int, float)) and name
+            if not fits or re.search(r"[\x00-\x1f]", f"{name}{item}"):
+                message = f"{quoted(str(name))} expects one line of text, found {found(item)}"
+                raise reject("wrong-form", message, "put it in quotes")
             pairs[str(name)] = str(item)
         return [f"{name}{separator}{pairs[name]}" for name in sorted(pairs)]
 
@@ -156,14 +128,10 @@ Sysctls = Annotated[list[str], _pairs("=", "net.core.somaxconn: 1024"), _PAIRS]
 ExtraHosts = Annotated[list[str], _pairs(":", "hub.internal: 10.0.0.5"), _PAIRS]
 """More names for /etc/hosts, as `name:address`."""
 
-TmpfsMounts = Annotated[
-    list[
-        Annotated[
-            str, shaped(r"/[^\s:]*(:[a-z0-9=,_.%-]+)?", "a place for a tmpfs", "write /run or /run:size=64m")
-        ]
-    ],
-    OneOrMany(),
+TmpfsMount = Annotated[
+    str, shaped(r"/[^\s:]*(:[a-z0-9=,_.%-]+)?", "a place for a tmpfs", "write /run or /run:size=64m")
 ]
+TmpfsMounts = Annotated[list[TmpfsMount], OneOrMany()]
 
 Processor = Annotated[str, shaped(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*", "processors", "write 0-3 or 0,1")]
 
@@ -193,15 +161,12 @@ def _test(value: Any) -> str | None:
             return shlex.join(rest)
         if how == "CMD-SHELL" and len(rest) == 1:
             return str(rest[0])
-    raise reject(
-        "wrong-form",
-        f"expected a command, found {found(value)}",
-        'write text for a shell, ["CMD", program, argument], or ["CMD-SHELL", text]',
-    )
+    hint = 'write text for a shell, ["CMD", program, argument], or ["CMD-SHELL", text]'
+    raise reject("wrong-form", f"expected a command, found {found(value)}", hint)
 
 
 class Healthcheck(Model):
-    """How the engine looks whether a container is well; `checks` are what proves a service here."""
+    """How the engine tests whether a container is healthy; what proves the service here is `checks`."""
 
     test: Annotated[
         str | None,
@@ -210,9 +175,9 @@ class Healthcheck(Model):
     ] = None
     """The command: text for a shell, `["CMD", program, argument]`, or `["NONE"]`."""
     interval: Duration | None = None
-    """The time between two looks."""
+    """The time between two tests."""
     timeout: Duration | None = None
-    """How long one may take."""
+    """How long one test may take."""
     retries: Count | None = None
     """How many must fail in a row."""
     start_period: Duration | None = None
@@ -221,24 +186,18 @@ class Healthcheck(Model):
     """Whether the image's own is switched off."""
 
 
-def _signal(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(r"(SIG)?[A-Z0-9+]+", value):
-        return value if value.startswith("SIG") or value.isdigit() else f"SIG{value}"
-    raise reject("wrong-form", f"expected a signal, found {found(value)}", "write it such as SIGINT")
+def _full_signal(value: str) -> str:
+    return value if value.startswith("SIG") or value.isdigit() else f"SIG{value}"
 
 
-Signal = Annotated[str, PlainValidator(_signal), JsonSchema({"type": "string"})]
-
-
-def _lines(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Addresses = Annotated[
-    list[Annotated[str, shaped(r"[0-9a-fA-F.:]+", "an address", "write it such as 10.0.0.2")]],
-    BeforeValidator(_lines),
-    JsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+Signal = Annotated[
+    str,
+    shaped(r"(SIG)?[A-Z0-9+]+", "a signal", "write it such as SIGINT"),
+    AfterValidator(_full_signal),
 ]
+
+Address = Annotated[str, shaped(r"[0-9a-fA-F.:]+", "an address", "write it such as 10.0.0.2")]
+Addresses = Annotated[list[Address], OneOrMany()]
 
 COUNTERPARTS = {
     "environment": "write `env`, a mapping",

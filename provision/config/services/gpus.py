@@ -43,7 +43,7 @@ def _gpu(value: Any) -> GpuId:
 
 
 def _list(value: Any) -> Any:
-    """Refuse what is no list, with the list to write."""
+    """Refuse what is not a list, with the list to write."""
     if isinstance(value, list):
         return value
     hint = _LIST
@@ -64,11 +64,8 @@ def _list(value: Any) -> Any:
 def _of_one_sort(values: list[GpuId]) -> list[GpuId]:
     """Refuse a mixture: CUDA reads the whole list as what its first word is."""
     if len({type(value) for value in values}) > 1:
-        raise reject(
-            "gpu-list",
-            "CUDA takes either indices or UUIDs, not both",
-            "write all as UUIDs, or all as indices",
-        )
+        message = "CUDA takes either indices or UUIDs, not both"
+        raise reject("gpu-list", message, "write all as UUIDs, or all as indices")
     return values
 
 
@@ -79,9 +76,8 @@ def _given(value: Any) -> list[GpuId] | str:
     if value == "all":
         return "all"
     if isinstance(value, str) and not is_uuid(value):
-        raise reject(
-            "gpu-list", f"expected `all` or a list of GPUs, found {found(value)}", "write all, or [0, 1]"
-        )
+        message = f"expected `all` or a list of GPUs, found {found(value)}"
+        raise reject("gpu-list", message, "write all, or [0, 1]")
     return unique([_gpu(item) for item in _list(value)])
 
 

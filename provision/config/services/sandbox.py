@@ -23,11 +23,8 @@ def _lift(*others: str) -> PlainValidator:
             return str(word)
         choices = " or ".join([NO, *others])
         if value is True or value == "yes":
-            raise reject(
-                "wrong-form",
-                "it is in force already; here stands what is lifted",
-                f"leave it out, or write {choices}",
-            )
+            message = "it is in force already; `sandbox` only names what is lifted"
+            raise reject("wrong-form", message, f"leave it out, or write {choices}")
         raise reject("wrong-form", f"expected {choices}, found {found(value)}", f"write {choices}")
 
     return PlainValidator(check)
@@ -40,12 +37,9 @@ def _families(value: Any) -> str | list[str]:
         wrong = next((item for item in value if not item.startswith("AF_")), None)
         if wrong is None:
             return value
-        raise reject("wrong-form", f"{found(wrong)} is no address family", "write it such as AF_PACKET")
-    raise reject(
-        "wrong-form",
-        f"expected no, or a list of more address families, found {found(value)}",
-        "write no, or [AF_PACKET]",
-    )
+        raise reject("wrong-form", f"{found(wrong)} is not an address family", "write it such as AF_PACKET")
+    message = f"expected no, or a list of more address families, found {found(value)}"
+    raise reject("wrong-form", message, "write no, or [AF_PACKET]")
 
 
 Capability = Annotated[str, shaped(r"CAP_[A-Z_]+", "a capability", "write it such as CAP_SYS_NICE")]
