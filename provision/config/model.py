@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -47,8 +47,8 @@ class Model(BaseModel):
         defer_build=True,
     )
 
-    counterparts: ClassVar[Mapping[str, str]] = {}
-    """What to do instead of writing a key that other tools have and this model has not, by key."""
+    elsewhere: ClassVar[str | None] = None
+    """The section of elsewhere.yml with the keys that other tools have and this model has not."""
 
 
 def reject(code: str, message: str, hint: str | None = None, at: str | None = None) -> PydanticCustomError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator
@@ -70,24 +69,12 @@ GroupName = Annotated[
 """The name of a group: no part of a path, so it may begin with _, as those of cloud inventories do."""
 HomePath = Annotated[str, AfterValidator(_home_path), JsonSchema({"type": "string", "pattern": "^(/|~/)"})]
 """An absolute path, or one below the user's home."""
-_OTHER_WORDS = {
-    **dict.fromkeys(("ip", "host", "hostname", "addr", "ssh_host"), "address: …"),
-    **dict.fromkeys(("key", "key_file", "ssh_key", "private_key", "private_key_file"), "identity_file: …"),
-    **dict.fromkeys(("username", "login", "remote_user", "ssh_user"), "user: …"),
-    **dict.fromkeys(("sudo", "root"), "become: true"),
-    "ssh_port": "port: …",
-    "ssh_args": "ssh_options: [Name=value]",
-    "interpreter": "python: …",
-    "children": "groups: [name]",
-    "variables": "vars:",
-}
-"""What others call a key, and ours for it."""
 
 
 class Settings(Model):
     """How hosts are reached."""
 
-    counterparts: ClassVar[Mapping[str, str]] = {key: f"write `{ours}`" for key, ours in _OTHER_WORDS.items()}
+    elsewhere: ClassVar[str | None] = "host"
 
     connection: Connection | None = None
     """How to reach it. Default: ssh; for `localhost`, local."""

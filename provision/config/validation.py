@@ -170,10 +170,8 @@ def _problem(
 
 def meant(key: str, owner: type[Model] | None) -> str | None:
     """What to write instead of a key that a model does not know."""
-    if owner is not None and key in owner.counterparts:
-        return owner.counterparts[key]
     known = keys_of(owner)
-    return elsewhere.hint(key, known) or did_you_mean(key, known)
+    return elsewhere.hint(key, known, owner.elsewhere if owner else None) or did_you_mean(key, known)
 
 
 def keys_of(owner: type[Model] | None) -> list[str]:

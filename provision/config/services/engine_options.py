@@ -198,38 +198,3 @@ Signal = Annotated[
 
 Address = Annotated[str, shaped(r"[0-9a-fA-F.:]+", "an address", "write it such as 10.0.0.2")]
 Addresses = Annotated[list[Address], OneOrMany()]
-
-COUNTERPARTS = {
-    "environment": "write `env`, a mapping",
-    "container_name": "write `name`",
-    "network_mode": "write `network`",
-    "networks": "write `network`, the name of one",
-    "stop_grace_period": "write `stop_timeout`",
-    "mem_reservation": "write `mem_limit`",
-    "memory": "write `mem_limit`",
-    "workdir": "write `working_dir`",
-    "working_directory": "write `working_dir`",
-    "shm": "write `shm_size`",
-    "gpu": "write `gpus`",
-    "deploy": "write `gpus` (all, or a list) for reserved devices, `mem_limit` and `cpus` for limits",
-    "depends_on": "leave it out: its program has to wait for the other, and `checks` prove it",
-    "build": "build the image elsewhere, and name it in `image` or load it from an `archive`",
-    "expose": "leave it out, or publish the port in `ports`",
-    "links": "leave it out, and join one `network`",
-    "logging": "leave it out: its output is in the journal, or where the engine keeps it",
-    "profiles": "write `tags`",
-    "secrets": "write `env: {NAME: {env: NAME}}`, or a secret under `files:` and mount it in `volumes`",
-    "configs": "write it under `files:`, and mount it in `volumes`",
-    "extends": "use an anchor of YAML: `<<: *other`",
-    "pull_policy": "leave it out: an image is pulled when the host lacks it",
-    "platform": "leave it out: the image has to be for the host",
-    "scale": "leave it out: write one service for each",
-    "tty": "leave it out: a service has no terminal",
-    "stdin_open": "leave it out: a service has no standard input",
-    "volumes_from": "write `volumes`",
-    "x-bake": "leave it out",
-    "version": "leave it out",
-    "device": "write `devices`, a list",
-    "group_adds": "write `group_add`",
-}
-"""What to write instead of a key of compose that a container does not have here."""

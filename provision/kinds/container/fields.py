@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, model_validator
@@ -182,7 +182,7 @@ class ContainerService(Spoken):
     stop_signal: options.Signal | None = None
     """The signal that asks it to stop; not set: what the image says, else SIGTERM."""
 
-    counterparts: ClassVar[Mapping[str, str]] = options.COUNTERPARTS
+    elsewhere: ClassVar[str | None] = "container"
 
     @model_validator(mode="after")
     def _no_unit_of_its_own(self) -> Self:

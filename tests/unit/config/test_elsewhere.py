@@ -1,10 +1,10 @@
-"""Keys of Ansible's are errors that say how the same is said here, or that it is not had."""
+"""Keys of Ansible are errors that say what to write here, or that there is no such thing."""
 
 from __future__ import annotations
 
 import pytest
 
-from provision.config.elsewhere import KEYS, hint
+from provision.config.elsewhere import advice, hint
 from tests.unit.config.conftest import Project
 
 
@@ -17,7 +17,7 @@ from tests.unit.config.conftest import Project
         ),
         (
             "files: {/a: {state: absent}}",
-            "`state`; what is declared is there; for a file that must not be, write {absent: true}",
+            "`state`; what is declared must exist; for a file that must not exist, write {absent: true}",
         ),
         ("directories: {/a: {absent: true}}", "`absent`; only files can be declared absent"),
         ("commands: {a: {run: x, on_change: [/a]}}", "`on_change`; write `when_changed`"),
@@ -29,7 +29,7 @@ from tests.unit.config.conftest import Project
         ("commands: {a: {run: x, when: y}}", "`when`; there are no conditions: put the hosts into a group"),
         ("commands: {a: {run: x, register: y}}", "`register`; there are no results"),
         ("services: {a: {kind: program, command: x, with_items: [1]}}", "`with_items`; there are no loops"),
-        ("serial: 1", "`serial`; hosts are worked on side by side; apply to some at a time with --limit"),
+        ("serial: 1", "`serial`; hosts are changed in parallel; to change some of them first, use --limit"),
         ("become: true", "`become`; set `become` on the host or its group in the inventory"),
         ("handlers: []", "`handlers`; a command follows changes"),
         ("tasks: []", "`tasks`; there are no tasks"),
@@ -48,7 +48,8 @@ def test_advice_fits_the_place() -> None:
     assert hint("cmd", ["run"]) == "write `run`"
     assert hint("cmd", ["image", "command"]) is None
     assert hint("environment", ["environment"]) is None
-    assert all((text and text[0].islower()) or text[0] == "`" for text in KEYS.values())
+    texts = [text for section in advice().values() for text in section.values()]
+    assert all(text[0].islower() or text[0] == "`" for text in texts)
 
 
 def test_what_a_command_follows_and_its_secrets(project: Project) -> None:
