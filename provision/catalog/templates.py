@@ -70,7 +70,7 @@ def render_text(source: str, path: Path, values: Mapping[str, object], secret: b
     try:
         text = _template(source, path).render(values)
         if SURROGATE.search(text):
-            raise failure("template-failure", "it gives half a surrogate pair, which is no text")
+            raise failure("template-failure", "it gives half a surrogate pair, which is not text")
         return text
     except Exception as error:  # as above
         raise _problem(error, str(path), secret) from None
@@ -139,7 +139,7 @@ def _problem(error: Exception, name: str, secret: bool = False) -> ConfigError:
 def _reason(error: Exception, secret: bool) -> str | None:
     """Return what is wrong in one line; None where that might quote a secret text."""
     if isinstance(error, SecurityError):
-        return "it does what templates may not do"
+        return "it does something that templates are not allowed to do"
     if isinstance(error, jinja2.TemplateNotFound):
         return f"there is no template {error.name}"
     text = str(error).strip()

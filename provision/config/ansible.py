@@ -1,6 +1,6 @@
-"""Ansible's words for how a host is reached, in ours; and what has no counterpart.
+"""Ansible's settings of how a host is reached, in our words; and those that have no counterpart.
 
-Which of two levels wins is not decided here: these are variables to Ansible, and are merged like others.
+Which of two levels wins is not decided here: to Ansible these are variables, and they are merged as such.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
 """Ansible's names for each of our keys; of two at one level the later wins, as with Ansible."""
 
 SSH_ARGUMENTS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
-"""What together makes our `ssh_options`: to Ansible they are three settings, and each has its own level."""
+"""Together our `ssh_options`: to Ansible they are three settings, and each has its own level."""
 
 
 def sources_of(key: str) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ MAGIC = (INVENTORY_HOSTNAME, PLAYBOOK_PYTHON)
 _SILENT = frozenset(
     {PRIORITY, PLAYBOOK_PYTHON, "ansible_become_user", "ansible_become_method", "ansible_sudo_user"}
 )
-"""Looked at, and named in a note of their own where they ask for something else than what happens."""
+"""Read; `notes` names them where they ask for something else than what happens."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,9 @@ def read_level(data: Mapping[str, Any], level: str, position: Position, problems
         elif _encrypted(given):
             if name in _KEYS:
                 message = f"`{name}` of {level} is encrypted by Ansible's vault"
-                problems.add("ansible-setting", position, message, "write it in plain text: it is no secret")
+                problems.add(
+                    "ansible-setting", position, message, "write it in plain text: it is not a secret"
+                )
             else:
                 message = f"`{name}` is encrypted by Ansible's vault and is not read"
                 read.notes.append(warning("ansible-setting", message))
@@ -231,7 +233,7 @@ class Converted:
         host: the host's name.
         settings: the settings that win; those in our words are left as they are.
         data: their values by the same keys.
-        problems: receives values that cannot be meant.
+        problems: receives values that cannot be used.
     """
 
     def __init__(
@@ -240,10 +242,9 @@ class Converted:
         self.host = host
         self.notes: list[Finding] = []
         self.unreachable: str | None = None
-        """The connection that is not known here, if that is how the host is reached."""
+        """The connection of the host, if it is not supported."""
         self.data: dict[str, Any] = {}
         self._problems = problems
-        arguments: list[str] = []
         for key, value in data.items():
             # A key that is a template is known by another name once it is rendered.
             setting = settings.get(key)
@@ -253,13 +254,12 @@ class Converted:
                 continue
             else:
                 self._add(setting, value)
-        for key in SSH_ARGUMENTS:
-            if key in data:
-                arguments += self._arguments(settings[key], data[key])
+        given = [key for key in SSH_ARGUMENTS if key in data]
+        arguments = [word for key in given for word in self._arguments(settings[key], data[key])]
         if arguments:
             own = self.data.get("ssh_options")
             self.data["ssh_options"] = [*(own if isinstance(own, list) else []), *arguments]
-        if self.data.get("connection") == "container" and settings.get("address", None) is not None:
+        if self.data.get("connection") == "container" and "address" in settings:
             address = self.data.pop("address", None)
             if address is not None and settings["address"].of_ansible:
                 self.data.setdefault("container", address)
@@ -307,7 +307,7 @@ class Converted:
             if _HOST_KEYS.match(option) and not re.search(r"=\s*(yes|accept-new)$", option):
                 if kept[-1:] == ["-o"]:
                     kept.pop()
-                message = f"`{option}` ({setting.written}) is not followed: host keys are always checked"
+                message = f"`{option}` ({setting.written}) is ignored: host keys are always checked"
                 self.notes.append(warning("host-key-checking", message))
             else:
                 kept.append(word)
@@ -319,7 +319,7 @@ class Converted:
 
 
 def _python(value: Any) -> Any:
-    """Ansible may be left to search for one, and may be told to ask `env`."""
+    """Return the interpreter; Ansible can also be told to search for one, or to ask `env`."""
     if not isinstance(value, str) or value.startswith("auto") or not value:
         return "python3"
     words = value.split()
@@ -327,15 +327,15 @@ def _python(value: Any) -> Any:
 
 
 def notes(variables: Mapping[str, Variable]) -> list[Finding]:
-    """Return what Ansible's settings of a host ask for that nothing here follows."""
-    told: list[str] = []
+    """Return notes on Ansible settings of a host that are ignored."""
+    messages: list[str] = []
     for name in ("ansible_become_user", "ansible_sudo_user"):
         user = variables.get(name)
         if user is not None and user.value not in (None, "", "root"):
-            told.append(f"`{name}: {user.value}` is not followed: to become is to become root")
+            messages.append(f"`{name}: {user.value}` is ignored: the user is always root")
     method = variables.get("ansible_become_method")
     if method is not None and str(method.value).rpartition(".")[2] not in ("sudo", ""):
-        told.append(f"`ansible_become_method: {method.value}` is not followed: root is reached by sudo")
+        messages.append(f"`ansible_become_method: {method.value}` is ignored: sudo is always used")
     rest = [
         name
         for name in variables
@@ -343,8 +343,8 @@ def notes(variables: Mapping[str, Variable]) -> list[Finding]:
     ]
     if rest:
         names = ", ".join(f"`{name}`" for name in sorted(rest))
-        told.append(f"{names}: settings of Ansible that have no counterpart here and are not followed")
-    return [warning("ansible-setting", message) for message in told]
+        messages.append(f"{names}: these Ansible settings have no counterpart here and are ignored")
+    return [warning("ansible-setting", message) for message in messages]
 
 
 def shown_as_setting(name: str) -> bool:
@@ -353,22 +353,23 @@ def shown_as_setting(name: str) -> bool:
 
 
 def own_key(name: str, position: Position) -> Problem:
-    """Return what is wrong with a variable of Ansible's in YAML of ours, with the key to use."""
-    message = f"`{name}` is a setting of Ansible and does nothing here"
+    """Return what is wrong with an Ansible setting in our own YAML, with the key to use."""
+    where = "on the host or on a group in the inventory"
+    message = f"`{name}` is an Ansible setting and has no effect here"
     key = _KEYS.get(name)
     hint = "leave it out, or give a variable of your own another name"
     if key in SSH_ARGUMENTS:
-        hint = "write `ssh_options: [Name=value]` on the host or on a group in the inventory"
+        hint = f"write `ssh_options: [Name=value]` {where}"
     elif key is not None:
-        hint = f"write `{key}: …` on the host or on a group in the inventory"
+        hint = f"write `{key}: …` {where}"
     elif _PASSWORD.fullmatch(name):
         hint = "use SSH keys, and --ask-become-pass for sudo"
     elif name in ("ansible_become_user", "ansible_become_method"):
-        hint = "write `become: true` on the host or on a group in the inventory: it is root by sudo"
+        hint = f"write `become: true` {where}: it means root, by sudo"
     return Problem("ansible-setting", position, message, hint)
 
 
 def unreachable_note(host: str, connection: str) -> Finding:
     """Return the note for a host that is left out."""
-    message = f"the host {host} is left out: its connection {quoted(connection)} is not known here"
+    message = f"the host {host} is left out: its connection {quoted(connection)} is not supported"
     return warning("ansible-setting", message)

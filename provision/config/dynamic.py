@@ -35,7 +35,7 @@ READER = "ansible-inventory"
 """Ansible's own reader of inventories; part of ansible-core."""
 
 _STRICT = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1", "ANSIBLE_NOCOLOR": "1"}
-"""It only warns of files that it cannot read, unless it is told not to."""
+"""Without these, it only warns of files that it cannot read."""
 
 
 def run(path: Path) -> Printed:
@@ -106,7 +106,7 @@ def _json(output: str, position: Position, command: str | None) -> dict[str, Any
     try:
         printed = json.loads(output, parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
-        raise failure("dynamic-inventory", f"prints no JSON: {error}", position, hint) from None
+        raise failure("dynamic-inventory", f"does not print JSON: {error}", position, hint) from None
     if not isinstance(printed, dict):
         raise failure(
             "dynamic-inventory",
@@ -147,7 +147,7 @@ def _each(
             raise failure(
                 "dynamic-inventory", f"--host {host}: {error.problems[0].message}", position, advice
             ) from None
-        # No word means no variables, and so does the list once more, from a program that knows nothing else.
+        # A program that ignores --host prints nothing, or the list again: the host has no variables.
         return {} if output in ("", listed) or not output.strip() else _json(output, position, shown)
 
     with ThreadPoolExecutor(min(_TOGETHER, len(hosts))) as together:
@@ -160,7 +160,7 @@ def _each(
 
 
 def _not_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no value of JSON")
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 def _output(
@@ -189,7 +189,7 @@ def _output(
 
 
 def _cause(complaints: str) -> str | None:
-    """Return the line that says why: Ansible's reader ends with a summary, and others with the cause."""
+    """Return the line with the cause: usually the last one; Ansible's reader ends with a summary."""
     lines = complaints.strip().splitlines()
     causes = [line for line in lines if line.startswith("Failed to parse inventory: ")]
     return causes[-1] if causes else lines[-1] if lines else None

@@ -1,4 +1,4 @@
-"""Which files are inventories of Ansible's, rather than ours."""
+"""Which files are Ansible inventories, and not ours."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_ini(text: str) -> bool:
 
 
 def is_yaml_of_ansible(data: Any) -> bool:
-    """Whether loaded YAML is an inventory of Ansible's: groups at the top, or the name of a plugin."""
+    """Whether loaded YAML is an Ansible inventory: groups at the top, or the name of a plugin."""
     if not isinstance(data, Mapping) or not data or _OURS & set(data):
         return False
     if isinstance(data.get("plugin"), str):
@@ -42,7 +42,7 @@ def is_yaml_of_ansible(data: Any) -> bool:
 
 
 def looks_like_yaml_of_ansible(text: str) -> bool:
-    """Whether YAML that we cannot load, such as one with `!vault`, is an inventory of Ansible's."""
+    """Whether YAML that we cannot load, such as one with `!vault`, is an Ansible inventory."""
     return _TOP.search(text) is not None
 
 

@@ -217,7 +217,7 @@ class Maker:
         if fields.prefix is None:
             return self._former_prefix(connection, fields.become)
         if fields.prefix.startswith("~") and (connection != "local" or fields.become):
-            message = "`~` is the home of who runs provision, which has no meaning for this host"
+            message = "`~` is the home of the user who runs provision, not a path on this host"
             self.problems.add("wrong-path", where(("prefix",)), message, "write the whole path")
         return os.path.expanduser(fields.prefix), ()
 
@@ -238,8 +238,8 @@ class Maker:
         if not mine:
             return None, ()
         message = (
-            f"{former} is used on, as it holds what {', '.join(mine)} put there; new is {PREFIX}, after "
-            "`provision remove` with this playbook, or with `prefix:` on the host"
+            f"{former} stays in use, because it holds what {', '.join(mine)} put there; to move to {PREFIX}, "
+            "run `provision remove` with this playbook first, or set `prefix:` on the host"
         )
         return former, (information("former-prefix", message),)
 

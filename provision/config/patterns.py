@@ -68,7 +68,7 @@ def select(
         chosen &= kept
     result = [name for name in [*names, *hidden] if name in chosen - excluded]
     if not result:
-        raise failure("no-hosts", f"the host pattern {quoted(', '.join(parts))} leaves no host", position)
+        raise failure("no-hosts", f"the host pattern {quoted(', '.join(parts))} matches no host", position)
     return result
 
 
@@ -114,7 +114,7 @@ def _in_range(
     if missing:
         raise failure(
             "unknown-host",
-            f"no host or group is called {quoted(missing[0])}, which {quoted(part)} stands for",
+            f"no host or group is called {quoted(missing[0])}, which is part of {quoted(part)}",
             position,
             did_you_mean(missing[0], [*names, *groups], "hosts and groups"),
         )

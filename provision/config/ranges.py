@@ -35,7 +35,7 @@ def expand(text: str) -> list[str]:
     for values in choices:
         total *= len(values)
     if total > MOST:
-        raise _refused(f"the range stands for {total} names, and {MOST} is the most", "write a shorter one")
+        raise _refused(f"the range stands for {total} names, more than {MOST}", "write a shorter one")
     return ["".join(name) for name in product(*choices)]
 
 

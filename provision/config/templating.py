@@ -45,7 +45,9 @@ class Template:
         except UndefinedError as error:
             raise self._undefined(error, context, variables) from None
         except SecurityError:
-            raise failure("template-failure", "the template does what templates may not do") from None
+            raise failure(
+                "template-failure", "the template does something that templates are not allowed to do"
+            ) from None
         # An expression may fail in any way that Python code can; whatever it is, the text is at fault.
         except (Exception, RecursionError) as error:
             raise failure("template-failure", f"the template cannot be rendered: {_reason(error)}") from None
@@ -75,14 +77,16 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (int, float)):
         # The same numbers as in YAML.
         if not abs(value) < MAX_NUMBER:
-            raise failure("template-failure", "the template gives a number that is too large, or none")
+            raise failure(
+                "template-failure", "the template gives a number that is too large, or not a number"
+            )
         return value
     if isinstance(value, str):
         text = str(value)  # raises for an undefined variable, and drops subclasses of str
         if len(text) > MAX_TEXT:
             raise failure("template-failure", f"the template gives more than {MAX_TEXT} characters")
         if not text.isascii() and SURROGATE.search(text):
-            raise failure("template-failure", "the template gives half a surrogate pair, which is no text")
+            raise failure("template-failure", "the template gives half a surrogate pair, which is not text")
         return text
     if depth > MAX_DEPTH:
         raise failure("template-failure", f"the template gives a value nested deeper than {MAX_DEPTH} levels")
@@ -151,7 +155,7 @@ def _inside_text(value: Any) -> Any:
     if value is None or isinstance(value, (list, dict, tuple, set)):
         raise failure(
             "template-failure",
-            f"{'null' if value is None else found(value)} cannot stand inside a text",
+            f"{'null' if value is None else found(value)} cannot be part of a text",
             hint="use `{{ name }}` alone to keep the value itself, or a filter such as `| join(' ')`",
         )
     return value

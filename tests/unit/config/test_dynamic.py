@@ -90,9 +90,9 @@ def test_it_is_found_among_the_inventories(tmp_path: Path) -> None:
     [
         ("#!/bin/sh\necho broken >&2; exit 3\n", "failed with exit code 3: 'broken'"),
         ("#!/bin/sh\nexit 1\n", "failed with exit code 1"),
-        ("#!/bin/sh\necho hello\n", "prints no JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("#!/bin/sh\necho hello\n", "does not print JSON: Expecting value: line 1 column 1 (char 0)"),
         ("#!/bin/sh\nexit 0\n", "prints nothing; try it: "),
-        ("#!/bin/sh\necho '{\"g\": NaN}'\n", "prints no JSON: NaN is no value of JSON"),
+        ("#!/bin/sh\necho '{\"g\": NaN}'\n", "does not print JSON: NaN is not a JSON value"),
         ("#!/bin/sh\nexec yes\n", "prints more than 16 MiB"),
         (
             "#!/bin/sh\nyes | head -c 1000000 >&2; echo sorry >&2; exit 4\n",
@@ -273,18 +273,18 @@ def test_what_has_no_counterpart_is_named(tmp_path: Path) -> None:
     assert list(inventory.hosts) == ["a"]
     assert inventory.groups == {"g": ["a"]}
     assert [note.message for note in inventory.notes] == [
-        "the host win is left out: its connection 'winrm' is not known here"
+        "the host win is left out: its connection 'winrm' is not supported"
     ]
     host = inventory.host("a")
     assert host.ssh_options == ["-o", "ProxyJump=gate"]
     assert [note.message for note in host.notes] == [
         "`secret` is encrypted by Ansible's vault and is not read",
         "`host` cannot be the name of a variable here and is not read",
-        "`StrictHostKeyChecking=no` (ansible_ssh_common_args) is not followed: host keys are always checked",
-        "`UserKnownHostsFile=none` (ansible_ssh_common_args) is not followed: host keys are always checked",
-        "`ansible_become_user: oracle` is not followed: to become is to become root",
-        "`ansible_become_method: su` is not followed: root is reached by sudo",
-        "`ansible_ssh_pipelining`: settings of Ansible that have no counterpart here and are not followed",
+        "`StrictHostKeyChecking=no` (ansible_ssh_common_args) is ignored: host keys are always checked",
+        "`UserKnownHostsFile=none` (ansible_ssh_common_args) is ignored: host keys are always checked",
+        "`ansible_become_user: oracle` is ignored: the user is always root",
+        "`ansible_become_method: su` is ignored: sudo is always used",
+        "`ansible_ssh_pipelining`: these Ansible settings have no counterpart here and are ignored",
     ]
     assert [(each.name, each.value) for each in explain(host) if each.name == "mark"] == [("mark", "plain")]
 

@@ -392,7 +392,7 @@ class TestRanges:
                 "1:9: the range [08:110] begins and ends with numbers of different width; write [008:110]",
             ),
             ("hosts: {'g[1:99999]': }", "1:9: the range [1:99999] stands for more than 10000 names"),
-            ("hosts: {'g[1:200]h[1:200]': }", "1:9: the range stands for 40000 names, and 10000 is the most"),
+            ("hosts: {'g[1:200]h[1:200]': }", "1:9: the range stands for 40000 names, more than 10000"),
             ("hosts: {'$[1:2]': }", "1:9: the name '$1' is not safe"),
             (
                 "hosts: {g1: }\ngroups: {g: {hosts: ['g[1:2]']}}",
@@ -411,24 +411,24 @@ class TestRanges:
     [
         (
             "hosts: {a: {vars: {ansible_ssh_user: x}}}",
-            "1:20: `ansible_ssh_user` is a setting of Ansible and does nothing here; "
+            "1:20: `ansible_ssh_user` is an Ansible setting and has no effect here; "
             "write `user: …` on the host or on a group in the inventory",
         ),
-        ("vars: {ansible_become: true}", "1:8: `ansible_become` is a setting of Ansible"),
+        ("vars: {ansible_become: true}", "1:8: `ansible_become` is an Ansible setting"),
         (
             "groups: {g: {vars: {ansible_ssh_common_args: -v}}}",
-            "1:21: `ansible_ssh_common_args` is a setting of Ansible and does nothing here; "
+            "1:21: `ansible_ssh_common_args` is an Ansible setting and has no effect here; "
             "write `ssh_options: [Name=value]` on the host or on a group in the inventory",
         ),
         (
             "hosts: {a: {ansible_host: x}}",
-            "1:13: `ansible_host` is a setting of Ansible and does nothing here; write `address: …`",
+            "1:13: `ansible_host` is an Ansible setting and has no effect here; write `address: …`",
         ),
         (
             "vars: {ansible_password: secret1}",
-            "1:8: `ansible_password` is a setting of Ansible and does nothing here; use SSH keys",
+            "1:8: `ansible_password` is an Ansible setting and has no effect here; use SSH keys",
         ),
-        ("vars: {ansible_ssh_pipelining: true}", "1:8: `ansible_ssh_pipelining` is a setting of Ansible"),
+        ("vars: {ansible_ssh_pipelining: true}", "1:8: `ansible_ssh_pipelining` is an Ansible setting"),
     ],
 )
 def test_settings_of_ansible_in_yaml_of_ours(project: Project, text: str, message: str) -> None:

@@ -162,7 +162,7 @@ ONE_KEY = "`api_key`: a reference to a secret has one key: `env`, `file` or `com
         ("port: '{{ port'", "13: the template has a syntax error: "
                             "unexpected end of template, expected 'end of print statement'"),
         ("port: '{{ host.name }}'", "13: `port`: expected a whole number, found text 'gpu-box'"),
-        ("dtype: 'a{{ [1] }}'", "14: a list cannot stand inside a text; use `{{ name }}` alone to keep the "
+        ("dtype: 'a{{ [1] }}'", "14: a list cannot be part of a text; use `{{ name }}` alone to keep the "
                                 "value itself, or a filter such as `| join(' ')`"),
         ("dtype: '{{ 1 / 0 }}'", "14: the template cannot be rendered: division by zero"),
         ("dtype: '{{ host.nam }}'", "14: the template cannot be rendered: 'dict object' has no attribute 'nam'"),
@@ -184,7 +184,7 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
         ("- hosts: gpuu", ["1:10: no host or group matches 'gpuu'; did you mean `gpu`?"]),
         ("- hosts: 'web*'", ["1:10: no host or group matches 'web*'; hosts and groups: all, gpu, gpu-box, localhost, none"]),
         ("- hosts: none", ["1:10: the group 'none' has no hosts"]),
-        ("- hosts: [gpu, '!gpu-box']", ["1:10: the host pattern 'gpu, !gpu-box' leaves no host"]),
+        ("- hosts: [gpu, '!gpu-box']", ["1:10: the host pattern 'gpu, !gpu-box' matches no host"]),
         ("- hosts: gpu\n  packges: [git]", ["2:3: unknown key `packges`; did you mean `packages`?"]),
         (
             "- hosts: gpu\n  rules: [a]",

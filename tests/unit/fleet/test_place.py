@@ -72,7 +72,7 @@ def test_what_root_has_below_the_home_is_not_left_behind(
     host = load_inventories(None, project.root, {}, ["one"]).host("gpu-box")
     if playbook == "one":
         assert host.prefix == str(former)
-        assert host.notes[0].message.startswith(f"{former} is used on, as it holds what one put there")
+        assert host.notes[0].message.startswith(f"{former} stays in use, because it holds what one put there")
     else:
         assert (host.prefix, list(host.notes)) == ("/opt/provision", [])
 
@@ -81,7 +81,7 @@ def test_a_prefix_below_the_home(project: Project, tmp_path: Path) -> None:
     catalog = project.compile(PLAY % ", supervisor: script", hosts=LOCAL % ", prefix: ~/p")
     assert catalog.host.prefix == f"{tmp_path}/p"
     (problem,) = project.problems(PLAY % "", hosts="{gpu-box: {user: root, prefix: ~/p}}")
-    assert problem.startswith("inventories/hosts.yml:2:39: `~` is the home of who runs provision")
+    assert problem.startswith("inventories/hosts.yml:2:39: `~` is the home of the user who runs provision")
 
 
 def test_what_the_user_of_a_service_cannot_read(project: Project) -> None:

@@ -35,7 +35,7 @@ def said(source: str, secret: bool = False, **values: Any) -> str:
 )
 def test_templates_reach_data_only(expression: str, tmp_path: Path) -> None:
     values = {"x": [1]}
-    wrong = "it does what templates may not do"
+    wrong = "it does something that templates are not allowed to do"
     assert said("line\n{{ " + expression + " }}", **values) == f"/srv/x.j2:2:1: in the template: {wrong}"
     (tmp_path / "own.j2").write_text("{{ " + expression + " }}")
     with pytest.raises(ConfigError, match=wrong):

@@ -222,7 +222,7 @@ WRONG = {
     ),
     "no number": (
         "vars: {n: nan}\n  commands: {c: {run: 'true', timeout: '{{ n | float }}'}}",
-        "too large, or none",
+        "too large, or not a number",
     ),
     "half a character": ("files: {/x: {content: '{{ \"\\ud800\" }}'}}", "half a surrogate pair"),
     "a key of two lines": ('"a\\nb": 1', "unknown key `a\\nb`"),
