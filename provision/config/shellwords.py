@@ -6,13 +6,20 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# Each counts only where it stands alone: `a?x=1&y=2` is a word.
-_OPERATOR = re.compile(r"(&&|\|\||[|;&])(?=\s|$)")
+# A single one counts only where it stands alone: `a?x=1&y=2` is a word.
+_OPERATOR = re.compile(r"&&|\|\||[|;&](?=\s|$)")
 _ENDS = re.compile(r"[;|&](?=\s|$)|&&|\|\||>(?!=)|<\s")
 _COMMAND = re.compile(r"[ \t]*(export|cd|source|\.|conda|set|ulimit|module)[ \t]")
 _HOME = re.compile(r"~(/|\s|$|[a-z])")
 _REDIRECTION = re.compile(r"(?:[0-9]*|&)(?:(?:>>|>\||>(?!=))(?:&[0-9-]+)?|<<?<?(?=[\s/.\w]))")
-_EXPANSION = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[^}]*\}|\([^)]*\)?|[0-9@*#?!$])|`[^`]*`?")
+_EXPANSION = r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[^}]*\}|\([^)]*\)?|[0-9@*#?!$])|`[^`]*`?"
+_IN_QUOTES = re.compile(rf"\\(?P<escaped>[\"\\$`])|(?P<expansion>{_EXPANSION})")
+_PART = re.compile(
+    rf"""\\(?P<joined>\n)|\\(?P<escaped>.)|'(?P<single>[^']*)'"""
+    rf"""|"(?P<double>(?>\\["\\$`]|{_EXPANSION}|[^"])*+)"|(?P<expansion>{_EXPANSION})""",
+    re.DOTALL,
+)
+"""The parts of a word that are more than themselves to a shell."""
 
 
 class Word(NamedTuple):
@@ -58,68 +65,42 @@ def _words(text: str) -> Iterator[Word]:
             if _COMMAND.match(text, line) or _COMMAND.match(text, at + 1):
                 yield Word(";", "\n", "operator")
             at = line = at + 1
-            continue
-        if text[at].isspace():
+        elif text[at].isspace():
             at += 1
-            continue
-        if text.startswith("\\\n", at):
+        elif text.startswith("\\\n", at):
             at += 2
-            continue
-        operator = _OPERATOR.match(text, at)
-        if operator:
+        elif operator := _OPERATOR.match(text, at):
             yield Word(operator[0], operator[0], "operator")
             at = operator.end()
-            continue
-        redirection = _REDIRECTION.match(text, at)
-        if redirection:
+        elif redirection := _REDIRECTION.match(text, at):
             yield Word("", redirection[0], "redirection")
             at = redirection.end()
-            continue
-        word, at = _word(text, at)
-        yield word
+        else:
+            word, at = _word(text, at)
+            yield word
 
 
 def _word(text: str, start: int) -> tuple[Word, int]:
     """Return the word that begins here, and where it ends."""
-    at, value, expands = start, "", ""
-    if _HOME.match(text, at):
-        expands = "~"
+    at, value = start, ""
+    expands = "~" if _HOME.match(text, start) else ""
     while at < len(text) and not text[at].isspace():
-        found = _EXPANSION.match(text, at)
-        if text.startswith("\\\n", at):
-            at += 2
-        elif text[at] == "\\" and at + 1 < len(text):
-            value, at = value + text[at + 1], at + 2
-        elif text[at] == "'":
-            end = text.find("'", at + 1)
-            if end < 0:
-                raise ValueError("no closing quotation")
-            value, at = value + text[at + 1 : end], end + 1
-        elif text[at] == '"':
-            inner, more, at = _double_quoted(text, at + 1)
-            value, expands = value + inner, expands or more
-        elif _ENDS.match(text, at):
+        part = _PART.match(text, at)
+        if part is not None:
+            kind, at = str(part.lastgroup), part.end()
+            if kind == "double":
+                inside = (found["expansion"] for found in _IN_QUOTES.finditer(part[kind]))
+                expands = expands or next(filter(None, inside), "")
+                value += _IN_QUOTES.sub(lambda found: found["escaped"] or found[0], part[kind])
+            elif kind != "joined":
+                value += part[kind]
+                expands = expands or (part[kind] if kind == "expansion" else "")
+            continue
+        if text[at] in "'\"":
+            raise ValueError("no closing quotation")
+        if _ENDS.match(text, at):
             break
-        elif found:
-            value, expands, at = value + found[0], expands or found[0], found.end()
-        else:
-            if text[at] == "*" and not text.startswith("*", start):
-                expands = expands or "*"
-            value, at = value + text[at], at + 1
+        if text[at] == "*" and not text.startswith("*", start):
+            expands = expands or "*"
+        value, at = value + text[at], at + 1
     return Word(value, text[start:at], "word", expands), at
-
-
-def _double_quoted(text: str, at: int) -> tuple[str, str, int]:
-    """Return what stands in double quotes, what a shell would replace in it, and where it ends."""
-    value, expands = "", ""
-    while at < len(text) and text[at] != '"':
-        found = _EXPANSION.match(text, at)
-        if text[at] == "\\" and text[at + 1 : at + 2] in ('"', "\\", "$", "`"):
-            value, at = value + text[at + 1], at + 2
-        elif found:
-            value, expands, at = value + found[0], expands or found[0], found.end()
-        else:
-            value, at = value + text[at], at + 1
-    if at >= len(text):
-        raise ValueError("no closing quotation")
-    return value, expands, at + 1

@@ -34,6 +34,11 @@ LINES: list[tuple[str, list[str], dict[str, Any]]] = [
         ["`working_directory`"],
         {"command": "./run.sh", "working_directory": "/srv/app"},
     ),
+    (
+        "cd /srv/app &&./run.sh",
+        ["`working_directory`"],
+        {"command": "./run.sh", "working_directory": "/srv/app"},
+    ),
     ("cd app && ./run.sh", ["a whole path"], {"command": ["sh", "-c", "cd app && exec ./run.sh"]}),
     (
         "export A=1 B='x y'; python3 a.py",
