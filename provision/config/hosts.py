@@ -52,9 +52,9 @@ class Host:
     overridden: Mapping[str, Sequence[Variable]] = field(default_factory=dict, repr=False)
     """What lost against it, nearest first."""
     settings: Mapping[str, Sequence[Setting]] = field(default_factory=dict, repr=False, compare=False)
-    """By key, what was said of how it is reached: the one that wins, then what lost, nearest first."""
+    """By key, the settings of how it is reached: the one that wins, then those that lost, nearest first."""
     notes: Sequence[Finding] = field(default_factory=tuple, repr=False, compare=False)
-    """What its inventory asks for and is not followed."""
+    """What its inventory asks for and is ignored."""
     groups: list[str] = field(default_factory=list)
     """The groups it belongs to, parents included, sorted."""
     facts: Facts = field(default_factory=dict, repr=False, compare=False)
@@ -78,7 +78,7 @@ class Host:
         return PREFIX if self.privileged else None
 
     def reached(self) -> Host:
-        """Return it as those see it who only reach it: without what it takes to compile for it."""
+        """Return it without what only compiling needs, for those that only connect to it."""
         return replace(self, variables={}, overridden={}, facts={}, settings={})
 
 

@@ -25,8 +25,8 @@ class Inputs:
 
     Args:
         seen: by path.
-        repeatable: False when something was read that may be another thing every time, such as what a
-            program prints.
+        repeatable: False when something was read that may differ every time, such as the output of a
+            program.
     """
 
     seen: dict[str, str] = field(default_factory=dict)
@@ -81,7 +81,7 @@ def entries(folder: Path) -> list[Path] | None:
 
 
 def unrepeatable() -> None:
-    """Note that what is read may be another thing every time."""
+    """Note that what is read may differ every time."""
     for inputs in _watching:
         inputs.repeatable = False
 
@@ -89,7 +89,7 @@ def unrepeatable() -> None:
 def _note(path: Path, seen: str) -> None:
     for inputs in _watching:
         if inputs.seen.setdefault(str(path), seen) != seen:
-            # It has changed while we looked, and what came of it belongs to neither.
+            # It changed while it was read, so the result belongs to neither state.
             inputs.repeatable = False
 
 
@@ -107,7 +107,7 @@ def _look(path: str) -> str:
 
 
 def _of_file(path: str, data: bytes) -> str:
-    """Name a file; one that can be executed is another thing in an inventory than one that cannot."""
+    """Name a file's content and kind: in an inventory, an executable file has another meaning."""
     kind = "program" if os.access(path, os.X_OK) else "file"
     return f"{kind} {hashlib.sha256(data).hexdigest()}"
 

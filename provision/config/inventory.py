@@ -48,14 +48,14 @@ def explain(host: Host) -> list[Explained]:
 
 
 def explain_settings(host: Host) -> list[Explained]:
-    """Each setting by which a host is reached that the inventory makes, in the order of their keys."""
+    """Each setting of how a host is reached that the inventory gives, in the order of their keys."""
     explained = []
     for key in NAMES:
         value = getattr(host, "given_prefix" if key == "prefix" else key)
         said = [host.settings[name] for name in sources_of(key) if name in host.settings]
         if not said or value in (None, []):
             continue
-        # Ansible's arguments for ssh come from several of its settings, and each has lost to nobody.
+        # Ansible's arguments for ssh come from several settings, and none of them overrides another.
         origins = dict.fromkeys(setting.origin for setting, *_ in said)
         lost = [(setting.value, setting.origin) for _, *rest in said for setting in rest]
         explained.append(Explained(key, value, ", ".join(origins), lost))
@@ -73,7 +73,7 @@ class Inventory:
         notes: Sequence[Finding] = (),
     ) -> None:
         self.notes = notes
-        """What of the inventories could not be used, beside what each host's own notes say."""
+        """What of the inventories could not be used, except for what the notes of single hosts say."""
         self.hosts = hosts
         """Hosts by name, in the order they are written; `localhost` only when it is defined."""
         self.groups = groups
@@ -123,7 +123,7 @@ def load_inventories(
     """Read and merge inventories.
 
     Args:
-        paths: YAML files, executables that print JSON, inventories of Ansible's, or directories of them.
+        paths: YAML files, executables that print JSON, Ansible inventories, or directories of them.
             None: the project's `inventories/`, which need not exist.
         project: the project's directory.
         extra_vars: variables above every other level.

@@ -1,4 +1,4 @@
-"""Playbooks: what hosts shall have. A play is typed per host, after its templates were rendered."""
+"""Playbooks: what hosts are to have. A play is typed for each host, after its templates were rendered."""
 
 from __future__ import annotations
 

@@ -94,11 +94,11 @@ ApiKeys = Annotated[
     GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(_keys)),
     JsonSchema({"anyOf": [ONE_KEY, {"type": "array", "items": ONE_KEY, "minItems": 1}]}),
 ]
-"""The key that clients must send, or several of which each will do; checks send the first."""
+"""The key that clients must send, or several, any of which is accepted; checks send the first."""
 
 
 def each_key(keys: Secret | list[Secret] | None) -> list[Secret]:
-    """Return the keys of a service, the first first; none when everybody may use it."""
+    """Return the keys of a service in their order; none when it needs no key."""
     if keys is None:
         return []
     return keys if isinstance(keys, list) else [keys]

@@ -28,16 +28,16 @@ _EXTRAS = re.compile(r"(?P<place>[^\[\]]+)\[(?P<extras>[A-Za-z0-9._, -]+)\]")
 _NOT_PLAIN = re.compile(r"[\s\\$`'\"<>|*?]")
 
 _OPTIONS = {
-    "-r": "write what the file lists as items of `packages`; what it only holds back goes into `constraints`",
+    "-r": "write what the file lists as items of `packages`; mere limits go into `constraints`",
     "-c": "write the file into `constraints`",
     "-i": "write the address into `index_url`",
     "-f": "write the place into `find_links`",
     "--extra-index-url": "write the address into `extra_index_urls`",
     "--pre": 'name the release, such as "vllm==0.13.0rc1", or "vllm>=0.13.0rc0" for it and later ones',
-    "-U": "it is installed as the version here says, and changed when that changes: leave the option out",
+    "-U": "leave the option out: the version written here is installed, and changed when it changes",
     "--hash": 'write "NAME @ URL#sha256=…": pip then checks that one file',
-    "--no-deps": "name what must not come along in `exclude`",
-    "--system-site-packages": "environments are made without",
+    "--no-deps": "name the packages that must not be installed in `exclude`",
+    "--system-site-packages": "leave it out: an environment does not see the packages of the system",
 }
 _SYNONYMS = {
     "--requirement": "-r",
@@ -108,7 +108,7 @@ def parse(raw: str) -> Wanted:
     """Return a requirement; one with a wheel's file name wants that wheel's version.
 
     Raises:
-        PydanticCustomError: it is none, or its installed state could not be compared with it.
+        PydanticCustomError: it is not a requirement, or its installed state could not be compared with it.
     """
     text = raw.strip()
     if "${" in text:

@@ -138,7 +138,7 @@ class Group(Model):
     gid: NotNegative | None = None
     """Its number; not set: the next that is free."""
     system: bool = False
-    """Whether its number is taken from those for the system."""
+    """Whether it gets a number from the range for the system."""
 
 
 class User(Model):
@@ -155,7 +155,7 @@ class User(Model):
     shell: HostPath | None = None
     """Its login shell; not set: what the system decides."""
     system: bool = False
-    """Whether its number is taken from those for the system."""
+    """Whether it gets a number from the range for the system."""
 
 
 class Directory(Model):
@@ -204,12 +204,12 @@ class File(Model):
     mode: FileMode | None = None
     """Permission bits. Default: "0644"; "0600" for a secret."""
     secret: bool = False
-    """Whether its text is to be shown nowhere. A reference to a secret always is a secret."""
+    """Whether its text is never shown. A reference to a secret is always one."""
     validator: list[Text] | None = Field(default=None, alias="validate")
     """A command that must accept the new file before it is put in place; `{path}` stands for it."""
 
     absent: bool = False
-    """Whether there must be no such file; one that is there is removed by an apply, and not brought back."""
+    """Whether there must be no such file: an apply removes it, and it is not restored."""
 
     @model_validator(mode="before")
     @classmethod
@@ -321,13 +321,13 @@ class Environment(Model):
     """A Python virtual environment."""
 
     python: Annotated[Text, AfterValidator(_python), BeforeValidator(_python_number)] | None = None
-    """The interpreter to make it with: python3.12, or an absolute path. Default: the host's python3."""
+    """The interpreter to create it with: python3.12, or an absolute path. Default: the host's python3."""
     packages: list[Requirement] = []
     """What to install, as for pip: "vllm==0.33.0", "/wheels/NAME-….whl", "NAME @ URL", "git+https://…@v1",
     "-e /src/app". What `-r`, `--pre` and other options of pip say has keys of its own.
     """
     exclude: list[Name] = []
-    """Packages that must not be there, though others ask for them."""
+    """Packages that must not be installed, even if others require them."""
     index_url: Url | None = None
     """The package index; not set: what pip's configuration on the host says."""
     extra_index_urls: list[Url] = []
@@ -335,11 +335,11 @@ class Environment(Model):
     find_links: list[Annotated[Text, AfterValidator(_url_or_path)]] = []
     """Directories on the host, or pages, with packages."""
     constraints: list[Constraint] = []
-    """Versions to keep to when something asks for a package, or files on the host with them."""
+    """Limits on the versions of required packages (`numpy<2`), or files on the host with such limits."""
     installer: Literal["auto", "pip", "uv"] = "auto"
-    """What installs. uv is faster; auto takes it where it can do as the host's pip is told to, else pip."""
+    """What installs: pip, or the faster uv. auto: uv if it can follow the host's pip settings, else pip."""
     path: HostPath | None = None
-    """Where it is, maybe made by others already. Default: below the prefix."""
+    """Where it is; it may exist already. Default: below the prefix."""
 
 
 _OWNED = r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
@@ -395,7 +395,7 @@ class ModelSource(Model):
 
 
 def _source_given(value: Any) -> Any:
-    """A bare text cannot say which hub it names."""
+    """Refuse a bare text, which does not say which hub it is for."""
     if isinstance(value, str):
         kind = "path" if value.startswith("/") else "modelscope"
         message = f"expected a mapping of keys to values, found {found(value)}"

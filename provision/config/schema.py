@@ -42,7 +42,7 @@ def schema(kind: Literal["playbook", "inventory"] | str) -> dict[str, Any]:
 
 
 def _models(root: type[Model]) -> Iterator[type[Model]]:
-    """Every model of the package that may be reached; which are is the schema's own business."""
+    """Every model of the package."""
     waiting: list[type[Model]] = [Model]
     while waiting:
         model = waiting.pop()
@@ -59,7 +59,7 @@ def _model(name: str, definition: dict[str, Any], model: type[Model] | None) -> 
     for key, value in definition["properties"].items():
         new = value if key in _WITHOUT_TEMPLATES else _templated(value)
         if "additionalProperties" in value or "patternProperties" in value:
-            # A section: rendered from one template it would leave an editor nothing to complete.
+            # A whole section from one template would leave an editor nothing to complete.
             new = next((branch for branch in new.get("anyOf", ()) if branch.get("type") == "object"), new)
         new = {name: part for name, part in new.items() if name != "title"}
         if key in told:

@@ -128,7 +128,7 @@ class GroupFields(Settings):
 
 
 class InventoryFile(Settings):
-    """One inventory file. What it says of connections is for all hosts that say nothing else."""
+    """One inventory file. Its settings of connections are for all hosts that have none of their own."""
 
     vars: dict[str, Any] | None = None
     """Variables of all hosts."""

@@ -1,4 +1,4 @@
-"""Lines of notes in a `command` that no shell runs: each part is named with the place that it has here.
+"""Lines copied from a shell into a `command`, which no shell runs: what to write for each part.
 
     CUDA_VISIBLE_DEVICES=0 nohup python3 serve.py > log.txt 2>&1 &
 
@@ -34,7 +34,7 @@ class _Line:
     places: list[str] = field(default_factory=list)
     """Each part with its place."""
     keys: dict[str, Any] = field(default_factory=dict)
-    """What the service says instead, but for the command."""
+    """The keys of the service that say the same, except for the command."""
     before: list[tuple[str, str]] = field(default_factory=list)
     """What only a shell can do before the program is started: text, and the operator after it."""
     program: list[Word] = field(default_factory=list)

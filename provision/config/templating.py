@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from provision.config.sandbox import Sandbox
 
 SURROGATE = re.compile(r"[\ud800-\udfff]")
-"""Half of a character of UTF-16: what no text in UTF-8 can hold."""
+"""Half of a UTF-16 character, which UTF-8 text cannot hold."""
 
 MAX_NUMBER = 10**40
-"""Where numbers of templates end, as those of YAML do that are written out."""
+"""Numbers from templates are smaller than this, as those in YAML are."""
 
 
 class Template:
@@ -71,7 +71,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """The value as plain data: what filters give lazily becomes a list; what is no data is an error."""
+    """The value as plain data: what filters give lazily becomes a list; what is not data is an error."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (int, float)):

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from provision.config import elsewhere
 from provision.config.documents import Part
 from provision.config.model import Model
-from provision.config.problems import Position, Problem, did_you_mean, found
+from provision.config.problems import Position, Problem, closest, did_you_mean, found
 
 Locate = Callable[[Sequence[Part], bool], Position | None]
 """The place of the value at a location, or of its key."""
@@ -59,7 +59,7 @@ class _Trial:
     data: Any
 
     def hint(self, loc: tuple[Part, ...], advice: Advice | None) -> str | None:
-        """Return the advice when it helps; else that of the error which it would lead into, if any."""
+        """Return the advice if it helps; otherwise that of the error it would lead to, if any."""
         if advice is None:
             return None
         if advice.value is None:
@@ -150,12 +150,13 @@ def _problem(
         return Problem(
             "unknown-key", locate(loc, True), f"unknown key `{loc[-1]}`", meant(str(loc[-1]), owner)
         )
+    kinds = f"kinds: {', '.join(_kinds())}" if details["type"].startswith("union_tag") else ""
     if details["type"] == "union_tag_not_found":
-        return Problem("missing-key", locate(loc, True), "missing key `kind`", f"kinds: {_kinds(details)}")
+        return Problem("missing-key", locate(loc, True), "missing key `kind`", kinds)
     if details["type"] == "union_tag_invalid":
         wrong = str(details["ctx"]["tag"])
-        near = did_you_mean(wrong, re.findall(r"'([^']+)'", details["ctx"]["expected_tags"]), "kinds")
-        hint = near if near and near.startswith("kinds") else f"{near} (kinds: {_kinds(details)})"
+        near = closest(wrong, _kinds())
+        hint = f"did you mean `{near}`? ({kinds})" if near else kinds
         return Problem("unknown-kind", locate((*loc, "kind"), False), f"unknown kind `{wrong}`", hint)
     code, message, advice = _explained(details)
     way_out = trial.hint(loc, advice)
@@ -181,12 +182,11 @@ def keys_of(owner: type[Model] | None) -> list[str]:
     return [field.alias or name for name, field in owner.model_fields.items()]
 
 
-def _kinds(details: ErrorDetails) -> str:
-    if "expected_tags" in details.get("ctx", {}):
-        return ", ".join(sorted(re.findall(r"'([^']+)'", details["ctx"]["expected_tags"])))
+def _kinds() -> list[str]:
+    # Here, as inventories do without them.
     from provision.config.services.any import SERVICES
 
-    return ", ".join(sorted(SERVICES))
+    return sorted(SERVICES)
 
 
 def _display(loc: tuple[Part, ...]) -> str:

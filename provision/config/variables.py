@@ -20,7 +20,7 @@ COMMAND_LINE = "-e"
 ANSIBLE = "ansible_"
 """How the names of Ansible's settings begin: understood in its inventories, and refused in ours."""
 RESERVED = frozenset({"host", "hosts", "groups"})
-"""Names that templates always know: facts of the inventory, not settable."""
+"""Names that templates always know: facts of the inventory, which cannot be set."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -173,7 +173,7 @@ class Scope(Mapping[str, Any]):
         return len(set(self.variables) | set(self._facts))
 
     def circles(self) -> list[Problem]:
-        """A problem for each variable that refers to itself, by whatever way."""
+        """A problem for each circle of variables that refer to each other, or to themselves."""
         found = ((name, names_in(variable.value)) for name, variable in self.variables.items())
         return [self._circular(chain) for chain in circles({name: used for name, used in found if used})]
 

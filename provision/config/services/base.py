@@ -105,7 +105,7 @@ class Tls(Model):
 
 
 class SpokenTls(Model):
-    """That a server which is started by its own command line speaks TLS."""
+    """TLS of a server that is started by its own command line."""
 
     cert: HostPath | None = None
     """The file with its certificate, when a change of it is to restart the service."""

@@ -186,15 +186,13 @@ class Healthcheck(Model):
     """Whether the image's own is switched off."""
 
 
-def _full_signal(value: str) -> str:
-    return value if value.startswith("SIG") or value.isdigit() else f"SIG{value}"
+def _signal(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"(SIG)?[A-Z0-9+]+", value):
+        return value if value.startswith("SIG") or value.isdigit() else f"SIG{value}"
+    raise reject("wrong-form", f"expected a signal, found {found(value)}", "write it such as SIGINT")
 
 
-Signal = Annotated[
-    str,
-    shaped(r"(SIG)?[A-Z0-9+]+", "a signal", "write it such as SIGINT"),
-    AfterValidator(_full_signal),
-]
+Signal = Annotated[str, PlainValidator(_signal), JsonSchema({"type": "string"})]
 
 Address = Annotated[str, shaped(r"[0-9a-fA-F.:]+", "an address", "write it such as 10.0.0.2")]
 Addresses = Annotated[list[Address], OneOrMany()]
