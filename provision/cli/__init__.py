@@ -49,10 +49,10 @@ class Verbs(click.Group):
 
 
 def _meant(name: str) -> str:
-    from difflib import get_close_matches
+    from provision.config.problems import closest
 
-    near = get_close_matches(name, VERBS, n=1)
-    return f"; did you mean `{near[0]}`?" if near else f"; the verbs are {', '.join(VERBS)}"
+    near = closest(name, VERBS)
+    return f"; did you mean `{near}`?" if near else f"; the verbs are {', '.join(VERBS)}"
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

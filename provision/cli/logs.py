@@ -46,8 +46,8 @@ def command(
 
 
 def _meant(service: str, project: Project) -> str:
-    from difflib import get_close_matches
+    from provision.config.problems import closest
 
     names = sorted({known.name for known in project.fleet.endpoints})
-    near = get_close_matches(service, names, n=1)
-    return f"; did you mean `{near[0]}`?" if near else f"; they have {', '.join(names) or 'none'}"
+    near = closest(service, names)
+    return f"; did you mean `{near}`?" if near else f"; they have {', '.join(names) or 'none'}"

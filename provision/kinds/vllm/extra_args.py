@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 
 from packaging.version import Version
 
+from provision.config.problems import closest
 from provision.engines.vllm import releases
 from provision.engines.vllm.successors import SUCCESSORS, absence
 from provision.kinds.vllm.arguments import FIELD_OF, Refusal
@@ -154,12 +154,12 @@ def _explain(name: str, flag: str, version: Version) -> tuple[str, str | None]:
     long = sorted(candidate for candidate in known if candidate.startswith(flag)) if len(flag) > 3 else []
     if long:
         return f"{name} is an abbreviation of {' or '.join(long[:4])}", _in_full(long)
-    close = difflib.get_close_matches(flag, known, 1, 0.7)
+    close = closest(flag, known)
     message = f"vLLM {version} has no flag {name}"
-    if not close:
+    if close is None:
         return message, "if this build of vLLM has flags of its own, set `flags: unchecked` on the service"
-    field = FIELD_OF.get(close[0])
-    return message, f"did you mean {f'the field {field}' if field else close[0]}?"
+    field = FIELD_OF.get(close)
+    return message, f"did you mean {f'the field {field}' if field else close}?"
 
 
 def _in_full(candidates: Sequence[str]) -> str:

@@ -168,7 +168,10 @@ def test_its_unit_is_what_systemd_accepts(project: Project, tmp_path: Path) -> N
         ("command: 'a \"b'", "the command has no closing quotation; write a list of arguments"),
         ("command: [a, 1.5]", "`command[1]`: expected an argument, found the number 1.5; write text"),
         ("command: [a, {env: sk-secret}]", "a secret on a command line would be seen by every user"),
-        ("command: [a, {modell: x}]", "an argument that is not text has to name a model; write text, {model: NAME}"),
+        (
+            "command: [a, {modell: x}]",
+            "an argument that is not text has to name a model; write text, {model: NAME}",
+        ),
         ("command: [a, {model: 5}]", "an argument that is not text has to name a model"),
         ("command: [a, {model: qwen, file: ../x}]", "`file` expects a path inside the model"),
         ("command: [a, {model: qwenn}]", "there is no model `qwenn`; did you mean `qwen`?"),

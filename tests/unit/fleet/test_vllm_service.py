@@ -92,7 +92,10 @@ class TestScript:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ("--speculative-config, '{model: x}'", "--speculative-config takes JSON, and its value is not JSON"),
+            (
+                "--speculative-config, '{model: x}'",
+                "--speculative-config takes JSON, and its value is not JSON",
+            ),
             ("--kv-transfer-config=x", "--kv-transfer-config takes JSON, and its value is not JSON"),
             ("""--hf-overrides, "{'a': 1}\"""", "--hf-overrides takes JSON, and its value is not JSON"),
             ("--max-log-len, {a: 1}", "--max-log-len takes no JSON"),
