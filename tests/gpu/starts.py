@@ -1,8 +1,8 @@
 """Real starts of vLLM on GPUs (`records/memory-*.json`), and what is foreseen of each.
 
 A file holds the starts of one release on one kind of GPU: `about.engine`, `about.gpu`, `configs` by the
-names of models, and `runs` with `model`, `args` (fields of a service of kind vllm), `started`, and what the log
-of the engine says: `model_loading_gib`, `available_kv_cache_gib`, `kv_cache_tokens`.
+names of models, and `runs` with `model`, `args` (fields of a service of kind vllm), `started`, and what the
+log of the engine says: `model_loading_gib`, `available_kv_cache_gib`, `kv_cache_tokens`.
 """
 
 from __future__ import annotations
