@@ -197,6 +197,9 @@ class Fixing:
             "spec": {key: spec[key] for key in item.resource.identity},
             "created": created,
         }
+        kept = item.resource.kept()
+        if kept:
+            entry["kept"] = kept
         self.ledger.record(item.id, {**entry, "begun": True} if begun else entry)
 
     def _made(self) -> list[str]:

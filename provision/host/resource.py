@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Dict, Mapping, Tuple, Type
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.wire import spec as contract
-from provision.wire.events import Work
+from provision.wire.events import Options, Work
 from provision.wire.finding import Finding
 from provision.wire.preflight import Preflight
 
@@ -140,6 +140,19 @@ class Resource:
 
     def diff(self, machine: Machine, changes: Changes) -> str | None:
         """Return a unified diff for a person to read, or None. Never shows a secret."""
+        return None
+
+    def kept(self) -> State:
+        """Return what the ledger keeps beside `identity`, for `changed_options`; never a secret."""
+        return {}
+
+    def changed_options(self, kept: State, changes: Changes) -> tuple[Options, Options] | None:
+        """Return the options of a command before and after `changes`; None where they are not known.
+
+        Args:
+            kept: what the ledger has kept, which an older version may not have done.
+            changes: the keys that differ.
+        """
         return None
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:

@@ -84,6 +84,8 @@ class Run:
                     seen.notes = [*resource.notes(self.machine), *self._missing_directory(item)]
                     if item.changes:
                         seen.diff = resource.diff(self.machine, item.changes)
+                        kept = self.ledger.entries.get(item.id, {}).get("kept", {})
+                        seen.options = resource.changed_options(kept, item.changes)
                         seen.work = resource.work(self.machine, item.changes)
                 except Exception as error:
                     seen.notes = [causes.explain(error).finding.replace(severity=WARNING)]

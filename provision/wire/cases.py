@@ -13,11 +13,13 @@ class Case(Record):
 
     - `since`: the lowest version
     - `content`: a text, or a list of arguments
+    - `options`: of a start script, as in `FileSpec`
     - `finding`: why this version will not do
     """
 
     since: str
     content: Any = None
+    options: list[list[str]] = []
     finding: Finding | None = one(Finding, default=None)
 
 

@@ -5,7 +5,7 @@ An event is one JSON object a line. Times are seconds, sizes are bytes.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Tuple
+from typing import Any, ClassVar, Dict, List, Tuple
 
 from provision.wire.finding import Finding
 from provision.wire.record import Record, Variant, many, one
@@ -13,6 +13,8 @@ from provision.wire.record import Record, Variant, many, one
 Changes = Dict[str, Tuple[Any, Any]]
 """The keys that differ: key -> (actual, expected)."""
 
+Options = List[List[str]]
+"""Each option of a command with its values."""
 
 SERVICE = "service"
 PROOF = "proof"
@@ -87,6 +89,8 @@ class Inspected(Event):
 
     - `role`: `service`: it runs a service; `proof`: it proves that one answers; else empty
     - `new`: it is not there at all yet, rather than other than declared
+    - `options`: of a start script: those of its command as they were and as declared; None where they are not
+      known
     - `pending`: what differs only does so because something that it needs is not there yet
     - `finding`: why it could not be inspected
     - `notes`: warnings worth a line even when nothing differs
@@ -101,6 +105,7 @@ class Inspected(Event):
     changes: Changes = {}
     new: bool = False
     diff: str | None = None
+    options: tuple[Options, Options] | None = None
     work: Work | None = one(Work, default=None)
     notes: list[Finding] = many(Finding, default=[])
     pending: bool = False

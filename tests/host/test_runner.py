@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 import sys
@@ -501,3 +502,39 @@ def test_a_question_that_cannot_be_put_does_not_stand_in_the_way(box: Box, tmp_p
     assert box.pid != pid
     notes = [event["line"] for event in events if event["event"] == "output"]
     assert notes == ["not tried out before the restart: ImportError: no parser here"]
+
+
+def test_the_former_options_of_a_script_are_told_where_it_is_as_it_was_written(box: Box) -> None:
+    box.with_service = False
+    path = Path(f"{box.root}/start.sh")
+
+    def declare(seed: str, secret: bool = False) -> None:
+        options = [["serve"], ["--seed", seed]]
+        spec = FileSpec(path=str(path), content=f"serve --seed {seed}\n", options=options, secret=secret)
+        box.extra = [box.entry("file", str(path), spec)]
+
+    def told() -> Any:
+        _, events = box.run("inspect")
+        return next(event for event in events if event["event"] == "inspected")["options"]
+
+    declare("1")
+    assert told() is None
+    box.apply()
+    assert told() is None
+    declare("2")
+    assert told() == ([["serve"], ["--seed", "1"]], [["serve"], ["--seed", "2"]])
+    box.apply()
+    path.write_text("serve --seed 3\n")  # by hand
+    assert told() is None
+    declare("4")
+    assert told() is None
+    box.apply()
+    ledger = Path(box.state) / "ledger.json"
+    kept = json.loads(ledger.read_text())
+    del kept["resources"][f"file:{path}"]["kept"]  # as an older version wrote it
+    ledger.write_text(json.dumps(kept))
+    declare("5")
+    assert told() is None
+    declare("6", secret=True)
+    box.apply()
+    assert "kept" not in json.loads(ledger.read_text())["resources"][f"file:{path}"]

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.python import dist_info
 from provision.host.python.versions import compare, normalise, parse
-from provision.wire.cases import Cases
+from provision.wire.cases import Case, Cases
 
 
-def choose(machine: Machine, cases: Cases, assumed: Any) -> Any:
-    """Return the content for the version that an environment has of a package.
+def choose(machine: Machine, cases: Cases | None, assumed: Case) -> Case:
+    """Return the case for the version that an environment has of a package.
 
-    A pre-release, or a development build before a release, counts as that release. As long as the package is
-    not installed, `assumed` is the content; so it is for a development build whose version, below `oldest`,
-    tells nothing of its age.
+    A pre-release, or a development build before a release, counts as that release. `assumed` is returned
+    where nothing depends on a version, and as long as the package is not installed; also for a development
+    build whose version, below `oldest`, tells nothing of its age.
 
     Raises:
         Failure: the installed version is older than every case, or its case is an error.
     """
+    if cases is None:
+        return assumed
     here = dist_info.installed(machine, cases.environment)
     found = [name for name in (cases.package, *cases.others) if normalise(name) in here]
     if not found:
@@ -42,4 +42,4 @@ def choose(machine: Machine, cases: Cases, assumed: Any) -> Any:
     best = max(reached, key=lambda case: parse(case.since).key())
     if best.finding is not None:
         raise Failure(best.finding.code, best.finding.message, hint=best.finding.hint)
-    return best.content
+    return best

@@ -16,6 +16,8 @@ from provision.host.files.textdiff import MAX_BYTES, sizes, unified
 from provision.host.machine import Machine
 from provision.host.python.cases import choose
 from provision.host.resource import Changes, Resource, State
+from provision.wire.cases import Case
+from provision.wire.events import Options
 from provision.wire.specs.file import FileSpec
 
 
@@ -123,6 +125,22 @@ class File(Resource):
         with self._open() as file:
             return unified(file.read(), data, self.spec.path)
 
+    def kept(self) -> State:
+        """Return the options of a start script, and the content that they are part of."""
+        if self.spec.absent or self.spec.secret or not self._case.options:
+            return {}
+        return {"content": _digest(self._case.content.encode()), "options": self._case.options}
+
+    def changed_options(self, kept: State, changes: Changes) -> tuple[Options, Options] | None:
+        """Return the former options of a start script and those declared.
+
+        They are known where the file still is as it was written: a person may have changed it since.
+        """
+        declared = self.kept()
+        if not declared or "content" not in changes or changes["content"][0] != kept.get("content"):
+            return None
+        return kept["options"], declared["options"]
+
     def wants_directory(self) -> str | None:
         """Return the directory that it is in. A package may bring it, so it is no error here."""
         return os.path.dirname(self.spec.path)
@@ -150,10 +168,10 @@ class File(Resource):
         return self.spec.owner
 
     def _data(self, machine: Machine) -> bytes:
-        self._chosen = self.spec.content
-        if self.spec.cases is not None:
-            self._chosen = choose(machine, self.spec.cases, self.spec.content)
-        return self._chosen.encode("utf-8")
+        assumed = Case(since="", content=self.spec.content, options=self.spec.options)
+        self._case = choose(machine, self.spec.cases, assumed)
+        content: str = self._case.content
+        return content.encode("utf-8")
 
     # -- what is found ------------------------------------------------------------------------------------
 
@@ -167,7 +185,7 @@ class File(Resource):
                 found = file.read().decode("utf-8", "replace")
         except OSError:
             return False
-        return bool(re.sub(quiet, "", found) == re.sub(quiet, "", self._chosen))
+        return bool(re.sub(quiet, "", found) == re.sub(quiet, "", self._case.content))
 
     def _look(self) -> os.stat_result | None:
         """Return what has the file's name, without following a link; None when nothing has."""

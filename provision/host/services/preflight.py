@@ -11,6 +11,7 @@ from provision.host.machine import Machine
 from provision.host.python.cases import choose
 from provision.host.services.failures import patterns
 from provision.host.services.failures.root_cause import first_failure
+from provision.wire.cases import Case
 from provision.wire.preflight import Preflight
 
 REFUSED = 2
@@ -27,9 +28,8 @@ def refusal(machine: Machine, id: str, service: str, preflight: Preflight) -> Fa
 
     That it could not be asked is only told in the output of resource `id`: a good change must not fail by it.
     """
-    arguments, limit = preflight.arguments, preflight.timeout
-    if preflight.cases is not None:
-        arguments = choose(machine, preflight.cases, arguments)
+    assumed, limit = Case(since="", content=preflight.arguments), preflight.timeout
+    arguments = choose(machine, preflight.cases, assumed).content
     machine.progress(id, 0, limit, "seconds", f"asking whether {service} would start")
     try:
         # Not with the environment of the person who applies: the service does not have it either.

@@ -54,14 +54,14 @@ def start_script(
     )
 
 
-def option_lines(words: Iterable[str], begins: Callable[[str], bool]) -> list[str]:
-    """Return words for a shell, a line for each that begins an option, its values beside it."""
-    lines: list[list[str]] = []
+def by_option(words: Iterable[str], begins: Callable[[str], bool]) -> list[tuple[str, ...]]:
+    """Return words in groups: each that begins an option, with its values."""
+    groups: list[tuple[str, ...]] = []
     for word in words:
-        if begins(word) or not lines:
-            lines.append([])
-        lines[-1].append(word)
-    return [text.sh_words(line) for line in lines]
+        if begins(word) or not groups:
+            groups.append(())
+        groups[-1] += (word,)
+    return groups
 
 
 def env_content(context: ServiceContext[Any], env: Mapping[str, str | Secret]) -> str:

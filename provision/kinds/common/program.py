@@ -24,6 +24,7 @@ class Program(Endpoint):
 
     Args:
         script: content of the start script.
+        options: those of its command, each with its values.
         cases: the content by installed version; None when it is the same for all.
         environment: what it runs in; None for the programs of the host.
         models: those that it loads.
@@ -41,6 +42,7 @@ class Program(Endpoint):
     """
 
     script: str
+    options: Sequence[Sequence[str]] = ()
     cases: Cases | None = None
     environment: Environment | None = None
     models: Sequence[Model] = ()

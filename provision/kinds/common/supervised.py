@@ -56,7 +56,14 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     root = "root" if context.systemd else None
     env = _env(context, program)
     files = [
-        file(context.script, program.script, "0755", root, cases=program.cases),
+        file(
+            context.script,
+            program.script,
+            "0755",
+            root,
+            options=list(map(list, program.options)),
+            cases=program.cases,
+        ),
         file(context.env_file, env_content(context, env), "0600", root or context.user),
     ]
     if context.systemd:

@@ -9,7 +9,7 @@ from provision.catalog import text
 from provision.config.services.arguments import named_models
 from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
 from provision.kinds.common.context import ServiceContext
-from provision.kinds.common.generated import option_lines, start_script
+from provision.kinds.common.generated import by_option, start_script
 from provision.kinds.common.program import Program
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def lower(context: ServiceContext[ProgramService]) -> None:
             text.check(word)
     if len(builder.problems) > problems:
         return
+    options = by_option(command, lambda word: word.startswith("-"))
     given = [*command, *(value for value in service.env.values() if isinstance(value, str))]
     directories = [service.working_directory] if service.working_directory is not None else []
     still = turn.STILL if service.port is None else turn.SETTLED
@@ -44,8 +45,9 @@ def lower(context: ServiceContext[ProgramService]) -> None:
                 {"PYTHONUNBUFFERED": "1", **turn.shown(service.gpus)},
                 taken,
                 directory=None if service.working_directory is None else text.sh(service.working_directory),
-                command=option_lines(command, lambda word: word.startswith("-")),
+                command=list(map(text.sh_words, options)),
             ),
+            options=options,
             port=service.port,
             bind=service.host,
             socket=service.socket,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.version import Version
@@ -17,7 +18,7 @@ from provision.catalog.environments import Environment
 from provision.config.services.arguments import as_text
 from provision.engines.vllm import releases
 from provision.kinds.common.context import ServiceContext
-from provision.kinds.common.generated import option_lines, start_script
+from provision.kinds.common.generated import by_option, start_script
 from provision.kinds.common.turn import Turn, shown
 from provision.kinds.vllm import arguments, extra_args, keys
 from provision.kinds.vllm.arguments import Refusal, Words
@@ -53,6 +54,7 @@ class Start(NamedTuple):
     """The start script, its cases when the version of vLLM is not pinned, and how to try it out."""
 
     script: str
+    options: list[Words]
     cases: Cases | None
     preflight: Preflight
 
@@ -72,7 +74,7 @@ class Launch:
     turn: Turn | None
 
     def flags(self, version: Version) -> tuple[list[Words], list[Refusal]]:
-        """Return the flags of its fields for a release, and everything that the release cannot do."""
+        """Return its flags for a release, `extra_args` last, and everything that the release cannot do."""
         service = self.context.service
         fields = {
             **dict(service),
@@ -83,7 +85,9 @@ class Launch:
         found, refusals = arguments.render(fields, service.model, version)
         data = {index for index, item in enumerate(service.extra_args) if not isinstance(item, str)}
         foreign = service.flags == "unchecked"
-        return found, refusals + extra_args.check(extra_words(service), version, data, foreign)
+        extra = extra_words(service)
+        found += by_option(extra, lambda word: not extra_args.is_value(word))
+        return found, refusals + extra_args.check(extra, version, data, foreign)
 
     def script(self, flags: list[Words]) -> str:
         """Return the start script."""
@@ -94,22 +98,15 @@ class Launch:
             # The user's own PYTHONPATH is in the env file.
             {**self._variables(), **({"PYTHONPATH": path} if path else {})},
             self.turn,
-            flags=[
-                *map(text.sh_words, flags),
-                *option_lines(extra_words(self.context.service), lambda word: not extra_args.is_value(word)),
-            ],
+            flags=list(map(text.sh_words, flags)),
         )
-
-    def words(self, flags: list[Words]) -> list[str]:
-        """Return the arguments of the server, one by one."""
-        return [word for flag in flags for word in flag] + extra_words(self.context.service)
 
     def preflight(self, flags: list[Words]) -> Preflight:
         """Return how to ask the installed vLLM about the arguments. Secrets are no part of the question."""
         env = {name: value for name, value in self.context.service.env.items() if isinstance(value, str)}
         return Preflight(
             program=[self.environment.program("python"), "-c", _asking()],
-            arguments=self.words(flags),
+            arguments=list(chain.from_iterable(flags)),
             env={**self._variables(), **env},
             user=self.context.user,
             timeout=PREFLIGHT,
@@ -130,7 +127,7 @@ class Launch:
                 self.context.problem(*refusal)
             return None
         flags, _ = self.flags(version)
-        start = Start(self.script(flags), None, self.preflight(flags))
+        start = Start(self.script(flags), flags, None, self.preflight(flags))
         if pinned:
             _note_release(self.context, version)
             return start
@@ -151,29 +148,30 @@ class Launch:
     def _by_release(self, start: Start, package: str) -> Start:
         """Add the script and the question for each release that may be found on the host."""
 
-        def case(version: Version) -> tuple[str | None, list[str] | None, Finding | None]:
+        def found(version: Version) -> list[Words] | Finding:
             flags, refusals = self.flags(version)
-            if refusals:
-                return None, None, refusals[0].finding()
-            return self.script(flags), self.words(flags), None
+            return refusals[0].finding() if refusals else flags
 
-        variants = releases.variants(case)
-        # The first is for older releases as well.
-        firsts = ["0", *(str(first) for first, _ in variants[1:])]
-
-        def cases(part: int) -> Cases:
-            return Cases(
-                environment=self.environment.path,
-                package=package,
-                others=[name for name in PACKAGES if name != package],
-                oldest=str(releases.oldest()),
-                versions=[
-                    Case(since=first, content=found[part], finding=found[2])
-                    for first, (_, found) in zip(firsts, variants, strict=True)
-                ],
-            )
-
-        return Start(start.script, cases(0), start.preflight.replace(cases=cases(1)))
+        scripts: list[Case] = []
+        questions: list[Case] = []
+        for index, (first, flags) in enumerate(releases.variants(found)):
+            since = str(first) if index else "0"  # the first is for older releases as well
+            if isinstance(flags, Finding):
+                scripts.append(Case(since=since, finding=flags))
+                questions.append(Case(since=since, finding=flags))
+            else:
+                options = list(map(list, flags))
+                scripts.append(Case(since=since, content=self.script(flags), options=options))
+                questions.append(Case(since=since, content=list(chain.from_iterable(flags))))
+        cases = Cases(
+            environment=self.environment.path,
+            package=package,
+            others=[name for name in PACKAGES if name != package],
+            oldest=str(releases.oldest()),
+            versions=scripts,
+        )
+        asking = cases.replace(versions=questions)
+        return start._replace(cases=cases, preflight=start.preflight.replace(cases=asking))
 
 
 def extra_words(service: VllmService) -> list[str]:

@@ -62,6 +62,7 @@ def lower(context: ServiceContext[VllmService]) -> None:
         context,
         Program(
             script=start.script,
+            options=start.options,
             cases=start.cases,
             preflight=start.preflight,
             port=None if told.socket else service.port,

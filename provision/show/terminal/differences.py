@@ -8,7 +8,7 @@ from typing import Any
 
 from provision.show.report import HostReport, Report
 from provision.show.terminal.findings import cause, coded, sentence
-from provision.show.terminal.flags import changed_flags
+from provision.show.terminal.flags import changed
 from provision.show.terminal.grouping import grouped, heading
 from provision.show.terminal.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, listing, orphan_words
@@ -66,7 +66,7 @@ def resource_lines(seen: events.Inspected, diffs: bool = True) -> Iterator[str]:
     mark = paint("+", NEW) if new else paint("~", OLD)
     details = [] if new else [_difference(key, *values) for key, values in seen.changes.items()]
     details += work_words(seen.work) if seen.work else []
-    flags = changed_flags(seen.diff) if seen.diff and not new else []
+    flags = changed(*seen.options) if seen.options else []
     yield f"  {mark} {seen.label}{': ' if details else ''}{'; '.join(filter(None, details))}"
     for flag in flags:
         yield f"      {paint(flag, OLD)}"

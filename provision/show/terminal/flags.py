@@ -1,34 +1,32 @@
-"""The flags that change between two start scripts, read from their diff.
-
-The value before is known nowhere else: it is what the file on the host says, which a person may have
-changed since the last apply. So it is read from that text, and the value after from the same diff.
-"""
+"""The flags of a command that change."""
 
 from __future__ import annotations
 
-import re
+import shlex
 
-_FLAG = re.compile(r"^([-+])\s*(--[a-z0-9][a-z0-9-]*)(?:[ =](.*?))?\s*\\?$")
+from provision.wire.events import Options
 
 
-def changed_flags(diff: str) -> list[str]:
-    """Return one phrase for each flag that a diff adds, drops or changes: `--max-num-seqs 32 → 64`."""
-    before: dict[str, str] = {}
-    after: dict[str, str] = {}
-    for line in diff.splitlines():
-        found = _FLAG.match(line)
-        if found:
-            side = before if found[1] == "-" else after
-            side[found[2]] = found[3] or ""
+def changed(former: Options, declared: Options) -> list[str]:
+    """Return one phrase for each flag that is added, dropped or changed: `--max-num-seqs 32 → 64`."""
+    before, after = _values(former), _values(declared)
     phrases = []
-    for flag in dict.fromkeys([*before, *after]):
+    for flag in {**before, **after}:
         old, new = before.get(flag), after.get(flag)
-        if old == new:
-            continue
         if old is None:
             phrases.append(f"{flag} {new}".rstrip() + " (new)")
         elif new is None:
             phrases.append(f"{flag} {old}".rstrip() + " (dropped)")
-        else:
+        elif old != new:
             phrases.append(f"{flag} {old} → {new}")
     return phrases
+
+
+def _values(options: Options) -> dict[str, str]:
+    """Return the values of each flag, as a shell takes them; of one that is repeated, all."""
+    found: dict[str, list[str]] = {}
+    for first, *values in options:
+        flag, given, value = first.partition("=")
+        if flag.startswith("-"):
+            found.setdefault(flag, []).extend([value, *values] if given else values)
+    return {flag: shlex.join(values) for flag, values in found.items()}

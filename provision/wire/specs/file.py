@@ -13,6 +13,7 @@ class FileSpec(Placed):
     """A file with its content.
 
     - `content`: the whole text; with `cases` the one that holds until a version is installed
+    - `options`: those of the command that a start script runs, each with its values
     - `owner`, `group`: None: not looked at
     - `mode`: octal, as text
     - `secret`: its content is never shown
@@ -25,6 +26,7 @@ class FileSpec(Placed):
     USERS: ClassVar[tuple[str, ...]] = ("owner",)
     GROUPS: ClassVar[tuple[str, ...]] = ("group",)
     content: str = ""
+    options: list[list[str]] = []
     owner: str | None = None
     group: str | None = None
     mode: str = "0644"

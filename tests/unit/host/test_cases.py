@@ -45,4 +45,5 @@ def test_the_installed_version_decides(tmp_path: Path, installed: str | None, co
         (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
         (info / "RECORD").write_text("")
     machine = Machine(lambda event: None, str(tmp_path / "state"))
-    assert choose(machine, CASES.replace(environment=str(tmp_path / "e")), "assumed") == content
+    cases = CASES.replace(environment=str(tmp_path / "e"))
+    assert choose(machine, cases, Case(since="", content="assumed")).content == content

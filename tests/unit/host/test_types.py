@@ -41,7 +41,7 @@ def test_what_is_no_type_is_refused(name: str) -> None:
         resources.type_of(name)
 
 
-@pytest.mark.parametrize("file", [*(f"host/{name}.py" for name in GENERIC), "show/terminal/plan.py"])
+@pytest.mark.parametrize("file", [*(f"host/{name}.py" for name in GENERIC), "show/terminal/differences.py"])
 def test_no_type_is_named_where_all_are_alike(file: str) -> None:
     tree = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
     said = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}

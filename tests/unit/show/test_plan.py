@@ -8,7 +8,7 @@ import pytest
 
 from provision.show.report import Report
 from provision.show.terminal.differences import plan_lines, summary
-from provision.show.terminal.flags import changed_flags
+from provision.show.terminal.flags import changed
 from provision.show.terminal.plan import waiting_words
 from provision.wire import events
 from provision.wire.finding import Finding
@@ -162,20 +162,30 @@ def test_a_line_of_a_file_that_looks_like_a_header_of_a_diff_is_shown() -> None:
 
 
 def test_changed_flags() -> None:
-    diff = "\n".join(
-        [
-            "-  --max-num-seqs 32 \\",
-            "+  --max-num-seqs 64 \\",
-            "-  --enforce-eager",
-            "+  --seed 1 \\",
-            "   --port 80",
-        ]
+    former = [
+        ["serve", "x"],
+        ["--max-num-seqs", "32"],
+        ["--enforce-eager"],
+        ["--port=80"],
+        ["--names", "a", "b"],
+    ]
+    declared = [["--seed", "1"], ["--max-num-seqs", "64"], ["--names", "a", "b c"], ["--port=80"], ["-v"]]
+    assert changed(former, declared) == [
+        "--max-num-seqs 32 → 64",
+        "--enforce-eager (dropped)",
+        "--names a b → a 'b c'",
+        "--seed 1 (new)",
+        "-v (new)",
+    ]
+    assert changed(former, former[::-1]) == []
+
+
+def test_flags_stand_between_a_file_and_its_diff() -> None:
+    diff = "--- /s\n+++ /s\n@@ -1 +1 @@\n-  --seed 1\n+  --seed 2"
+    script = seen(
+        "file:/s", changes={"content": ("a", "b")}, diff=diff, options=([["--seed", "1"]], [["--seed", "2"]])
     )
-    assert changed_flags(diff) == ["--max-num-seqs 32 → 64", "--enforce-eager (dropped)", "--seed 1 (new)"]
-
-
-def test_a_flag_that_only_moved_to_the_end_has_not_changed() -> None:
-    assert changed_flags("-  --seed 1 \\\n+  --seed 1\n+  --x") == ["--x (new)"]
+    assert "  ~ /s: content differs\n      --seed 1 → 2\n      @@" in text(report(h=[script]))
 
 
 def test_the_sum_of_nothing() -> None:
