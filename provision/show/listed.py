@@ -6,25 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from provision.config.inventory import Explained, explain, explain_settings
+from provision.config.settings import NAMES
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
-
-SETTINGS = (
-    "connection",
-    "address",
-    "port",
-    "user",
-    "become",
-    "identity_file",
-    "ssh_options",
-    "python",
-    "prefix",
-    "engine",
-    "container",
-    "on",
-)
-"""What of a host is worth showing when it is set."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +21,7 @@ class Listed:
 
     def settings(self) -> dict[str, Any]:
         """Return how the host is reached and where things go on it."""
-        values = {key: getattr(self.host, key) for key in SETTINGS}
+        values = {key: getattr(self.host, key) for key in NAMES}
         return {key: value for key, value in values.items() if value not in (None, False, [])}
 
     def plain(self) -> dict[str, Any]:
