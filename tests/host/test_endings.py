@@ -95,7 +95,7 @@ MOMENTS = {
 }
 
 ENDS = {
-    "echo no model; exit 3": ("exit 3", "what its log says of this start"),
+    "echo no model; exit 3": ("exit 3", "these are lines of its log"),
     "exit 3": ("exit 3", "printed nothing"),
     "exit 0": ("exit 0", "in the foreground"),
     "kill -KILL $$": ("signal KILL", "dmesg"),

@@ -301,7 +301,7 @@ def test_pip_installs_where_it_does_not_say_its_index(host: Ready, told: Callabl
         path.write_text(path.read_text().replace("simple_url", "simple_address"))
     host.converge(installer="auto", **where)
     assert made_by(host) == {"pip"}
-    assert "pip installs instead of uv: this pip does not say where it looks by itself" in host.lines()
+    assert "pip installs instead of uv: this pip does not tell its default index" in host.lines()
 
 
 def test_settings_of_uvs_own_do_not_count(host: Ready, monkeypatch: pytest.MonkeyPatch) -> None:

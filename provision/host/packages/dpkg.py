@@ -133,7 +133,7 @@ def wait_until_free(machine: Machine, id: str) -> None:
         if waited > PATIENCE:
             raise Failure(
                 "apt-locked",
-                f"the package database is held by {who} for more than {PATIENCE / 60:.0f} minutes",
+                f"the package database has been held by {who} for more than {PATIENCE / 60:.0f} minutes",
                 hint=f"see what {who} is doing, and apply again when it is done",
             )
         if not said or waited - said >= 5:

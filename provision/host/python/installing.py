@@ -41,7 +41,7 @@ def _uv(pip: Pip) -> uv.Uv:
             configuration["index-url"] = pip_configuration.default_index(machine, spec.path)
         except Failure as failure:
             raise uv.Unfit(
-                "pip-failed", f"this pip does not say where it looks by itself: {failure.message}"
+                "pip-failed", f"this pip does not tell its default index: {failure.message}"
             ) from None
     try:
         settings = pip_configuration.translate(configuration, os.environ)

@@ -101,10 +101,10 @@ def require(machine: Machine, name: str) -> Interpreter:
     named = os.path.basename(name)
     if found is None:
         if os.path.isabs(name) and os.path.exists(name):
-            raise Failure("missing-python", f"{name}: this is not a Python that starts")
-        hint = "set python to one that is there"
+            raise Failure("missing-python", f"{name}: this is not a Python that can be started")
+        hint = "set python to one that this host has"
         if os.path.exists("/etc/debian_version") and re.fullmatch(r"python3(\.\d+)?", named):
-            hint = f"add {named}-venv to packages, or set python to one that is there"
+            hint = f"add {named}-venv to packages, or set python to one that this host has"
         raise Failure("missing-python", f"{name}: no such Python on this host", hint=hint)
     if not found.makes_environments:
         hint = "install the venv and ensurepip modules of this Python"

@@ -41,7 +41,7 @@ def read(machine: Machine, environment: str) -> Configuration:
 
 
 def default_index(machine: Machine, environment: str) -> str:
-    """Return the index that an environment's pip looks at unless it is told another.
+    """Return the index that an environment's pip uses by default.
 
     Raises:
         Failure: this pip does not say.
@@ -122,7 +122,7 @@ def _indexes(given: Mapping[str, str], trusted: Sequence[str]) -> list[str]:
 
 
 def _find_links(places: str, trusted: Sequence[str]) -> list[str]:
-    """Return the places that are there: pip passes over a directory that is not, uv does not."""
+    """Return the places that exist: pip ignores a directory that is missing, uv does not."""
     found = []
     for place in places.split():
         path = place[len("file://") :] if place.startswith("file:///") else place
@@ -139,11 +139,11 @@ def _find_links(places: str, trusted: Sequence[str]) -> list[str]:
 def _check_url(url: str, option: str, trusted: Sequence[str]) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http", "file") or "${" in url:
-        raise NoCounterpart(f"`{option}` in pip's configuration that is no plain URL")
+        raise NoCounterpart(f"`{option}` in pip's configuration that is not a plain URL")
     local = parts.hostname in ("localhost", "::1") or str(parts.hostname).startswith("127.")
     names = (parts.hostname, f"{parts.hostname}:{parts.port}")
     if parts.scheme == "http" and not local and not any(name in trusted for name in names):
-        raise NoCounterpart(f"http://{parts.hostname}, which pip passes over, as it is no `trusted-host`")
+        raise NoCounterpart(f"http://{parts.hostname}, which pip ignores, as it is not a `trusted-host`")
 
 
 def _formats(given: Mapping[str, str]) -> list[str]:

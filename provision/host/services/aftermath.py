@@ -9,7 +9,7 @@ from provision.host.state import marks, owed
 from provision.wire.spec import Supervised
 
 BEFORE = "before"
-"""It runs, and it is the process that has last answered: it was not changed, or put back."""
+"""It runs, and it is the process that has last answered: it was not changed, or it was restored."""
 
 UNPROVEN = "unproven"
 """It has been started, or was about to be, and no check has proven it yet."""

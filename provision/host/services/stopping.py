@@ -43,7 +43,7 @@ class Terms:
         self._next = NEVER if told else 0.0
 
     def due(self) -> bool:
-        """Whether SIGTERM is to be sent now."""
+        """Whether SIGTERM has to be sent now."""
         return time.monotonic() >= self._next
 
     def send(self, send: Callable[..., object], *arguments: object) -> None:

@@ -53,7 +53,7 @@ class Reply(NamedTuple):
 
 
 class Unanswered(Exception):
-    """No reply came: nobody listens, the line was cut, or it took too long.
+    """No reply came: nobody listens, the connection broke, or it took too long.
 
     Args:
         why: a sentence without the address.

@@ -48,7 +48,7 @@ def require(wanted: str | None) -> str:
         missing = f"{wanted} is not" if wanted else "neither docker nor podman is"
         raise Failure(
             containers.CODE,
-            f"{missing} installed, which is to run the container",
+            f"{missing} installed, and the container needs {'it' if wanted else 'one of them'}",
             hint=f"add {wanted or 'podman'} to the packages of the play",
         )
     return engine

@@ -58,7 +58,7 @@ def ended(
     if hint is None and how is not None:
         code = "memory-full" if how == exits.OUT_OF_MEMORY else code
         if log:
-            hint = f"this is what its log says of this start; `provision logs {spec.service}` prints more"
+            hint = f"these are lines of its log; `provision logs {spec.service}` prints more"
         else:
             hint = "it printed nothing: run its command by hand on the host to see more"
         hint = WAYS_OUT.get(how, hint)

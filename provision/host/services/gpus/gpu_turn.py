@@ -219,7 +219,7 @@ def answers(host: str, port: int) -> bool:
         return status < 500
     import ssl  # not at the top: some Pythons have none, and few servers need it
 
-    # No HTTP: what forwards a port to nobody hangs up; a server with TLS shakes hands.
+    # No HTTP: what forwards a port to nobody closes the connection; a server with TLS shakes hands.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
