@@ -103,7 +103,9 @@ class Builder:
 
     def _merge(self, there: Resource, again: Resource) -> None:
         if there.spec != again.spec:
-            keys = sorted(key for key in there.spec.FIELDS if there.spec.get(key) != again.spec.get(key))
+            keys = sorted(
+                key for key in there.spec.FIELDS if getattr(there.spec, key) != getattr(again.spec, key)
+            )
             self.problems.append(
                 Problem(
                     "declared-twice",
@@ -185,5 +187,5 @@ def _unique(ids: Iterable[str]) -> list[str]:
 def _named(spec: Spec, fields: Sequence[str]) -> Iterator[str]:
     """Return the names in these fields; each field holds one, several or none."""
     for field in fields:
-        value = spec.get(field)
+        value = getattr(spec, field)
         yield from [value] if isinstance(value, str) else value or []

@@ -15,23 +15,20 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Local", "Ssh", "connection_to"]
 
 
-def connection_to(host: Host, hosts: Mapping[str, Host], ask_password: bool = False) -> Connection:
+def connection_to(
+    host: Host, hosts: Mapping[str, Host], ask_password: bool = False, way: tuple[str, ...] = ()
+) -> Connection:
     """Return the connection to a host of the inventory.
 
     Args:
         host: where to.
         hosts: all hosts by name; a container's `on` is looked up here.
         ask_password: a password for sudo is at hand; without one sudo must not ask.
+        way: names of the containers that are reached through this host.
 
     Raises:
         ValueError: `on` names a host that is not there, or leads in a circle.
     """
-    return _connection(host, hosts, ask_password, ())
-
-
-def _connection(
-    host: Host, hosts: Mapping[str, Host], ask_password: bool, via: tuple[str, ...]
-) -> Connection:
     asks = ask_password and host.become
     if host.connection == "ssh":
         return Ssh(
@@ -45,21 +42,21 @@ def _connection(
             become=host.become,
             asks_password=asks,
         )
-    if host.connection == "container":
-        from provision.connect.container import Container
+    if host.connection == "local":
+        return Local(host=host.name, python=host.python, become=host.become, asks_password=asks)
+    from provision.connect.container import Container
 
-        if host.on is not None and (host.on not in hosts or host.on in (*via, host.name)):
-            raise ValueError(f"host {host.name}: `on: {host.on}` names no other host")
-        through: Connection = Local(host="localhost")
-        if host.on is not None:
-            through = _connection(hosts[host.on], hosts, ask_password, (*via, host.name))
-        return Container(
-            host=host.name,
-            container=host.container or host.name,
-            through=through,
-            engine=host.engine,
-            user=host.user,
-            python=host.python,
-            become=host.become,
-        )
-    return Local(host=host.name, python=host.python, become=host.become, asks_password=asks)
+    way = (*way, host.name)
+    if host.on is not None and (host.on not in hosts or host.on in way):
+        raise ValueError(f"host {host.name}: `on: {host.on}` names no other host")
+    return Container(
+        host=host.name,
+        container=host.container or host.name,
+        through=connection_to(hosts[host.on], hosts, ask_password, way)
+        if host.on
+        else Local(host="localhost"),
+        engine=host.engine,
+        user=host.user,
+        python=host.python,
+        become=host.become,
+    )

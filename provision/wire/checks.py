@@ -14,6 +14,9 @@ class Check(Variant):
     """What all checks have in common: seconds for the answer."""
 
     TAG: ClassVar[str] = "type"
+    SHOWN: ClassVar[str] = ""
+    """The field that a person sees as sent."""
+
     timeout: float = TIMEOUT
 
     def title(self) -> str:
@@ -22,7 +25,7 @@ class Check(Variant):
 
     def sent(self) -> str:
         """Return what a person sees as sent."""
-        return ""
+        return getattr(self, self.SHOWN) if self.SHOWN else ""
 
 
 class Asked(Check):
@@ -39,37 +42,28 @@ class Chat(Asked):
     """A chat message that must be answered, with `expect` in the answer."""
 
     NAME: ClassVar[str] = "chat"
+    SHOWN: ClassVar[str] = "user"
     user: str
     system: str | None = None
     max_tokens: int = 64
     expect: str | None = None
-
-    def sent(self) -> str:
-        """Return the message."""
-        return self.user
 
 
 class Completion(Asked):
     """A prompt that must be completed, with `expect` in the completion."""
 
     NAME: ClassVar[str] = "completion"
+    SHOWN: ClassVar[str] = "prompt"
     prompt: str
     max_tokens: int = 64
     expect: str | None = None
-
-    def sent(self) -> str:
-        """Return the prompt."""
-        return self.prompt
 
 
 class Text(Asked):
     """A check that sends a text."""
 
+    SHOWN: ClassVar[str] = "text"
     text: str
-
-    def sent(self) -> str:
-        """Return the text."""
-        return self.text
 
 
 class Embed(Text):
@@ -94,13 +88,10 @@ class Classify(Text):
 class Ranked(Asked):
     """A check that compares documents with a query; the best must have `expect` in it."""
 
+    SHOWN: ClassVar[str] = "query"
     query: str
     documents: list[str]
     expect: str | None = None
-
-    def sent(self) -> str:
-        """Return the query."""
-        return self.query
 
 
 class Rerank(Ranked):
@@ -124,6 +115,7 @@ class Transcribe(Asked):
     """
 
     NAME: ClassVar[str] = "transcribe"
+    SHOWN: ClassVar[str] = "file"
     audio: str
     file: str
     expect: str | None = None
@@ -132,10 +124,6 @@ class Transcribe(Asked):
     def title(self) -> str:
         """Return what a person calls it."""
         return super().title().replace(self.NAME, f"{self.NAME} {self.file}", 1)
-
-    def sent(self) -> str:
-        """Return the name of the file."""
-        return self.file
 
 
 class Http(Check):

@@ -142,10 +142,6 @@ class Record:
             data[name] = _plain(data[name])
         return data
 
-    def get(self, name: str) -> Any:
-        """Return the value of a field, None where there is no such field."""
-        return self.__dict__.get(name)
-
     def replace(self: R, **values: Any) -> R:
         """Return a copy with other values for some fields."""
         return type(self)(**{**self.__dict__, **values})
@@ -184,16 +180,12 @@ class Variant(Record):
             Mismatch: no variant has this name, or a field is missing or unknown.
         """
         tag: str = getattr(cls, "TAG", "")
-        rest = dict(data) if isinstance(data, dict) else {}
-        name = rest.pop(tag, None)
-        if cls.NAME:
-            if name != cls.NAME:
-                raise Mismatch(f"{cls.__name__}: `{tag}` is {name!r}, not {cls.NAME!r}")
-            return super().parse(rest)
-        variants: dict[str, type[R]] = getattr(cls, "VARIANTS", {})
+        fields = dict(data) if isinstance(data, dict) else {}
+        name = fields.pop(tag, None)
+        variants: dict[Any, type[R]] = {cls.NAME: cls} if cls.NAME else getattr(cls, "VARIANTS", {})
         if not isinstance(name, str) or name not in variants:
             raise Mismatch(f"unknown {tag} {name!r}")
-        return variants[name].parse(data)
+        return super(Variant, variants[name]).parse(fields)
 
     def plain(self) -> dict[str, Any]:
         """Return the record as plain data, its word first."""

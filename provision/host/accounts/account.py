@@ -27,7 +27,7 @@ class Account(Resource):
 
     def expected(self, machine: Machine) -> State:
         """Return the name, and each attribute that is declared."""
-        declared = {key: self.spec.get(key) for key in ("name", *self.options)}
+        declared = {key: getattr(self.spec, key) for key in ("name", *self.options)}
         return {
             key: sorted(set(value)) if isinstance(value, list) else value
             for key, value in declared.items()
@@ -82,7 +82,7 @@ class Account(Resource):
 
     def number(self) -> Number | None:
         """Return its place among the accounts that are made."""
-        return (self.type, self.spec.get(self.number_field) is None, self.spec.name)
+        return (self.type, getattr(self.spec, self.number_field) is None, self.spec.name)
 
     def remove(self, machine: Machine) -> bool:
         """Remove it, but not the home of a user; True when it was there.

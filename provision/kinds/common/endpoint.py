@@ -86,7 +86,7 @@ def add(
     """
     name, service, builder, play = context.name, context.service, context.builder, context.play
     context.add(runner, spec, f"{'container' if spec.container else 'service'} {name}", needs=needs)
-    supervised = {field: spec.get(field) for field in Supervised.FIELDS}
+    supervised = {field: getattr(spec, field) for field in Supervised.FIELDS}
     probe = ProbeSpec(
         **supervised,
         health=endpoint.health,
