@@ -7,7 +7,7 @@ from typing import Protocol
 from provision.wire.finding import Finding
 
 PATIENCE = 15.0
-"""Seconds for which a host's first word is waited for, unless told otherwise."""
+"""Seconds to wait for a host's first word, unless told otherwise."""
 
 
 ABSENT = ("container-missing", "container-stopped", "engine-missing")
@@ -42,21 +42,21 @@ class Connection(Protocol):
 
         Args:
             script: shell text.
-            patience: seconds for which the first word of the script is waited for. A connection that can say
-                more than "no answer" about what is the matter does so a little earlier.
+            patience: seconds to wait for the first word of the script. A connection that knows why none
+                comes gives up a little earlier, so that its message is seen.
         """
 
     def explain(self, code: int, stderr: str) -> Finding:
-        """Say in one line why the host was not reached, from the exit code and the real error text."""
+        """Say in one line why the host was not reached, from the exit code and the error text."""
 
     def kept(self) -> bool:
-        """Whether an open connection is there to be used: no handshake is needed."""
+        """Whether there is an open connection, which needs no handshake."""
 
     def forget(self) -> None:
         """Do not use the open connection again: it does not answer."""
 
     def telling(self, stderr: str) -> Connection | None:
-        """Return a way to try again that tells why, when this error text hides the reason; else None."""
+        """Return a connection that shows the reason which this error text hides; None when it hides none."""
 
 
 def last_line(text: str) -> str:

@@ -9,7 +9,7 @@ import shlex
 from provision.wire.finding import Finding, fault
 
 PROMPT = "provision-sudo-" + os.urandom(12).hex() + ":"
-"""What sudo prints when it wants the password. Not to be guessed: nothing else on a host can ask for it."""
+"""What sudo prints when it wants the password. It cannot be guessed, so that nothing else can ask for it."""
 
 NO_SUDO = "provision: sudo is not installed"
 

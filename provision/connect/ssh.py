@@ -167,7 +167,7 @@ class Ssh:
 
     @functools.cached_property
     def socket(self) -> str | None:
-        """Path of the socket of the kept connection; None when no directory for it can be had."""
+        """Path of the socket of the kept connection; None without a directory for it."""
         if self.directory is None:
             return None
         # A kept connection must not outlive what led to it: other options, or another ssh_config.

@@ -17,8 +17,8 @@ from provision.host.services import preflight as questions
 from provision.host.state import backup, ground, owed
 from provision.host.state.ledger import Ledger
 from provision.wire import events
-from provision.wire.preflight import Preflight
 from provision.wire.requests import Apply
+from provision.wire.server import Preflight
 
 
 class Fixing:

@@ -9,7 +9,7 @@ from provision.host.machine import Machine
 from provision.wire import spec as contract
 from provision.wire.events import Options, Work
 from provision.wire.finding import Finding
-from provision.wire.preflight import Preflight
+from provision.wire.server import Preflight
 
 State = Dict[str, Any]
 """Plain data (JSON types). A key whose value is None is absent."""

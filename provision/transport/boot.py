@@ -2,10 +2,10 @@
 """The first program on a host: it finds the host side in its cache, or asks for it, and starts it.
 
 It is sent as text, in front of the request, and reads what follows: `PROVISION1 <archive> <size>`, a line
-break, and the request packed by zlib. Only the standard library, and nothing that the oldest Python 3 could
-not read: it is also what says that a Python is too old. It is compiled at every run, so there is little of
-it: what unpacks the host side (`unpack.py`) comes with that, and what imports it is in it
-(`host/modules.py`).
+break, and the request packed by zlib. It uses only the standard library, and only what the oldest Python 3
+understands, because it also says when a Python is too old. It is compiled at every run, so it is short: what
+keeps the host side on a host (`unpack.py`) is sent with it, and what imports it (`host/modules.py`) is part
+of it.
 """
 
 import gc
@@ -100,7 +100,7 @@ def start() -> None:
         )
     import zlib
 
-    gc.set_threshold(100000)  # a short run leaves nothing to collect, a long one comes to it
+    gc.set_threshold(100000)  # a short run ends before there is anything to collect
     head = sys.stdin.buffer.readline().split()
     if len(head) != 3:
         sys.exit(1)

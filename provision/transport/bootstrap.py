@@ -1,8 +1,8 @@
 """Starting the host side: the shell script that is executed, and what its standard input gets.
 
 The interpreter is started with a command line of a few words (`START`). It reads `boot.py` from its standard
-input, and that reads the request. So neither a secret nor anything that a shell could trip over is on a
-command line, and all of it travels in one go.
+input, and that reads the request. So no command line holds a secret, or anything that a shell could
+misread, and everything is sent at once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ START = f"import sys,zlib;exec(zlib.decompress(sys.stdin.buffer.read({len(_BOOT)
 """What the interpreter is told on its command line."""
 
 REACHED = b'{"event":"reached"}'
-"""First words of the shell on the host: the way there works."""
+"""First words of the shell on the host: the connection works."""
 
 READY = b'{"event":"ready"}'
-"""First words of the shell that has become root, when standard input may not be written to before."""
+"""First words of the shell once it is root, where nothing may be sent to its standard input before."""
 
 NEED = b'{"event":"need"}'
 """The host lacks the archive."""
@@ -35,7 +35,7 @@ NO_PYTHON = b'{"event":"no-python"}'
 KILLED = b'{"event":"killed","code":%d}'
 """The host side was killed on the host; the code is 128 and the number of the signal."""
 
-# The shell stays, to say so. Whether the kernel has run out of memory, only its own log tells.
+# The shell stays to say so. Only the kernel's log tells whether it ran out of memory.
 _WATCH = (
     "; C=$?; [ $C -gt 128 ] || exit $C; "
     "dmesg 2>/dev/null | grep -i 'killed process' | tail -n 1 >&2; "
@@ -75,7 +75,7 @@ def script(connection: Connection, install_python: bool = False) -> str:
     )
     if connection.become:
         body = "export LC_ALL=C.UTF-8; " + as_root(body, connection.asks_password)
-    # The line break sets us apart from what a login shell has printed without ending its line.
+    # The line break ends what a login shell may have printed without one.
     return f"echo; echo '{REACHED.decode()}'; {body}"
 
 

@@ -1,4 +1,4 @@
-"""What is told of a run: the events that the host side sends, and those that only the controller can make.
+"""What happens in a run: the events that the host side sends, and those that only the controller can make.
 
 An event is one JSON object a line. Times are seconds, sizes are bytes.
 """
@@ -18,7 +18,7 @@ Options = List[List[str]]
 
 SERVICE = "service"
 PROOF = "proof"
-"""What a resource is to the service that it belongs to; most are nothing special."""
+"""The role of a resource in its service; most have none."""
 
 
 class Event(Variant):
@@ -88,10 +88,10 @@ class Inspected(Event):
     """A resource was inspected. Nothing differs when `changes` is empty and `finding` is None.
 
     - `role`: `service`: it runs a service; `proof`: it proves that one answers; else empty
-    - `new`: it is not there at all yet, rather than other than declared
+    - `new`: it does not exist yet
     - `options`: of a start script: those of its command as they were and as declared; None where they are not
       known
-    - `pending`: what differs only does so because something that it needs is not there yet
+    - `pending`: it differs only because something that it needs does not exist yet
     - `finding`: why it could not be inspected
     - `notes`: warnings worth a line even when nothing differs
     """
@@ -253,7 +253,7 @@ class Note(Event):
 
 
 class Heartbeat(Event):
-    """The host side lives and has nothing to say."""
+    """The host side is alive and has nothing to report."""
 
     NAME: ClassVar[str] = "heartbeat"
 
@@ -269,8 +269,8 @@ class Done(Event):
     """The host side has come to its end.
 
     `executions` and `sent` are the controller's own: how many commands it executed on the host, and how many
-    bytes it sent there on their standard inputs. `services`: how each service is of which something did not
-    go well: `before` (it runs as before the change), `unproven` (not proven yet), `failing` (it does not
+    bytes it sent there on their standard inputs. `services`: the state of each service that had a problem:
+    `before` (it runs as before the change), `unproven` (not proven yet), `failing` (it does not
     answer) or `stopped`.
     """
 

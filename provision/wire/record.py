@@ -14,7 +14,7 @@ R = TypeVar("R", bound="Record")
 
 
 class Mismatch(ValueError):
-    """Data is not what a record has: the two halves do not speak of the same thing."""
+    """Data does not fit a record: the two halves disagree about its fields."""
 
 
 class Nested:
@@ -113,7 +113,7 @@ class Record:
             Mismatch: a field is missing or unknown; the message names record and field.
         """
         if not isinstance(data, dict):
-            raise Mismatch(f"{cls.__name__} is no mapping")
+            raise Mismatch(f"{cls.__name__} is not a mapping")
         if cls.NESTED:
             data = dict(data)
             for name, nested in cls.NESTED.items():

@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
-from provision.wire.access import Access
-from provision.wire.preflight import Preflight
-from provision.wire.record import one
+from provision.wire.cases import Cases
+from provision.wire.record import Record, many, one
 from provision.wire.spec import Supervised
+
+
+class Written(Record):
+    """A path that a service writes to.
+
+    - `because`: the variable or key of the service that names it
+    - `said`: the playbook says that it is written to; else only its name does
+    - `made`: a declared directory is at it or above it, in which it can be made
+    """
+
+    path: str
+    because: str
+    said: bool
+    made: bool
+
+
+class Access(Record):
+    """What `user` has to be able to read and write, which is looked at before a start."""
+
+    user: str
+    read: list[str]
+    write: list[Written] = many(Written)
+
+
+class Preflight(Record):
+    """How to ask a program whether it would start as declared: exit code 0: yes; 2: no; others say nothing.
+
+    - `program`: what asks; `arguments`: what it asks about, with `cases` by the installed version
+    - `env`: variables; no secrets
+    - `user`: None: whoever runs this
+    - `timeout`: seconds
+    """
+
+    program: list[str]
+    arguments: list[str]
+    cases: Cases | None = one(Cases, default=None)
+    env: dict[str, str]
+    user: str | None
+    timeout: float
 
 
 class Server(Supervised):

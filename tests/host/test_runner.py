@@ -22,7 +22,7 @@ from provision.host.state.ledger import Ledger
 from provision.host.state.lock import lock_path
 from provision.wire.checks import Chat
 from provision.wire.events import Event, Waiting
-from provision.wire.preflight import Preflight
+from provision.wire.server import Preflight
 from provision.wire.spec import Spec
 from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.directory import DirectorySpec

@@ -8,8 +8,8 @@ from typing import Iterator
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.wire.access import Access
 from provision.wire.finding import Finding, warning
+from provision.wire.server import Access
 
 LOOK = 60.0
 """Seconds for looking, as a network file system may be slow."""

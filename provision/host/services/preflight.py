@@ -12,7 +12,7 @@ from provision.host.python.cases import choose
 from provision.host.services.failures import patterns
 from provision.host.services.failures.root_cause import first_failure
 from provision.wire.cases import Case
-from provision.wire.preflight import Preflight
+from provision.wire.server import Preflight
 
 REFUSED = 2
 """The exit code of a program that refuses its command line. Any other code but 0 tells nothing."""

@@ -12,7 +12,7 @@ from provision.host.services.failures import endings
 from provision.host.state import owed
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding, warning
-from provision.wire.preflight import Preflight
+from provision.wire.server import Preflight
 
 
 class Runner(Resource):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from provision.config.secrets import Secret
     from provision.kinds.common.turn import Turn
     from provision.wire.cases import Cases
-    from provision.wire.preflight import Preflight
+    from provision.wire.server import Preflight
 
 
 @dataclass(kw_only=True)

@@ -13,8 +13,8 @@ from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.files import within
 from provision.kinds.common.paths import UsedPath, used_paths
 from provision.kinds.common.program import Program
-from provision.wire.access import Access, Written
 from provision.wire.finding import INFO
+from provision.wire.server import Access, Written
 from provision.wire.specs.directory import DirectorySpec
 
 HOMES = ("/home", "/root", "/run/user")

@@ -24,7 +24,7 @@ from provision.kinds.vllm import arguments, extra_args, keys
 from provision.kinds.vllm.arguments import Refusal, Words
 from provision.wire.cases import Case, Cases
 from provision.wire.finding import Finding
-from provision.wire.preflight import Preflight
+from provision.wire.server import Preflight
 
 if TYPE_CHECKING:
     from provision.config.requirements import Wanted

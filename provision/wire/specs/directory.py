@@ -8,7 +8,7 @@ from provision.wire.spec import Placed
 
 
 class DirectorySpec(Placed):
-    """A directory; owner, group and mode (octal, as text) that are None are not looked at."""
+    """A directory; owner, group and mode (octal, as text) that are None are not checked."""
 
     USERS: ClassVar[tuple[str, ...]] = ("owner",)
     GROUPS: ClassVar[tuple[str, ...]] = ("group",)

@@ -14,7 +14,7 @@ class FileSpec(Placed):
 
     - `content`: the whole text; with `cases` the one that holds until a version is installed
     - `options`: those of the command that a start script runs, each with its values
-    - `owner`, `group`: None: not looked at
+    - `owner`, `group`: None: not checked
     - `mode`: octal, as text
     - `secret`: its content is never shown
     - `validate`: what has to accept the new content first: `systemd`, or a command; `{path}` in it stands for

@@ -8,7 +8,7 @@ from provision.wire.spec import Spec
 
 
 class UserSpec(Spec):
-    """A user. What is None is not looked at, and left to the system when the user is made."""
+    """A user. What is None is not checked, and left to the system when the user is created."""
 
     GROUPS: ClassVar[tuple[str, ...]] = ("group", "groups")
     name: str

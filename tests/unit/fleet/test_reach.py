@@ -7,7 +7,7 @@ import pytest
 from provision.catalog.catalog import Catalog
 from provision.catalog.render import render_tree
 from provision.kinds.common.paths import paths_in
-from provision.wire.access import Access, Written
+from provision.wire.server import Access, Written
 from provision.wire.specs.unit import UnitSpec
 from tests.unit.fleet.conftest import LOCAL, Project, record
 

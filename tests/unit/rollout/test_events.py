@@ -85,7 +85,7 @@ def test_a_host_cannot_speak_for_another() -> None:
         ({"event": "line", "service": "s"}, "Line lacks `text`"),
         ({"event": "started", "id": "x", "colour": "red"}, "Started has no field `colour`"),
         ({"event": "note", "finding": {"code": "c"}}, "Finding lacks `message`"),
-        ({"event": "note", "finding": 3}, "Finding is no mapping"),
+        ({"event": "note", "finding": 3}, "Finding is not a mapping"),
         ({"event": "result", "id": "x", "status": "ok", "changes": {"mode": 3}}, "changes"),
         ({"event": "result", "id": "x", "status": "ok", "changes": ["mode"]}, "changes"),
     ],

@@ -55,8 +55,8 @@ def test_plain_data_and_back() -> None:
         ({}, "Whole lacks `title` and lacks `parts`"),
         ({"title": "a", "parts": [], "colour": 1}, "Whole has no field `colour`"),
         ({"title": "a", "parts": [{"nane": "x"}]}, "Part lacks `name` and has no field `nane`"),
-        ({"title": "a", "parts": [3]}, "Part is no mapping"),
-        (None, "Whole is no mapping"),
+        ({"title": "a", "parts": [3]}, "Part is not a mapping"),
+        (None, "Whole is not a mapping"),
     ],
 )
 def test_a_field_too_many_or_too_few(data: object, said: str) -> None:
