@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 import click
 
@@ -27,8 +26,7 @@ class Decorator(Protocol):
         """Return the function with the option."""
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """What to work on, as it was typed."""
 
     playbooks: tuple[Path, ...]
@@ -50,8 +48,7 @@ class Chosen:
         return Selection(self.playbooks, self.inventories, self.limit, tags, variables(self.extra))
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """How to reach hosts, as it was typed.
 
     Args:
@@ -77,8 +74,7 @@ class Way:
         return Rollout(project, Reach(self.forks, self.connect_timeout, password))
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """The formats in which a verb tells what it does, as they were typed.
 
     Args:
@@ -89,7 +85,7 @@ class Output:
 
     verb: str
     format: str = TEXT
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, Path] = {}
 
     def writer(self, project: Project | None = None, *, diffs: bool = True) -> Writer:
         """Return what writes it.
@@ -148,7 +144,7 @@ playbooks = click.argument("playbooks", nargs=-1, type=click.Path(path_type=Path
 
 def _bundled(name: str, kind: type[Any], *decorators: Decorator) -> Decorator:
     """Return a decorator that adds options and passes their values as one argument of this kind."""
-    keys = [field.name for field in fields(kind)]
+    keys = kind._fields
 
     def decorate(function: F) -> F:
         @wraps(function)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from provision.config.problems import did_you_mean, failure, quoted
 from provision.fleet.edges import Edge, Node, edges_between
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource, ServiceInfo
 
 
-@dataclass(frozen=True)
-class Fleet:
+class Fleet(NamedTuple):
     """The hosts, their resources and services, and the order between hosts.
 
     Args:

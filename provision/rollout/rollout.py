@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from provision.config.problems import ConfigError, Problem
 from provision.connect import connection_to
@@ -36,8 +36,7 @@ class Listener(Protocol):
         """Hear that no event follows. It is not called when the run could not begin."""
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(NamedTuple):
     """How hosts are reached.
 
     Args:

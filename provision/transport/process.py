@@ -61,10 +61,10 @@ class Process:
             os.set_blocking(fd, False)
             self._loop.add_reader(fd, self._readable, fd)
         self._pidfd: int | None = None
-        if hasattr(os, "pidfd_open"):
+        try:
             self._pidfd = os.pidfd_open(self._child.pid)
             self._loop.add_reader(self._pidfd, self._reap)
-        else:
+        except (AttributeError, OSError):  # Python or the kernel is too old for it
             self._loop.call_later(_POLL, self._poll)
 
     async def wait(self) -> int:

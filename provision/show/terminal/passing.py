@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 
 from provision.show.words import clip
@@ -20,6 +19,8 @@ class Passing:
     def show(self, text: str) -> None:
         """Put the line in place of the one before."""
         if self._terminal:
+            import shutil  # here, as most runs have no terminal
+
             width = shutil.get_terminal_size().columns
             sys.stdout.write(_CLEAR + clip(text, width - 1))
             sys.stdout.flush()
