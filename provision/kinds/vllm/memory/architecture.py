@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from provision.kinds.vllm.memory.families import FAMILIES, Family
 
@@ -61,19 +61,30 @@ class Latent:
 class State:
     """Linear attention or Mamba: a state of fixed size for each sequence.
 
-    - `channels`, `taps`: of the convolution that mixes neighbours; 0 without one
+    - `kind`: gated delta net (Qwen3-Next), lightning attention (MiniMax-01), or Mamba 2 (Granite 4)
+    - `taps`: of the convolution that mixes neighbours, beside the token itself; 0 without one
     - `heads`, `rows`, `columns`: the state
-    - `keys`: heads of keys (gated delta net), each `columns` long
+    - `keys`: heads of keys, or groups (Mamba 2), each `columns` long
     - `single`: it is kept in float32 whatever the type of the model
     """
 
-    channels: int
+    kind: Literal["delta", "lightning", "mamba"]
     taps: int
     heads: int
     rows: int
     columns: int
     keys: int
     single: bool = False
+
+    @property
+    def values(self) -> int:
+        """How wide the values of all heads are."""
+        return self.heads * self.rows
+
+    def channels(self, ranks: int = 1) -> int:
+        """Return the channels of its convolution; each of the ranks that share them needs a group."""
+        groups = max(self.keys, ranks) if self.kind == "mamba" and self.keys % ranks else self.keys
+        return self.values + 2 * groups * self.columns
 
 
 Mixer = Heads | Latent | State
@@ -184,6 +195,8 @@ def read(config: Config) -> Architecture:
     mixers = _mixers(text, layers, heads, hidden)
     sized = next((mixer for mixer in mixers if isinstance(mixer, Heads)), None)
     rotary = int(text.get("qk_rope_head_dim") or (sized.size * _share(text) if sized else 0))
+    if text.get("position_embedding_type") == "nope":
+        rotary = 0
     context = _context(text, config)
     return Architecture(
         name=name,
@@ -290,14 +303,17 @@ def _state(text: Config) -> State:
     if "linear_num_value_heads" in text:
         keys, values = _whole(text, "linear_num_key_heads"), _whole(text, "linear_num_value_heads")
         rows, columns = _whole(text, "linear_value_head_dim"), _whole(text, "linear_key_head_dim")
-        channels = 2 * keys * columns + values * rows
         single = text.get("mamba_ssm_dtype") == "float32"
         taps = _whole(text, "linear_conv_kernel_dim") - 1
-        return State(channels, taps, values, rows, columns, keys, single)
+        return State("delta", taps, values, rows, columns, keys, single)
     if text.get("attn_type_list"):
         heads = _whole(text, "num_attention_heads")
         size = int(text.get("head_dim") or _whole(text, "hidden_size") // heads)
-        return State(0, 0, heads, size, size, heads, single=True)
+        return State("lightning", 0, heads, size, size, heads, single=True)
+    if "mamba_d_state" in text:
+        heads, size = _whole(text, "mamba_n_heads"), _whole(text, "mamba_d_head")
+        groups, taps = int(text.get("mamba_n_groups") or 1), int(text.get("mamba_d_conv") or 4) - 1
+        return State("mamba", taps, heads, size, _whole(text, "mamba_d_state"), groups)
     raise UnknownShape("its config.json has layers whose state provision cannot compute")
 
 
@@ -307,6 +323,7 @@ _LAYER_TYPES = {
     "sliding_attention": "window",
     "chunked_attention": "chunk",
     "linear_attention": "linear",
+    "mamba": "linear",
     "deepseek_sparse_attention": "full",
 }
 
@@ -347,7 +364,14 @@ def _kinds(text: Config, layers: int) -> list[str]:
 
 
 def _width(text: Config) -> int:
-    for name in ("intermediate_size_mlp", "intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"):
+    for name in (
+        "intermediate_size_mlp",
+        "shared_intermediate_size",
+        "intermediate_size",
+        "ffn_dim",
+        "n_inner",
+        "ffn_hidden_size",
+    ):
         if isinstance(text.get(name), int):
             return int(text[name])
     return _whole(text, "moe_intermediate_size")
@@ -360,9 +384,9 @@ def _experts(text: Config, index: int) -> Experts | None:
     if not count or not _has_experts(text, index):
         return None
     width = int(text.get("moe_intermediate_size") or text.get("intermediate_size") or 0)
-    shared = int(text.get("n_shared_experts") or 0) * width or int(
-        text.get("shared_expert_intermediate_size") or 0
-    )
+    shared = int(text.get("n_shared_experts") or 0) * width
+    named = ("shared_expert_intermediate_size", "shared_intermediate_size")
+    shared = shared or next((int(text[name]) for name in named if text.get(name)), 0)
     if str(text.get("model_type")).startswith("llama4"):
         shared = width
     used = int(text.get("num_experts_per_tok") or text.get("experts_per_token") or 1)

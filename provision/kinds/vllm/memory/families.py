@@ -69,6 +69,8 @@ FAMILIES: dict[str, Family] = {
     "GptOssForCausalLM": Family(sinks=True, qkv_bias=True),
     "Gemma3ForCausalLM": _GEMMA3,
     "Gemma3ForConditionalGeneration": _GEMMA3,
+    "GraniteMoeHybridForCausalLM": _LLAMA,
+    "GraniteForCausalLM": _LLAMA,
     "MiniMaxM2ForCausalLM": Family(head_norms="all", correction=True),
     "MiniMaxText01ForCausalLM": _LLAMA,
 }

@@ -165,7 +165,8 @@ def _page(mixer: Mixer, model: Architecture, settings: Settings, block: int) -> 
 def _state_bytes(state: State, settings: Settings) -> int:
     plain = 4 if settings.dtype == "float32" else 2
     single = state.single if settings.state_dtype == "auto" else settings.state_dtype == "float32"
-    convolution = state.channels // settings.tensor * (state.taps + settings.drafted) * plain
+    channels = state.channels(settings.tensor) if state.taps else 0
+    convolution = channels // settings.tensor * (state.taps + settings.drafted) * plain
     return convolution + state.heads // settings.tensor * state.rows * state.columns * (
         4 if single else plain
     )

@@ -129,22 +129,23 @@ class _Writer:
             yield self._plain(f"{name}.indexer.weights_proj.weight", latent.indexer_heads, hidden)
 
     def _state(self, name: str, state: State) -> Iterator[Tensor]:
-        hidden, values = self.model.hidden, state.heads * state.rows
-        if state.taps:
-            attention = f"{name}.linear_attn"
-            keys = state.keys * state.columns
-            yield from self._linear(f"{attention}.in_proj_qkvz", 2 * keys + 2 * values, hidden)
-            yield from self._linear(f"{attention}.in_proj_ba", 2 * state.heads, hidden)
-            yield self._plain(f"{attention}.conv1d.weight", state.channels, 1, state.taps + 1)
-            yield self._plain(f"{attention}.norm.weight", state.rows)
-            yield self._plain(f"{attention}.A_log", state.heads)
-            yield self._plain(f"{attention}.dt_bias", state.heads)
+        hidden, keys = self.model.hidden, state.keys * state.columns
+        part = {"delta": "linear_attn", "lightning": "self_attn", "mamba": "mamba"}[state.kind]
+        whole = f"{name}.{part}"
+        if state.kind == "delta":
+            yield from self._linear(f"{whole}.in_proj_qkvz", 2 * keys + 2 * state.values, hidden)
+            yield from self._linear(f"{whole}.in_proj_ba", 2 * state.heads, hidden)
+        elif state.kind == "mamba":
+            yield from self._linear(f"{whole}.in_proj", 2 * state.values + 2 * keys + state.heads, hidden)
         else:
-            attention = f"{name}.self_attn"
-            yield from self._linear(f"{attention}.qkv_proj", 3 * values, hidden)
-            yield from self._linear(f"{attention}.output_gate", values, hidden)
-            yield self._plain(f"{attention}.norm.weight", values)
-        yield from self._linear(f"{attention}.out_proj", hidden, values)
+            yield from self._linear(f"{whole}.qkv_proj", 3 * state.values, hidden)
+            yield from self._linear(f"{whole}.output_gate", state.values, hidden)
+        if state.taps:
+            yield self._plain(f"{whole}.conv1d.weight", state.channels(), 1, state.taps + 1)
+            yield self._plain(f"{whole}.A_log", state.heads)
+            yield self._plain(f"{whole}.dt_bias", state.heads)
+        yield self._plain(f"{whole}.norm.weight", state.rows if state.kind == "delta" else state.values)
+        yield from self._linear(f"{whole}.out_proj", hidden, state.values)
 
     def _dense(self, name: str, width: int, count: int = 1, bias: bool = False) -> Iterator[Tensor]:
         hidden = self.model.hidden
