@@ -88,6 +88,7 @@ def foresee(
     length = chosen.length or model.context
     if model.family is None:
         findings.append(_unknown(model))
+        findings += _nothing_left(room, chosen, card)
     else:
         try:
             divided = min(
@@ -148,12 +149,8 @@ def gib(count: float) -> str:
 def _shortage(
     divided: Cache, room: Range, needed: int, length: int, chosen: Settings, card: Card
 ) -> list[Finding]:
-    if chosen.cache is None and room.most <= 0:
-        message = (
-            f"the weights and what the engine needs leave no memory for keys and values in "
-            f"{chosen.utilization:g} of {gib(card.total)}"
-        )
-        return [fault("gpu-memory", message)]
+    if nothing := _nothing_left(room, chosen, card):
+        return nothing
     sequence = f"one sequence of {length:,} tokens needs {gib(needed)} for keys and values"
     if needed > room.most:
         return [fault("gpu-memory", f"{sequence}, and at most {gib(room.most)} are left")]
@@ -162,6 +159,16 @@ def _shortage(
             warning("may-not-fit", f"{sequence}, and {gib(max(room.least, 0))} to {gib(room.most)} are left")
         ]
     return []
+
+
+def _nothing_left(room: Range, chosen: Settings, card: Card) -> list[Finding]:
+    if room.most > 0:
+        return []
+    message = (
+        f"the weights and what the engine needs leave no memory for keys and values in "
+        f"{chosen.utilization:g} of {gib(card.total)}"
+    )
+    return [fault("gpu-memory", message)]
 
 
 def _share(chosen: Settings, beside: Overhead, card: Card, taken: int) -> list[Finding]:

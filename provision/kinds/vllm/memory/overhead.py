@@ -104,7 +104,7 @@ _LOGITS = 6
 _LOGITS_FIRST = 14
 """The same of the first runner, which tries top-k and top-p as well (`_dummy_sampler_run`)."""
 
-_LOGITS_WARM = (14, 21, 23)
+_LOGITS_WARM = (13, 18, 21)
 """Bytes of a logit when the second runner warms its kernels up, which is after it has made the cache."""
 
 _LATENT_WORKSPACE = 64 * 1024
@@ -120,7 +120,7 @@ def _beyond(activation: Range, graphs: Range, logits: int) -> Range:
     return Range(
         max(0, warm[0] + graphs.least - activation.most),
         max(0, warm[1] + graphs.usual - activation.usual),
-        max(0, warm[2] + graphs.most - activation.usual),
+        max(0, warm[2] + round(1.25 * graphs.usual) - activation.usual),
     )
 
 
@@ -163,10 +163,15 @@ def _latent(mixer: Latent, settings: Settings) -> float:
 
 
 def _graphs(model: Architecture, settings: Settings) -> int:
-    """Return how many CUDA graphs are captured (`config/vllm.py`, `_set_cudagraph_sizes`)."""
+    """Return how many CUDA graphs are captured (`config/vllm.py`, `_set_cudagraph_sizes`).
+
+    Each size is captured in pieces, and whole where a step decodes one token of as many sequences.
+    """
     most = 1024 if model.name == "GptOssForCausalLM" else 512
     largest = min(2 * settings.sequences, most, settings.batched)
-    return len([1, 2, 4, *range(8, min(largest, 255) + 1, 8), *range(256, largest + 1, 16)])
+    sizes = [1, 2, 4, *range(8, min(largest, 255) + 1, 8), *range(256, largest + 1, 16)]
+    whole = [size for size in sizes if size <= settings.sequences]
+    return len(sizes) + len(whole)
 
 
 def _second_runner(which: str | list[str], model: Architecture, settings: Settings) -> bool:

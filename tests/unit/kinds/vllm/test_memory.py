@@ -1,0 +1,359 @@
+"""Weights, cache and verdict, by numbers that vLLM's source and logs give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.version import Version
+
+from provision.kinds.vllm.fields import VllmService
+from provision.kinds.vllm.memory import kv, weights
+from provision.kinds.vllm.memory.architecture import Architecture, UnknownShape, read
+from provision.kinds.vllm.memory.cards import GIB, Card, card, cards
+from provision.kinds.vllm.memory.fit import Fit, foresee
+from provision.kinds.vllm.memory.kv import Cache
+from provision.kinds.vllm.memory.published import published
+from provision.kinds.vllm.memory.remedy import remedies
+from provision.kinds.vllm.memory.settings import Settings, settings
+from provision.kinds.vllm.memory.tensors import Tensor, size
+
+MODELS: dict[str, dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parent / "published.yml").read_text(encoding="utf-8")
+)
+RELEASE = Version("0.25.1")
+
+
+def model(name: str, **changes: Any) -> Architecture:
+    return read({**MODELS[name]["config"], **changes})
+
+
+def service(**fields: Any) -> VllmService:
+    return VllmService.model_validate({"kind": "vllm", "environment": "e", "model": "m", **fields})
+
+
+def named(name: str) -> Card:
+    found = card(name)
+    assert found
+    return found
+
+
+def chosen(shape: Architecture, gpu: str = "H100", release: Version = RELEASE, **fields: Any) -> Settings:
+    return settings(service(**fields), shape, named(gpu), release)
+
+
+def cache(name: str, **fields: Any) -> Cache:
+    shape = model(name)
+    return kv.cache(shape, chosen(shape, **fields), 0, len(shape.layers))
+
+
+def loaded(name: str, **fields: Any) -> int:
+    """The weights on the fullest GPU, without what is kept beside them."""
+    shape = model(name)
+    found = weights.stages(published(shape), shape, chosen(shape, **fields))
+    return max(stage.weights for stage in found)
+
+
+def fit(name: str, gpu: str = "H100", **fields: Any) -> Fit:
+    return foresee(model(name), None, service(**fields), named(gpu), RELEASE)
+
+
+# -- keys and values
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "token"),
+    [
+        ("Qwen2.5-7B-Instruct", {}, 2 * 28 * 4 * 128 * 2),
+        ("Qwen2.5-7B-Instruct", {"kv_cache_dtype": "fp8"}, 2 * 28 * 4 * 128),
+        ("Qwen2.5-7B-Instruct", {"tensor_parallel_size": 2}, 2 * 28 * 2 * 128 * 2),
+        ("Qwen3-30B-A3B", {"tensor_parallel_size": 8}, 2 * 48 * 1 * 128 * 2),  # 4 heads are replicated
+        ("DeepSeek-V3", {"tensor_parallel_size": 8}, 61 * (512 + 64) * 2),  # latent: not split, not doubled
+    ],
+)
+def test_bytes_of_a_token(name: str, fields: dict[str, Any], token: int) -> None:
+    divided = cache(name, **fields)
+    assert len(divided.groups) == 1
+    assert divided.size == token * divided.groups[0].block
+
+
+def test_layers_with_windows_share_blocks_with_those_without() -> None:
+    # 12 layers with a window and 12 without: two groups of 12; a step has 8192 tokens at most.
+    divided = cache("gpt-oss-20b")
+    assert [group.window for group in divided.groups] == [128, None]
+    assert divided.size == 12 * 16 * 2 * 8 * 64 * 2
+    assert divided.needed_blocks(131072) == 131072 // 16 + (127 + 8192 + 15) // 16 + 1
+
+
+def test_windows_count_in_full_where_the_hybrid_manager_is_off() -> None:
+    divided = cache("gpt-oss-20b", extra_args=["--disable-hybrid-kv-cache-manager"])
+    assert [group.window for group in divided.groups] == [None]
+    assert divided.needed(131072) == 24 * 131072 * 2 * 8 * 64 * 2
+
+
+def test_gemma_has_one_full_layer_in_six() -> None:
+    # 62 layers: 10 full and 52 with a window, in groups of 10.
+    divided = cache("gemma-3-27b-it")
+    assert [group.window is None for group in divided.groups] == [False] * 6 + [True]
+    assert divided.size == 10 * 16 * 2 * 16 * 128 * 2
+
+
+def test_llama_4_has_chunks() -> None:
+    divided = cache("Llama-4-Scout-17B-16E-Instruct", tensor_parallel_size=8)
+    assert sorted(group.chunk or 0 for group in divided.groups) == [0, 8192, 8192, 8192]
+
+
+def test_a_state_makes_the_blocks_of_attention_larger() -> None:
+    # vLLM logs for this model: "Setting attention block size to 544 tokens".
+    divided = cache("Qwen3-Next-80B-A3B-Instruct")
+    assert {group.block for group in divided.groups} == {544}
+    assert [group.state for group in divided.groups] == [True, True, True, False]
+    assert divided.needed_blocks(54400) == 100 + 3
+
+
+def test_an_index_of_sparse_attention_is_kept_for_each_token() -> None:
+    divided = cache("DeepSeek-V3.2", tensor_parallel_size=8)
+    assert divided.groups[0].block == 64
+    assert divided.size == 64 * 61 * ((512 + 64) * 2 + 128 + 4)
+
+
+def test_the_longest_sequence_is_the_last_that_fits() -> None:
+    divided = cache("Llama-3.1-8B-Instruct")
+    # vLLM 0.25.1 logged for 7.65 GiB: "the estimated maximum model length is 62656".
+    assert divided.longest(round(7.65 * GIB), 131072) == pytest.approx(62656, abs=64)
+    assert divided.longest(0, 131072) == 0
+    assert divided.tokens(divided.size * 10, 160) == 160
+
+
+def test_stages_of_a_pipeline_keep_their_own_layers() -> None:
+    shape = model("Qwen2.5-7B-Instruct")
+    both = chosen(shape, pipeline_parallel_size=2)
+    assert kv.cache(shape, both, 0, 14).size * 2 == cache("Qwen2.5-7B-Instruct").size
+
+
+# -- weights
+
+
+def test_ranks_share_matrices_and_replicate_few_heads() -> None:
+    one, two = loaded("Qwen3-235B-A22B"), loaded("Qwen3-235B-A22B", tensor_parallel_size=2)
+    assert two == pytest.approx(one / 2, rel=0.005)
+    shape = model("Qwen2.5-7B-Instruct")
+    eight = chosen(shape, tensor_parallel_size=8)
+    keys = Tensor("model.layers.0.self_attn.k_proj.weight", "BF16", (512, 3584))
+    assert weights._share(keys, shape, eight) == 512 * 3584 * 2 / 4
+
+
+def test_a_tied_table_is_loaded_once() -> None:
+    shape = model("Qwen2.5-0.5B")
+    table = Tensor("lm_head.weight", "BF16", (151936, 896))
+    tensors = published(shape)
+    without = weights.stages(tensors, shape, chosen(shape))
+    assert weights.stages([*tensors, table], shape, chosen(shape)) == without
+
+
+def test_layers_for_drafting_are_loaded_for_drafting_only() -> None:
+    plain = loaded("GLM-4.5-Air", tensor_parallel_size=4)
+    drafting = {"method": "mtp", "num_speculative_tokens": 1}
+    assert loaded("GLM-4.5-Air", tensor_parallel_size=4, speculative=drafting) > plain + GIB
+
+
+def test_a_pipeline_splits_the_layers() -> None:
+    one = loaded("Llama-3.1-70B-Instruct")
+    assert loaded("Llama-3.1-70B-Instruct", pipeline_parallel_size=4) < one / 3.7
+
+
+@pytest.mark.parametrize(
+    ("quantization", "share"),
+    [
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 0.5),
+        ({"quant_method": "awq", "bits": 4, "group_size": 128}, 0.26),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, 0.26),
+        ({"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 8}}}}, 0.5),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"g": {"weights": {"num_bits": 4, "group_size": 128}}},
+            },
+            0.26,
+        ),
+        ({"quant_method": "modelopt", "quantization": {"quant_algo": "NVFP4"}}, 0.28),
+    ],
+)
+def test_quantized_matrices_are_smaller(quantization: dict[str, Any], share: float) -> None:
+    shape = model("Llama-3.1-70B-Instruct", quantization_config=quantization)
+    tables = 2 * 2 * 128256 * 8192
+    whole = size(published(model("Llama-3.1-70B-Instruct"))) - tables
+    assert (size(published(shape)) - tables) / whole == pytest.approx(share, abs=0.01)
+
+
+def test_modules_that_a_quantization_leaves_out_keep_their_size() -> None:
+    group = {"g": {"weights": {"num_bits": 4, "group_size": 32}}}
+    quantization = {"quant_method": "compressed-tensors", "config_groups": group}
+    ignored = {**quantization, "ignore": ["re:.*self_attn.*", "model.layers.3.mlp"]}
+    kept = {
+        tensor.name
+        for tensor in published(model("Qwen3-8B", quantization_config=ignored))
+        if tensor.name.endswith("_proj.weight")
+    }
+    assert "model.layers.7.self_attn.q_proj.weight" in kept
+    assert "model.layers.3.mlp.up_proj.weight" in kept
+    assert "model.layers.30.mlp.up_proj.weight" not in kept
+
+
+def test_weights_that_are_quantized_at_the_start_take_less() -> None:
+    assert loaded("Qwen2.5-7B-Instruct", quantization="fp8") / GIB == pytest.approx(8.2, rel=0.02)
+
+
+def test_float32_doubles_what_16_bits_take() -> None:
+    shape = model("Qwen2.5-7B-Instruct")
+    tensors = [Tensor("model.layers.0.mlp.up_proj.weight", "F32", (1024, 1024))]
+    small = weights.stages(tensors, shape, chosen(shape))[0].weights
+    large = weights.stages(tensors, shape, chosen(shape, dtype="float32"))[0].weights
+    assert large == 2 * small
+
+
+def test_adapters_take_memory() -> None:
+    few = loaded("Qwen2.5-7B-Instruct", extra_args=["--enable-lora"])
+    many = loaded("Qwen2.5-7B-Instruct", extra_args=["--enable-lora", "--max-loras=4", "--max-lora-rank=64"])
+    plain = loaded("Qwen2.5-7B-Instruct")
+    assert (many - plain) == pytest.approx(16 * (few - plain), rel=0.001)
+    assert few > plain
+
+
+# -- settings
+
+
+@pytest.mark.parametrize(
+    ("gpu", "release", "utilization", "sequences", "batched"),
+    [
+        ("H100", "0.25.1", 0.92, 1024, 8192),
+        ("A100", "0.25.1", 0.92, 256, 2048),
+        ("L4", "0.19.1", 0.9, 256, 2048),
+    ],
+)
+def test_defaults_are_those_of_the_release_and_the_card(
+    gpu: str, release: str, utilization: float, sequences: int, batched: int
+) -> None:
+    found = chosen(model("Qwen3-8B"), gpu, Version(release))
+    assert (found.utilization, found.sequences, found.batched) == (utilization, sequences, batched)
+
+
+# -- the verdict
+
+
+def test_a_model_larger_than_the_card_does_not_fit() -> None:
+    found = fit("Qwen2.5-72B-Instruct")
+    assert found.verdict == "does_not_fit"
+    assert [finding.code for finding in found.findings] == ["gpu-memory"]
+
+
+def test_what_may_fit_says_both_ends() -> None:
+    found = fit("Qwen3-32B", max_model_len=40960)
+    assert found.verdict == "uncertain"
+    assert found.needed == 10 * GIB
+    assert found.cache.least < found.needed < found.cache.most
+
+
+def test_a_fixed_cache_is_taken_as_it_is() -> None:
+    found = fit("Qwen2.5-7B-Instruct", extra_args=["--kv-cache-memory-bytes", str(8 * GIB)])
+    assert found.cache.usual == 8 * GIB
+    assert found.tokens == 8 * GIB // (57344 * 16) * 16
+
+
+def test_the_engine_may_choose_the_length() -> None:
+    found = fit("Llama-3.1-8B-Instruct", "RTX-4090", max_model_len="auto")
+    assert found.verdict == "fits"
+    assert found.longest is not None
+    assert 40_000 < found.longest < 131_072
+
+
+@pytest.mark.parametrize(
+    ("gpu", "fields", "code"),
+    [
+        ("H100", {"tensor_parallel_size": 3}, "parallel-size"),
+        ("H100", {"max_model_len": 200_000}, "context-length"),
+        ("T4", {"dtype": "bfloat16"}, "gpu-too-old"),
+        ("H100", {"gpu_memory_utilization": 1.0}, "gpu-memory"),
+    ],
+)
+def test_what_the_engine_refuses_before_it_loads(gpu: str, fields: dict[str, Any], code: str) -> None:
+    found = fit("Qwen2.5-7B-Instruct", gpu, **fields)
+    assert found.verdict == "does_not_fit"
+    assert code in [finding.code for finding in found.findings]
+
+
+def test_neighbours_on_the_card_count() -> None:
+    shape, asked, where = model("Qwen2.5-7B-Instruct"), service(), named("H100")
+    alone = foresee(shape, None, asked, where, RELEASE)
+    beside = foresee(shape, None, asked, where, RELEASE, taken=20 * GIB)
+    assert (alone.verdict, beside.verdict) == ("fits", "does_not_fit")
+
+
+def test_an_unknown_architecture_is_not_guessed_at() -> None:
+    shape = model("Qwen3-8B", architectures=["NewForCausalLM"])
+    found = foresee(shape, None, service(), named("H100"), RELEASE)
+    assert found.verdict == "uncertain"
+    assert found.weights is found.tokens is found.longest is None
+    assert [finding.code for finding in found.findings] == ["shape-not-known"]
+    tensors = [Tensor("model.layers.0.mlp.up_proj.weight", "BF16", (2**20, 2**17))]
+    assert foresee(shape, tensors, service(), named("H100"), RELEASE).verdict == "does_not_fit"
+
+
+def test_a_config_that_lacks_its_shape_says_so() -> None:
+    with pytest.raises(UnknownShape, match="num_hidden_layers"):
+        read({"architectures": ["Qwen3ForCausalLM"], "hidden_size": 8, "num_attention_heads": 2})
+    with pytest.raises(UnknownShape, match="ring_attention"):
+        model("Qwen3-8B", layer_types=["ring_attention"] * 36)
+
+
+def test_every_remedy_makes_it_fit() -> None:
+    shape, asked, where = model("Qwen3-32B"), service(), named("H100")
+    found = foresee(shape, None, asked, where, RELEASE)
+    ways = remedies(found, shape, None, asked, where, RELEASE)
+    assert ways
+    for way in ways:
+        changed = asked.model_copy(update=way.fields)
+        assert foresee(shape, None, changed, where, RELEASE).verdict == "fits"
+
+
+def test_a_wider_range_for_a_release_that_was_not_measured() -> None:
+    shape, where = model("Qwen2.5-7B-Instruct"), named("H100")
+    measured, other = (
+        foresee(shape, None, service(), where, Version(version)) for version in ("0.25.1", "0.12.0")
+    )
+    assert "release-not-measured" in [finding.code for finding in other.findings]
+    assert measured.cache.most - measured.cache.least < other.cache.most - other.cache.least
+
+
+# -- cards
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("h100", "H100"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H200", "H200"),
+        ("A100-SXM4-40GB", "A100-40GB"),
+        ("NVIDIA A100-SXM4-80GB", "A100"),
+        ("NVIDIA GeForce RTX 4090", "RTX-4090"),
+        ("rtx4090", "RTX-4090"),
+        ("Tesla V100-SXM2-16GB", "V100-16GB"),
+        ("Tesla T4", "T4"),
+        ("L40S", "L40S"),
+        ("NVIDIA A10", "A10"),
+        ("A1", None),
+        ("L400", None),
+    ],
+)
+def test_cards_are_known_by_any_of_their_names(written: str, name: str | None) -> None:
+    found = card(written)
+    assert (found.name if found else None) == name
+
+
+def test_what_cards_compute() -> None:
+    assert {name for name, each in cards().items() if not each.bfloat16} == {"V100", "V100-16GB", "T4"}
+    assert all(each.float8 == (each.capability >= (8, 9)) for each in cards().values())
+    assert named("H200").total == round(139.8 * GIB)
