@@ -52,8 +52,15 @@ def save(path: Path, project: Project, digests: Mapping[str, str]) -> None:
         digests: by host, the digest of the state in which it was found.
 
     Raises:
+        ConfigError: a host has no digest: what is in it now is not what an apply will find.
         OSError: it cannot be written.
     """
+    unknown = [name for name in project.host_names if name not in digests]
+    if unknown:
+        names = ", ".join(unknown)
+        message = f"{path}: the plan of {names} cannot be saved: apply first creates, starts or recreates it"
+        hint = "leave it out with --limit, or apply without a saved plan"
+        raise failure("saved-plan", message, hint=hint)
     chosen = project.selection
     plan = Plan(
         provision=__version__,

@@ -153,6 +153,12 @@ def test_the_plan_of_what_is_not_there_yet(site: Site) -> None:
     assert all(event["pending"] for event in answer.event("inspected", host="inside"))
 
 
+def test_it_cannot_be_saved(site: Site, tmp_path: Path) -> None:
+    answer = site.provision.run("plan", site.playbook, "--out", tmp_path / "plan")
+    assert (answer.code, (tmp_path / "plan").exists()) == (1, False)
+    assert "the plan of inside cannot be saved: apply first creates" in answer.err
+
+
 def test_from_nothing_to_an_answer_through_the_port(site: Site) -> None:
     answer = site.provision.apply(site.playbook)
     assert answer.event("proof", host="inside", service="tiny")[0]["ok"]

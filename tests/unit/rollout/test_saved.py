@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from provision.config.hosts import Host
+from provision.config.problems import ConfigError
 from provision.fleet.fleet import Fleet
 from provision.project.load import load
 from provision.project.project import Project, Selection
@@ -51,6 +52,12 @@ def changed(value: Any) -> Any:
     return f"{value or ''}x"
 
 
+def test_a_plan_of_a_container_that_has_yet_to_be_created_is_not_saved(here: Path) -> None:
+    with pytest.raises(ConfigError, match=r"x\.plan: the plan of inside cannot be saved: apply first"):
+        save(here / "x.plan", load(CHOSEN), {"box": "digest"})
+    assert not (here / "x.plan").exists()
+
+
 @pytest.mark.parametrize("name", sorted({field.name for field in dataclasses.fields(Host)} - COMPILED_AWAY))
 @pytest.mark.parametrize("where", ["the host", "the host of a container"])
 def test_every_field_of_a_host_counts(here: Path, name: str, where: str) -> None:
@@ -83,7 +90,7 @@ def test_what_is_declared_counts(here: Path, old: str, new: str) -> None:
 
 def saved(path: Path) -> Project:
     project = load(CHOSEN)
-    save(path, project, {})
+    save(path, project, dict.fromkeys(project.host_names, "digest"))
     assert b"sesame" in path.read_bytes()
     assert path.lstat().st_mode & 0o7777 == 0o600
     assert path.is_file()
@@ -119,7 +126,7 @@ def test_nothing_but_a_file_is_replaced(here: Path) -> None:
     os.mkfifo(here / "pipe")
     for name in ("out", "pipe", "."):
         with pytest.raises(OSError, match="regular file"):
-            save(here / name, project, {})
+            save(here / name, project, dict.fromkeys(project.host_names, "digest"))
     assert (here / "out").is_symlink()
 
 
