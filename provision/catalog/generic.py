@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from posixpath import isabs, normpath
+from posixpath import normpath
 from typing import TYPE_CHECKING
 
 from provision.catalog.builder import Builder
@@ -48,6 +48,9 @@ def add(builder: Builder, play: Play) -> list[str]:
     for section in (_packages, _groups, _users, _sysctls, _directories, _files):
         for where, id, spec, label, needs in section(builder, play):
             ids.append(builder.add(play, where, id, spec, label, needs=needs).id)
+    for key in ("directories", "files"):
+        if "/" in getattr(play.fields, key):
+            builder.problem("wrong-path", play, (key, "/"), "the root directory cannot be declared")
     if not builder.host.privileged:
         _require_root(builder, play)
     return ids + _reload(builder, play)
@@ -83,7 +86,7 @@ def _sysctls(builder: Builder, play: Play) -> Iterator[Declared]:
 
 def _below(folders: tuple[str, ...], type: str, paths: Iterable[str]) -> list[str]:
     """Return the ids of those files or directories that are in one of these folders."""
-    return [f"{type}:{path}" for path in map(normpath, paths) if path.startswith(folders)]
+    return [f"{type}:{path}" for path in paths if path.startswith(folders)]
 
 
 def _reload(builder: Builder, play: Play) -> list[str]:
@@ -191,9 +194,8 @@ def _packages(builder: Builder, play: Play) -> Iterator[Declared]:
     spec = AptSpec(packages=[Package(name=name, version=found[name][0]) for name in sorted(found)])
     if there is not None:
         there.spec = spec
-    needs = _below(APT_SOURCES, "directory", play.fields.directories) + _below(
-        APT_SOURCES, "file", play.fields.files
-    )
+    needs = _below(APT_SOURCES, "directory", play.fields.directories)
+    needs += _below(APT_SOURCES, "file", play.fields.files)
     yield ("packages",), "apt", spec, "packages", needs
 
 
@@ -202,22 +204,19 @@ def _after_packages(builder: Builder, play: Play, path: str) -> list[str]:
 
 
 def _directories(builder: Builder, play: Play) -> Iterator[Declared]:
-    for key, directory in play.fields.directories.items():
-        where, path = ("directories", key), normpath(key)
-        if _absolute(builder, play, where, key):
-            spec = DirectorySpec(path=path, owner=directory.owner, group=directory.group, mode=directory.mode)
-            yield where, f"directory:{path}", spec, path, _after_packages(builder, play, path)
+    for path, directory in play.fields.directories.items():
+        spec = DirectorySpec(path=path, owner=directory.owner, group=directory.group, mode=directory.mode)
+        needs = _after_packages(builder, play, path)
+        yield ("directories", path), f"directory:{path}", spec, path, needs
 
 
 def _files(builder: Builder, play: Play) -> Iterator[Declared]:
-    for key, file in play.fields.files.items():
-        where, path = ("files", key), normpath(key)
-        if not _absolute(builder, play, where, key):
-            continue
+    for path, file in play.fields.files.items():
+        where = ("files", path)
         with builder.blame(play, *where):
             spec = FileSpec(
                 path=path,
-                content=content_of(play, key),
+                content=content_of(play, path),
                 owner=file.owner,
                 group=file.group,
                 mode=file.mode or ("0600" if file.secret else "0644"),
@@ -226,15 +225,6 @@ def _files(builder: Builder, play: Play) -> Iterator[Declared]:
                 absent=file.absent,
             )
             yield where, f"file:{path}", spec, path, _after_packages(builder, play, path)
-
-
-def _absolute(builder: Builder, play: Play, where: tuple[str, str], path: str) -> bool:
-    with builder.blame(play, *where):
-        check(path)
-        if isabs(path) and normpath(path) != "/":
-            return True
-        builder.problem("wrong-path", play, where, f"{path!r} is not an absolute path", "begin it with /")
-    return False
 
 
 def _require_root(builder: Builder, play: Play) -> None:
