@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.config.problems import failure
-from provision.kinds.vllm.memory.tensors import Tensor, header
+from provision.kinds.vllm.memory.tensors import Tensor, grouped, header
 from provision.project import hub
 
 CONFIG = "config.json"
@@ -138,7 +138,7 @@ def _weights(source: str, read: Read) -> list[Tensor] | None:
             headers = list(pool.map(lambda name: _header(source, name, read), names))
     except hub.Absent:
         return None
-    return [tensor for each in headers for tensor in each]
+    return grouped(tensor for each in headers for tensor in each)
 
 
 def _header(source: str, name: str, read: Read) -> list[Tensor]:

@@ -16,9 +16,9 @@ from provision.engines.vllm import releases
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory.architecture import Architecture, UnknownShape, read
 from provision.kinds.vllm.memory.cards import Card, card, cards
-from provision.kinds.vllm.memory.fit import Fit, foresee
+from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.remedy import Remedy, remedies
-from provision.project.described import Described
+from provision.project.described import Described, described
 
 
 @dataclass(frozen=True)
@@ -87,20 +87,27 @@ def service(assignments: Iterable[str], chosen: Gpus) -> VllmService:
     return found
 
 
-def answer(described: Described, asked: VllmService, chosen: Gpus, version: Version) -> Answer:
+def answer(found: Described, asked: VllmService, chosen: Gpus, version: Version) -> Answer:
     """Say whether a model runs.
 
     Raises:
-        ConfigError: the shape of the model cannot be read, or the service needs more GPUs than there are.
+        ConfigError: the shape of the model, or of the one that drafts for it, cannot be read, or the service
+            needs more GPUs than there are.
     """
-    try:
-        model = read(described.config)
-    except UnknownShape as error:
-        raise failure("shape-not-known", f"{described.source}: {error}") from None
-    tensors = described.tensors
-    fit = foresee(model, tensors, asked, chosen.card, version)
+    model, tensors = _shape(found), found.tensors
+    named = (asked.speculative or {}).get("model")
+    drafting = described(named) if named else None
+    draft = Draft(_shape(drafting), drafting.tensors) if drafting else None
+    fit = foresee(model, tensors, asked, chosen.card, version, draft=draft)
     if fit.settings.gpus > chosen.count:
         needed = f"the parallel sizes need {fit.settings.gpus} GPUs, and --gpu names {chosen.count}"
         raise failure("gpu-count", needed, hint=f"write --gpu {fit.settings.gpus}x{chosen.card.name}")
-    ways = remedies(fit, model, tensors, asked, chosen.card, version)
+    ways = remedies(fit, model, tensors, asked, chosen.card, version, draft=draft)
     return Answer(model, fit, ways)
+
+
+def _shape(found: Described) -> Architecture:
+    try:
+        return read(found.config)
+    except UnknownShape as error:
+        raise failure("shape-not-known", f"{found.source}: {error}") from None

@@ -9,7 +9,7 @@ values, and must have room for one sequence of the longest length.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Literal
 
@@ -59,6 +59,14 @@ class Fit:
     findings: list[Finding] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A model that drafts tokens for speculative decoding, and its weights; None as for the model itself."""
+
+    model: Architecture
+    tensors: Sequence[Tensor] | None
+
+
 def foresee(
     model: Architecture,
     tensors: Sequence[Tensor] | None,
@@ -66,6 +74,7 @@ def foresee(
     card: Card,
     release: Version,
     taken: int = 0,
+    draft: Draft | None = None,
 ) -> Fit:
     """Say whether a service starts.
 
@@ -76,11 +85,15 @@ def foresee(
         card: the GPUs that it runs on, all alike.
         release: vLLM's.
         taken: bytes of each card that others hold.
+        draft: the model that `speculative` names.
     """
     chosen = settings(service, model, card, release)
     findings = list(_refusals(model, chosen, card))
     known = published(model) if tensors is None and model.family else tensors
     stages = weights.stages(known or (), model, chosen)
+    drafting = draft.model if draft else None
+    if draft:
+        stages[-1] = replace(stages[-1], weights=stages[-1].weights + _drafting(draft, chosen))
     heaviest = max(stages, key=lambda stage: stage.weights)
     beside = overhead(model, chosen, card)
     room = _room(heaviest.weights, beside, chosen, card)
@@ -92,7 +105,7 @@ def foresee(
     else:
         try:
             divided = min(
-                (kv.cache(model, chosen, stage.first, stage.last) for stage in stages),
+                (kv.cache(model, chosen, each.first, each.last, drafting) for each in stages),
                 key=lambda each: each.blocks(room.usual),
             )
         except kv.CannotUnify as error:
@@ -103,6 +116,9 @@ def foresee(
             needed = divided.needed(length if chosen.length else 1)
             tokens, sequences = divided.tokens(room.usual, length), divided.sequences(room.usual, length)
             findings += _shortage(divided, room, needed, length, chosen, card)
+    if draft is None and (service.speculative or {}).get("model"):
+        message = "the model that drafts tokens is not counted: what it needs is not known"
+        findings.append(warning("may-not-fit", message))
     findings += _share(chosen, beside, card, taken)
     if not beside.measured:
         message = f"vLLM {release} was not measured: what it needs beside weights and cache is a wide range"
@@ -122,6 +138,12 @@ def foresee(
         longest,
         findings,
     )
+
+
+def _drafting(draft: Draft, chosen: Settings) -> int:
+    """Return the weights of a model that drafts on one GPU: divided like the model, but without stages."""
+    tensors = published(draft.model) if draft.tensors is None else draft.tensors
+    return weights.stages(tensors, draft.model, replace(chosen, pipeline=1, drafter=None))[0].weights
 
 
 def _room(weights_: int, beside: Overhead, chosen: Settings, card: Card) -> Range:

@@ -106,8 +106,17 @@ def width(settings: Settings) -> int:
     return _CACHE_BYTES.get(named, 2)
 
 
-def cache(model: Architecture, settings: Settings, first: int, last: int) -> Cache:
+def cache(
+    model: Architecture, settings: Settings, first: int, last: int, draft: Architecture | None = None
+) -> Cache:
     """Return how the cache of the layers `first` up to `last` is divided.
+
+    Args:
+        model: the shape of the model.
+        settings: what decides about memory.
+        first: the first layer of the GPU's stage.
+        last: the first layer behind it.
+        draft: the model that drafts tokens; its layers have their cache beside the last ones.
 
     Raises:
         CannotUnify: vLLM refuses these layers.
@@ -116,6 +125,9 @@ def cache(model: Architecture, settings: Settings, first: int, last: int) -> Cac
     if settings.drafter == "mtp" and last == len(mixers):
         drafting = next((mixer for mixer in reversed(mixers) if not isinstance(mixer, State)), mixers[-1])
         mixers = [*mixers, *[drafting] * max(model.drafters, 1)]
+        last = len(mixers)
+    if draft and last == len(mixers):
+        mixers = [*mixers, *(layer.mixer for layer in draft.layers)]
         last = len(mixers)
     block = _block(mixers, model, settings)
     pages = [_page(mixer, model, settings, block) for mixer in mixers]

@@ -74,7 +74,9 @@ def overhead(model: Architecture, settings: Settings, card: Card) -> Overhead:
         if second
         else max(_forward(model, settings), _first_sampler(model, settings))
     )
-    activation = _range(factors, max(peak, logits * _LOGITS)) + (_ENCODER if model.vision else NOTHING)
+    activation = _range(factors, max(peak, logits * _LOGITS)) + (
+        _ENCODER if model.vision and settings.images else NOTHING
+    )
     graphs = _gib(known["graph"], _graphs(model, settings)) if settings.graphs else NOTHING
     other = _gib(known["context"], 1)
     several = settings.tensor * settings.pipeline > 1
@@ -142,8 +144,9 @@ def _inner(layer: Layer, model: Architecture, settings: Settings) -> float:
 
 def _workspace(experts: Experts, model: Architecture, settings: Settings) -> float:
     """Return the elements per token that the kernels of experts work in (`fused_moe.py`)."""
-    width = experts.width if settings.expert else experts.width / settings.tensor
-    used = experts.used / settings.tensor if settings.expert else experts.used
+    ranks = settings.tensor * settings.data
+    width = experts.width if settings.expert else experts.width / ranks
+    used = experts.used / ranks if settings.expert else experts.used
     return used * (max(2 * width, model.hidden) + width)
 
 

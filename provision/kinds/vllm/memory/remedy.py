@@ -11,7 +11,7 @@ from packaging.version import Version
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.cards import Card
-from provision.kinds.vllm.memory.fit import Fit, foresee
+from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.tensors import Tensor
 
 MOST_SHARE = 0.95
@@ -40,6 +40,7 @@ def remedies(
     card: Card,
     release: Version,
     taken: int = 0,
+    draft: Draft | None = None,
 ) -> list[Remedy]:
     """Return the changes of one field that make a service fit, the smallest first; none when it fits."""
     if found.verdict == "fits":
@@ -47,7 +48,7 @@ def remedies(
     result: list[Remedy] = []
     for fields in _changes(found, model, card):
         changed = service.model_copy(update=fields)
-        fit = foresee(model, tensors, changed, card, release, taken)
+        fit = foresee(model, tensors, changed, card, release, taken, draft)
         if fit.verdict == "fits" and all(set(fields) != set(each.fields) for each in result):
             result.append(Remedy(fields, fit))
     return result

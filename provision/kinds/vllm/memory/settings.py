@@ -6,6 +6,7 @@ Follows vLLM 0.25.1: `engine/arg_utils.py` (`get_batch_defaults`,
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ class Settings:
     - `prefixes`: common beginnings are kept
     - `windows`: layers with a window keep only that much
     - `adapters`, `rank`: LoRA: how many at once, and of which rank; 0 without
+    - `images`: an image encoder is loaded, if the model has one
     - `drafted`: tokens that are drafted for speculative decoding; 0 without
     - `drafter`: how: mtp, ngram, …; None without
     """
@@ -59,6 +61,7 @@ class Settings:
     windows: bool
     adapters: int
     rank: int
+    images: bool
     drafted: int
     drafter: str | None
     state_dtype: str
@@ -102,6 +105,7 @@ def settings(service: VllmService, architecture: Architecture, card: Card, relea
         windows="--disable-hybrid-kv-cache-manager" not in flags.flags,
         adapters=(_whole(flags, "--max-loras") or 1) if service.lora or "--enable-lora" in flags.flags else 0,
         rank=_whole(flags, "--max-lora-rank") or 16,
+        images=_images(flags),
         drafted=int(drafting.get("num_speculative_tokens") or (1 if drafting else 0)),
         drafter=str(drafting.get("method") or "draft_model") if drafting else None,
         state_dtype=flags.last("--mamba-ssm-cache-dtype") or "auto",
@@ -137,6 +141,16 @@ def _dtype(asked: str, architecture: Architecture, card: Card) -> str:
             return "bfloat16" if card.bfloat16 else "float16"
         return architecture.dtype
     return {"half": "float16", "float": "float32"}.get(asked, asked)
+
+
+def _images(flags: Given) -> bool:
+    """Say whether images are taken: `--limit-mm-per-prompt` with zeros leaves encoders out."""
+    limits = flags.last("--limit-mm-per-prompt")
+    try:
+        allowed = any(json.loads(limits).values()) if limits else True
+    except (ValueError, AttributeError):
+        allowed = True
+    return allowed and "--language-model-only" not in flags.flags
 
 
 def _whole(flags: Given, flag: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -78,6 +79,18 @@ def _tensor(name: str, about: Mapping[str, Any]) -> Tensor:
     if dtype not in BITS:
         raise ValueError(f"{name} has the unknown type {dtype}")
     return Tensor(name, dtype, shape)
+
+
+_EXPERT = re.compile(r"\.experts\.\d+\.")
+
+
+def grouped(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return tensors with those of experts that are alike as one, as there can be a hundred thousand."""
+    counts: dict[tuple[str, str, tuple[int, ...]], int] = {}
+    for tensor in tensors:
+        key = (_EXPERT.sub(".experts.*.", tensor.name), tensor.dtype, tensor.shape)
+        counts[key] = counts.get(key, 0) + tensor.count
+    return [Tensor(*key, count) for key, count in counts.items()]
 
 
 def size(tensors: Iterable[Tensor]) -> int:

@@ -33,7 +33,6 @@ _FUSED = (
     (re.compile(r"\.(q|k|v)_proj\."), ".qkv_proj."),
     (re.compile(r"\.(gate|up)_proj\."), ".gate_up_proj."),
     (re.compile(r"\.(w1|w3)\."), ".gate_up_proj."),
-    (re.compile(r"\.experts\.\d+\."), ".experts.*."),
 )
 """Matrices that vLLM keeps as one."""
 
@@ -85,9 +84,10 @@ def _places(name: str, model: Architecture, bounds: list[tuple[int, int]], setti
     )
     if drafting:
         return [last] if settings.drafter == "mtp" else []
-    if "rotary_emb" in name:
+    vision = "vision" in name or "visual" in name or "multi_modal" in name
+    if "rotary_emb" in name or (vision and not settings.images):
         return []
-    if "vision" in name or "multi_modal" in name or found is None:
+    if vision or found is None:
         if "lm_head" in name:
             return [] if model.tied else [last]
         if "embed_tokens" in name or "wte" in name:
@@ -106,7 +106,8 @@ def _share(tensor: Tensor, model: Architecture, settings: Settings) -> float:
         padded = ceil(rows / VOCABULARY_PADDING) * VOCABULARY_PADDING
         return size * padded / rows / settings.tensor
     if _EXPERTS.search(name):
-        return size / (settings.tensor * (settings.data if settings.expert else 1))
+        # Whole or in parts, experts are spread over all GPUs, those of data parallel copies, too.
+        return size / (settings.tensor * settings.data)
     if _REPLICATED.search(name) or (len(tensor.shape) == 1 and not name.endswith("bias")):
         return size
     if re.search(r"\.(k|v)_proj\.", name) and "vision" not in name:

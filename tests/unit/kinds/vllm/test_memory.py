@@ -13,12 +13,12 @@ from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory import kv, weights
 from provision.kinds.vllm.memory.architecture import Architecture, UnknownShape, read
 from provision.kinds.vllm.memory.cards import GIB, Card, card, cards
-from provision.kinds.vllm.memory.fit import Fit, foresee
+from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.kv import Cache
 from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.remedy import remedies
 from provision.kinds.vllm.memory.settings import Settings, settings
-from provision.kinds.vllm.memory.tensors import Tensor, size
+from provision.kinds.vllm.memory.tensors import Tensor, grouped, size
 
 MODELS: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "published.yml").read_text(encoding="utf-8")
@@ -159,6 +159,16 @@ def test_layers_for_drafting_are_loaded_for_drafting_only() -> None:
     assert loaded("GLM-4.5-Air", tensor_parallel_size=4, speculative=drafting) > plain + GIB
 
 
+def test_experts_that_are_alike_are_one_tensor() -> None:
+    names = [
+        f"model.layers.{layer}.mlp.experts.{number}.up_proj.weight" for layer in (0, 1) for number in range(9)
+    ]
+    tensors = [Tensor(name, "BF16", (4, 4)) for name in names]
+    found = grouped(tensors)
+    assert [tensor.count for tensor in found] == [9, 9]
+    assert size(found) == size(tensors)
+
+
 def test_a_pipeline_splits_the_layers() -> None:
     one = loaded("Llama-3.1-70B-Instruct")
     assert loaded("Llama-3.1-70B-Instruct", pipeline_parallel_size=4) < one / 3.7
@@ -220,6 +230,29 @@ def test_adapters_take_memory() -> None:
     plain = loaded("Qwen2.5-7B-Instruct")
     assert (many - plain) == pytest.approx(16 * (few - plain), rel=0.001)
     assert few > plain
+
+
+def test_an_encoder_that_no_input_needs_is_not_loaded() -> None:
+    whole = loaded("gemma-3-27b-it")
+    text = loaded("gemma-3-27b-it", extra_args=["--limit-mm-per-prompt", '{"image": 0}'])
+    assert whole - text == pytest.approx(2 * 423_000_000, rel=0.02)
+
+
+def test_experts_are_spread_over_copies_too() -> None:
+    copies = {"data_parallel_size": 8, "extra_args": ["--enable-expert-parallel"]}
+    spread, alone = loaded("DeepSeek-V3", **copies), loaded("DeepSeek-V3", tensor_parallel_size=8)
+    # What is no expert is whole in each copy.
+    assert alone < spread < 1.3 * alone
+
+
+def test_a_model_that_drafts_takes_weights_and_cache() -> None:
+    shape, where = model("Qwen2.5-7B-Instruct"), named("H100")
+    asked = service(speculative={"model": "small", "num_speculative_tokens": 3})
+    plain = foresee(shape, None, service(), where, RELEASE)
+    drafting = foresee(shape, None, asked, where, RELEASE, draft=Draft(model("Qwen2.5-0.5B"), None))
+    assert (drafting.weights or 0) - (plain.weights or 0) == pytest.approx(494_032_768 * 2, rel=0.02)
+    assert (drafting.needed or 0) / (plain.needed or 1) == pytest.approx((57344 + 12288) / 57344)
+    assert foresee(shape, None, asked, where, RELEASE).verdict == "uncertain"
 
 
 # -- settings
