@@ -382,7 +382,7 @@ class Container(Runner):
             engines.call(machine, engine, ["start", self.spec.container], START)
         if self.spec.cards and unit:
             service, name = self.spec.service, unit.spec.unit
-            turns.pass_by(
+            turns.await_turn(
                 machine, self.id, service, self.spec.cards, lambda: supervision.of_unit(machine, name).pid
             )
         up = self._up(machine, engine)

@@ -126,7 +126,7 @@ class Watch:
         """Wait while the start script waits for its turn on a GPU; the server's time begins after that."""
         service, cards = self._spec.service, self._spec.cards
         if cards and not self._spec.container:
-            turns.pass_by(self._machine, self._id, service, cards, lambda: self.look().pid)
+            turns.await_turn(self._machine, self._id, service, cards, lambda: self.look().pid)
             self._began = time.monotonic()
 
     def until_ready(self) -> None:

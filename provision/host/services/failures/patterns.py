@@ -47,7 +47,7 @@ def _advice(known: Known, found: re.Match[str], log: str, service: str | None) -
         advice = known.advice(found, log)
     else:
         advice = known.advice.format(*[(group or "").strip() for group in found.groups()])
-    if not known.held:
+    if known.code != "gpu-memory":
         return advice
     holders = [
         each for each in memory.holders() or () if not service or memory.service_of(each.pid) != service

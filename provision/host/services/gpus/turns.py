@@ -52,10 +52,10 @@ class Wait:
         self._service = service
         self._cards = cards
         self._begun = time.monotonic()
-        self._told = self._begun - TELL + 1  # a moment is not worth a word
+        self._told = self._begun - TELL + 1  # a short wait is not told
 
     def tell(self) -> float:
-        """Tell what is waited for, unless that was told just now; return for how many seconds."""
+        """Tell the reason of the wait, at most every `TELL` seconds; return how long it has lasted."""
         now = time.monotonic()
         if now - self._told >= TELL:
             self._told = now
@@ -86,7 +86,7 @@ def kept(machine: Machine, id: str, service: str, cards: Sequence[str]) -> Itera
             turn.close()
 
 
-def pass_by(
+def await_turn(
     machine: Machine, id: str, service: str, cards: Sequence[str], main: Callable[[], int | None]
 ) -> None:
     """Wait until the start script of a service, whose pid `main` returns, has its turn, or has ended."""

@@ -14,8 +14,6 @@ class Known(NamedTuple):
     """Searched for in any case of the letters."""
     advice: str | Callable[[re.Match[str], str], str]
     """One sentence; `{0}`, `{1}` ... stand for the groups of the pattern. A function gets match and log."""
-    held: bool = False
-    """Whether it helps to know who holds the GPUs' memory."""
     message: str | None = None
     """What to say instead of what the program said."""
 

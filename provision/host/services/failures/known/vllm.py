@@ -12,11 +12,11 @@ from provision.host.services.failures.known.known import Known
 from provision.host.services.gpus import memory
 
 MOVED = 4.0
-"""GiB beyond the weights that activations and the like do not take: 0.8 to 2.6 GiB in ten real starts."""
+"""GiB beyond the weights that vLLM itself does not need: it took 0.8 to 2.6 GiB in ten real starts."""
 
 
 def _nothing_left(found: re.Match[str], log: str) -> str:
-    """Say what took the memory of the KV cache: the model itself, or somebody else meanwhile."""
+    """Say what took the memory of the KV cache: the model itself, or meanwhile another process."""
     taken = memory.taken_meanwhile(log)
     if taken is not None and taken > MOVED:
         return (
@@ -62,27 +62,24 @@ KNOWN: Sequence[Known] = (
         r".*?\(([\d.]+), ([\d.]+) GiB\)",
         "only {0} of {1} GiB of the GPU are free and gpu_memory_utilization {2} asks for {3}: end what holds "
         "it, or lower gpu_memory_utilization",
-        held=True,
     ),
     Known(
         "gpu-memory",
         r"Free memory on device .* is less than",
         "the GPU is in use: end what holds its memory, or lower gpu_memory_utilization",
-        held=True,
     ),
     Known(
         "gpu-memory",
         r"Error in memory profiling\. Initial free memory ([\d.]+) GiB, current free memory ([\d.]+) GiB",
-        "another process gave memory of the GPU back while vLLM measured it ({0} GiB were free before, "
+        "another process freed memory of the GPU while vLLM measured it ({0} GiB were free before, "
         "{1} GiB after): apply again when nothing else starts or stops on this GPU",
-        held=True,
     ),
-    Known("gpu-memory", r"No available memory for the cache blocks", _nothing_left, held=True),
+    Known("gpu-memory", r"No available memory for the cache blocks", _nothing_left),
     Known(
         "context-length",
         r"max seq len \((\d+)\).*?\(([\d.]+) GiB KV cache is needed.*?available KV cache memory "
         r"\(([\d.]+) GiB\).*?estimated maximum model length is (\d+)",
-        "max_model_len {0} needs {1} GiB of KV cache and {2} GiB are there: set max_model_len to {3} or "
+        "max_model_len {0} needs {1} GiB of KV cache and {2} GiB are free: set max_model_len to {3} or "
         "less, or raise gpu_memory_utilization",
     ),
     Known(
@@ -99,14 +96,12 @@ KNOWN: Sequence[Known] = (
         "gpu-memory",
         r"GPU \d+ has a total capacity of ([\d.]+) GiB.*?this process has ([\d.]+) GiB memory in use",
         _out_of_memory,
-        held=True,
     ),
     Known(
         "gpu-memory",
         r"(?:CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUDA error: out of memory)",
         "the GPU ran out of memory: lower gpu_memory_utilization, max_num_seqs or max_model_len, or use more "
         "GPUs",
-        held=True,
     ),
     # -- the model
     Known(
@@ -139,7 +134,7 @@ KNOWN: Sequence[Known] = (
     Known(
         "untrusted-code",
         r"(?:contains custom code|trust_remote_code=True)",
-        "the model brings code of its own: if you trust it, set trust_remote_code: true",
+        "the model contains its own code: if you trust it, set trust_remote_code: true",
     ),
     Known(
         "model-incomplete",
