@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union
 
@@ -16,9 +16,10 @@ from fastapi import Depends, FastAPI, Request, Response, Security
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metrics, schemas, transcript
-from .connections import App, LingeringClose, Message, Receive, Send
+from .connections import LingeringClose
 from .errors import ClientGone, Refusal, error_body
 from .options import Options, recognize_options, transcription_options
 from .service import Service
@@ -232,11 +233,11 @@ def _answer_errors(app: FastAPI) -> None:
 class _CountRequests:
     """Counts answers by path and status."""
 
-    def __init__(self, app: App, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._requests = service.metrics.requests
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = scope.get("route")  # a client's own path would let it invent metrics

@@ -7,13 +7,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LINGER_SECONDS = 3.0
 _LINGER_BYTES = 64 * 2**20
@@ -28,11 +25,11 @@ class LingeringClose:
     answer. While ``closing()`` is true (the service drains), every connection is closed after its answer.
     """
 
-    def __init__(self, app: App, closing: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, closing: Callable[[], bool]) -> None:
         self._app = app
         self._closing = closing
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)

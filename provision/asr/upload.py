@@ -12,8 +12,8 @@ from pathlib import Path
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.types import Receive
 
-from .connections import Receive
 from .errors import ClientGone, Refusal
 
 FILE_FIELD = "file"

@@ -16,7 +16,7 @@ from provision.catalog.templates import Templates
 from provision.config.crosschecks import check_host
 from provision.config.problems import ConfigError, failure
 from provision.fleet.graph import ordered
-from provision.kinds.common.context import service_context
+from provision.kinds.common.context import ServiceContext
 from provision.kinds.registry import KINDS
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
         templates = _templates(play)
         for name, service in play.fields.services.items():
             after = [*first, *run]
-            context = service_context(builder, play, name, layout, after, known, found, templates)
+            context = ServiceContext(
+                builder, play, name, service, layout, tuple(after), known, found, templates
+            )
+            context.check_supervision()
             with context.blame():
                 KINDS[service.kind].lower(context)
     builder.problems += check_host(plays)

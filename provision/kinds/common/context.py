@@ -41,8 +41,6 @@ class ServiceContext(Generic[S]):
         name: the service.
         service: the service as declared.
         layout: paths on the host.
-        systemd: whether systemd supervises it; else its script does.
-        user: the user it runs as; None for the one who applies.
         after: ids of what its play declares; the service comes after them.
         environments: those of all plays of the host, by name.
         models: likewise.
@@ -54,12 +52,24 @@ class ServiceContext(Generic[S]):
     name: str
     service: S
     layout: Layout
-    systemd: bool
-    user: str | None
     after: tuple[str, ...]
     environments: Mapping[str, Environment]
     models: Mapping[str, Model]
     templates: Templates
+
+    @property
+    def systemd(self) -> bool:
+        """Whether systemd supervises it; else a script does, or the engine of a container."""
+        host = self.builder.host
+        asked = self.service.supervisor or host.supervisor
+        if asked is not None:
+            return asked == "systemd"
+        return host.privileged and host.connection != "container" and host.systemd is not False
+
+    @property
+    def user(self) -> str | None:
+        """The user it runs as; None for the one who applies."""
+        return self.service.user or (USER if self.systemd else None)
 
     @property
     def where(self) -> tuple[str, str]:
@@ -95,6 +105,21 @@ class ServiceContext(Generic[S]):
             f"Written by provision for service {text.comment(self.name)} of playbook {playbook}. "
             "What is changed here is undone by the next apply."
         )
+
+    def check_supervision(self) -> None:
+        """Note what the host has no rights for, and whether a script supervises for want of systemd."""
+        host, service = self.builder.host, self.service
+        without = f"root, and host {host.name} is used without"
+        if self.systemd and not host.privileged:
+            hint = "set become: true on the host, or supervisor: script on the service"
+            self.problem("needs-root", ("supervisor",), f"systemd units need {without}", hint)
+        if service.user is not None and not host.privileged:
+            hint = "set become: true on the host, or leave user out"
+            self.problem("needs-root", ("user",), f"running as {service.user} needs {without}", hint)
+        by_default = not (service.supervisor or host.supervisor) and host.connection != "container"
+        missing = by_default and host.privileged and host.systemd is False
+        if missing and WITHOUT_SYSTEMD not in self.builder.notes:
+            self.builder.notes.append(WITHOUT_SYSTEMD)
 
     def problem(self, code: str, where: Sequence[str | int], message: str, hint: str | None = None) -> None:
         """Note what is wrong at a place of the service."""
@@ -144,56 +169,3 @@ class ServiceContext(Generic[S]):
                 self.problem("unknown-model", where, message, did_you_mean(name, self.models))
         found = [self.models[name] for _, name in named if name in self.models]
         return found if len(found) == len(named) else None
-
-
-def service_context(
-    builder: Builder,
-    play: Play,
-    name: str,
-    layout: Layout,
-    after: Sequence[str],
-    environments: Mapping[str, Environment],
-    models: Mapping[str, Model],
-    templates: Templates,
-) -> ServiceContext[Service]:
-    """Decide who supervises a service and as which user it runs, or note why that is impossible."""
-    service, host = play.fields.services[name], builder.host
-    supervisor = service.supervisor or host.supervisor or _supervisor(builder)
-    for field, asked, what, otherwise in (
-        ("supervisor", supervisor == "systemd", "systemd units need", "supervisor: script on the service"),
-        ("user", service.user is not None, f"running as {service.user} needs", "leave user out"),
-    ):
-        if asked and not host.privileged:
-            builder.problem(
-                "needs-root",
-                play,
-                ("services", name, field),
-                f"{what} root, and host {host.name} is used without",
-                f"set become: true on the host, or {otherwise}",
-            )
-    user = service.user or (USER if supervisor == "systemd" else None)
-    return ServiceContext(
-        builder=builder,
-        play=play,
-        name=name,
-        service=service,
-        layout=layout,
-        systemd=supervisor == "systemd",
-        user=user,
-        after=tuple(after),
-        environments=environments,
-        models=models,
-        templates=templates,
-    )
-
-
-def _supervisor(builder: Builder) -> str:
-    """Choose what supervises a service that does not say so: systemd where root may be used and it runs."""
-    host = builder.host
-    if not host.privileged or host.connection == "container":
-        return "script"
-    if host.systemd is False:
-        if WITHOUT_SYSTEMD not in builder.notes:
-            builder.notes.append(WITHOUT_SYSTEMD)
-        return "script"
-    return "systemd"

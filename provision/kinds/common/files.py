@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from provision.catalog.builder import Builder
 from provision.kinds.common.paths import paths_in
+from provision.wire.spec import Placed
 from provision.wire.specs.file import FileSpec
 
 
@@ -15,12 +16,12 @@ def named(builder: Builder, words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(id for id in found if id in builder.resources))
 
 
-def below(builder: Builder, directories: Sequence[str]) -> list[str]:
-    """Return the ids of the files in, or at, these paths."""
+def below(builder: Builder, directories: Sequence[str], kind: type[Placed] = FileSpec) -> list[str]:
+    """Return the ids of the files, or of another `kind`, that are declared in, or at, these paths."""
     return [
         id
         for id, resource in builder.resources.items()
-        if isinstance(resource.spec, FileSpec)
+        if isinstance(resource.spec, kind)
         and resource.service is None
         and within(resource.spec.path, directories)
     ]

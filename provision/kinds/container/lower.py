@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision.catalog import text
 from provision.catalog.layout import unit_name, unit_path
@@ -11,9 +11,11 @@ from provision.catalog.text import SecretPart, SecretText
 from provision.kinds.common import certificates, checks, endpoint, files, spoken, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.endpoint import Endpoint
-from provision.wire.spec import Placed
+from provision.wire.record import Record
 from provision.wire.specs.container import ContainerSpec, EngineOptions
+from provision.wire.specs.directory import DirectorySpec
 from provision.wire.specs.file import FileSpec
+from provision.wire.specs.model import ModelSpec
 
 if TYPE_CHECKING:
     from provision.kinds.container.fields import ContainerService
@@ -32,12 +34,13 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         with context.blame("env", variable):
             text.check(value if isinstance(value, str) else "")
     sources = [volume.source for volume in service.volumes]
-    read = [
+    found = [
         *files.below(builder, sources),
+        *files.below(builder, sources, ModelSpec),
         *files.named(builder, service.env_file),
         *files.named(builder, certificates.paths(service.tls)),
     ]
-    read = list(dict.fromkeys(read))
+    read = list(dict.fromkeys(found))
     for id in read:
         builder.resources[id].triggers.append(name)
     port = next((port for port in service.ports if port.protocol == "tcp"), None)
@@ -47,40 +50,26 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     made = [_unit(context, taken)] if context.systemd else []
     if taken and context.systemd:
         made.append(turn.add(context))
-    cards = list(taken.cards) if taken and context.systemd else None
-    spec = ContainerSpec(
-        service=name,
-        unit=unit_name(name) if context.systemd else None,
-        container=service.name or name,
-        engine=service.engine,
-        image=service.image,
-        archive=service.archive,
-        command=service.command,
-        entrypoint=service.entrypoint,
-        env={
+    given = {
+        **_same(service, ContainerSpec),
+        "env": {
             variable: value if isinstance(value, str) else SecretText((SecretPart(value),))
             for variable, value in service.env.items()
         },
-        secrets=[variable for variable, value in service.env.items() if not isinstance(value, str)],
+        "secrets": [variable for variable, value in service.env.items() if not isinstance(value, str)],
+        "gpus": gpus,
+        "cards": list(taken.cards) if taken and context.systemd else None,
+    }
+    if context.systemd:
+        given["restart"] = "no"  # only one of them must start it again
+    spec = ContainerSpec(
+        **given,
+        service=name,
+        unit=unit_name(name) if context.systemd else None,
+        container=service.name or name,
         env_files=service.env_file,
-        ports=service.ports,
-        volumes=service.volumes,
-        gpus=gpus,
-        cards=cards,
-        # Only one of them must start it again.
-        restart="no" if context.systemd else service.restart,
-        network=service.network,
-        user=service.user,
         options=engine_options(service),
-        ipc=service.ipc,
-        shm_size=service.shm_size,
-        init=service.init,
-        stop_timeout=service.stop_timeout,
     )
-    below = _below(context, sources)
-    for id in below:
-        if builder.resources[id].type == "model":
-            builder.resources[id].triggers.append(name)
     reached_at = Endpoint(
         port=number,
         bind=address,
@@ -91,16 +80,14 @@ def lower(context: ServiceContext[ContainerService]) -> None:
         key_field=spoken.KEY_FIELD,
         checks=checks.specs(context) or [checks.undeclared(port is not None)],
     )
-    needs = [*context.after, *read, *below, *made]
+    needs = [*context.after, *read, *files.below(builder, sources, DirectorySpec), *made]
     stop = f"{context.sudo}{spec.engine or 'docker|podman'} stop {shlex.quote(spec.container)}"
     endpoint.add(context, f"container:{name}", spec, reached_at, needs=needs, made=made, stop=stop)
 
 
 def engine_options(service: ContainerService) -> EngineOptions:
     """Return the engine's options beside image, command, variables, ports and volumes."""
-    given = {
-        name: getattr(service, name) for name in EngineOptions.FIELDS if name in type(service).model_fields
-    }
+    given = _same(service, EngineOptions)
     health = service.healthcheck
     if health is not None:
         seconds = {name: getattr(health, name) for name in ("interval", "timeout", "start_period")}
@@ -110,15 +97,10 @@ def engine_options(service: ContainerService) -> EngineOptions:
     return EngineOptions(**{name: value for name, value in given.items() if value not in (None, False, [])})
 
 
-def _below(context: ServiceContext[ContainerService], sources: list[str]) -> list[str]:
-    """Return the ids of other declared things in the paths that are mounted."""
-    return [
-        id
-        for id, resource in context.builder.resources.items()
-        if resource.type in ("directory", "model")
-        and isinstance(resource.spec, Placed)
-        and files.within(resource.spec.path, sources)
-    ]
+def _same(service: ContainerService, record: type[Record]) -> dict[str, Any]:
+    """Return the fields that the service has under the same names as a record."""
+    names = [name for name in record.FIELDS if name in type(service).model_fields]
+    return {name: getattr(service, name) for name in names}
 
 
 def _unit(context: ServiceContext[ContainerService], taken: turn.Turn | None) -> str:

@@ -94,8 +94,10 @@ def render(fields: Mapping[str, Any], model: str, version: Version) -> tuple[lis
             flags.append((flag, *map(mark.written, value if isinstance(value, list) else [value])))
     if fields.get("reasoning_parser") is not None and version < REASONING_ALONE_FROM:
         flags.append(("--enable-reasoning",))
-    flags += _certificate(fields.get("tls"))
-    flags += _adapters(fields.get("lora"))
+    if tls := fields.get("tls"):  # all releases have these, and those of adapters
+        flags += [("--ssl-certfile", tls["cert"]), ("--ssl-keyfile", tls["key"])]
+    if lora := fields.get("lora"):
+        flags += [("--enable-lora",), ("--lora-modules", *(f"{name}={path}" for name, path in lora.items()))]
     drafting, refused = speculative.render(fields.get("speculative"), version)
     flags += drafting
     refusals += [Refusal("unknown-flag", *each) for each in refused]
@@ -103,20 +105,6 @@ def render(fields: Mapping[str, Any], model: str, version: Version) -> tuple[lis
         flags.append(("--middleware", str(fields["middleware"])))
     flags += _logging(fields, version)
     return [_safe(flag) for flag in flags], refusals
-
-
-def _certificate(tls: object) -> list[Words]:
-    """Return the flags by which a server speaks TLS; all releases have them."""
-    if not isinstance(tls, Mapping):
-        return []
-    return [("--ssl-certfile", tls["cert"]), ("--ssl-keyfile", tls["key"])]
-
-
-def _adapters(lora: object) -> list[Words]:
-    """Return the flags that load LoRA adapters; all releases have them."""
-    if not isinstance(lora, Mapping) or not lora:
-        return []
-    return [("--enable-lora",), ("--lora-modules", *(f"{name}={path}" for name, path in lora.items()))]
 
 
 def _logging(fields: Mapping[str, object], version: Version) -> list[Words]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import prod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import PlainValidator, model_validator
@@ -47,15 +48,10 @@ def _model_length(value: Any) -> Any:
         return value
     if isinstance(value, str) and re.fullmatch(_LENGTH, value):
         return value
+    wrong = f"expected a number of tokens, found {found(value)}"
     if isinstance(value, str):
-        raise reject(
-            "wrong-form", f"{quoted(value)} is not a number of tokens", "write 8192, 8k (8000) or 8K (8192)"
-        )
-    raise reject(
-        "wrong-form",
-        f"expected a number of tokens, found {found(value)}",
-        "write 8192, 8k (8000) or 8K (8192)",
-    )
+        wrong = f"{quoted(value)} is not a number of tokens"
+    raise reject("wrong-form", wrong, "write 8192, 8k (8000) or 8K (8192)")
 
 
 ModelLength = Annotated[
@@ -175,9 +171,7 @@ class VllmService(Service):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         sizes = (self.tensor_parallel_size, self.pipeline_parallel_size, self.data_parallel_size)
-        needed = 1
-        for size in sizes:
-            needed *= size or 1
+        needed = prod(size or 1 for size in sizes)
         if self.gpus and needed > len(self.gpus):
             message = f"the parallel sizes need {needed} GPUs, but `gpus` lists {len(self.gpus)}"
             raise reject("gpu-count", message, at="gpus")
