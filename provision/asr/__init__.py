@@ -4,7 +4,7 @@ The package stands alone (it is copied to hosts without the rest of ``provision`
 later.
 
 - ``declared`` / ``settings`` / ``modelfiles``: what was asked for, and whether it can work
-- ``server`` / ``app`` / ``upload`` / ``page.html``: HTTP
+- ``server`` / ``app`` / ``forms`` / ``upload`` / ``page.html``: HTTP
 - ``service`` / ``pool`` / ``child``: the queue of requests, and the processes that decode and recognize
 - ``worker`` / ``audio`` / ``recognizer``: what runs inside those processes
 - ``transcript`` / ``schemas`` / ``metrics`` / ``errors``: the answers

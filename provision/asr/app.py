@@ -21,10 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from . import metrics, schemas, transcript
 from .connections import LingeringClose
 from .errors import ClientGone, Refusal, error_body
-from .options import Options, recognize_options, transcription_options
+from .forms import F, RecognizeForm, TranscriptionForm, described, in_query, read
 from .service import Service
 from .transcript import Transcript
-from .upload import Form, read_form
+from .upload import read_fields
 
 _T = TypeVar("_T")
 
@@ -102,16 +102,14 @@ def create_app(service: Service) -> FastAPI:
         dependencies=guarded,
         response_model=schemas.Recognition,
         responses=schemas.problems(schemas.Problem, *schemas.UPLOAD_PROBLEMS),
-        openapi_extra=schemas.RECOGNIZE_REQUEST,
+        openapi_extra={**described(RecognizeForm), "parameters": in_query(RecognizeForm)},
         summary="Text of an audio file",
     )
     async def recognize(request: Request) -> JSONResponse:
         query = request.query_params
-        recognize_options(query, {}, settings)  # before the upload is read
-        found, options = await _serve(
-            service, request, lambda form: recognize_options(query, form.fields, settings)
-        )
-        return JSONResponse({"result": found.text(options.tags)})
+        read(RecognizeForm, query)  # before the upload is read
+        found, form = await _serve(service, request, lambda fields: read(RecognizeForm, {**query, **fields}))
+        return JSONResponse({"result": found.text(form.tags)})
 
     @app.post(
         "/v1/audio/transcriptions",
@@ -121,39 +119,44 @@ def create_app(service: Service) -> FastAPI:
             200: schemas.OTHER_FORMATS,
             **schemas.problems(schemas.OpenAIProblem, 404, *schemas.UPLOAD_PROBLEMS),
         },
-        openapi_extra=schemas.TRANSCRIPTION_REQUEST,
+        openapi_extra=described(TranscriptionForm),
         summary="Transcript of an audio file, as OpenAI's",
     )
     async def transcriptions(request: Request) -> Response:
-        found, options = await _serve(
-            service, request, lambda form: transcription_options(form.fields, settings)
-        )
-        return _render(found, options)
+        def form_of(fields: Mapping[str, str]) -> TranscriptionForm:
+            asked = fields.get("model") or settings.model_id
+            if asked.rsplit("/", 1)[-1] != settings.model_id:
+                reason = f"there is no such model here; the served model is {settings.model_id}"
+                raise Refusal(404, reason, param="model")
+            return read(TranscriptionForm, fields)
+
+        return _render(*await _serve(service, request, form_of))
 
     return app
 
 
 async def _serve(
-    service: Service, request: Request, to_options: Callable[[Form], Options]
-) -> tuple[Transcript, Options]:
+    service: Service, request: Request, form_of: Callable[[Mapping[str, str]], F]
+) -> tuple[Transcript, F]:
     """Read a request's upload, validate its fields, and recognize it. Its files are removed afterwards."""
     began = time.monotonic()
     service.check_room()
     settings = service.settings
     with service.spool.files() as (upload, decoded):
-        form = await read_form(
+        fields = await read_fields(
             request.headers,
             request.receive,
             upload,
             max_file_bytes=settings.max_upload_bytes,
             silence=settings.body_timeout,
         )
-        options = to_options(form)
+        form = form_of(fields)
+        language = form.language or settings.language
         found = await _unless_gone(
-            request, service.transcribe(upload, decoded, options.language, split=options.with_times)
+            request, service.transcribe(upload, decoded, language, split=form.with_times)
         )
     service.metrics.request_seconds.observe(time.monotonic() - began)
-    return found, options
+    return found, form
 
 
 async def _unless_gone(request: Request, work: Awaitable[_T]) -> _T:
@@ -171,16 +174,16 @@ async def _unless_gone(request: Request, work: Awaitable[_T]) -> _T:
         await asyncio.gather(task, gone, return_exceptions=True)
 
 
-def _render(found: Transcript, options: Options) -> Response:
-    if options.response_format == "verbose_json":
-        return JSONResponse(transcript.verbose_json(found, options.tags))
-    if options.response_format == "text":
-        return PlainTextResponse(found.text(options.tags))
-    if options.response_format == "srt":
-        return PlainTextResponse(transcript.srt(found, options.tags))
-    if options.response_format == "vtt":
-        return Response(transcript.vtt(found, options.tags), media_type="text/vtt")
-    return JSONResponse({"text": found.text(options.tags), "usage": transcript.usage(found)})
+def _render(found: Transcript, form: TranscriptionForm) -> Response:
+    if form.response_format == "verbose_json":
+        return JSONResponse(transcript.verbose_json(found, form.tags))
+    if form.response_format == "text":
+        return PlainTextResponse(found.text(form.tags))
+    if form.response_format == "srt":
+        return PlainTextResponse(transcript.srt(found, form.tags))
+    if form.response_format == "vtt":
+        return Response(transcript.vtt(found, form.tags), media_type="text/vtt")
+    return JSONResponse({"text": found.text(form.tags), "usage": transcript.usage(found)})
 
 
 def _key_check(api_keys: Sequence[str]) -> Callable[..., None]:

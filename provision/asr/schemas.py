@@ -1,20 +1,14 @@
-"""Requests and answers, for the OpenAPI description."""
+"""The answers, for the OpenAPI description."""
 
 # ruff: noqa: UP007, UP045  (pydantic evaluates annotations, and Python 3.9 has no X | Y)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Optional, Union
 
 from pydantic import BaseModel
 
-from .declared import LANGUAGES
 from .errors import STATUSES
-from .transcript import TAG_MODES
-from .upload import FILE_FIELD
-
-RESPONSE_FORMATS = ("json", "text", "verbose_json", "srt", "vtt")
 
 
 class Recognition(BaseModel):
@@ -122,60 +116,6 @@ def problems(model: type[BaseModel], *statuses: int) -> dict[Union[int, str], di
     """Error answers of one shape for FastAPI's ``responses``."""
     return {status: {"model": model, "description": STATUSES[status][1]} for status in statuses}
 
-
-_LANGUAGE = {"type": "string", "enum": list(LANGUAGES)}
-_LANGUAGE_TEXT = "Language hint; auto detects it. Without it the service's own setting."
-_TAGS = {"type": "string", "enum": list(TAG_MODES)}
-_TAGS_TEXT = "Emotions and events: emoji, keep (the model's raw <|TAGS|>) or strip (bare words)."
-
-
-def _form(**properties: Mapping[str, Any]) -> dict[str, Any]:
-    file = {
-        "type": "string",
-        "format": "binary",
-        "description": "wav, flac, ogg, mp3; with ffmpeg there, m4a.",
-    }
-    schema = {"type": "object", "required": [FILE_FIELD], "properties": {FILE_FIELD: file, **properties}}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
-
-
-RECOGNIZE_REQUEST = {
-    **_form(
-        language={**_LANGUAGE, "description": _LANGUAGE_TEXT},
-        tags={**_TAGS, "default": "emoji", "description": _TAGS_TEXT},
-    ),
-    "parameters": [
-        {
-            "in": "query",
-            "name": "language",
-            "schema": _LANGUAGE,
-            "description": "As the form field, which wins.",
-        },
-        {"in": "query", "name": "tags", "schema": _TAGS, "description": "As the form field, which wins."},
-    ],
-}
-
-TRANSCRIPTION_REQUEST = _form(
-    model={"type": "string", "description": "An id from /v1/models; without it the served model."},
-    language={**_LANGUAGE, "description": _LANGUAGE_TEXT},
-    response_format={"type": "string", "enum": list(RESPONSE_FORMATS), "default": "json"},
-    tags={**_TAGS, "default": "strip", "description": _TAGS_TEXT},
-    temperature={
-        "type": "number",
-        "minimum": 0,
-        "maximum": 1,
-        "description": "For OpenAI's clients: this model decodes deterministically whatever it is.",
-    },
-    prompt={"type": "string", "description": "For OpenAI's clients: this model takes no prompt."},
-    stream={"type": "boolean", "enum": [False], "description": "Streaming is not supported."},
-    **{
-        "timestamp_granularities[]": {
-            "type": "array",
-            "items": {"type": "string", "enum": ["segment"]},
-            "description": "Times are given per stretch of speech.",
-        }
-    },
-)
 
 OTHER_FORMATS: dict[str, Any] = {
     "description": "The transcript in the response_format that was asked for.",

@@ -6,9 +6,9 @@ import dataclasses
 import re
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-TAG_MODES = ("emoji", "keep", "strip")
+Tags = Literal["emoji", "keep", "strip"]
 """What happens to the model's tags: emotions and events as emoji, the raw ``<|...|>`` tags, or the bare
 words.
 """
@@ -32,8 +32,8 @@ class Segment:
     emoji: str
     speaker: int | None = None
 
-    def text(self, tags: str) -> str:
-        """The segment's words with its tags treated as ``tags`` says (one of TAG_MODES)."""
+    def text(self, tags: Tags) -> str:
+        """The segment's words, with its tags as ``tags`` says."""
         if tags == "keep":
             return self.raw.strip()
         return self.emoji if tags == "emoji" else strip_tags(self.raw)
@@ -50,8 +50,8 @@ class Transcript:
     emoji: str
     plain: bool = False
 
-    def text(self, tags: str) -> str:
-        """The whole text (one of TAG_MODES)."""
+    def text(self, tags: Tags) -> str:
+        """The whole text."""
         if tags == "emoji" or self.plain:
             return self.emoji
         if tags == "keep":
@@ -92,7 +92,7 @@ def join_texts(texts: Sequence[str]) -> str:
     return joined
 
 
-def verbose_json(transcript: Transcript, tags: str) -> dict[str, Any]:
+def verbose_json(transcript: Transcript, tags: Tags) -> dict[str, Any]:
     """OpenAI's ``verbose_json``. Fields that a CTC model has no value for hold zeros, as clients expect
     numbers.
     """
@@ -127,7 +127,7 @@ def usage(transcript: Transcript) -> dict[str, Any]:
     return {"type": "duration", "seconds": int(-(-transcript.seconds // 1))}
 
 
-def srt(transcript: Transcript, tags: str) -> str:
+def srt(transcript: Transcript, tags: Tags) -> str:
     """SubRip subtitles."""
     return "".join(
         f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{text}\n\n"
@@ -135,7 +135,7 @@ def srt(transcript: Transcript, tags: str) -> str:
     )
 
 
-def vtt(transcript: Transcript, tags: str) -> str:
+def vtt(transcript: Transcript, tags: Tags) -> str:
     """WebVTT subtitles."""
     return "WEBVTT\n\n" + "".join(
         f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{_escape(text)}\n\n"
@@ -143,7 +143,7 @@ def vtt(transcript: Transcript, tags: str) -> str:
     )
 
 
-def _spoken(transcript: Transcript, tags: str) -> list[tuple[Segment, str]]:
+def _spoken(transcript: Transcript, tags: Tags) -> list[tuple[Segment, str]]:
     return [(segment, segment.text(tags)) for segment in transcript.segments if segment.text("strip")]
 
 

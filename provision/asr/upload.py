@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import errno
 import os
 import time
@@ -26,19 +25,12 @@ _GRACE_SECONDS = 30.0  # a body may take this long, and longer by its bytes at t
 _SLOWEST_BYTES_PER_SECOND = 4096
 
 
-@dataclasses.dataclass
-class Form:
-    """The content of a request: its small fields by name, and whether it had a file."""
-
-    fields: dict[str, str] = dataclasses.field(default_factory=dict)
-    has_file: bool = False
-
-
 class _Reader:
     """Callbacks of the multipart parser. File data gathers in ``buffer`` until it is written to disk."""
 
     def __init__(self, max_file_bytes: int) -> None:
-        self.form = Form()
+        self.fields: dict[str, str] = {}
+        self.has_file = False
         self.buffer = bytearray()
         self.complete = False
         self._max_file_bytes = max_file_bytes
@@ -83,9 +75,9 @@ class _Reader:
         self._name = options[b"name"].decode("utf-8", "replace")
         self._in_file = self._name == FILE_FIELD
         if self._in_file:
-            if self.form.has_file:
+            if self.has_file:
                 raise Refusal(422, "send one file in a request", param=FILE_FIELD)
-            self.form.has_file = True
+            self.has_file = True
         elif b"filename" in options:
             raise Refusal(422, f'send the file in the form field "{FILE_FIELD}"', param=FILE_FIELD)
 
@@ -103,7 +95,7 @@ class _Reader:
     def part_end(self) -> None:
         if not self._in_file:
             try:
-                self.form.fields[self._name] = self._value.decode("utf-8")
+                self.fields[self._name] = self._value.decode("utf-8")
             except UnicodeDecodeError:
                 raise Refusal(422, "a form field is not UTF-8 text") from None
 
@@ -116,10 +108,10 @@ def too_large(limit: int) -> Refusal:
     return Refusal(413, f"the file is larger than {limit // 1_000_000} MB", param=FILE_FIELD)
 
 
-async def read_form(
+async def read_fields(
     headers: Mapping[str, str], receive: Receive, target: Path, *, max_file_bytes: int, silence: float
-) -> Form:
-    """Read a request's form, writing its file to ``target`` (which must not exist) as it comes.
+) -> dict[str, str]:
+    """The fields of a request's form. Its file is written to ``target`` (which must not exist) as it comes.
 
     ``silence``: seconds without a byte after which the client is answered 408, as is one that stays slower
     than 4 kB/s. Raises Refusal, and ClientGone when the client leaves.
@@ -157,9 +149,9 @@ async def read_form(
         raise
     if not reader.complete:
         raise Refusal(400, "the multipart/form-data body ends before its closing boundary")
-    if not reader.form.has_file:
+    if not reader.has_file:
         raise Refusal(422, f'the form field "{FILE_FIELD}" with the audio is missing', param=FILE_FIELD)
-    return reader.form
+    return reader.fields
 
 
 async def _pump(
