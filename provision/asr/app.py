@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -233,18 +234,18 @@ def _answer_errors(app: FastAPI) -> None:
         return answer(request, 500, "internal error; the log of the service says more")
 
 
+@dataclasses.dataclass
 class _CountRequests:
     """Counts answers by path and status."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app = app
-        self._requests = service.metrics.requests
+    app: ASGIApp
+    service: Service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = scope.get("route")  # a client's own path would let it invent metrics
-                self._requests[getattr(route, "path", "other"), message["status"]] += 1
+                self.service.metrics.requests[getattr(route, "path", "other"), message["status"]] += 1
             await send(message)
 
-        await self._app(scope, receive, counting if scope["type"] == "http" else send)
+        await self.app(scope, receive, counting if scope["type"] == "http" else send)

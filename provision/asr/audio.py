@@ -13,6 +13,8 @@ import numpy as np  # type: ignore[import-not-found,unused-ignore]
 import soundfile  # type: ignore[import-not-found,unused-ignore]
 import soxr  # type: ignore[import-not-found,unused-ignore]  # it comes with librosa, which funasr needs
 
+from .errors import Refusal
+
 RATE = 16000
 """Samples a second of the decoded audio, what SenseVoice and fsmn-vad are trained on."""
 
@@ -24,23 +26,14 @@ _MIN_RATE, _MAX_RATE = 1000, 192_000
 _FFMPEG_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,amr,asf,adts,avi,flv,mpegts,caf,ape,wv,tta,dsf"
 
 
-class Unreadable(Exception):
-    """Audio that is refused, with the HTTP status and the reason for the client."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
-
 def decode(source: Path, target: Path, max_seconds: float) -> float:
     """Write the audio of ``source`` to ``target`` as raw float32 samples at 16 kHz; return its length in
     seconds.
 
-    The length that the header states is checked before decoding, the real one during it. Raises Unreadable.
+    The length that the header states is checked before decoding, the real one during it. Raises Refusal.
     """
     if source.stat().st_size == 0:
-        raise Unreadable(422, "the file is empty")
+        raise Refusal(422, "the file is empty")
     try:
         sound = soundfile.SoundFile(str(source))
     except (soundfile.LibsndfileError, RuntimeError, TypeError):
@@ -52,11 +45,9 @@ def decode(source: Path, target: Path, max_seconds: float) -> float:
 def _decode_sound(sound: Any, target: Path, max_seconds: float) -> float:
     rate, channels = sound.samplerate, sound.channels
     if not _MIN_RATE <= rate <= _MAX_RATE:
-        raise Unreadable(
-            415, f"a sample rate of {rate} Hz is not supported ({_MIN_RATE} to {_MAX_RATE} Hz are)"
-        )
+        raise Refusal(415, f"a sample rate of {rate} Hz is not supported ({_MIN_RATE} to {_MAX_RATE} Hz are)")
     if not 1 <= channels <= _MAX_CHANNELS:
-        raise Unreadable(415, f"{channels} channels are not supported (1 to {_MAX_CHANNELS} are)")
+        raise Refusal(415, f"{channels} channels are not supported (1 to {_MAX_CHANNELS} are)")
     stated = sound.frames / rate
     # A stream that does not know its length states 2**63 - 1 frames; it is measured as it is decoded.
     if sound.frames < 2**62 and stated > max_seconds:
@@ -68,7 +59,7 @@ def _decode_sound(sound: Any, target: Path, max_seconds: float) -> float:
             try:
                 block = sound.read(_BLOCK_SAMPLES // channels, dtype="float32", always_2d=True)
             except (soundfile.LibsndfileError, RuntimeError) as error:
-                raise Unreadable(415, "the audio is damaged and cannot be decoded") from error
+                raise Refusal(415, "the audio is damaged and cannot be decoded") from error
             if not len(block):
                 break
             taken += len(block)
@@ -76,7 +67,7 @@ def _decode_sound(sound: Any, target: Path, max_seconds: float) -> float:
                 raise _too_long("longer", max_seconds)
             mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32)
             if not np.isfinite(mono).all():
-                raise Unreadable(415, "the audio holds samples that are not numbers")
+                raise Refusal(415, "the audio holds samples that are not numbers")
             if resampler is not None:
                 mono = resampler.resample_chunk(mono)
             output.write(mono.tobytes())
@@ -86,14 +77,14 @@ def _decode_sound(sound: Any, target: Path, max_seconds: float) -> float:
             output.write(rest.tobytes())
             written += len(rest)
     if not written:
-        raise Unreadable(422, "the file holds no audio")
+        raise Refusal(422, "the file holds no audio")
     return written / RATE
 
 
 def _decode_with_ffmpeg(source: Path, target: Path, max_seconds: float) -> float:
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        raise Unreadable(
+        raise Refusal(
             415, "not audio that this server reads: send wav, flac, ogg or mp3 (m4a needs ffmpeg here)"
         )
     command = [
@@ -111,7 +102,7 @@ def _decode_with_ffmpeg(source: Path, target: Path, max_seconds: float) -> float
     )
     size = target.stat().st_size if target.exists() else 0
     if done.returncode != 0 or size == 0:
-        raise Unreadable(415, "not audio that this server reads: send wav, flac, ogg, mp3 or m4a")
+        raise Refusal(415, "not audio that this server reads: send wav, flac, ogg, mp3 or m4a")
     seconds = size / 4 / RATE
     if seconds > max_seconds:
         raise _too_long("longer", max_seconds)
@@ -123,5 +114,5 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _too_long(length: str, max_seconds: float) -> Unreadable:
-    return Unreadable(413, f"the audio is too long ({length}); at most {max_seconds:g} s are accepted")
+def _too_long(length: str, max_seconds: float) -> Refusal:
+    return Refusal(413, f"the audio is too long ({length}); at most {max_seconds:g} s are accepted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -18,19 +19,13 @@ _MAX_LINE = 64 * 2**20
 _END_SECONDS = 5.0
 
 
+@dataclasses.dataclass
 class Child:
-    """A running ``python -m provision.asr.worker``."""
+    """A running ``python -m provision.asr.worker``; see ``launch``."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        """See ``launch``."""
-        self._process = process
-        self._reader = reader
-        self._writer = writer
+    _process: asyncio.subprocess.Process
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
 
     @classmethod
     async def launch(cls, first_line: dict[str, Any], threads: int) -> Child:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 ROLES = {
     "model": "recognizes speech",
@@ -62,35 +64,47 @@ CLASSES: dict[str, ModelClass] = {
 """By the name in ``config.yaml``."""
 
 
-def fitting(option: str, *, punctuation: bool = False, hotwords: bool = False) -> list[str]:
-    """The classes that an option takes.
+class Asked(Protocol):
+    """What is asked of the models together: the settings of a run, or a service of a playbook."""
 
-    Args:
-        option: one of ROLES.
-        punctuation: a model for punctuation is used with it.
-        hotwords: words to expect are given.
-    """
+    @property
+    def punc_model(self) -> object:
+        """The model that sets punctuation; None without one."""
+
+    @property
+    def hotwords(self) -> Sequence[str]:
+        """Words to expect."""
+
+
+def named(asked: Asked) -> dict[str, Any]:
+    """The models that are used, by the option that names each."""
+    models = {option: getattr(asked, option) for option in ROLES}
+    return {option: model for option, model in models.items() if model is not None}
+
+
+def fitting(option: str, asked: Asked) -> list[str]:
+    """The classes that an option, one of ROLES, takes."""
     return [
         name
         for name, known in CLASSES.items()
         if known.role == option
-        and not (option == "model" and punctuation and known.punctuates)
-        and not (option == "model" and hotwords and not known.hotwords)
+        and not (option == "model" and asked.punc_model is not None and known.punctuates)
+        and not (option == "model" and asked.hotwords and not known.hotwords)
     ]
 
 
-def misfit(option: str, found: str | None, fit: list[str], *, punctuation: bool, hotwords: bool) -> str:
+def misfit(option: str, found: str | None, asked: Asked) -> str:
     """Why a class does not fit an option: the end of a sentence about the model, ``is a …``."""
     if found is None:
         return "has a config.yaml that names no class of FunASR's"
-    known = CLASSES.get(found)
+    known, fit = CLASSES.get(found), ", ".join(fitting(option, asked))
     if known is None:
-        return f"is a {found}, which kind asr cannot serve as {option}: it serves {', '.join(fit)}"
+        return f"is a {found}, which kind asr cannot serve as {option}: it serves {fit}"
     if known.role != option:
-        return f"is a {found}, which {ROLES[known.role]}; {option} must be one of: {', '.join(fit)}"
-    if punctuation and known.punctuates:
+        return f"is a {found}, which {ROLES[known.role]}; {option} must be one of: {fit}"
+    if asked.punc_model is not None and known.punctuates:
         return f"is a {found}, which sets punctuation itself; leave punc_model out"
-    return f"is a {found}, which takes no hotwords; leave them out, or use one of: {', '.join(fit)}"
+    return f"is a {found}, which takes no hotwords; leave them out, or use one of: {fit}"
 
 
 def class_of(directory: Path) -> str | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,6 +18,7 @@ _LINGER_BYTES = 64 * 2**20
 _SWEEP_SECONDS = 2.0
 
 
+@dataclasses.dataclass
 class LingeringClose:
     """Answers that come before the request's body has: the answer is sent at once, and the
     connection is closed a little later.
@@ -25,14 +27,13 @@ class LingeringClose:
     answer. While ``closing()`` is true (the service drains), every connection is closed after its answer.
     """
 
-    def __init__(self, app: ASGIApp, closing: Callable[[], bool]) -> None:
-        self._app = app
-        self._closing = closing
+    app: ASGIApp
+    closing: Callable[[], bool]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
         body_left = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
@@ -45,7 +46,7 @@ class LingeringClose:
             return message
 
         async def send_lingering(message: Message) -> None:
-            if message["type"] == "http.response.start" and (body_left or self._closing()):
+            if message["type"] == "http.response.start" and (body_left or self.closing()):
                 message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
             if message["type"] != "http.response.body" or message.get("more_body", False) or not body_left:
                 await send(message)
@@ -55,7 +56,7 @@ class LingeringClose:
                 await asyncio.wait_for(_discard(receive), _LINGER_SECONDS)
             await send({"type": "http.response.body", "body": b""})
 
-        await self._app(scope, receive_noting, send_lingering)
+        await self.app(scope, receive_noting, send_lingering)
 
 
 async def _discard(receive: Receive) -> None:

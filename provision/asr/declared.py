@@ -8,8 +8,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .classes import ROLES
-
 Language = Literal["auto", "zh", "en", "yue", "ja", "ko", "nospeech"]
 """Language hints that SenseVoice knows (``SenseVoiceSmall.lid_dict``); FunASR silently treats any other as
 auto.
@@ -30,7 +28,6 @@ class Option:
         most: the highest value.
         choices: the only values.
         metavar: what stands for the value in the help.
-        field: the field of a playbook's service that sets it; None where playbooks have none.
     """
 
     default: Any
@@ -40,7 +37,6 @@ class Option:
     most: int | None = None
     choices: tuple[str, ...] | None = None
     metavar: str | None = None
-    field: str | None = None
 
 
 def _option(default: Any, help: str, **more: Any) -> Any:
@@ -58,77 +54,45 @@ class Settings:
     ssl_keyfile: Path | None = _option(None, "private key of the certificate, in PEM", metavar="FILE")
     punc_model: Path | None = _option(None, "directory of the punctuation model (ct-punc)", metavar="DIR")
     spk_model: Path | None = _option(None, "directory of the speaker model (CAM++)", metavar="DIR")
-    language: str = _option(
-        "auto", "language of requests that name none", choices=LANGUAGES, field="language"
-    )
+    language: str = _option("auto", "language of requests that name none", choices=LANGUAGES)
     device: str = _option(
-        "cpu",
-        "where inference runs: cpu, cuda, cuda:0, npu:0, ...; the start fails if it is not there",
-        field="device",
+        "cpu", "where inference runs: cpu, cuda, cuda:0, npu:0, ...; the start fails if it is not there"
     )
-    host: str = _option("127.0.0.1", "address to listen on", field="host")
-    port: int = _option(8000, "port to listen on; 0: any free one", least=0, most=65535, field="port")
+    host: str = _option("127.0.0.1", "address to listen on")
+    port: int = _option(8000, "port to listen on; 0: any free one", least=0, most=65535)
     workers: int = _option(
         1,
         "recognition processes, each with its own copy of the model in memory; "
         "without it up to 4, one a core, on a CPU, and 1 elsewhere",
         least=1,
         most=256,
-        field="workers",
     )
     queue: int = _option(
-        64, "requests that may wait; a further one is answered 503 with Retry-After", least=1, field="queue"
+        64, "requests that may wait; a further one is answered 503 with Retry-After", least=1
     )
-    max_upload_mb: int = _option(
-        100, "largest file in millions of bytes, else 413", least=1, metavar="MB", field="max_upload_mb"
-    )
-    max_audio_seconds: float = _option(
-        3600.0, "longest audio, else 413", above=0, metavar="S", field="max_audio_seconds"
-    )
-    timeout: float = _option(
-        300.0, "longest time from upload to answer, else 504", above=0, metavar="S", field="request_timeout"
-    )
+    max_upload_mb: int = _option(100, "largest file in millions of bytes, else 413", least=1, metavar="MB")
+    max_audio_seconds: float = _option(3600.0, "longest audio, else 413", above=0, metavar="S")
+    timeout: float = _option(300.0, "longest time from upload to answer, else 504", above=0, metavar="S")
     body_timeout: float = _option(
         20.0, "longest silence of a client in mid-request, else 408", above=0, metavar="S"
     )
     recycle_after: int = _option(
-        2000,
-        "replace a recognition process after N requests, against leaks; 0 = never",
-        least=0,
-        metavar="N",
+        2000, "replace a recognition process after N requests, against leaks; 0 = never", least=0, metavar="N"
     )
-    batch_size_s: float = _option(
-        60.0, "seconds of audio recognized together at most", above=0, metavar="S", field="batch_size_s"
-    )
-    merge_length_s: float = _option(
-        15.0, "length up to which pieces are joined", above=0, metavar="S", field="merge_length_s"
-    )
+    batch_size_s: float = _option(60.0, "seconds of audio recognized together at most", above=0, metavar="S")
+    merge_length_s: float = _option(15.0, "length up to which pieces are joined", above=0, metavar="S")
     max_single_segment_time: int = _option(
-        30000,
-        "longest piece of speech in milliseconds",
-        least=1,
-        metavar="MS",
-        field="max_single_segment_time",
+        30000, "longest piece of speech in milliseconds", least=1, metavar="MS"
     )
-    use_itn: bool = _option(
-        True, "write numbers and punctuation (inverse text normalization)", field="use_itn"
-    )
-    merge_vad: bool = _option(True, "join short pieces of speech before recognition", field="merge_vad")
-    ban_emo_unk: bool = _option(True, "always name an emotion, never 'unknown'", field="ban_emo_unk")
+    use_itn: bool = _option(True, "write numbers and punctuation (inverse text normalization)")
+    merge_vad: bool = _option(True, "join short pieces of speech before recognition")
+    ban_emo_unk: bool = _option(True, "always name an emotion, never 'unknown'")
     keep_alive: int = _option(60, "how long an idle connection is kept", least=1, metavar="S")
     log_level: str = _option(
-        "info",
-        "least severe messages to log",
-        choices=("critical", "error", "warning", "info", "debug"),
+        "info", "least severe messages to log", choices=("critical", "error", "warning", "info", "debug")
     )
     hotwords: tuple[str, ...] = ()
     api_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
-
-    @property
-    def models(self) -> dict[str, Path]:
-        """The directories of all models that are used, by the option that names each."""
-        named = {name: getattr(self, name) for name in ROLES}
-        return {name: path for name, path in named.items() if path is not None}
 
     @property
     def max_upload_bytes(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .classes import CLASSES, COMMON, class_of, fitting, misfit, weights_of
+from .classes import CLASSES, COMMON, class_of, fitting, misfit, named, weights_of
 from .declared import Settings
 from .settings import SettingsError
 
@@ -15,7 +15,7 @@ def check_models(settings: Settings) -> None:
     FunASR takes missing weights for random ones, a missing ``am.mvn`` for no normalization, a missing
     directory for the name of a model to download, and any class for any purpose. Raises SettingsError.
     """
-    for option, directory in settings.models.items():
+    for option, directory in named(settings).items():
         _check(settings, option, directory)
 
 
@@ -24,10 +24,9 @@ def _check(settings: Settings, option: str, directory: Path) -> None:
     if not directory.is_dir():
         raise SettingsError(f"{here} is not a directory; download the model there first")
     _require(here, directory, COMMON)
-    asked = {"punctuation": settings.punc_model is not None, "hotwords": bool(settings.hotwords)}
-    found, fit = class_of(directory), fitting(option, **asked)
-    if found not in fit:
-        raise SettingsError(f"{here} {misfit(option, found, fit, **asked)}")
+    found = class_of(directory)
+    if found not in fitting(option, settings):
+        raise SettingsError(f"{here} {misfit(option, found, settings)}")
     _require(here, directory, (weights_of(directory), *CLASSES[found].files))
 
 

@@ -65,6 +65,8 @@ class VerboseSegment(BaseModel):
     avg_logprob: float
     compression_ratio: float
     no_speech_prob: float
+    speaker: Optional[int] = None
+    """Where speakers are told apart."""
 
 
 class VerboseTranscription(BaseModel):

@@ -22,9 +22,9 @@ class Spool:
     A run holds a lock on its directory as long as it lives; one whose lock is free belongs to a killed run.
     """
 
-    def __init__(self, base: Path | None = None) -> None:
-        """Make the directory (below ``base``, default the system's temp directory) and remove stale ones."""
-        root = (base or Path(tempfile.gettempdir())) / f"provision-asr-{os.getuid()}"
+    def __init__(self) -> None:
+        """Make the directory below the system's temp directory, and remove stale ones."""
+        root = Path(tempfile.gettempdir()) / f"provision-asr-{os.getuid()}"
         root.mkdir(mode=0o700, exist_ok=True)
         info = root.lstat()
         if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .classes import class_of
-from .errors import Unusable
+from .errors import Refusal, Unusable
 
 Handler = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
@@ -30,7 +30,7 @@ _NICE = 5  # the process that answers /health and takes uploads goes first
 
 
 def _decoder(options: dict[str, Any]) -> Handler:
-    from .audio import Unreadable, decode
+    from .audio import decode
 
     def handle(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         results: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ def _decoder(options: dict[str, Any]) -> Handler:
             try:
                 seconds = decode(Path(job["source"]), Path(job["target"]), options["max_audio_seconds"])
                 results.append({"seconds": seconds})
-            except Unreadable as refused:
+            except Refusal as refused:
                 results.append({"status": refused.status, "reason": refused.reason})
             except FileNotFoundError:  # the request was given up and its files are gone
                 results.append({"error": "FileNotFoundError"})

@@ -104,3 +104,13 @@ class AsrService(Service):
     def listeners(self) -> Iterator[Listener]:
         """The port of the server."""
         yield Listener(("port",), self.host, self.port)
+
+
+_OTHER_NAMES = {"timeout": "request_timeout"}
+
+OPTION_FIELDS = {
+    option: field
+    for option in OPTIONS
+    if (field := _OTHER_NAMES.get(option, option)) in AsrService.model_fields
+}
+"""The field that sets each option of the app; a playbook does not set the others."""

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from posixpath import dirname, join
-from typing import TYPE_CHECKING
 
-from provision.asr.classes import CLASSES, COMMON, ROLES, WEIGHTS, fitting, misfit
-from provision.asr.declared import OPTIONS
+from provision.asr.classes import CLASSES, COMMON, WEIGHTS, fitting, misfit, named
 from provision.catalog import text
 from provision.config.services.gpus import is_uuid
+from provision.kinds.asr.fields import OPTION_FIELDS, AsrService
 from provision.kinds.common import certificates, checks, supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import start_script
@@ -19,9 +18,6 @@ from provision.kinds.common.program import Program
 from provision.wire.checks import Http
 from provision.wire.specs.model import Expectation
 from provision.wire.specs.tree import TreeSpec
-
-if TYPE_CHECKING:
-    from provision.kinds.asr.fields import AsrService
 
 NEEDED = ("funasr", "fastapi", "uvicorn", "python-multipart")
 """What the app imports beside what these bring."""
@@ -40,9 +36,9 @@ HEALTHY = Http(path="/health")
 
 def lower(context: ServiceContext[AsrService]) -> None:
     """Add the resources of a speech service."""
-    service, named = context.service, _options(context.service)
+    service, used = context.service, named(context.service)
     environment = context.environment(service.environment)
-    models = context.models_at(((option,), name) for option, name in named.items())
+    models = context.models_at(((option,), name) for option, name in used.items())
     if environment is None or models is None:
         return
     missing = [name for name in NEEDED if environment.find(name) is None]
@@ -56,7 +52,7 @@ def lower(context: ServiceContext[AsrService]) -> None:
         return
     app = join(context.layout.prefix, "app")
     flags: list[tuple[str, ...]] = [
-        (_flag(option), model.path) for option, model in zip(named, models, strict=True)
+        (_flag(option), model.path) for option, model in zip(used, models, strict=True)
     ]
     flags += [*_flags(service), *((f"--hotword={word}",) for word in service.hotwords)]
     if service.tls is not None:
@@ -100,9 +96,8 @@ def lower(context: ServiceContext[AsrService]) -> None:
 def required(service: AsrService) -> dict[str, list[str]]:
     """Return the files of its models that do not depend on their classes, by model."""
     found = {}
-    for option, name in _options(service).items():
-        fit = _fitting(service, option)
-        shared = set.intersection(*(set(CLASSES[each].files) for each in fit))
+    for option, name in named(service).items():
+        shared = set.intersection(*(set(CLASSES[each].files) for each in fitting(option, service)))
         # The weights of a speaker model have a name of their own.
         weights = [] if option == "spk_model" else [WEIGHTS]
         found[name] = [*COMMON, *weights, *sorted(shared)]
@@ -112,28 +107,17 @@ def required(service: AsrService) -> dict[str, list[str]]:
 def expects(service: AsrService, name: str) -> dict[str, list[Expectation]]:
     """Return what each of its models must be, by the class in its own `config.yaml`."""
     found: dict[str, list[Expectation]] = {}
-    asked = {"punctuation": service.punc_model is not None, "hotwords": bool(service.hotwords)}
-    for option, model in _options(service).items():
-        fit = _fitting(service, option)
+    for option, model in named(service).items():
+        fit = fitting(option, service)
         others = [None, *(each for each in CLASSES if each not in fit)]
         wanted = Expectation(
             service=name,
             files={each: list(CLASSES[each].files) for each in fit},
-            misfits={each or "": misfit(option, each, fit, **asked) for each in others},
-            otherwise=misfit(option, UNKNOWN, fit, **asked),
+            misfits={each or "": misfit(option, each, service) for each in others},
+            otherwise=misfit(option, UNKNOWN, service),
         )
         found.setdefault(model, []).append(wanted)
     return found
-
-
-def _options(service: AsrService) -> dict[str, str]:
-    """Return the models that it names, by the field that names each."""
-    named = {option: getattr(service, option) for option in ROLES}
-    return {option: name for option, name in named.items() if name is not None}
-
-
-def _fitting(service: AsrService, option: str) -> list[str]:
-    return fitting(option, punctuation=service.punc_model is not None, hotwords=bool(service.hotwords))
 
 
 def _turn(service: AsrService) -> turn.Turn | None:
@@ -150,10 +134,8 @@ def _turn(service: AsrService) -> turn.Turn | None:
 
 def _flags(service: AsrService) -> Iterator[tuple[str, ...]]:
     """Give a flag for each option that a playbook can set."""
-    for name, option in OPTIONS.items():
-        if option.field is None:
-            continue
-        value = getattr(service, option.field)
+    for name, field in OPTION_FIELDS.items():
+        value = getattr(service, field)
         if name == "device" and is_uuid(value):
             value = "cuda:0"  # the only card that it is shown
         if isinstance(value, bool):

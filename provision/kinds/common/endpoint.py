@@ -65,7 +65,6 @@ class Endpoint:
 
 def add(
     context: ServiceContext[Any],
-    runner: str,
     spec: Server | ContainerSpec,
     endpoint: Endpoint,
     *,
@@ -77,7 +76,6 @@ def add(
 
     Args:
         context: the service.
-        runner: the id of what runs it.
         spec: what runs it.
         endpoint: how clients reach it.
         needs: ids that it cannot run without.
@@ -85,7 +83,9 @@ def add(
         stop: the command that stops it, where systemd does not supervise it.
     """
     name, service, builder, play = context.name, context.service, context.builder, context.play
-    context.add(runner, spec, f"{'container' if spec.container else 'service'} {name}", needs=needs)
+    label = f"{'container' if spec.container else 'service'} {name}"
+    kind = "container" if spec.container else "unit" if spec.unit else "process"
+    runner = context.add(f"{kind}:{name}", spec, label, needs=needs)
     supervised = {field: getattr(spec, field) for field in Supervised.FIELDS}
     probe = ProbeSpec(
         **supervised,

@@ -91,10 +91,8 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     }
     spec: Server
     if context.systemd:
-        runner = f"unit:{name}"
         spec = UnitSpec(unit=unit_name(name), **common)
     else:
-        runner = f"process:{name}"
         log, pid_file = layout.log(name), layout.pid_file(name)
         for path in (log, pid_file):
             needs.append(builder.imply_tree(play, context.where, layout.prefix, dirname(path)))
@@ -108,7 +106,7 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         )
     reached_at = replace(program, key_name=program.key_name if program.key_name in env else None)
     stop = f"provision remove {shlex.quote(str(play.raw.playbook.path))} --service {name}"
-    endpoint.add(context, runner, spec, reached_at, needs=needs, made=files, stop=stop)
+    endpoint.add(context, spec, reached_at, needs=needs, made=files, stop=stop)
 
 
 def _check_readable(context: ServiceContext[Any], program: Program) -> None:

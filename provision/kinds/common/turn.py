@@ -58,14 +58,8 @@ class Turn:
 
     def words(self, context: ServiceContext[Any]) -> list[str]:
         """Return the command that waits for the turn, and leaves a process behind that keeps it."""
-        words = [
-            context.builder.host.python,
-            "-I",
-            program(context),
-            context.name,
-            "--cards",
-            ",".join(self.cards),
-        ]
+        words = [context.builder.host.python, "-I", program(context), context.name]
+        words += ["--cards", ",".join(self.cards)]
         words += ["--implied"] if self.implied else []
         if self.port is not None:
             words += ["--port", str(self.port)]

@@ -82,7 +82,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     )
     needs = [*context.after, *read, *files.below(builder, sources, DirectorySpec), *made]
     stop = f"{context.sudo}{spec.engine or 'docker|podman'} stop {shlex.quote(spec.container)}"
-    endpoint.add(context, f"container:{name}", spec, reached_at, needs=needs, made=made, stop=stop)
+    endpoint.add(context, spec, reached_at, needs=needs, made=made, stop=stop)
 
 
 def engine_options(service: ContainerService) -> EngineOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from packaging.version import Version
 
@@ -44,18 +44,20 @@ def check(
                 after = f" after {previous}, which takes no value" if previous else ""
                 message = f"{argument!r} is not a flag{after}"
                 found.append(Refusal("flag-form", here, message, "write one flag, then its value"))
-            elif wrong := _json_problem(previous, argument, version, index in data):
-                found.append(Refusal("flag-form", here, *wrong))
+            elif reason := _json_problem(previous, argument, version, index in data):
+                found.append(Refusal("flag-form", here, *reason))
             continue
         name, equals, value = argument.partition("=")
-        problems = list(_check_flag(here, name, equals, value, version, foreign))
-        if not problems and equals and (wrong := _json_problem(_whole(name), value, version, False)):
-            problems.append(Refusal("flag-form", here, *wrong))
-        found += problems
+        wrong = _flag_problem(name, equals, value, version, foreign)
+        if wrong is None and equals and (json_problem := _json_problem(_whole(name), value, version, False)):
+            wrong = ("flag-form", *json_problem)
         complete = bool(equals) or (name.startswith("-O") and len(name) > 2)
         previous = None if complete else _whole(name)
-        if not problems and _lacks_value(previous and canonical(name), arguments[index + 1 :]):
-            found.append(Refusal("flag-form", here, f"{name} needs a value", None))
+        if wrong is None and _lacks_value(previous and canonical(name), arguments[index + 1 :]):
+            wrong = ("flag-form", f"{name} needs a value", None)
+        if wrong is not None:
+            code, message, hint = wrong
+            found.append(Refusal(code, here, message, hint))
     return found
 
 
@@ -107,31 +109,26 @@ def canonical(name: str) -> str:
     return name.partition(".")[0].replace("_", "-")
 
 
-def _check_flag(
-    here: tuple[str | int, ...], name: str, equals: str, value: str, version: Version, foreign: bool
-) -> Iterator[Refusal]:
+def _flag_problem(
+    name: str, equals: str, value: str, version: Version, foreign: bool
+) -> tuple[str, str, str | None] | None:
+    """Return what is wrong with a flag: the code, the message and the hint; None when nothing is."""
     flag = canonical(name)
     if flag in ("--help", "-h"):
-        yield Refusal("flag-form", here, f"{name} prints a text and ends; it starts no server")
-    elif flag == "--config" and equals:
-        yield Refusal(
-            "flag-form",
-            here,
-            f"{name}={value} is silently ignored by vLLM, which would then serve a default model",
-            "write --config and the file as two arguments",
-        )
-    elif field := _field(flag):
-        yield Refusal("flag-form", here, f"{name} is what the field {field} is for", f"use the field {field}")
-    elif foreign or flag in releases.known(version) or _negated(flag, version):
-        return
-    elif len(parts := name.split()) > 1 and not equals:
-        shown = ", ".join(parts)
-        message = f"{name} is a flag and its value in one"
-        yield Refusal("flag-form", here, message, f"write them as items of their own: {shown}")
-    elif not flag.startswith("--"):
-        yield Refusal("unknown-flag", here, f"vLLM has no flag {name}", "write the long form, --name")
-    else:
-        yield Refusal("unknown-flag", here, *_explain(name, flag, version))
+        return "flag-form", f"{name} prints a text and ends; it starts no server", None
+    if flag == "--config" and equals:
+        message = f"{name}={value} is silently ignored by vLLM, which would then serve a default model"
+        return "flag-form", message, "write --config and the file as two arguments"
+    if field := _field(flag):
+        return "flag-form", f"{name} is what the field {field} is for", f"use the field {field}"
+    if foreign or flag in releases.known(version) or _negated(flag, version):
+        return None
+    if len(parts := name.split()) > 1 and not equals:
+        hint = f"write them as items of their own: {', '.join(parts)}"
+        return "flag-form", f"{name} is a flag and its value in one", hint
+    if not flag.startswith("--"):
+        return "unknown-flag", f"vLLM has no flag {name}", "write the long form, --name"
+    return "unknown-flag", *_explain(name, flag, version)
 
 
 def _field(flag: str) -> str | None:

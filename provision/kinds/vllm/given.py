@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from provision.kinds.vllm.extra_args import canonical, is_value
@@ -71,24 +71,15 @@ class Given(NamedTuple):
 def given(arguments: Sequence[str]) -> Given:
     """Return what arguments say."""
     flags: dict[str, list[str]] = {}
-    for flag, values in _pairs(arguments):
-        flags.setdefault(flag, []).extend(values)
-    return Given(flags)
-
-
-def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    flag: str | None = None
-    values: list[str] = []
+    values: list[str] = []  # of the last flag
     for argument in arguments:
         if is_value(argument):
             values.append(argument)
             continue
-        if flag is not None:
-            yield flag, values
         name, equals, value = argument.partition("=")
-        flag, values = canonical(name), [value] if equals else []
-    if flag is not None:
-        yield flag, values
+        values = flags.setdefault(canonical(name), [])
+        values += [value] if equals else []
+    return Given(flags)
 
 
 def _adapter(value: str) -> str | None:
