@@ -50,7 +50,7 @@ def unpack(
             return
         except OSError as error:
             refused.append(f"{place}: {error.strerror or error}")
-    size = len(data) // 1000 + 1
+    size = len(code) // 1000 + 1
     fail(
         "disk-full",
         f"provision finds no place for its own {size} kB on this host ({'; '.join(refused)})",
