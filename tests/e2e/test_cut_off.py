@@ -96,7 +96,7 @@ def test_a_host_side_that_is_killed_is_named(lab: Lab, tmp_path: Path) -> None:
     said = run.end()
     assert said["cause"] == "somebody or something on the host killed provision's process there (SIGKILL)"
     assert said["hint"].startswith(
-        "what was done until then stays done; run again to go on; when it was for "
+        "what was done until then stays done; run again to go on; if the memory was full, "
     )
     lab["h1"].exec(["sh", "-c", "pkill -x sleep || true"])
 
