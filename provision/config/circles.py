@@ -12,9 +12,9 @@ def circles(graph: Mapping[str, Iterable[str]]) -> Iterator[list[str]]:
     Args:
         graph: the names that each name leads to. The first name of a circle is the first of these.
     """
-    left = {name: set(graph[name]) for name in graph}
-    order = list(left)
-    while True:
+    order = list(graph)
+    left = {name: leads for name in graph if (leads := graph.keys() & graph[name])}
+    while left:
         try:
             TopologicalSorter(left).prepare()
         except CycleError as error:
@@ -24,4 +24,4 @@ def circles(graph: Mapping[str, Iterable[str]]) -> Iterator[list[str]]:
             for name in way:
                 del left[name]
         else:
-            return
+            break

@@ -54,43 +54,47 @@ _Loader.yaml_implicit_resolvers = {}
 for _name, (_form, _first) in _FORMS.items():
     _Loader.add_implicit_resolver(_CORE + _name, _form, _first)
 
-_Entries = dict[yaml.Node, dict[str, tuple[yaml.Node, yaml.Node]]]
-"""For each mapping, its keys with the nodes of key and value, those of merged mappings included."""
+
+class _Value(NamedTuple):
+    """A value, and where it stands: lighter than a node of PyYAML, as documents are kept."""
+
+    data: Any
+    line: int
+    column: int
+    by_key: bool = False
+    """Whether it is best found by its key: a block mapping or list, or nothing at all."""
+    children: dict[str, tuple[_Value, _Value]] | list[_Value] | None = None
+    """The items of a list; of a mapping, key and value by the text of the key."""
+    values: int = 1
+    """How many values it holds, itself included, aliases followed."""
+    height: int = 1
+    """How many levels it has, aliases followed."""
 
 
 class Document:
     """A loaded file: its plain data, and where each part of it stands."""
 
-    def __init__(self, path: str, data: Any, root: yaml.Node, entries: _Entries) -> None:
+    def __init__(self, path: str, root: _Value) -> None:
         self.path = path
-        self.data = data
+        self.data = root.data
         self._root = root
-        self._entries = entries
 
     def where(self, loc: Sequence[Part] = (), *, key: bool = False) -> Position:
         """The place of the value at `loc`, or of its key; of the nearest part above when `loc` is not there.
 
         A block mapping or list is best found by its key, so its key is the place given for it.
         """
-        node, place = self._root, self._root
+        value = place = self._root
         for part in loc:
-            entries = self._entries.get(node, {})
-            if isinstance(part, str) and part in entries:
-                name, node = entries[part]
-                place = name if key or _is_block(node) or _is_empty(node) else node
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                node = place = node.value[part]
+            children = value.children
+            if isinstance(children, dict) and part in children:
+                name, value = children[str(part)]
+                place = name if key or value.by_key else value
+            elif isinstance(children, list) and isinstance(part, int) and part < len(children):
+                place = value = children[part]
             else:
                 break
-        return _position(self.path, place.start_mark)
-
-
-def _is_block(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.CollectionNode) and not node.flow_style
-
-
-def _is_empty(node: yaml.Node) -> bool:
-    return not node.value and bool(node.tag == _CORE + "null")
+        return Position(self.path, place.line, place.column)
 
 
 def _position(path: str, mark: yaml.Mark | None) -> Position:
@@ -114,10 +118,10 @@ def parse(text: str, path: str) -> Document:
     if root is None:
         raise failure("empty-file", "the file is empty", Position(path, 1, 1))
     builder = _Builder(path)
-    data = builder.build(root).data
+    value = builder.build(root)
     if builder.problems:
         raise ConfigError(builder.problems)
-    return Document(path, data, root, builder.entries)
+    return Document(path, value)
 
 
 def read(path: Path | str) -> str:
@@ -238,14 +242,6 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, path: str) -> Proble
 # -- nodes to data -----------------------------------------------------------------------------------------
 
 
-class _Built(NamedTuple):
-    """What a node says; how many values that is, itself included, and how many levels, aliases followed."""
-
-    data: Any
-    values: int = 1
-    height: int = 1
-
-
 class _Builder:
     """Turns nodes into plain data, gathering problems instead of stopping at the first.
 
@@ -254,68 +250,73 @@ class _Builder:
 
     def __init__(self, path: str) -> None:
         self.problems: list[Problem] = []
-        self.entries: _Entries = {}
         self._path = path
-        self._built: dict[yaml.Node, _Built] = {}
+        self._built: dict[yaml.Node, _Value] = {}
         self._open: set[yaml.Node] = set()
 
-    def build(self, node: yaml.Node, depth: int = 1) -> _Built:
+    def build(self, node: yaml.Node, depth: int = 1) -> _Value:
         built = self._built.get(node)
         if depth + (built.height if built else 1) > MAX_DEPTH + 1:
             raise self._failure("yaml-limit", node, f"nested deeper than {MAX_DEPTH} levels")
         if built is not None:
             return built
+        mark = node.start_mark
         if isinstance(node, yaml.ScalarNode):
-            return _Built(self._scalar(node))
+            data = self._scalar(node)
+            return _Value(data, mark.line + 1, mark.column + 1, data is None and not node.value)
         if node in self._open:
             raise self._failure("yaml-syntax", node, "the value contains an alias of itself")
         self._open.add(node)
-        data: Any
-        keys = 0
+        children: dict[str, tuple[_Value, _Value]] | list[_Value]
         if isinstance(node, yaml.SequenceNode):
-            children = [self.build(item, depth + 1) for item in node.value]
+            children = inside = [self.build(item, depth + 1) for item in node.value]
             data = [child.data for child in children]
+            values = 1
         else:
-            keys = len(node.value)
-            children = [self.build(value, depth + 1) for _, value in node.value]
-            data = self._mapping(node, children)
+            inside = [self.build(value, depth + 1) for _, value in node.value]
+            children = self._mapping(node, inside)
+            data = {name: value.data for name, (_, value) in children.items()}
+            values = 1 + len(inside)
         if node.tag not in (_CORE + "seq", _CORE + "map"):
             self._unknown_tag(node)
-        values = 1 + keys + sum(child.values for child in children)
+        height = 1
+        for child in inside:
+            values += child.values
+            height = max(height, child.height + 1)
         if values > MAX_VALUES:
             message = f"expands to more than {MAX_VALUES} values"
             raise self._failure("yaml-limit", node, message, "use fewer aliases")
-        height = 1 + max((child.height for child in children), default=0)
-        self._built[node] = _Built(data, values, height)
-        return self._built[node]
+        by_key = isinstance(node, yaml.CollectionNode) and not node.flow_style
+        built = _Value(data, mark.line + 1, mark.column + 1, by_key, children, values, height)
+        self._built[node] = built
+        return built
 
-    def _mapping(self, node: yaml.Node, children: list[_Built]) -> dict[str, Any]:
-        """Return own keys first, then what merge keys add."""
-        data: dict[str, Any] = {}
-        entries = self.entries[node] = {}
+    def _mapping(self, node: yaml.Node, values: list[_Value]) -> dict[str, tuple[_Value, _Value]]:
+        """Return the keys and values of a mapping: its own first, then what merge keys add."""
+        children: dict[str, tuple[_Value, _Value]] = {}
         merged: list[yaml.Node] = []
-        for (key, value), child in zip(node.value, children, strict=True):
+        for (key, node_of_value), value in zip(node.value, values, strict=True):
             if key.tag == _CORE + "merge":
-                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+                is_list = isinstance(node_of_value, yaml.SequenceNode)
+                merged += node_of_value.value if is_list else [node_of_value]
                 continue
             name = self._key(key)
-            if name in entries:
-                first = entries[name][0].start_mark.line + 1
+            if name in children:
+                first = children[name][0].line
                 message = f"the key `{name}` is given twice"
                 self._problem("duplicate-key", key, message, f"it was first given on line {first}")
             elif name is not None:
-                entries[name] = key, value
-                data[name] = child.data
+                mark = key.start_mark
+                children[name] = _Value(name, mark.line + 1, mark.column + 1), value
         for source in merged:
-            if not isinstance(source, yaml.MappingNode):
+            if isinstance(source, yaml.MappingNode):
+                more = self._built[source].children
+                assert isinstance(more, dict)
+                children |= {name: pair for name, pair in more.items() if name not in children}
+            else:
                 hint = "give it an alias of a mapping, `<<: *name`"
                 self._problem("yaml-syntax", source, "`<<` merges mappings only", hint)
-                continue
-            for name, pair in self.entries[source].items():
-                if name not in entries:
-                    entries[name] = pair
-                    data[name] = self._built[source].data[name]
-        return data
+        return children
 
     def _key(self, key: yaml.Node) -> str | None:
         if not isinstance(key, yaml.ScalarNode):
