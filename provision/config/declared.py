@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from provision.config import foreign, inputs, patterns
 from provision.config.ansible import own_key, password_problems, priority, read_level
-from provision.config.documents import Document, Part, load, parse, read
+from provision.config.documents import Document, Part, load, read
 from provision.config.groups import Group
 from provision.config.problems import ConfigError, Position, Problems, closest, failure, found
 from provision.config.ranges import expand
@@ -24,7 +24,7 @@ from provision.config.variables import ANSIBLE, COMMAND_LINE, Loc, Variable, nam
 from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
-    from provision.config.ansible import Printed
+    from provision.config.printed import Printed
 
 V = TypeVar("V", bound=Variable)
 
@@ -169,7 +169,7 @@ class Declared:
             hint = f"did you mean `{near}`?" if near else "hosts stand below `hosts:`, groups below `groups:`"
             self.problems.add("unknown-key", document.where((key,), key=True), f"unknown key `{key}`", hint)
             del outline[key]
-        self._validate(outline, document)
+        validate(InventoryFile, outline, document.where, self.problems)
         self._merge(self.all, self._level(data, "inventory", document, ()))
         for written, fields in _mapping(data.get("hosts")).items():
             self._add_host(written, fields, document)
@@ -205,12 +205,6 @@ class Declared:
                 outline[name] = None
         return outline
 
-    def _validate(self, data: Any, document: Document) -> None:
-        def locate(part: Sequence[Part], key: bool) -> Position:
-            return document.where(part, key=key)
-
-        validate(InventoryFile, data, locate, self.problems)
-
     def _level(
         self, data: Mapping[str, Any], level: str, document: Document, loc: Loc, own: bool = False
     ) -> Level:
@@ -231,7 +225,7 @@ class Declared:
         # A range that is wrong was reported with the names of hosts.
         with suppress(ConfigError):
             for name in expand(written):
-                host = self.hosts.setdefault(name, DeclaredHost(position=document.where(loc, key=True)))
+                host = self.hosts.setdefault(name, _new_host(name, document.where(loc, key=True)))
                 self._merge(host, self._level(fields or {}, f"host {name}", document, loc, own=True))
 
     def _add_group(self, name: str, fields: Any, document: Document) -> None:
@@ -242,7 +236,7 @@ class Declared:
             self.problems.add("name-taken", position, "`all` is the built-in group of all hosts", hint)
             return
         fields = _mapping(fields)
-        group = self.groups.setdefault(name, Group(name=name, position=position))
+        group = self.groups.setdefault(name, _new_group(name, position))
         self._merge(group, self._level(fields, f"group {name}", document, loc))
         for key, references in (("hosts", group.hosts), ("groups", group.children)):
             values = fields.get(key)
@@ -264,13 +258,13 @@ class Declared:
                 for name, group in printed.groups.items()
             },
         }
-        self._validate(outline, parse("{}", position.path))
+        validate(InventoryFile, outline, lambda loc, key: position, self.problems)
         self._merge(self.all, read_level(printed.variables, "inventory", position, self.problems))
         for name, own in printed.hosts.items():
-            host = self.hosts.setdefault(name, DeclaredHost(position=position))
+            host = self.hosts.setdefault(name, _new_host(name, position))
             self._merge(host, read_level(own, f"host {name}", position, self.problems))
         for name, printed_group in printed.groups.items():
-            group = self.groups.setdefault(name, Group(name=name, position=position, of_ansible=True))
+            group = self.groups.setdefault(name, _new_group(name, position, of_ansible=True))
             level = read_level(printed_group.variables, f"group {name}", position, self.problems)
             self._merge(group, level)
             group.priority = priority(level.variables)
@@ -282,16 +276,14 @@ class Declared:
     def _merge(self, there: Level, more: Level) -> None:
         """Add what another place says at one level."""
         there.notes += more.notes
-        self._merge_values(there.settings, more.settings)
-        self._merge_values(there.variables, more.variables)
+        self._merge_values(there.settings, more.settings, there.whose)
+        self._merge_values(there.variables, more.variables, there.whose)
 
-    def _merge_values(self, there: dict[str, V], more: Mapping[str, V]) -> None:
+    def _merge_values(self, there: dict[str, V], more: Mapping[str, V], whose: str) -> None:
         """Add values; two places that disagree on one are an error."""
         for name, value in more.items():
             first = there.setdefault(name, value)
             if first.value != value.value:
-                kind, _, of = value.level.partition(" ")
-                whose = f"{kind} `{of}`" if of else "all hosts"
                 message = f"{called(name, value)} of {whose} has another value at {first.position}"
                 self.problems.add("conflicting-values", value.position, message, "set it once")
 
@@ -315,6 +307,14 @@ def _start_of(path: Path) -> bytes:
         return inputs.content(path, _MOST_READ)
     except OSError:
         return b""
+
+
+def _new_host(name: str, position: Position) -> DeclaredHost:
+    return DeclaredHost(whose=f"host `{name}`", position=position)
+
+
+def _new_group(name: str, position: Position, of_ansible: bool = False) -> Group:
+    return Group(whose=f"group `{name}`", name=name, position=position, of_ansible=of_ansible)
 
 
 def _mapping(data: Any) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Document:
         self.data = root.data
         self._root = root
 
-    def where(self, loc: Sequence[Part] = (), *, key: bool = False) -> Position:
+    def where(self, loc: Sequence[Part] = (), key: bool = False) -> Position:
         """The place of the value at `loc`, or of its key; of the nearest part above when `loc` is not there.
 
         A block mapping or list is best found by its key, so its key is the place given for it.

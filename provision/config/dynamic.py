@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from provision.config import inputs, programs
-from provision.config.ansible import Printed
 from provision.config.foreign import neighbours
+from provision.config.printed import Printed
 from provision.config.problems import ConfigError, Position, Problems, failure, quoted
 
 TIMEOUT = 30

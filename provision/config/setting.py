@@ -32,6 +32,8 @@ class Setting(Variable):
 class Level:
     """What is said at one level: of all hosts, of a group, or of a host."""
 
+    whose: str = "all hosts"
+    """What messages call it: "all hosts", "group `gpu`" or "host `gpu-1`"."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """How the hosts are reached, by our key."""
     variables: dict[str, Variable] = field(default_factory=dict)
