@@ -38,7 +38,7 @@ class PlayFields(Model):
     name: Text | None = None
     """What the play is called."""
     hosts: Annotated[list[Text], OneOrMany()]
-    """Hosts it is for: names, groups, globs, all; ! takes away."""
+    """The hosts: names, groups, globs, or all; ! excludes."""
     tags: Tags = []
     """Words to select the play by (`--tags`)."""
     vars: dict[str, Any] | None = None

@@ -86,7 +86,7 @@ class Service(Model):
     writable: Annotated[list[HostPath], AfterValidator(unique)] = []
     """Directories that it writes to, beside those that are known by a variable or an argument."""
     sandbox: Sandbox | None = None
-    """What of its unit's hardening is lifted, in systemd's words: `{PrivateTmp: no}`."""
+    """Restrictions to remove from its unit, with systemd's names: `{PrivateTmp: no}`."""
 
     def listeners(self) -> Iterator[Listener]:
         """The ports of the host that this service takes."""

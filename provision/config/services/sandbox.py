@@ -53,15 +53,15 @@ class Sandbox(Model):
     """What is lifted; what is not named stays as it is."""
 
     ProtectHome: LiftedHome = None
-    """no or read-only: /home, /root and /run/user may be read. What it may write to is `writable`'s."""
+    """no or read-only: /home, /root and /run/user may be read. `writable` says what it may write to."""
     ProtectSystem: LiftedSystem = None
     """no: it may write wherever its user may. yes: not to /usr and /boot. full: not to /etc either."""
     PrivateTmp: Lifted = None
     """no: /tmp and /var/tmp are those of the host."""
     NoNewPrivileges: Lifted = None
-    """no: programs such as sudo may gain rights. Lifts all that forbids it, too, capabilities among them."""
+    """no: programs such as sudo may gain rights. Also removes all settings that would prevent it."""
     AmbientCapabilities: list[Capability] = []
-    """Capabilities that it has, such as CAP_SYS_NICE."""
+    """Capabilities to give to it, such as CAP_SYS_NICE."""
     ProtectKernelTunables: Lifted = None
     """no: /proc/sys and /sys may be written, as far as its user may."""
     ProtectKernelModules: Lifted = None
@@ -73,11 +73,11 @@ class Sandbox(Model):
     ProtectHostname: Lifted = None
     """no: the host name may be changed."""
     RestrictNamespaces: Lifted = None
-    """no: namespaces may be made, which programs such as bubblewrap and Chromium want."""
+    """no: namespaces may be created, which programs such as bubblewrap and Chromium need."""
     RestrictRealtime: Lifted = None
     """no: realtime scheduling may be asked for."""
     RestrictSUIDSGID: Lifted = None
-    """no: set-user-ID files may be made."""
+    """no: set-user-ID files may be created."""
     RestrictAddressFamilies: Annotated[
         str | list[str] | None,
         PlainValidator(_families),
@@ -87,9 +87,9 @@ class Sandbox(Model):
     LockPersonality: Lifted = None
     """no: the execution domain may be changed."""
     SystemCallArchitectures: Lifted = None
-    """no: system calls of other architectures, such as 32-bit programs make."""
+    """no: system calls of other architectures are allowed, which 32-bit programs need."""
     UMask: FileMode | None = None
-    """Permission bits that new files do not get, instead of "0077"."""
+    """Permission bits that new files do not get. Default: "0077"."""
 
     def lifted(self) -> Iterator[str]:
         """What is lifted, each in words such as `PrivateTmp=no`."""

@@ -39,18 +39,18 @@ class AsrService(Service):
     vad_model: Name
     """The model (of `models:`) that finds speech in long recordings: fsmn-vad."""
     punc_model: Name | None = None
-    """A model (of `models:`) that sets punctuation: ct-punc. For Paraformers; SenseVoice sets it itself."""
+    """A model (of `models:`) that adds punctuation: ct-punc. For Paraformers; SenseVoice adds it itself."""
     spk_model: Name | None = None
     """A model (of `models:`) that tells speakers apart: CAM++. The segments of `verbose_json` name them."""
     hotwords: list[Annotated[Text, AfterValidator(_hotword)]] = []
     """Words to expect, such as names. For models that take them: SeacoParaformer, ContextualParaformer."""
     language: Language = default("language")
-    """The language spoken, where a request names none."""
+    """The spoken language, if a request names none."""
     device: Annotated[
         str,
         shaped(rf"(cpu|mps|(cuda|npu)(:[0-9]+)?|{PATTERN_UUID})", "a device", "write cpu, cuda, or cuda:1"),
     ] = default("device")
-    """Where to compute: cpu, cuda, cuda:1, or the UUID of a GPU. The start fails when it is not there."""
+    """Where to compute: cpu, cuda, cuda:1, or the UUID of a GPU. The start fails if it does not exist."""
     use_itn: bool = default("use_itn")
     """Write numbers and dates as figures, with punctuation."""
     batch_size_s: Annotated[float, _limits("batch_size_s")] = default("batch_size_s")
@@ -72,15 +72,15 @@ class AsrService(Service):
     tls: Tls | None = None
     """The certificate to speak TLS with: `{cert: PATH, key: PATH}`. Checks verify it by `ca: PATH`."""
     api_key: ApiKeys | None = None
-    """The key that clients must send; or a list of keys, each of which will do. Checks send the first."""
+    """The key that clients must send, or a list of accepted keys. Checks send the first."""
     workers: Annotated[int, _limits("workers")] = default("workers")
-    """Processes that recognize, each with a model of its own."""
+    """Processes that recognize speech, each with its own copy of the model."""
     max_upload_mb: Annotated[int, _limits("max_upload_mb")] = default("max_upload_mb")
     """Largest upload, in megabytes (10^6 bytes)."""
     max_audio_seconds: Annotated[float, _limits("max_audio_seconds")] = default("max_audio_seconds")
     """Longest recording, in seconds."""
     queue: Annotated[int, _limits("queue")] = default("queue")
-    """Requests that may wait, 1 or more; further ones are answered 503."""
+    """Requests that may wait, 1 or more; others are answered 503."""
     request_timeout: PositiveDuration = default("timeout")
     """How long one request may take."""
 

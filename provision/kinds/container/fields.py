@@ -118,7 +118,7 @@ class ContainerService(Spoken):
     ) = None
     """The network to join, such as host or bridge; not set: the engine's default."""
     ipc: Literal["host", "private", "shareable"] | None = None
-    """Whose shared memory it uses; tensor parallelism wants host, or a large `shm_size`."""
+    """Whose shared memory it uses; tensor parallelism needs host, or a large `shm_size`."""
     shm_size: ByteSize | None = None
     """The size of its own /dev/shm; not set: the engine's default, 64 MB."""
     init: bool = False
@@ -134,31 +134,31 @@ class ContainerService(Spoken):
     devices: Annotated[list[options.Device], AfterValidator(unique)] = []
     """Devices of the host: /dev/davinci0, "/dev/dri:/dev/dri:rw", or CDI names such as amd.com/gpu=0."""
     privileged: bool = False
-    """Every right and every device of the host."""
+    """Give it all rights and all devices of the host."""
     cap_add: Annotated[list[options.Capability], AfterValidator(unique)] = []
     """Capabilities beside the engine's own, such as SYS_PTRACE."""
     cap_drop: Annotated[list[options.Capability], AfterValidator(unique)] = []
-    """Capabilities to take away, or ALL."""
+    """Capabilities to remove, or ALL."""
     group_add: Annotated[list[options.Group], AfterValidator(unique)] = []
     """More groups of its user, by number or by name in the image, such as video and render."""
     security_opt: list[options.SecurityOption] = []
-    """Options of security, such as seccomp=unconfined or label=disable."""
+    """Security options, such as seccomp=unconfined or label=disable."""
     ulimits: options.Ulimits = []
-    """Limits: `{memlock: -1, nofile: {soft: 1024, hard: 65535}}`."""
+    """Resource limits: `{memlock: -1, nofile: {soft: 1024, hard: 65535}}`."""
     env_file: Annotated[list[HostPath], OneOrMany()] = []
     """Files on the host with `NAME=value` lines, secrets among them; `env` wins. A change recreates it."""
     labels: options.Labels = []
     """Labels."""
     healthcheck: options.Healthcheck | None = None
-    """How the engine looks after it: `test`, `interval`, `timeout`, `retries`, `start_period`, `disable`."""
+    """How the engine checks it: `test`, `interval`, `timeout`, `retries`, `start_period`, `disable`."""
     working_dir: HostPath | None = None
-    """The directory in the container to start in."""
+    """The directory in the container in which it starts."""
     hostname: Annotated[str, shaped(r"[A-Za-z0-9.-]+", "a host name", "write it such as node-1")] | None = (
         None
     )
-    """Its host name."""
+    """The host name in the container."""
     extra_hosts: options.ExtraHosts = []
-    """More names: `{hub.internal: 10.0.0.5}`."""
+    """More names for /etc/hosts: `{hub.internal: 10.0.0.5}`."""
     dns: options.Addresses = []
     """Addresses of name servers."""
     mem_limit: ByteSize | None = None
@@ -172,11 +172,11 @@ class ContainerService(Spoken):
     runtime: Name | None = None
     """The OCI runtime, such as nvidia or ascend, which the engine has to know."""
     tmpfs: options.TmpfsMounts = []
-    """Places for a file system in memory: /run, or /run:size=64m."""
+    """Where to mount a file system in memory: /run, or /run:size=64m."""
     read_only: bool = False
     """Whether its own file system is read-only; `volumes` and `tmpfs` are not."""
     pid: Annotated[str, shaped(r"host|private|container:\S+", "a PID namespace", "write host")] | None = None
-    """Whose processes it sees."""
+    """The PID namespace, such as host."""
     sysctls: options.Sysctls = []
     """Parameters of the kernel: `{net.core.somaxconn: 1024}`."""
     stop_signal: options.Signal | None = None

@@ -84,7 +84,7 @@ class ProgramService(Spoken):
     environment: Name | None = None
     """An environment (of `environments:`) whose programs come first on PATH."""
     models: list[Name] = []
-    """Models (of `models:`) that must be there although the command does not name them."""
+    """Models (of `models:`) that it needs although the command does not name them."""
     working_directory: HostPath | None = None
     """The directory to start in, and to write to. Default: one of the service's own."""
     host: Text | None = None

@@ -112,21 +112,21 @@ class VllmService(Service):
     port: Port = 8000
     """The port to listen on; 8000 is vLLM's own default."""
     api_key: Annotated[ApiKeys | None, NoFlag(also=("--api-key",))] = None
-    """The key that clients must send; or a list of keys, each of which will do. Checks send the first."""
+    """The key that clients must send, or a list of accepted keys. Checks send the first."""
     tls: Annotated[Tls | None, NoFlag()] = None
     """The certificate to speak TLS with: `{cert: PATH, key: PATH}`. Checks verify it by `ca: PATH`."""
     tensor_parallel_size: Count | None = None
     """GPUs that share each layer."""
     pipeline_parallel_size: Count | None = None
-    """GPUs that take turns by layers."""
+    """GPUs that the layers are divided over."""
     data_parallel_size: Count | None = None
     """Copies of the model that share the requests."""
     gpu_memory_utilization: Annotated[Share | None, Flag(also=("--device-memory-utilization",))] = None
     """The part of each GPU's memory to use, above 0 and at most 1."""
     max_num_seqs: Count | None = None
-    """Most sequences in one step."""
+    """Maximum number of sequences in one step."""
     max_num_batched_tokens: Count | None = None
-    """Most tokens in one step."""
+    """Maximum number of tokens in one step."""
     max_model_len: Annotated[ModelLength | None, Flag(written=tokens.written)] = None
     """Longest context in tokens: 8192, or 8k (8000), or 8K (8192)."""
     dtype: Text | None = None
@@ -138,7 +138,7 @@ class VllmService(Service):
     enforce_eager: Annotated[bool | None, Flag(switch=True)] = None
     """Never use CUDA graphs: less memory, a faster start, slower answers."""
     enable_prefix_caching: bool | None = None
-    """Keep the cache of common beginnings."""
+    """Reuse the cache of common prefixes."""
     trust_remote_code: Annotated[bool | None, Flag(switch=True)] = None
     """Run Python code that comes with the model."""
     chat_template: Text | None = None
@@ -158,7 +158,7 @@ class VllmService(Service):
     log_stats: Annotated[bool | None, NoFlag(also=("--disable-log-stats",))] = None
     """Write statistics to the log."""
     uvicorn_log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] | None = None
-    """What the web server logs."""
+    """Log level of the web server."""
     extra_args: Annotated[Arguments, NoFlag()] = []
     """More arguments for vLLM's command line, each item one argument; checked against the version. A mapping
     or a list is written as JSON, in which `{model: NAME}` is the path of a model.
