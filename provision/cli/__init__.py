@@ -6,15 +6,12 @@ import gc
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
 from provision import __version__
 from provision.overview import VERBS, overview
-
-if TYPE_CHECKING:
-    from provision.rollout.summary import Summary
 
 EXIT_BAD_INPUT = 1
 EXIT_INTERRUPTED = 130
@@ -88,11 +85,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if argv is None:
         _leave(code or 0)
     sys.exit(code or 0)
-
-
-def exit_code(summary: Summary) -> int:
-    """Return 0 when every host did what it was asked, 130 after ^C, 1 otherwise."""
-    return EXIT_INTERRUPTED if summary.cancelled else int(not summary.ok)
 
 
 def _leave(code: int) -> NoReturn:

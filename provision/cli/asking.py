@@ -7,18 +7,18 @@ import termios
 
 import click
 
-from provision.cli.options import Output
+from provision.cli.options import Call
 from provision.show.formats import TEXT
 
 
-def require_terminal(output: Output) -> None:
+def require_terminal(call: Call) -> None:
     """Refuse to go on where nobody could be asked.
 
     Raises:
         click.UsageError: there is no terminal, or programs read the output.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty() and output.format == TEXT):
-        raise click.UsageError(f"without a terminal to ask on, {output.verb} needs --yes")
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and call.output == TEXT):
+        raise click.UsageError(f"without a terminal to ask on, {call.verb} needs --yes")
 
 
 def sudo_password() -> str:

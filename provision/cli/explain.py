@@ -9,15 +9,13 @@ from provision.cli import options
 
 @click.command("explain")
 @click.argument("code", required=False)
-@options.formats("explain")
-def command(code: str | None, output: options.Output) -> None:
+@options.shared("explain")
+def command(call: options.Call, code: str | None) -> None:
     """Say what CODE means: the cause, an example and the way out.
 
     A code stands in brackets at the end of an error, warning or note, such as [unknown-key]. Without CODE all
     codes are listed.
     """
-    from contextlib import closing
-
     from provision.config.problems import did_you_mean
     from provision.findings import areas
     from provision.show.items import Code
@@ -31,6 +29,4 @@ def command(code: str | None, output: options.Output) -> None:
             near = did_you_mean(name, codes) or "`provision explain` lists all codes"
             raise click.UsageError(f"there is no code {name!r}; {near}")
         codes = {name: codes[name]}
-    with closing(output.writer()) as writer:
-        for each in codes.values():
-            writer.take(each)
+    call.tell(codes.values())

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from itertools import pairwise
 
 import click
 
+from provision.cli.options import Call
 from provision.config.problems import ConfigError
 from provision.show.formats import TEXT, offered
-from provision.show.items import Located, Run
-from provision.show.output import open_writer
+from provision.show.items import Located
 from provision.show.terminal.findings import coded
 from provision.wire.finding import Finding, fault
 
@@ -30,9 +29,7 @@ def tell(error: Exception, arguments: Sequence[str]) -> None:
     located = list(_tell(error))
     for name in offered("validate"):
         if name != TEXT and (f"--output={name}" in arguments or ("--output", name) in pairwise(arguments)):
-            with closing(open_writer(Run("validate"), name)) as writer:
-                for each in located:
-                    writer.take(each)
+            Call("validate", output=name).tell(located)
 
 
 def _tell(error: Exception) -> Iterator[Located]:

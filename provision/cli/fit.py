@@ -23,23 +23,21 @@ from provision.cli import options
     type=click.Choice(["modelscope", "huggingface"]),
     help="The hub of MODEL. Default: a folder if there is one, then ModelScope, then Hugging Face.",
 )
-@options.formats("fit")
+@options.shared("fit")
 def command(
+    call: options.Call,
     model: str,
     gpu: str,
     vllm: str | None,
     fields: tuple[str, ...],
     source: str | None,
-    output: options.Output,
-) -> None:
+) -> int:
     """Say whether MODEL runs under vLLM on a GPU, and how many tokens it has room for.
 
     MODEL is the folder of a model, or its id on ModelScope or Hugging Face, of which only config.json and the
     lists of weights are read. Needs no host and no GPU. Exit code 0 when it fits or may fit, 1 when it does
     not.
     """
-    from contextlib import closing
-
     from provision.project import question
     from provision.project.described import described
     from provision.show.foreseen import Foreseen
@@ -47,7 +45,5 @@ def command(
     chosen, version = question.gpus(gpu), question.release(vllm)
     service = question.service(fields, chosen)
     answer = question.answer(described(model, source), service, chosen, version)
-    with closing(output.writer()) as writer:
-        writer.take(Foreseen(model, answer))
-    if answer.fit.verdict == "does_not_fit":
-        raise click.exceptions.Exit(1)
+    call.tell([Foreseen(model, answer)])
+    return int(answer.fit.verdict == "does_not_fit")

@@ -11,15 +11,14 @@ from provision.cli import options
 
 if TYPE_CHECKING:
     from provision.project.project import Project
+    from provision.rollout.rollout import Rollout
     from provision.rollout.summary import Summary
 
 CHANGES = 2
 
 
 @click.command("plan")
-@options.selection
-@options.connection
-@options.formats("plan")
+@options.shared("plan", options.HOSTS)
 @click.option("--deep", is_flag=True, help="Read everything again: hash every model file.")
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changes inside files.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when something would change, 0 when nothing.")
@@ -28,36 +27,34 @@ CHANGES = 2
     type=click.Path(path_type=Path, dir_okay=False),
     help="Save the plan; `provision apply FILE` then does that and nothing else.",
 )
-@click.pass_context
 def command(
-    ctx: click.Context,
-    chosen: options.Chosen,
-    way: options.Way,
-    output: options.Output,
+    call: options.Call,
     deep: bool,
     diff: bool,
     detailed_exitcode: bool,
     out: Path | None,
-) -> None:
+) -> int:
     """Show what `apply` would change on each host, and change nothing.
 
     Exit code 0, or 1 when a host could not be inspected. With --detailed-exitcode 2 means that something
     would change, and nothing else does.
     """
-    from provision.cli import exit_code
-    from provision.project.remembered import load
-    from provision.show.items import noted
-
-    project = load(chosen.selection())
-    rollout = way.rollout(project)
-    writer = output.writer(project, diffs=diff)
-    for note in noted(project):
-        writer.take(note)
-    summary = rollout.inspect(writer, deep=deep)
+    project = call.project()
+    summary = inspect(call, project, call.rollout(project), deep=deep, diff=diff)
     if out is not None:
         _save(out, project, summary)
     differs = bool(summary.differing or summary.orphaned)
-    ctx.exit(CHANGES if detailed_exitcode and summary.ok and differs else exit_code(summary))
+    return CHANGES if detailed_exitcode and summary.ok and differs else summary.exit_code
+
+
+def inspect(call: options.Call, project: Project, rollout: Rollout, *, deep: bool, diff: bool) -> Summary:
+    """Show what an apply would change."""
+    from provision.show.items import noted
+
+    writer = call.writer(project, diffs=diff)
+    for note in noted(project):
+        writer.take(note)
+    return rollout.inspect(writer, deep=deep)
 
 
 def _save(out: Path, project: Project, summary: Summary) -> None:

@@ -10,7 +10,7 @@ from provision.cli import options
 
 
 @click.command("render")
-@options.selection
+@options.shared("render", options.SELECTION, output=False)
 @click.option(
     "--to",
     "target",
@@ -18,7 +18,7 @@ from provision.cli import options
     help="Directory to write to, one folder per host. Default: print everything.",
 )
 def command(
-    chosen: options.Chosen,
+    call: options.Call,
     target: Path | None,
 ) -> None:
     """Write every script, unit and env file that PLAYBOOKS put on each host, byte for byte what apply writes.
@@ -29,7 +29,7 @@ def command(
     from provision.project.load import load
     from provision.show.words import count
 
-    project = load(chosen.selection())
+    project = load(call.selection())
     files = 0
     for catalog in project.fleet.catalogs.values():
         for path, (text, mode) in render_tree(catalog).items():

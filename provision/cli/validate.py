@@ -8,11 +8,9 @@ from provision.cli import options
 
 
 @click.command("validate")
-@options.selection
-@options.formats("validate")
+@options.shared("validate", options.SELECTION)
 def command(
-    chosen: options.Chosen,
-    output: options.Output,
+    call: options.Call,
 ) -> None:
     """Check inventories and PLAYBOOKS (all of playbooks/ by default).
 
@@ -20,21 +18,16 @@ def command(
     Every problem is printed as file:line:col: what is wrong; what to do. Exit code 0 when all is well, 1
     otherwise.
     """
-    from contextlib import closing
-
     from provision.config.problems import ConfigError
     from provision.project.load import load
     from provision.rollout.keyring import foresee
     from provision.show.items import Valid, noted
 
-    project = load(chosen.selection())
+    project = load(call.selection())
     problems = foresee(project)
     if problems:
         raise ConfigError(problems)
     playbooks = [str(path) for path in project.playbooks.values()]
     fleet = project.fleet
     declared = Valid(playbooks, len(fleet.catalogs), len(list(fleet.endpoints)), len(list(fleet.resources)))
-    with closing(output.writer(project)) as writer:
-        for each in noted(project):
-            writer.take(each)
-        writer.take(declared)
+    call.tell([*noted(project), declared])

@@ -8,22 +8,13 @@ from provision.cli import options
 
 
 @click.command("verify")
-@options.selection
-@options.connection
-@options.formats("verify")
-@click.pass_context
+@options.shared("verify", options.HOSTS)
 def command(
-    ctx: click.Context,
-    chosen: options.Chosen,
-    way: options.Way,
-    output: options.Output,
-) -> None:
+    call: options.Call,
+) -> int:
     """Run every check of every service in PLAYBOOKS; change nothing.
 
     Exit code 0 when all pass, 1 otherwise.
     """
-    from provision.cli import exit_code
-    from provision.project.remembered import load
-
-    project = load(chosen.selection())
-    ctx.exit(exit_code(way.rollout(project).verify(output.writer(project))))
+    project = call.project()
+    return call.rollout(project).verify(call.writer(project)).exit_code

@@ -38,6 +38,11 @@ class Summary:
         """Whether every host did everything it was asked to."""
         return not self.cancelled and all(status == "ok" for status in self.outcomes.values())
 
+    @property
+    def exit_code(self) -> int:
+        """0 when every host did what it was asked, 130 after ^C, 1 otherwise."""
+        return 130 if self.cancelled else int(not self.ok)
+
     def hear(self, event: Event) -> None:
         """Remember what an event means for the next step."""
         match event:

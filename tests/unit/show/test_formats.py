@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from provision.cli.options import Output, formats
+from provision.cli.options import Call, shared
 from provision.config.problems import Position
 from provision.findings import catalogue
 from provision.show.formats import FORMATS, Format, offered
@@ -64,9 +64,9 @@ def test_an_entry_gives_a_verb_its_options(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(FORMATS, "sums", Format(maker, "a number", ("plan",), file=True))
 
     @click.command()
-    @formats("plan")
-    def plan(output: Output) -> None:
-        writer = output.writer()
+    @shared("plan")
+    def plan(call: Call) -> None:
+        writer = call.writer()
         writer.take(NOTES[0])
         writer.close()
 
