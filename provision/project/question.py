@@ -14,9 +14,10 @@ from provision.config.validation import validate
 from provision.config.variables import parse_extra
 from provision.engines.vllm import releases
 from provision.kinds.vllm.fields import VllmService
-from provision.kinds.vllm.memory.architecture import Architecture, UnknownShape, read
+from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.cards import Card, card, cards
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
+from provision.kinds.vllm.memory.layers import UnknownShape
 from provision.kinds.vllm.memory.remedy import Remedy, remedies
 from provision.project.described import Described, described
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from provision.kinds.vllm.memory.architecture import Architecture, Latent, Mixer, State
+from provision.kinds.vllm.memory.architecture import Architecture
+from provision.kinds.vllm.memory.layers import Latent, Mixer, State
 from provision.kinds.vllm.memory.settings import Settings
 
 BLOCK = 16

@@ -16,8 +16,9 @@ from typing import Any
 import yaml
 from packaging.version import Version
 
-from provision.kinds.vllm.memory.architecture import Architecture, Experts, Latent, Layer
+from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.cards import GIB, Card
+from provision.kinds.vllm.memory.layers import Experts, Latent, Layer
 from provision.kinds.vllm.memory.settings import Settings
 
 

@@ -12,17 +12,10 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from math import ceil
 
-from provision.kinds.vllm.memory.architecture import (
-    Architecture,
-    Experts,
-    Heads,
-    Latent,
-    Layer,
-    Mixer,
-    Quantization,
-    State,
-)
+from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.families import Family
+from provision.kinds.vllm.memory.layers import Experts, Heads, Latent, Layer, Mixer, State
+from provision.kinds.vllm.memory.quantization import Quantization
 from provision.kinds.vllm.memory.tensors import Tensor
 
 _TYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}

@@ -119,7 +119,7 @@ def _utilization(release: Version) -> float:
 
 def _length(service: VllmService, architecture: Architecture) -> int | None:
     if service.max_model_len is None:
-        return architecture.context
+        return architecture.length
     length = tokens(service.max_model_len)
     return None if length == -1 else length
 

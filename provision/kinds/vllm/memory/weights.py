@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 
-from provision.kinds.vllm.memory.architecture import Architecture, Heads, Latent
+from provision.kinds.vllm.memory.architecture import Architecture
+from provision.kinds.vllm.memory.layers import Heads, Latent
 from provision.kinds.vllm.memory.settings import Settings
 from provision.kinds.vllm.memory.tensors import BITS, FLOATS, Tensor
 
@@ -155,7 +156,7 @@ def _allocated(size: float) -> int:
 def _beside(model: Architecture, settings: Settings, first: int, last: int) -> int:
     """Return what is kept beside the weights: rotary tables, MLA's decompressing matrix, LoRA's adapters."""
     width = 4 if settings.dtype == "float32" else 2
-    rotary = model.positions * model.rotary * width
+    rotary = model.positions * width
     latent = 0
     for layer in model.layers[first:last]:
         if isinstance(layer.mixer, Latent):

@@ -11,10 +11,11 @@ from packaging.version import Version
 
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory import kv, weights
-from provision.kinds.vllm.memory.architecture import Architecture, UnknownShape, read
+from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.cards import GIB, Card, card, cards
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.kv import Cache
+from provision.kinds.vllm.memory.layers import UnknownShape
 from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.remedy import remedies
 from provision.kinds.vllm.memory.settings import Settings, settings
@@ -253,6 +254,29 @@ def test_a_model_that_drafts_takes_weights_and_cache() -> None:
     assert (drafting.weights or 0) - (plain.weights or 0) == pytest.approx(494_032_768 * 2, rel=0.02)
     assert (drafting.needed or 0) / (plain.needed or 1) == pytest.approx((57344 + 12288) / 57344)
     assert foresee(shape, None, asked, where, RELEASE).verdict == "uncertain"
+
+
+# -- the context
+
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+
+
+@pytest.mark.parametrize(
+    ("changes", "longest", "usual"),
+    [
+        ({}, 40960, 40960),
+        ({"rope_scaling": YARN}, 131072, 131072),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, 81920, 81920),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 40960, 40960),
+        ({"rope_scaling": {"type": "longrope"}, "original_max_position_embeddings": 4096}, 40960, 4096),
+        ({"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 2.0}}}, 81920, 81920),
+        ({"max_position_embeddings": None}, 2048, 2048),
+    ],
+)
+def test_how_long_a_context_is(changes: dict[str, Any], longest: int, usual: int) -> None:
+    found = model("Qwen3-8B", **changes)
+    assert (found.context, found.length) == (longest, usual)
 
 
 # -- settings
