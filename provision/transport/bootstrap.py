@@ -32,14 +32,14 @@ NEED = b'{"event":"need"}'
 NO_PYTHON = b'{"event":"no-python"}'
 """The interpreter is not there."""
 
-KILLED = b'{"event":"killed","code":%d}'
+KILLED = b'{"event":"killed","code":'
 """The host side was killed on the host; the code is 128 and the number of the signal."""
 
 # The shell stays to say so. Only the kernel's log tells whether it ran out of memory.
 _WATCH = (
     "; C=$?; [ $C -gt 128 ] || exit $C; "
     "dmesg 2>/dev/null | grep -i 'killed process' | tail -n 1 >&2; "
-    "printf '" + KILLED.decode() + "\\n' $C; exit $C"
+    "printf '" + KILLED.decode() + "%d}\\n' $C; exit $C"
 )
 
 _PATH = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C.UTF-8; export PATH LC_ALL; "

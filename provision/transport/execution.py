@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections import deque
 from enum import Enum
 from typing import Any
@@ -28,8 +27,6 @@ _LOG_LINES = 20
 
 _SIGNALLED = 128
 """What a shell adds to the number of the signal that has killed a program."""
-
-_KILLED = re.compile(re.escape(bootstrap.KILLED).replace(rb"%d", rb"(\d+)"))
 
 
 class Verdict(Enum):
@@ -157,8 +154,8 @@ class Execution:
             self.no_python = True
         elif line == bootstrap.NEED:
             self._send(bootstrap.delivery(self._terms.archive.data))
-        elif killed := _KILLED.fullmatch(line):
-            self.killed = int(killed.group(1)) - _SIGNALLED
+        elif line.startswith(bootstrap.KILLED) and (code := line[len(bootstrap.KILLED) : -1]).isdigit():
+            self.killed = int(code) - _SIGNALLED
         else:
             self._event(line)
 
