@@ -69,10 +69,10 @@ class Archive:
     @cached_property
     def _fingerprint(self) -> str:
         """What changes with any of the sources, and is quicker to have than their contents."""
-        seen: list[object] = [_FORMAT]
+        seen: list[object] = [_FORMAT, str(self.package)]
         for path in sources(self.package):
-            found = path.stat()
-            seen.append((str(path), found.st_size, found.st_mtime_ns, found.st_ino))
+            found = os.stat(f"{self.package}/{path}")
+            seen.append((path, found.st_size, found.st_mtime_ns, found.st_ino))
         return hashlib.sha256(repr(seen).encode()).hexdigest()
 
     def _keep(self, cache: Path, name: str) -> None:
@@ -86,14 +86,15 @@ class Archive:
             pass
 
 
-def sources(package: Path) -> list[Path]:
-    """Return the files that an archive of `package` is made of, sorted."""
-    found = [package / "__init__.py"]
-    for room in ("host", "wire"):
-        for directory, names, files in os.walk(package / room):
-            names[:] = [name for name in names if name != "__pycache__"]
-            ours = [file for file in files if not file.startswith(".") and file[-4:] != ".pyc"]
-            found += [Path(directory, file) for file in ours]
+def sources(package: Path) -> list[str]:
+    """Return the files that an archive of `package` is made of, sorted, by their paths in it."""
+    found, rooms = ["__init__.py"], ["host", "wire"]
+    for room in rooms:  # which grows meanwhile
+        for entry in os.scandir(package / room):
+            if entry.is_dir():
+                rooms += [f"{room}/{entry.name}"] if entry.name != "__pycache__" else []
+            elif not entry.name.startswith(".") and not entry.name.endswith(".pyc"):
+                found.append(f"{room}/{entry.name}")
     return sorted(found)
 
 
@@ -106,9 +107,9 @@ def pack(package: Path) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in sources(package):
-            entry = zipfile.ZipInfo(f"provision/{path.relative_to(package).as_posix()}", _EPOCH)
+            entry = zipfile.ZipInfo(f"provision/{path}", _EPOCH)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3
-            archive.writestr(entry, path.read_bytes())
+            archive.writestr(entry, (package / path).read_bytes())
     return out.getvalue()

@@ -45,6 +45,7 @@ def host_side(directory: Path, body: str) -> Archive:
     """Return an archive whose `main(request)` has this body, after `PRELUDE`."""
     package = directory / "provision"
     (package / "host").mkdir(parents=True)
+    (package / "wire").mkdir()
     (package / "__init__.py").write_text("")
     (package / "host" / "__init__.py").write_text("")
     main = "def main(request, place):\n" + textwrap.indent(textwrap.dedent(body), "    ")

@@ -23,6 +23,7 @@ def package(tmp_path: Path) -> Path:
     (root / "__init__.py").write_text("")
     (root / "host" / "main.py").write_text("def main(request): return 0\n")
     (root / "host" / "resources" / "file.py").write_text("x = 1\n")
+    (root / "wire").mkdir()
     (root / "cli").mkdir()
     (root / "cli" / "main.py").write_text("not for hosts\n")
     for path in root.rglob("*.py"):
@@ -44,8 +45,8 @@ def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(package: Pat
     copy = tmp_path / "two" / "provision"
     shutil.copytree(package, copy)
     for path in sources(copy):
-        path.chmod(0o600)
-        os.utime(path, (1, 1))
+        (copy / path).chmod(0o600)
+        os.utime(copy / path, (1, 1))
     (copy / "host" / "__pycache__").mkdir()
     (copy / "host" / "__pycache__" / "main.cpython-311.pyc").write_bytes(b"x")
     assert pack(copy) == pack(package)
