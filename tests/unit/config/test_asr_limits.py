@@ -1,4 +1,4 @@
-"""What a playbook may say of a speech service is what the app on the host takes."""
+"""A playbook accepts for the speech service what the app on the host accepts."""
 
 from __future__ import annotations
 

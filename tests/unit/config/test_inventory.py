@@ -431,7 +431,7 @@ class TestRanges:
         ("vars: {ansible_ssh_pipelining: true}", "1:8: `ansible_ssh_pipelining` is an Ansible setting"),
     ],
 )
-def test_settings_of_ansible_in_yaml_of_ours(project: Project, text: str, message: str) -> None:
+def test_ansible_settings_in_our_own_yaml(project: Project, text: str, message: str) -> None:
     (error,) = project.inventory_errors(text)
     assert error.startswith(f"inventories/a.yml:{message}")
     assert "secret1" not in error
@@ -448,7 +448,7 @@ def test_settings_of_ansible_in_yaml_of_ours(project: Project, text: str, messag
         ("aws_ec2.yml", "plugin: amazon.aws.aws_ec2\n"),
     ],
 )
-def test_an_inventory_of_ansible_without_ansible(
+def test_an_ansible_inventory_without_ansible(
     project: Project, monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
     monkeypatch.setattr("provision.config.dynamic._reader", lambda: None)
@@ -460,7 +460,7 @@ def test_an_inventory_of_ansible_without_ansible(
     )
 
 
-def test_variables_beside_a_program_are_not_lost_without_a_word(
+def test_variables_beside_a_program_are_not_lost_silently(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("provision.config.dynamic._reader", lambda: None)

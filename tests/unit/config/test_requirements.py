@@ -89,7 +89,7 @@ def test_forms_that_are_refused_say_what_to_write(raw: str, hint: str) -> None:
     assert hint in caught.value.context["hint"]
     advised = re.search(r'^(?:write|did you mean) "([^"…]+)"', hint)
     if advised:
-        parse(advised[1])  # advice that leads into the next error is none
+        parse(advised[1])  # the advice must not lead to the next error
 
 
 def test_constraints() -> None:

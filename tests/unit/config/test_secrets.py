@@ -126,12 +126,12 @@ def test_a_variable_of_several_lines_gets_back_the_last_line_end(
     assert Secret("env", ("R1_API_KEY",)).as_file().resolve() == becomes
 
 
-NO_TEXT = {b"\xff\xfe": "is not UTF-8 text", b"a\0b": "holds a NUL character"}
+NOT_TEXT = {b"\xff\xfe": "is not UTF-8 text", b"a\0b": "holds a NUL character"}
 
 
 @pytest.mark.parametrize("whole", [False, True])
-@pytest.mark.parametrize("value", NO_TEXT)
-def test_what_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: bytes, whole: bool) -> None:
+@pytest.mark.parametrize("value", NOT_TEXT)
+def test_what_is_not_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: bytes, whole: bool) -> None:
     (tmp_path / "key").write_bytes(value)
     secrets = [Secret("file", ("key",), tmp_path, AT), command(tmp_path, "cat", "key")]
     if b"\0" not in value:
@@ -140,7 +140,7 @@ def test_what_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value:
     for secret in secrets:
         said = error(secret.as_file() if whole else secret)
         assert said.startswith("p.yml:4:16: the secret from the ")
-        assert NO_TEXT[value] in said
+        assert NOT_TEXT[value] in said
 
 
 def test_what_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,4 @@
-"""Lines of notes in a command that no shell runs: each part is named, and what is advised is valid and means the same."""
-
-# ruff: noqa: E501 (lines and what is advised are easier to compare on one line)
+"""Lines copied from a shell: each part is named, and what is advised is valid and means the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each wrong input: where it is said to be wrong, and in which words."""
+"""Each wrong input: the position and the message of its error."""
 
 # ruff: noqa: E501 (a message is easier to compare on one line)
 
