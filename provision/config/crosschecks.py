@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from provision.config.documents import Part
 from provision.config.playbook import Play
-from provision.config.problems import Position, Problem
+from provision.config.problems import Position, Problems
 from provision.config.services.base import Listener
 
 _EVERY_ADDRESS = ("0.0.0.0", "::", "[::]")
@@ -19,42 +18,31 @@ class _Taken(NamedTuple):
     position: Position
 
 
-def check_host(plays: Sequence[Play]) -> list[Problem]:
+def check_host(plays: Sequence[Play]) -> Problems:
     """What is wrong between the services of one host, over all its plays.
 
     Two services cannot have one name, as both would be the same unit, and cannot listen on one port.
     """
-    problems: list[Problem] = []
+    problems = Problems()
     first: dict[str, Position] = {}
     taken: list[_Taken] = []
-    for play, name, loc in _services(plays):
-        position = play.where(*loc, key=True)
-        if name in first:
-            message = f"the service `{name}` is declared already at {first[name]}"
-            problems.append(Problem("name-taken", position, message, "give one of them another name"))
-            continue
-        first[name] = position
-        for listener in play.fields.services[name].listeners():
-            here = _Taken(name, listener, play.where(*loc, *listener.loc))
-            other = next((there for there in taken if _clash(there.listener, listener)), None)
-            if other is not None:
-                problems.append(
-                    Problem(
-                        "port-taken",
-                        here.position,
-                        f"port {listener.port} of service `{name}` is taken by service `{other.service}`"
-                        f" ({other.position})",
-                        "give one of them another port",
-                    )
-                )
-            taken.append(here)
-    return problems
-
-
-def _services(plays: Sequence[Play]) -> Iterator[tuple[Play, str, tuple[Part, ...]]]:
     for play in plays:
-        for name in play.fields.services:
-            yield play, name, ("services", name)
+        for name, service in play.fields.services.items():
+            position = play.where("services", name, key=True)
+            if name in first:
+                message = f"the service `{name}` is declared already at {first[name]}"
+                problems.add("name-taken", position, message, "give one of them another name")
+                continue
+            first[name] = position
+            for listener in service.listeners():
+                here = _Taken(name, listener, play.where("services", name, *listener.loc))
+                other = next((there for there in taken if _clash(there.listener, listener)), None)
+                if other is not None:
+                    whose = f"service `{other.service}` ({other.position})"
+                    message = f"port {listener.port} of service `{name}` is taken by {whose}"
+                    problems.add("port-taken", here.position, message, "give one of them another port")
+                taken.append(here)
+    return problems
 
 
 def _clash(one: Listener, other: Listener) -> bool:
