@@ -148,7 +148,7 @@ def _each(
                 "dynamic-inventory", f"--host {host}: {error.problems[0].message}", position, advice
             ) from None
         # A program that ignores --host prints nothing, or the list again: the host has no variables.
-        return {} if output in ("", listed) or not output.strip() else _json(output, position, shown)
+        return {} if output == listed or not output.strip() else _json(output, position, shown)
 
     with ThreadPoolExecutor(min(_TOGETHER, len(hosts))) as together:
         try:

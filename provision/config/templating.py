@@ -45,12 +45,10 @@ class Template:
         except UndefinedError as error:
             raise self._undefined(error, context, variables) from None
         except SecurityError:
-            raise failure(
-                "template-failure", "the template does something that templates are not allowed to do"
-            ) from None
+            raise _failed("the template does something that templates are not allowed to do") from None
         # An expression may fail in any way that Python code can; whatever it is, the text is at fault.
         except (Exception, RecursionError) as error:
-            raise failure("template-failure", f"the template cannot be rendered: {_reason(error)}") from None
+            raise _failed(f"the template cannot be rendered: {_reason(error)}") from None
         return value
 
     def _undefined(
@@ -62,7 +60,11 @@ class Template:
                 near = did_you_mean(name, variables, "known variables")
                 hint = near or "define it in the inventory or below `vars:`"
                 return failure("undefined-variable", f"undefined variable `{name}`", hint=hint)
-        return failure("template-failure", f"the template cannot be rendered: {text}")
+        return _failed(f"the template cannot be rendered: {text}")
+
+
+def _failed(message: str, hint: str | None = None) -> ConfigError:
+    return failure("template-failure", message, hint=hint)
 
 
 def _reason(error: BaseException) -> str:
@@ -77,34 +79,28 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (int, float)):
         # The same numbers as in YAML.
         if not abs(value) < MAX_NUMBER:
-            raise failure(
-                "template-failure", "the template gives a number that is too large, or not a number"
-            )
+            raise _failed("the template gives a number that is too large, or not a number")
         return value
     if isinstance(value, str):
         text = str(value)  # raises for an undefined variable, and drops subclasses of str
         if len(text) > MAX_TEXT:
-            raise failure("template-failure", f"the template gives more than {MAX_TEXT} characters")
+            raise _failed(f"the template gives more than {MAX_TEXT} characters")
         if not text.isascii() and SURROGATE.search(text):
-            raise failure("template-failure", "the template gives half a surrogate pair, which is not text")
+            raise _failed("the template gives half a surrogate pair, which is not text")
         return text
     if depth > MAX_DEPTH:
-        raise failure("template-failure", f"the template gives a value nested deeper than {MAX_DEPTH} levels")
+        raise _failed(f"the template gives a value nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, Iterator)):
         return [_plain(item, depth + 1) for item in value]
     str(value)  # raises for an undefined variable
-    raise failure("template-failure", f"the template gives a {type(value).__name__}, which is not data")
+    raise _failed(f"the template gives a {type(value).__name__}, which is not data")
 
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
-        raise failure(
-            "template-failure",
-            "the template gives a mapping with a key that is not text",
-            hint="put the key in quotes",
-        )
+        raise _failed("the template gives a mapping with a key that is not text", "put the key in quotes")
     return str(_plain(key))
 
 
@@ -153,9 +149,7 @@ def _inside_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or isinstance(value, (list, dict, tuple, set)):
-        raise failure(
-            "template-failure",
-            f"{'null' if value is None else found(value)} cannot be part of a text",
-            hint="use `{{ name }}` alone to keep the value itself, or a filter such as `| join(' ')`",
-        )
+        what = "null" if value is None else found(value)
+        hint = "use `{{ name }}` alone to keep the value itself, or a filter such as `| join(' ')`"
+        raise _failed(f"{what} cannot be part of a text", hint)
     return value
