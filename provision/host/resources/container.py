@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import time
 from typing import ClassVar
@@ -13,7 +12,7 @@ from provision.host.machine import Machine
 from provision.host.resource import Changes, State, differences
 from provision.host.resources.unit import Unit
 from provision.host.services import processes, supervision
-from provision.host.services.containers import engines, settings
+from provision.host.services.containers import engines, images, settings
 from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
 from provision.host.services.runner import Runner
@@ -53,7 +52,7 @@ class Container(Runner):
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
-        state = {"image": self._image(machine), **settings.declared(self.spec)}
+        state = {"image": images.title(machine, self.spec), **settings.declared(self.spec)}
         state["env"] = settings.declared_env(self._with_env_files(), self._env(machine))
         unit = self._unit()
         if unit:
@@ -73,9 +72,9 @@ class Container(Runner):
         state: State = {"running": False}
         if found is not None:
             self._require_ours(found)
-            image = self._image_of(machine, found)
-            state = {"image": self._image_found(machine, found), "env": self._env(machine) or None}
-            state.update(settings.observed(self.spec, found, image))
+            name = images.title_used(machine, self.spec, found)
+            state = {"image": name, "env": self._env(machine) or None}
+            state.update(settings.observed(self.spec, found, images.used(machine, self.spec, found)))
             state["running"] = engines.invocation(found) is not None
         unit = self._unit()
         if unit:
@@ -90,7 +89,7 @@ class Container(Runner):
         """
         engine = engines.require(self.spec.engine)
         try:
-            self._provide_image(machine, engine)
+            images.provide(machine, self.id, self.spec, engine)
             left = differences(self.expected(machine), self.actual(machine))
             replace = self._found(machine) is None or any(key in left for key in settings.CREATION)
             if not replace and "restart" in left:
@@ -112,7 +111,7 @@ class Container(Runner):
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say where the image comes from, when it is not here, and what becomes of the service."""
         work = Work()
-        if self._local_image(machine) is None:
+        if images.local(machine, self.spec) is None:
             work.load = self.spec.archive
             work.pull = None if work.load else self.spec.image
         found = self._found(machine)
@@ -134,7 +133,7 @@ class Container(Runner):
         unit = self._unit()
         notes = unit.notes(machine) if unit else []
         archive = self.spec.archive
-        if archive and not os.path.exists(archive) and self._local_image(machine) is None:
+        if archive and not os.path.exists(archive) and images.local(machine, self.spec) is None:
             message = f"{archive}, which the image is to be loaded from, is not there yet"
             notes.append(warning("missing-file", message))
         if engines.invocation(self._found(machine)) is None:
@@ -184,31 +183,6 @@ class Container(Runner):
                 hint="remove it, or give the service another `name:`",
             )
 
-    def _local_image(self, machine: Machine, reference: str | None = None) -> engines.Inspected | None:
-        """Return the image, the declared one if no other is named, as it is on this host."""
-        engine, image = engines.find(self.spec.engine), reference or self.spec.image
-        if engine is None:
-            return None
-        return machine.once(("image", engine, image), lambda: engines.image(machine, engine, image))
-
-    def _image_of(self, machine: Machine, found: engines.Inspected) -> engines.Inspected | None:
-        """Return the image that a container was made from, even when its name means another one by now."""
-        local = self._local_image(machine)
-        same = local is not None and _id(local["Id"]) == _id(found["Image"])
-        return local if same else self._local_image(machine, found["Image"])
-
-    def _image(self, machine: Machine) -> str:
-        local = self._local_image(machine)
-        return _named(self.spec.image, local["Id"]) if local else self.spec.image
-
-    def _image_found(self, machine: Machine, found: engines.Inspected) -> str:
-        name = str(found.get("ImageName") or found["Config"].get("Image") or "")
-        same = name.rpartition("/")[2] == self.spec.image.rpartition("/")[2]
-        if same and self._local_image(machine) is None:
-            # Its name was taken from the image; the container still runs with what was declared.
-            return self.spec.image
-        return _named(self.spec.image if same else name, found["Image"])
-
     def _env(self, machine: Machine) -> dict[str, str]:
         found = self._found(machine)
         if found is None or not self._ours(found):
@@ -234,41 +208,6 @@ class Container(Runner):
             except OSError as error:
                 raise Failure("file-refused", f"{path}: {error.strerror or error} (env_file)") from None
         return settings.with_variables(self.spec, lines)
-
-    # -- the image ----------------------------------------------------------------------------------------
-
-    def _provide_image(self, machine: Machine, engine: str) -> None:
-        reference, archive = self.spec.image, self.spec.archive
-        if self._local_image(machine) is not None:
-            return
-        try:
-            if archive is None:
-                pull = ["pull", reference]
-                engines.call(machine, engine, pull, None, lambda line: machine.output(self.id, line))
-            else:
-                self._load(machine, engine, reference, archive)
-        finally:
-            machine.forget(("image", engine, reference))
-
-    def _load(self, machine: Machine, engine: str, reference: str, archive: str) -> None:
-        if not os.path.exists(archive):
-            raise Failure(
-                "image-missing",
-                f"{archive} is not there, and the image {reference} is to be loaded from it",
-                hint="put it there, or leave `archive` out to pull the image",
-            )
-        said = engines.call(machine, engine, ["load", "--input", archive], None).out
-        if engines.image(machine, engine, reference) is not None:
-            return
-        loaded = re.findall(r"^Loaded image(?: ID|\(s\))?: *(\S+)", said, re.MULTILINE)
-        unnamed = [each for each in loaded if re.fullmatch(r"(?:sha256:)?[0-9a-f]{64}", each)]
-        if len(unnamed) != 1:
-            raise Failure(
-                "image-missing",
-                f"{archive} holds {', '.join(loaded) or 'no image'}, not {reference}",
-                hint="set `image:` to the name that the archive holds",
-            )
-        engines.call(machine, engine, ["tag", unnamed[0], reference])
 
     # -- steps --------------------------------------------------------------------------------------------
 
@@ -419,11 +358,3 @@ class Container(Runner):
         ports = [each for each in self.spec.ports if each.protocol == "tcp"]
         held = ((each.port, processes.listeners(each.port, each.address)) for each in ports)
         return next((f"port {port} is held by {holders[0]}" for port, holders in held if holders), None)
-
-
-def _id(image: str) -> str:
-    return image.rpartition(":")[2]
-
-
-def _named(reference: str, image: str) -> str:
-    return f"{reference} ({_id(image)[:12]})"

@@ -5,6 +5,7 @@ What `nohup start.sh > log 2>&1 &` does by hand, but it can be repeated and undo
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import pwd
 import subprocess
@@ -28,19 +29,12 @@ ROTATE = 50 * 1024 * 1024
 SETTLE = 0.5
 """Seconds in which a script that cannot work at all ends."""
 
-PASSED = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
-PASSED_PREFIXES = (
-    "LC_",
-    "CUDA_",
-    "NVIDIA_",
-    "NCCL_",
-    "ROCR_",
-    "HIP_",
-    "PIP_CERT",
-    "REQUESTS_CA_",
-    "CURL_CA_",
+PASSED = (
+    *("PATH", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "*_PROXY", "*_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT*", "REQUESTS_CA_*", "CURL_CA_*"),
+    *("CUDA_*", "NVIDIA_*", "NCCL_*", "ROCR_*", "HIP_*"),
 )
-PASSED_SUFFIXES = ("_PROXY", "_proxy")
+"""Which variables of our own environment a service gets, as patterns."""
 
 
 class Process(FileRunner):
@@ -195,7 +189,7 @@ def _environment(user: str | None) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in PASSED or name.startswith(PASSED_PREFIXES) or name.endswith(PASSED_SUFFIXES)
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in PASSED)
     }
     entry = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
     kept.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

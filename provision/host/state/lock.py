@@ -16,12 +16,11 @@ from provision.host.machine import Machine
 def lock_path(state: str) -> str:
     """Return the lock file of a state directory; it is elsewhere, as a refused plan must not make that."""
     name = f"provision-{sha256(state.encode()).hexdigest()[:16]}.lock"
-    if os.geteuid() == 0 and os.path.isdir("/run"):
-        return os.path.join("/run", name)
-    runtime = f"/run/user/{os.geteuid()}"
+    user = os.geteuid()
+    runtime = f"/run/user/{user}" if user else "/run"
     if os.path.isdir(runtime):
         return os.path.join(runtime, name)
-    return os.path.join(tempfile.gettempdir(), f"{os.geteuid()}-{name}")
+    return os.path.join(tempfile.gettempdir(), f"{user}-{name}")
 
 
 class RunLock:
