@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Mapping, Tuple, Type
+from typing import Any, ClassVar, Dict, Mapping, Type
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.wire import spec as contract
+from provision.wire.events import Changes as Changes
 from provision.wire.events import Options, Work
 from provision.wire.finding import Finding
 from provision.wire.server import Preflight
 
 State = Dict[str, Any]
 """Plain data (JSON types). A key whose value is None is absent."""
-
-Changes = Dict[str, Tuple[Any, Any]]
-"""The keys that differ: key -> (actual, expected)."""
-
-Number = Tuple[str, bool, str]
-"""Of an account: its kind, whether the host chooses its number, and its name. They are made in this order."""
-
 
 SERVICES, CONTENT, DIRECTORIES, USERS, GROUPS, PACKAGES = range(6)
 """The ranks of removal: what comes first is removed first."""
@@ -51,6 +45,9 @@ class Resource:
 
     from_files: ClassVar[bool] = False
     """It runs a service from files that provision has written, and can run it from the former ones again."""
+
+    number_field: ClassVar[str] = ""
+    """Of an account: the field of its number, `uid` or `gid`."""
 
     brings_accounts: ClassVar[bool] = False
     """Its fix may make users and groups, which take the next free numbers."""
@@ -128,10 +125,6 @@ class Resource:
 
     def restorable(self) -> str | None:
         """Return the file that it writes, whose former content can be put back."""
-        return None
-
-    def number(self) -> Number | None:
-        """Return the place of an account in the order in which accounts are made."""
         return None
 
     def disturbs(self, changes: Changes) -> bool:

@@ -8,7 +8,7 @@ from provision.host.accounts import editing
 from provision.host.failure import Failure
 from provision.host.files.ownership import Names
 from provision.host.machine import Machine
-from provision.host.resource import Changes, Number, Resource, State
+from provision.host.resource import Changes, Resource, State
 
 
 class Account(Resource):
@@ -18,9 +18,6 @@ class Account(Resource):
 
     names: ClassVar[Names]
     """The accounts of its type on this host."""
-
-    number_field: ClassVar[str]
-    """The field of its number: `uid` or `gid`."""
 
     options: ClassVar[dict[str, str]]
     """The fields that can be changed, and the option of each in the tools."""
@@ -79,10 +76,6 @@ class Account(Resource):
     def _only_new(self) -> list[str]:
         """Return the options that only the tool has that makes it."""
         return ["-r"] if self.spec.system else []
-
-    def number(self) -> Number | None:
-        """Return its place among the accounts that are made."""
-        return (self.type, getattr(self.spec, self.number_field) is None, self.spec.name)
 
     def remove(self, machine: Machine) -> bool:
         """Remove it, but not the home of a user; True when it was there.

@@ -22,12 +22,13 @@ def before(items: Sequence[Item]) -> dict[str, list[str]]:
 
 
 def _rank(item: Item, by_id: Mapping[str, Item]) -> Rank | None:
-    if item.resource.brings_accounts:
+    resource = item.resource
+    if resource.brings_accounts:
         return (1, "", False, "")
-    number = item.resource.number()
-    if number is None:
+    if not resource.number_field:
         return None
-    return (2 if _needs_packages(item, by_id) else 0, *number)
+    number = getattr(resource.spec, resource.number_field)
+    return (2 if _needs_packages(item, by_id) else 0, resource.type, number is None, resource.spec.name)
 
 
 def _needs_packages(item: Item, by_id: Mapping[str, Item]) -> bool:
