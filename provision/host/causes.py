@@ -24,7 +24,7 @@ def explain(error: Exception) -> Failure:
     where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
     return Failure(
         "internal-fault",
-        f"a fault in provision itself: {type(error).__name__}: {error} ({where})",
+        f"a bug in provision: {type(error).__name__}: {error} ({where})",
         hint="please report it",
     )
 

@@ -79,19 +79,17 @@ class Fixing:
 
     def _quick(self, item: Item) -> bool:
         """Finish what needs no work, without a thread; whether that was possible."""
-        blocker = next(
-            (need for need in item.needs if self.items[need].status in ("failed", "skipped")), None
-        )
+        needed = [self.items[need] for need in item.needs]
+        blocker = next((each for each in needed if each.status in ("failed", "skipped")), None)
         if blocker is not None:
-            became = "failed" if self.items[blocker].status == "failed" else "was skipped"
-            reason = f"needs {self.items[blocker].label}, which {became}"
-            self._conclude(item, "skipped", item.changes, Failure("skipped-step", reason))
+            became = "failed" if blocker.status == "failed" else "was skipped"
+            reason = Failure("skipped-step", f"needs {blocker.label}, which {became}")
+            self._conclude(item, "skipped", item.changes, reason)
             return True
-        moved = any(self.items[need].status == "changed" for need in item.needs)
-        if not item.changes and not item.error and not moved:
-            self._conclude(item, "ok", {})
-            return True
-        return False
+        if item.changes or item.error or any(each.status == "changed" for each in needed):
+            return False
+        self._conclude(item, "ok", {})
+        return True
 
     def _settle(self, item: Item) -> None:
         item.began = time.monotonic()
@@ -162,17 +160,13 @@ class Fixing:
 
     def _spare(self, item: Item, triggers: Sequence[str]) -> None:
         """Raise `Failure` before a running service is stopped or changed, if it would not start again."""
+        service = item.service
         stops = item.runs and item.resource.due.keys() <= item.changes.keys()
-        if (
-            not item.service
-            or not (stops or item.service in triggers)
-            or not foreseeing.runs(self.items, item.service)
-        ):
-            return
-        for other in self.items.values():
-            question = other.resource.preflight()
-            if other.service == item.service and question:
-                self._try_out(item, item.service, question)
+        if service and (stops or service in triggers) and foreseeing.runs(self.items, service):
+            for other in self.items.values():
+                question = other.resource.preflight()
+                if other.service == service and question:
+                    self._try_out(item, service, question)
 
     def _try_out(self, item: Item, service: str, preflight: Preflight) -> None:
         """Ask whether a service would start, once for all its resources: what it needs is there by now."""

@@ -23,7 +23,7 @@ ADMIN_PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sb
 CANCELLED = "cancelled"
 """What is said of work that was cut off. Only whoever has cut it off can still read it."""
 
-UNCUT = "a step that must not be cut off, such as the work of dpkg, runs to its end on the host"
+UNCUT = "a step that must not be interrupted, such as dpkg, runs to its end on the host"
 """What is said when such a step runs."""
 
 CUT = 4.0

@@ -31,7 +31,7 @@ def undo(machine: Machine, id: str, service: str) -> None:
         what = ", ".join(sorted(changed)).replace(":", " ")
         _tell(machine, id, service, f"nothing is put back, as {what} changed too")
         return
-    machine.output(id, f"putting back what {service} last answered with")
+    machine.output(id, f"putting back the files that {service} last worked with")
     try:
         restart.need()  # a crash from here on must not lose the restart
         backup.restore(record)
@@ -42,9 +42,15 @@ def undo(machine: Machine, id: str, service: str) -> None:
         backup.commit(machine.state, service, record["runner"], record["probe"])
     except Exception as error:
         why = causes.explain(error)
-        _tell(machine, id, service, "what it last answered with is back, and fails, too", why)
+        _tell(
+            machine,
+            id,
+            service,
+            "the files that it last worked with are back, and it fails with them, too",
+            why,
+        )
     else:
-        _tell(machine, id, service, "what it last answered with is back, and answers", ok=True)
+        _tell(machine, id, service, "the files that it last worked with are back, and it answers", ok=True)
 
 
 def _tell(

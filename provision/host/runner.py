@@ -125,7 +125,7 @@ class Run:
             raise Failure(
                 "plan-outdated",
                 "this host has changed since the plan was made",
-                hint="make a new plan and look at it",
+                hint="make a new plan and check it",
             )
         self._refuse()
         if not os.path.isdir(self.machine.state):

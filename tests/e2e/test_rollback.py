@@ -79,7 +79,7 @@ def test_script_env_file_and_unit_are_put_back_and_run(site: Site) -> None:
     site.provision.env["SITE_KEY"] = "sk-other"
     answer = site.provision.run("apply", site.playbook, "--yes")
     assert answer.code == 1
-    assert "what it last answered with is back, and answers" in answer.out
+    assert "the files that it last worked with are back, and it answers" in answer.out
     assert "answers as before the change" in answer.out
     assert "sk-" not in answer.out
     assert site.sh(f"sha256sum {FILES}; stat -c '%a %U' {FILES}") == before

@@ -350,7 +350,7 @@ def test_remove_asks_and_takes_only_what_is_its_own(site: Site) -> None:
     bare = Provision(site.options, {"PYTHONPATH": str(REPOSITORY)}, site.folder)
     removed = bare.run("remove", site.main, "--yes")
     assert removed.code == 0, removed.out
-    assert "/etc/site stays: holds what is not ours" in removed.out
+    assert "/etc/site stays: holds files of others" in removed.out
     assert sorted(site.sh("ls /etc/site").split()) == ["mine.conf", "other.conf", "shared.conf"]
     assert site.sh("ls -d /opt/provision/services /etc/systemd/system/provision-* 2>/dev/null || true") == ""
     assert site.sh("dpkg-query -W -f '${Status}' python3-venv") == "install ok installed"

@@ -122,7 +122,7 @@ def test_nobody_waits_for_account_files_that_cannot_be_written(there: Drive, hos
 
 def test_without_root_or_tools_the_way_out_is_told(there: Drive, host: LabHost) -> None:
     unprivileged = there(UserSpec(name="dora"), user="ops")
-    assert unprivileged["error"] == "users and groups can only be changed by root"
+    assert unprivileged["error"] == "only root can change users and groups"
     assert "become" in unprivileged["hint"]
     assert there(UserSpec(name="dora"), verb="inspect", user="ops")["error"] is None
     host.exec(["mv", "/usr/sbin/useradd", "/usr/sbin/useradd.away"])

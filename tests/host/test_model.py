@@ -332,7 +332,7 @@ def test_adopts_what_was_copied_by_hand(host: Host, hub: Hub) -> None:
         target.write_bytes((host.original / name).read_bytes())
     host.flip(ODD)
     changes = host.converge()
-    assert changes["snapshot"][0] == "3 files that are not known to be it"
+    assert changes["snapshot"][0] == "3 files, not known to be this model"
     assert host.same()
     fetched = [request.path for request in hub.downloads()]
     assert not any(WEIGHTS in path or "config.json" in path for path in fetched)
@@ -466,7 +466,7 @@ def test_listing_cannot_leave_the_directory(host: Host, monkeypatch: pytest.Monk
 
     answer = Listing(host.spec.endpoint or "", None, [RemoteFile("../../etc/passwd", 1)])
     monkeypatch.setattr(Model, "_listing", lambda self, machine, timeout: answer)
-    assert "outside of it" in host.fails(required=[]).message
+    assert "outside of the directory" in host.fails(required=[]).message
 
 
 # -- removing ------------------------------------------------------------------------------------------------

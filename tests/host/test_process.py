@@ -298,6 +298,6 @@ def test_a_user_who_is_not_root_cannot_become_another(
 ) -> None:
     service.user = "daemon"
     service.machine.root = False
-    with pytest.raises(Failure, match="only root can arrange") as caught:
+    with pytest.raises(Failure, match="by root") as caught:
         service.converge(service.process())
     assert "become: true" in str(caught.value.hint)

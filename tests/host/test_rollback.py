@@ -130,9 +130,11 @@ def test_a_start_that_does_not_answer_is_taken_back(site: Site, broken: str) -> 
     good = (site.root / "start.sh").read_text(), (site.root / "env").read_text()
     site.options, site.secret = broken, "two"
     site.fails()
-    assert site.restored == "what it last answered with is back, and answers"
+    assert site.restored == "the files that it last worked with are back, and it answers"
     assert site.state == "before"
-    assert any(event.get("line") == "putting back what tiny last answered with" for event in site.events)
+    assert any(
+        event.get("line") == "putting back the files that tiny last worked with" for event in site.events
+    )
     assert ((site.root / "start.sh").read_text(), (site.root / "env").read_text()) == good
     assert (site.root / "env").stat().st_mode & 0o7777 == 0o600
     assert (site.root / "start.sh").stat().st_mode & 0o7777 == 0o755
@@ -194,7 +196,9 @@ def test_what_was_there_before_may_have_broken_since(site: Site) -> None:
     record["runner"]["spec"]["script"] = str(site.root / "gone.sh")
     site.record.write_text(json.dumps(record))
     site.fails()
-    assert site.restored.startswith("what it last answered with is back, and fails, too: ")
+    assert site.restored.startswith(
+        "the files that it last worked with are back, and it fails with them, too: "
+    )
     assert "gone.sh" in site.restored
 
 
@@ -222,7 +226,7 @@ def test_what_an_older_version_kept_is_put_back(site: Site) -> None:
     old = json.loads(BEFORE_RECORDS.replace("ROOT", str(site.root)).replace("PORT", str(site.port)))
     site.record.write_text(json.dumps({**json.loads(site.record.read_text()), **old}))
     site.fails()
-    assert site.restored == "what it last answered with is back, and answers"
+    assert site.restored == "the files that it last worked with are back, and it answers"
     assert "--reply before" in site.command
 
 

@@ -27,7 +27,7 @@ def edit(machine: Machine, id: str, argv: Sequence[str]) -> None:
         Failure: not root, no such tool, or the tool refuses; the message is the tool's own.
     """
     if not machine.root:
-        raise Failure("needs-root", "users and groups can only be changed by root", hint=causes.BECOME)
+        raise Failure("needs-root", "only root can change users and groups", hint=causes.BECOME)
     tool = argv[0]
     if which(tool, ADMIN_PATH) is None:
         raise Failure(

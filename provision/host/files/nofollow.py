@@ -131,8 +131,8 @@ def _trust(link: os.stat_result, path: str, target: str) -> None:
     if os.geteuid() == 0 and link.st_uid != 0:
         raise Failure(
             "foreign-link",
-            f"{path} leads through a symbolic link to {target} which user id {link.st_uid} has made",
-            hint=f"root follows only links of its own: declare the path that is meant, below {target}",
+            f"{path} leads through a symbolic link to {target} that user id {link.st_uid} has made",
+            hint=f"root follows only its own links: declare the real path, below {target}",
         )
 
 

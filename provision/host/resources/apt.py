@@ -146,5 +146,5 @@ def _would_remove(packages: list[str], planned: aptget.Transaction) -> Failure:
     return Failure(
         "apt-removes",
         f"installing {', '.join(packages)} would remove {', '.join(planned.remove)}",
-        hint="remove them by hand if that is meant, or declare other packages",
+        hint="remove them by hand if you want that, or declare other packages",
     )

@@ -134,7 +134,7 @@ class Container(Runner):
         notes = unit.notes(machine) if unit else []
         archive = self.spec.archive
         if archive and not os.path.exists(archive) and images.local(machine, self.spec) is None:
-            message = f"{archive}, which the image is to be loaded from, is not there yet"
+            message = f"{archive}, from which the image is loaded, is not there yet"
             notes.append(warning("missing-file", message))
         if engines.invocation(self._found(machine)) is None:
             notes += [warning("port-taken", taken) for taken in [self._taken()] if taken]
@@ -342,7 +342,7 @@ class Container(Runner):
                 break
             machine.sleep(0.1)
         if now.invocation is None and now.ended is None:
-            state = f"{self.spec.service} does not come up: after {START:.0f} s it is {now.state}"
+            state = f"{self.spec.service} does not start: after {START:.0f} s it is {now.state}"
             raise endings.explained(machine, self.spec, "service-ended", state, self._since(now))
         raise self._ended(machine, now)
 

@@ -91,7 +91,7 @@ class Directory(Resource):
         except OSError:
             return None
         ours = os.path.relpath(machine.state, path).partition("/")[0]
-        return None if left == [ours] else "holds what is not ours"
+        return None if left == [ours] else "holds files of others"
 
     def _make(self) -> None:
         with nofollow.parent(self.spec.path, create=True) as (directory, name):

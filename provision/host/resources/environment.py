@@ -103,7 +103,7 @@ class Environment(Resource):
         if os.path.isdir(place) and os.listdir(place) and not is_environment(place):
             raise Failure(
                 "already-there",
-                f"{place} is there already and is no Python environment",
+                f"{place} exists and is no Python environment",
                 hint="move it away, or give the environment another path",
             )
         make_directories(place)
@@ -125,7 +125,7 @@ class Environment(Resource):
         ended = machine.run(arguments, check=False, on_line=lambda line: machine.output(self.id, line))
         if ended.code != 0:
             lines = ended.out.splitlines()
-            why = lines[-1].strip() if lines else "it said nothing"
+            why = lines[-1].strip() if lines else "it printed nothing"
             raise Failure(
                 "pip-failed",
                 f"Python {base.version} could not make the environment {place}: {why}",

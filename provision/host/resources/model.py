@@ -81,7 +81,7 @@ class Model(Resource):
         manifest = manifests.load(self.path)
         if manifest is None:
             found = self._contents.names()
-            there = f"{len(found)} files that are not known to be it" if found else None
+            there = f"{len(found)} files, not known to be this model" if found else None
             return {"snapshot": wanted}, {"snapshot": there}
         expected, actual = {"snapshot": wanted}, {"snapshot": _title(manifest)}
         if not manifest.complete:
@@ -214,7 +214,7 @@ class Model(Resource):
         if state == FILLED:
             missing = ", ".join(self._missing_required())
             return Failure(
-                "model-incomplete", f"{self.path} has no {missing}", hint="the model there is not whole"
+                "model-incomplete", f"{self.path} has no {missing}", hint="the model there is incomplete"
             )
         what = {None: "does not exist", "empty": "is empty"}.get(state, f"is {state}")
         return Failure(
@@ -238,7 +238,7 @@ class Model(Resource):
             if os.path.isabs(file.path) or ".." in file.path.split("/"):
                 raise Failure(
                     "download-failed",
-                    f"{kind.title} lists a file of {spec.repo} outside of it: {file.path}",
+                    f"{kind.title} lists a file outside of the directory of {spec.repo}: {file.path}",
                 )
         if not selected:
             why = "every file is left out by allow and ignore" if listing.files else "it has no files"
@@ -332,5 +332,5 @@ def _not_delivered(
         )
     return Failure(
         "download-failed",
-        f"{kind.library} ended well, but did not bring {names} of {repo} from {listing.endpoint}",
+        f"{kind.library} succeeded, but did not download {names} of {repo} from {listing.endpoint}",
     )

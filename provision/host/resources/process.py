@@ -127,7 +127,7 @@ class Process(FileRunner):
         if become and not machine.root:
             raise Failure(
                 "needs-root",
-                f"{service} should run as {user}, which only root can arrange",
+                f"{service} can only be started as {user} by root",
                 hint="set `become: true` on the host, or leave `user` out",
             )
         os.makedirs(os.path.dirname(log), exist_ok=True)

@@ -86,7 +86,9 @@ class Sysctl(Resource):
         if "live" in changes:
             found = changes["live"][0]
             message = f"the kernel has set {self.spec.name} to {found} instead of {self.spec.value}"
-            return Failure("sysctl-refused", message, hint="declare a value that the kernel takes as it is")
+            return Failure(
+                "sysctl-refused", message, hint="declare a value that the kernel accepts unchanged"
+            )
         return None
 
     def remove(self, machine: Machine) -> bool:
@@ -121,11 +123,11 @@ class Sysctl(Resource):
             with open(f"{LIVE}/{self._path}", "w", encoding="utf-8") as file:
                 file.write(value + "\n")
         except FileNotFoundError:
-            hint = "correct the name, or load the kernel module that brings it before"
+            hint = "correct the name, or load the kernel module that provides it first"
             raise Failure("sysctl-refused", f"the kernel has no parameter {name}", hint=hint) from None
         except OSError as error:
             why = error.strerror or str(error)
-            hint = "declare a value that it takes"
+            hint = "declare a value that it accepts"
             if not os.access(f"{LIVE}/{self._path}", os.W_OK):
                 hint = "it is read-only here: in a container, set it on the host"
             raise Failure("sysctl-refused", f"{name} cannot be set to {value}: {why}", hint=hint) from None

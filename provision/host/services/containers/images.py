@@ -64,7 +64,7 @@ def _load(machine: Machine, engine: str, reference: str, archive: str) -> None:
     if not os.path.exists(archive):
         raise Failure(
             "image-missing",
-            f"{archive} is not there, and the image {reference} is to be loaded from it",
+            f"{archive} is not there, and the image {reference} has to be loaded from it",
             hint="put it there, or leave `archive` out to pull the image",
         )
     said = engines.call(machine, engine, ["load", "--input", archive], None).out
