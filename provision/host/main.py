@@ -6,8 +6,8 @@ import os
 import pwd
 import sys
 import time
+from _signal import signal  # type: ignore[import-not-found]  # without the enumerations of `signal`
 from _thread import start_new_thread
-from signal import signal
 from typing import Any
 
 from provision import __version__

@@ -19,9 +19,8 @@ class Form:
         return cls
 
 
-Any = BinaryIO = Callable = ClassVar = Dict = Final = FrozenSet = Generic = Hashable = IO = Form
-Iterable = Iterator = List = Literal = Mapping = MutableMapping = NoReturn = Optional = Protocol = Form
-Sequence = Set = Sized = TextIO = Tuple = Type = TypeVar = Union = Form
+Any = BinaryIO = Callable = ClassVar = Dict = Generic = Hashable = Iterable = Iterator = List = Form
+Mapping = Optional = Sequence = Tuple = Type = TypeVar = Union = Form
 
 
 def dataclass_transform(**options: object) -> object:
