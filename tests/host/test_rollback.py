@@ -152,7 +152,7 @@ def test_it_is_taken_back_as_often_as_it_is_tried(site: Site) -> None:
     for number in range(2):
         site.options, site.secret = "--fail broken", str(number)
         site.fails()
-        assert "is back, and answers" in site.restored
+        assert "are back, and it answers" in site.restored
         assert "--reply before" in site.command
 
 
@@ -164,7 +164,7 @@ def test_the_broken_one_is_left_for_whoever_wants_to_look_at_it(site: Site) -> N
     # A later run goes back all the way, not to the broken one.
     site.secret = "two"
     site.fails()
-    assert "is back, and answers" in site.restored
+    assert "are back, and it answers" in site.restored
     assert "--reply before" in site.command
     assert (site.root / "env").read_text() == "X=one\n"
 
