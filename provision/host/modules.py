@@ -31,7 +31,8 @@ class Modules:
 
     Args:
         file: the open file with the code, as `marshal` writes it.
-        index: module -> the path of its source in the archive, where its code is in `file`, and its size.
+        index: module -> the path of its source in the archive, where its code is in `file`, and its size;
+            the path of a source that is kept as text -> the same of the text.
     """
 
     def __init__(self, file: int, index: dict[str, tuple[str, int, int]]) -> None:
@@ -57,6 +58,11 @@ class Modules:
             with self._lock:
                 found = sys.modules.get(name) or self._execute(name)
         return found
+
+    def get_source(self, name: str) -> str:
+        """Return the text of a module that another Python is to run, one of `PROGRAMS` in `unpack.py`."""
+        _, at, size = self._index[self._index[name][0]]
+        return os.pread(self._file, size, at).decode("utf-8")
 
     def import_(
         self,
@@ -90,6 +96,7 @@ class Modules:
         module = sys.modules[name] = type(sys)(name)
         names = vars(module)
         names["__file__"] = source
+        names["__loader__"] = self
         names["__builtins__"] = self.builtins
         try:
             exec(marshal.loads(os.pread(self._file, size, at)), names)

@@ -21,6 +21,9 @@ KEPT = 3
 
 DAY = 86400
 
+PROGRAMS = ("provision/host/python/inside.py",)
+"""Modules that the host side also runs by the Pythons of environments: their text is kept, too."""
+
 
 def unpack(
     name: str,
@@ -92,7 +95,8 @@ def compiled(archive: zipfile.ZipFile) -> bytes:
     """Return the code of all modules, without the texts that are for people, and an index after them.
 
     A run reads only the modules that it needs. The first 22 bytes tell where the index is, and its size. It
-    has for each module the path of its source in the archive, where its code is, and the size of that.
+    has for each module the path of its source in the archive, where its code is, and the size of that; and
+    by the paths of `PROGRAMS` the same for their texts.
     """
     index: dict[str, tuple[str, int, int]] = {}
     parts = []
@@ -102,10 +106,14 @@ def compiled(archive: zipfile.ZipFile) -> bytes:
             module = source[: -len(".py")].replace("/", ".")
             if module.endswith(".__init__"):
                 module = module[: -len(".__init__")]
-            made = compile(archive.read(source), source, "exec", dont_inherit=True, optimize=2)
-            parts.append(marshal.dumps(made))
-            index[module] = source, at, len(parts[-1])
-            at += len(parts[-1])
+            text = archive.read(source)
+            kept = {module: marshal.dumps(compile(text, source, "exec", dont_inherit=True, optimize=2))}
+            if source in PROGRAMS:
+                kept[source] = text
+            for key, part in kept.items():
+                parts.append(part)
+                index[key] = source, at, len(part)
+                at += len(part)
     end = marshal.dumps(index)
     return b"".join([b"%10d %10d\n" % (at, len(end)), *parts, end])
 

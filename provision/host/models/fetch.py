@@ -123,7 +123,7 @@ def fetch(
             machine.output(id, line)
 
     ended = machine.run(
-        [python, "-I", inside.__file__, "download"],
+        inside.command_of(python, "download"),
         input=json.dumps(request),
         env=env,
         on_line=on_line,

@@ -1,11 +1,13 @@
 """Runs inside a Python environment, not as the host side: pip, uv, or a model's download, tied to its parent.
 
-    <environment>/bin/python -I inside.py pip install ...
-    <environment>/bin/python -I inside.py default-index
-    <environment>/bin/python -I inside.py doubtful  < wheels.json
-    <environment>/bin/python -I inside.py idle      < requirements.json
-    <environment>/bin/python -I inside.py uv        < request.json
-    <environment>/bin/python -I inside.py download  < request.json
+The Python gets this file as text, since a host keeps no sources, and then what to do:
+
+    <environment>/bin/python -I -c <text> pip install ...
+    <environment>/bin/python -I -c <text> default-index
+    <environment>/bin/python -I -c <text> doubtful  < wheels.json
+    <environment>/bin/python -I -c <text> idle      < requirements.json
+    <environment>/bin/python -I -c <text> uv        < request.json
+    <environment>/bin/python -I -c <text> download  < request.json
 
 What it writes can be read by every user, whatever the login's umask. It ends when the process that started
 it has ended, so that no download goes on that nobody watches.
@@ -31,7 +33,13 @@ STEP = 1 << 20
 
 def command(environment: str, *arguments: str) -> List[str]:
     """Return the command line that does this inside an environment: the host side uses this function."""
-    return [os.path.join(environment, "bin", "python"), "-I", __file__, *arguments]
+    return command_of(os.path.join(environment, "bin", "python"), *arguments)
+
+
+def command_of(python: str, *arguments: str) -> List[str]:
+    """Return the command line that does this with a Python: a host has this source in no file of its own."""
+    source: str = __loader__.get_source(__name__)  # type: ignore[name-defined]
+    return [python, "-I", "-c", source, *arguments]
 
 
 def main() -> None:
