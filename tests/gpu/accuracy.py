@@ -1,6 +1,6 @@
-"""Writes the table of docs/fit.md: what is foreseen beside what the engine logged.
+"""Writes the tables of docs/fit.md: what is foreseen beside what the engine logged, and the known GPUs.
 
-`python -m tests.gpu.accuracy` renews it after a file came to `records/`, or a formula or range has changed.
+`python -m tests.gpu.accuracy` renews them after a file came to `records/`, or a formula, range or GPU changed.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from provision.kinds.vllm.memory.cards import GIB
+from provision.kinds.vllm.memory.cards import GIB, cards
 from tests.gpu.starts import Start, starts
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "fit.md"
-BEGIN, END = "<!-- accuracy -->\n", "<!-- end -->"
+END = "<!-- end -->"
 
 WORDS = {"fits": "fits", "does_not_fit": "does not fit", "uncertain": "may not fit"}
 SHORT = {
@@ -28,10 +28,21 @@ SHORT = {
 
 
 def renewed(page: str) -> str:
-    """Return the page with the table of today's starts."""
-    before, begin, rest = page.partition(BEGIN)
-    made = "".join(f"{line}\n" for line in table(list(starts())))
-    return before + begin + made + END + rest.partition(END)[2]
+    """Return the page with today's tables."""
+    for begin, lines in (("<!-- accuracy -->\n", table(list(starts()))), ("<!-- gpus -->\n", gpus())):
+        before, mark, rest = page.partition(begin)
+        page = before + mark + "".join(f"{line}\n" for line in lines) + END + rest.partition(END)[2]
+    return page
+
+
+def gpus() -> Iterator[str]:
+    """Return the table of the known GPUs."""
+    yield "| GPU | GiB | compute capability | bfloat16 | fp8 | source |"
+    yield "|---|---|---|---|---|---|"
+    for name, each in cards().items():
+        capability = ".".join(map(str, each.capability))
+        can = ["yes" if able else "no" for able in (each.bfloat16, each.float8)]
+        yield f"| {name} | {each.total / GIB:.2f} | {capability} | {can[0]} | {can[1]} | {each.source} |"
 
 
 def table(found: Sequence[Start]) -> Iterator[str]:

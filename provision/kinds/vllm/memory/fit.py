@@ -119,7 +119,7 @@ def foresee(
     if draft is None and (service.speculative or {}).get("model"):
         message = "the model that drafts tokens is not counted: what it needs is not known"
         findings.append(warning("may-not-fit", message))
-    findings += _share(chosen, beside, card, taken)
+    findings += _share(chosen, beside, heaviest.weights, card, taken)
     if not beside.measured:
         message = f"vLLM {release} was not measured: what it needs beside weights and cache is a wide range"
         findings.append(information("release-not-measured", message))
@@ -193,26 +193,25 @@ def _nothing_left(room: Range, chosen: Settings, card: Card) -> list[Finding]:
     return [fault("gpu-memory", message)]
 
 
-def _share(chosen: Settings, beside: Overhead, card: Card, taken: int) -> list[Finding]:
-    """Say whether the share of the card that the engine asks for is free when it starts."""
-    if chosen.cache is not None:
-        return []
-    asked = ceil(card.total * chosen.utilization)
-    free = card.total - taken
-    what = f"gpu_memory_utilization {chosen.utilization:g} asks for {gib(asked)} of {gib(card.total)}"
-    if asked > free - _CONTEXT.least:
-        return [
-            fault("gpu-memory", f"{what}, but {gib(free - _CONTEXT.least)} are free when the engine starts")
-        ]
-    if asked > free - _CONTEXT.most:
+def _share(chosen: Settings, beside: Overhead, weights_: int, card: Card, taken: int) -> list[Finding]:
+    """Say whether what the engine takes of the card is free: its share, and what it takes later."""
+    share, free = ceil(card.total * chosen.utilization), card.total - taken
+    what = f"gpu_memory_utilization {chosen.utilization:g} asks for {gib(share)} of {gib(card.total)}"
+    if share > free - _CONTEXT.least:
+        known = f"{gib(free - _CONTEXT.least)} are free when the engine starts"
+        return [fault("gpu-memory", f"{what}, but {known}")]
+    if share > free - _CONTEXT.most:
         return [warning("may-not-fit", f"{what}, and {gib(free - _CONTEXT.most)} may be free when it starts")]
-    # What is taken beyond the share after the cache is made has to be free, too.
-    left = free - _CONTEXT.usual - asked
-    beyond = f"{what}, and leaves {gib(max(left, 0))} for CUDA graphs and choosing tokens"
-    if beside.beyond.least > left:
-        return [fault("gpu-memory", f"{beyond}, which need at least {gib(beside.beyond.least)}")]
-    if beside.beyond.most > left:
-        return [warning("may-not-fit", f"{beyond}, which need up to {gib(beside.beyond.most)}")]
+    held = Range(share, share, share)
+    if chosen.cache is not None:
+        fixed = weights_ + chosen.cache
+        held = beside.taken + Range(fixed, fixed, fixed)
+        what = f"with {gib(chosen.cache)} for keys and values the engine takes {gib(held.usual)}"
+    later, left = held + beside.beyond, free - _CONTEXT.usual
+    if later.least > left:
+        return [fault("gpu-memory", f"{what}, and at least {gib(later.least)} in the end, of {gib(left)}")]
+    if later.most > left:
+        return [warning("may-not-fit", f"{what}, and up to {gib(later.most)} in the end, of {gib(left)}")]
     return []
 
 

@@ -54,7 +54,6 @@ class Overhead:
     beyond: Range
     counted: bool
     measured: bool
-    source: str
 
     @property
     def taken(self) -> Range:
@@ -89,7 +88,6 @@ def overhead(model: Architecture, settings: Settings, card: Card) -> Overhead:
         beyond=_beyond(activation, NOTHING if counted else graphs, logits if second else 0),
         counted=counted,
         measured="not measured" not in known["source"],
-        source=known["source"],
     )
 
 

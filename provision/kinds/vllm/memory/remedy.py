@@ -21,6 +21,10 @@ MOST_GPUS = 8
 """A host rarely has more; over more hosts there is `pipeline_parallel_size`, which is not proposed."""
 
 
+ROUND = 1024
+"""Proposed lengths are multiples of this many tokens."""
+
+
 @dataclass(frozen=True)
 class Remedy:
     """A change that makes a service fit: fields with their values, and what is foreseen with them."""
@@ -79,9 +83,9 @@ def _changes(found: Fit, model: Architecture, card: Card) -> Iterator[dict[str, 
 
 
 def _lengths(found: Fit) -> Iterator[int]:
-    """Return shorter contexts, in round numbers."""
-    length = found.length // 2
-    length -= length % 1024 if length > 1024 else 0
-    while length >= 1024:
-        yield length
-        length = length // 2 // 1024 * 1024
+    """Return shorter contexts in round numbers, the longest first."""
+    most = min(found.longest or 0, found.length - 1)
+    for percent in (100, 95, 90, 80, 70, 60, 50, 25, 10):
+        length = most * percent // 100 // ROUND * ROUND
+        if length:
+            yield length

@@ -319,6 +319,20 @@ def test_a_fixed_cache_is_taken_as_it_is() -> None:
     assert found.tokens == 8 * GIB // (57344 * 16) * 16
 
 
+def test_a_fixed_cache_has_to_fit_beside_the_weights() -> None:
+    found = fit("Qwen2.5-7B-Instruct", extra_args=["--kv-cache-memory-bytes", str(70 * GIB)])
+    assert found.verdict == "does_not_fit"
+
+
+def test_a_shorter_context_is_proposed_as_long_as_it_fits() -> None:
+    shape, where = model("Llama-3.1-8B-Instruct"), named("RTX-4090")
+    found = foresee(shape, None, service(), where, RELEASE)
+    ways = remedies(found, shape, None, service(), where, RELEASE)
+    length = next(way.fields["max_model_len"] for way in ways if "max_model_len" in way.fields)
+    assert length % 1024 == 0
+    assert 0.9 * (found.longest or 0) < length <= (found.longest or 0)
+
+
 def test_the_engine_may_choose_the_length() -> None:
     found = fit("Llama-3.1-8B-Instruct", "RTX-4090", max_model_len="auto")
     assert found.verdict == "fits"
