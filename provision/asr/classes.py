@@ -34,7 +34,7 @@ class ModelClass:
 
     Args:
         role: one of ROLES.
-        files: what it needs beside the files of every model and its weights.
+        files: what it needs, besides the files of every model and its weights.
         punctuates: it writes punctuation itself.
         hotwords: it can be told words to expect.
         timed: it tells when each character was said.

@@ -31,7 +31,7 @@ _FILE = {"type": "string", "format": "binary", "description": "wav, flac, ogg, m
 
 
 class RecognizeForm(BaseModel):
-    """The fields of /recognize/ beside the file."""
+    """The fields of /recognize/, besides the file."""
 
     language: Language = _LANGUAGE
     tags: Tags = Field("emoji", description=_TAGS)
@@ -43,7 +43,7 @@ class RecognizeForm(BaseModel):
 
 
 class TranscriptionForm(RecognizeForm):
-    """The fields of OpenAI's transcription request beside the file."""
+    """The fields of OpenAI's transcription request, besides the file."""
 
     model: str = Field("", description="An id from /v1/models; without it the served model.")
     response_format: Literal["json", "text", "verbose_json", "srt", "vtt"] = "json"

@@ -123,4 +123,4 @@ OTHER_FORMATS: dict[str, Any] = {
     "description": "The transcript in the response_format that was asked for.",
     "content": {"text/plain": {"schema": {"type": "string"}}, "text/vtt": {"schema": {"type": "string"}}},
 }
-"""The answer of a transcription, beside its forms in JSON."""
+"""The answer of a transcription, besides its forms in JSON."""

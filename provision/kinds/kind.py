@@ -12,14 +12,6 @@ if TYPE_CHECKING:
     from provision.wire.specs.model import Expectation
 
 
-def _no_files(service: Any) -> dict[str, list[str]]:
-    return {}
-
-
-def _anything(service: Any, name: str) -> dict[str, list[Expectation]]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Kind:
     """A kind of service.
@@ -34,8 +26,8 @@ class Kind:
 
     fields: type[Service]
     lower: Callable[[ServiceContext[Any]], None]
-    required: Callable[[Any], dict[str, list[str]]] = _no_files
-    expects: Callable[[Any, str], dict[str, list[Expectation]]] = _anything
+    required: Callable[[Any], dict[str, list[str]]] = lambda service: {}
+    expects: Callable[[Any, str], dict[str, list[Expectation]]] = lambda service, name: {}
 
     @property
     def name(self) -> str:

@@ -70,7 +70,7 @@ class AsrService(Service):
     port: Port = default("port")
     """The port to listen on."""
     tls: Tls | None = None
-    """The certificate to speak TLS with: `{cert: PATH, key: PATH}`. Checks verify it by `ca: PATH`."""
+    """The certificate for TLS: `{cert: PATH, key: PATH}`. Checks verify it with `ca: PATH`."""
     api_key: ApiKeys | None = None
     """The key that clients must send, or a list of accepted keys. Checks send the first."""
     workers: Annotated[int, _limits("workers")] = default("workers")

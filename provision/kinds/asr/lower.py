@@ -20,7 +20,7 @@ from provision.wire.specs.model import Expectation
 from provision.wire.specs.tree import TreeSpec
 
 NEEDED = ("funasr", "fastapi", "uvicorn", "python-multipart")
-"""What the app imports beside what these bring."""
+"""What the app imports, besides what these install."""
 
 KEY = "ASR_API_KEY"
 """The variable from which the app takes its API key."""

@@ -43,7 +43,7 @@ class ServiceContext(Generic[S]):
         layout: paths on the host.
         after: ids of what its play declares; the service comes after them.
         environments: those of all plays of the host, by name.
-        models: likewise.
+        models: those of all plays of the host, by name.
         templates: those for the playbook of the service.
     """
 

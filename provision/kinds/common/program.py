@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Program(Endpoint):
-    """What a service kind tells about its program, beside its endpoint; the rest is the same for all kinds.
+    """What a service kind tells about its program, besides its endpoint; the rest is the same for all kinds.
 
     Args:
         script: content of the start script.
@@ -37,7 +37,7 @@ class Program(Endpoint):
         drain: seconds that it may take to finish requests when stopped.
         nvidia: whether it may use GPUs of NVIDIA.
         preflight: how to ask whether it would start; None when there is no way.
-        writable: directories that it may write to, beside its own.
+        writable: directories that it may write to, besides its own.
         turn: its turn on the GPUs that it uses; None for one that uses none.
     """
 

@@ -122,8 +122,8 @@ class ContainerService(Spoken):
     shm_size: ByteSize | None = None
     """The size of its own /dev/shm; not set: the engine's default, 64 MB."""
     init: bool = False
-    """Let an init of the engine be its first process, which clears away processes that have ended. For a
-    container that stands for a host.
+    """Let an init of the engine be its first process, which removes processes that have ended. For a
+    container that takes the place of a host.
     """
     engine: Literal["docker", "podman"] | None = None
     """The engine to use. Default: the one that the host has."""
@@ -136,7 +136,7 @@ class ContainerService(Spoken):
     privileged: bool = False
     """Give it all rights and all devices of the host."""
     cap_add: Annotated[list[options.Capability], AfterValidator(unique)] = []
-    """Capabilities beside the engine's own, such as SYS_PTRACE."""
+    """Capabilities in addition to the engine's own, such as SYS_PTRACE."""
     cap_drop: Annotated[list[options.Capability], AfterValidator(unique)] = []
     """Capabilities to remove, or ALL."""
     group_add: Annotated[list[options.Group], AfterValidator(unique)] = []
@@ -178,7 +178,7 @@ class ContainerService(Spoken):
     pid: Annotated[str, shaped(r"host|private|container:\S+", "a PID namespace", "write host")] | None = None
     """The PID namespace, such as host."""
     sysctls: options.Sysctls = []
-    """Parameters of the kernel: `{net.core.somaxconn: 1024}`."""
+    """Kernel parameters: `{net.core.somaxconn: 1024}`."""
     stop_signal: options.Signal | None = None
     """The signal that asks it to stop; not set: what the image says, else SIGTERM."""
 
@@ -194,7 +194,7 @@ class ContainerService(Spoken):
             raise reject(
                 "conflicting-keys",
                 message,
-                "leave it out; the engine's words are keys of their own",
+                "leave it out; the engine has keys of its own for that",
                 at="sandbox",
             )
         return self
@@ -226,7 +226,10 @@ class ContainerService(Spoken):
             )
         if self.pid == "private":
             raise reject(
-                "conflicting-keys", "every container has processes of its own", "leave `pid` out", at="pid"
+                "conflicting-keys",
+                "every container has its own processes anyway",
+                "leave `pid` out",
+                at="pid",
             )
         targets = [volume.target for volume in self.volumes]
         targets += [place.partition(":")[0] for place in self.tmpfs]

@@ -86,7 +86,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
 
 
 def engine_options(service: ContainerService) -> EngineOptions:
-    """Return the engine's options beside image, command, variables, ports and volumes."""
+    """Return the engine's options, besides image, command, variables, ports and volumes."""
     given = _same(service, EngineOptions)
     health = service.healthcheck
     if health is not None:

@@ -94,7 +94,7 @@ class ProgramService(Spoken):
     socket: HostPath | None = None
     """The unix socket that it listens on, instead of a port. Checks go there."""
     gpus: VisibleGpus | None = None
-    """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
+    """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all of the host."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -102,11 +102,11 @@ class VllmService(Service):
     lora: Annotated[dict[Name, Name], NoFlag()] = {}
     """LoRA adapters: the name that clients ask for, and the model (of `models:`) that is the adapter."""
     speculative: Annotated[Speculative | None, NoFlag()] = None
-    """Speculative decoding: the draft `model` (of `models:`), and whatever else vLLM's configuration has."""
+    """Speculative decoding: the draft `model` (of `models:`), and any other key of vLLM's configuration."""
     served_model_name: Names | None = None
     """The name, or names, that clients ask for. Default: the name of the service."""
     gpus: Annotated[VisibleGpus | None, NoFlag()] = None
-    """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all that the host shows."""
+    """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all of the host."""
     host: Text | None = None
     """The address to listen on; not set: every address."""
     port: Port = 8000
@@ -114,9 +114,9 @@ class VllmService(Service):
     api_key: Annotated[ApiKeys | None, NoFlag(also=("--api-key",))] = None
     """The key that clients must send, or a list of accepted keys. Checks send the first."""
     tls: Annotated[Tls | None, NoFlag()] = None
-    """The certificate to speak TLS with: `{cert: PATH, key: PATH}`. Checks verify it by `ca: PATH`."""
+    """The certificate for TLS: `{cert: PATH, key: PATH}`. Checks verify it with `ca: PATH`."""
     tensor_parallel_size: Count | None = None
-    """GPUs that share each layer."""
+    """GPUs that share the work of each layer."""
     pipeline_parallel_size: Count | None = None
     """GPUs that the layers are divided over."""
     data_parallel_size: Count | None = None
@@ -128,7 +128,7 @@ class VllmService(Service):
     max_num_batched_tokens: Count | None = None
     """Maximum number of tokens in one step."""
     max_model_len: Annotated[ModelLength | None, Flag(written=tokens.written)] = None
-    """Longest context in tokens: 8192, or 8k (8000), or 8K (8192)."""
+    """The longest context in tokens: 8192, or 8k (8000), or 8K (8192)."""
     dtype: Text | None = None
     """Type of the weights: auto, half, float16, bfloat16, float, float32."""
     quantization: Text | None = None
@@ -136,7 +136,7 @@ class VllmService(Service):
     kv_cache_dtype: Text | None = None
     """Type of the key-value cache, such as auto or fp8."""
     enforce_eager: Annotated[bool | None, Flag(switch=True)] = None
-    """Never use CUDA graphs: less memory, a faster start, slower answers."""
+    """Never use CUDA graphs: less memory, faster start, slower answers."""
     enable_prefix_caching: bool | None = None
     """Reuse the cache of common prefixes."""
     trust_remote_code: Annotated[bool | None, Flag(switch=True)] = None

@@ -58,7 +58,7 @@ def checks(context: ServiceContext[VllmService], told: Given) -> bool:
     """
     problems: list[tuple[tuple[str | int, ...], str, str]] = []
     if told.client_certificates:
-        message = "--ssl-cert-reqs 2 refuses whoever shows no certificate, and checks have none"
+        message = "--ssl-cert-reqs 2 refuses clients without a certificate, and checks have none"
         problems.append((("extra_args",), message, "write 1, or let a proxy in front demand certificates"))
     elif told.socket and told.certificate:
         message = "checks speak no TLS on a unix socket"
@@ -67,7 +67,7 @@ def checks(context: ServiceContext[VllmService], told: Given) -> bool:
         hint = "use `embed`, `rerank`, `score` or `classify`, or leave `checks` out"
         for index, check in enumerate(context.service.checks):
             if check.type in ("chat", "completion", "transcribe"):
-                message = f"by its flags the model writes nothing, so that no `{check.type}` can be answered"
+                message = f"by its flags the model generates no text and cannot answer `{check.type}`"
                 problems.append((("checks", index), message, hint))
     for where, message, hint in problems:
         context.problem("impossible-check", where, message, hint)

@@ -81,7 +81,7 @@ def test_flags_tell_what_can_never_be_answered(project: Project) -> None:
     service = "extra_args: [--runner, pooling]\nchecks: [{embed: hi}, {chat: hi}]"
     (problem,) = project.problems(playbook(service))
     assert (
-        ":13:29: by its flags the model writes nothing, so that no `chat` can be answered; use `embed`"
+        ":13:29: by its flags the model generates no text and cannot answer `chat`; use `embed`"
         in problem
     )
 
