@@ -80,10 +80,7 @@ def test_what_a_check_cannot_mean(project: Project, check: str, said: str) -> No
 def test_flags_tell_what_can_never_be_answered(project: Project) -> None:
     service = "extra_args: [--runner, pooling]\nchecks: [{embed: hi}, {chat: hi}]"
     (problem,) = project.problems(playbook(service))
-    assert (
-        ":13:29: by its flags the model generates no text and cannot answer `chat`; use `embed`"
-        in problem
-    )
+    assert ":13:29: by its flags the model generates no text and cannot answer `chat`; use `embed`" in problem
 
 
 def test_an_adapter_of_the_arguments_may_be_asked_for(project: Project) -> None:
