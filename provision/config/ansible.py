@@ -279,20 +279,26 @@ def shown_as_setting(name: str) -> bool:
     return name in _KEYS or name in (PRIORITY, *MAGIC)
 
 
-def own_key(name: str, position: Position) -> Problem:
-    """Return what is wrong with an Ansible setting in our own YAML, with the key to use."""
-    where = "on the host or on a group in the inventory"
+def own_key(name: str, position: Position, beside: bool = False) -> Problem:
+    """Return what is wrong with an Ansible setting in our own YAML, with the key to use.
+
+    Args:
+        name: of the setting.
+        position: of its key.
+        beside: whether our key would stand in its very place: on a host, a group or an inventory.
+    """
+    where = "" if beside else " on the host or on a group in the inventory"
     message = f"`{name}` is an Ansible setting and has no effect here"
     key = _KEYS.get(name)
     hint = "leave it out, or give a variable of your own another name"
     if key in SSH_ARGUMENTS:
-        hint = f"write `ssh_options: [Name=value]` {where}"
+        hint = f"write `ssh_options: [Name=value]`{where}"
     elif key is not None:
-        hint = f"write `{key}: …` {where}"
+        hint = f"write `{key}: …`{where}"
     elif _PASSWORD.fullmatch(name):
         hint = "use SSH keys, and --ask-become-pass for sudo"
     elif name in ("ansible_become_user", "ansible_become_method"):
-        hint = f"write `become: true` {where}: it means root, by sudo"
+        hint = f"write `become: true`{where}: it means root, by sudo"
     return Problem("ansible-setting", position, message, hint)
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -106,7 +106,7 @@ class Declared:
     def _read(self, path: Path) -> bool:
         """Add one file; False when it is for Ansible's own reader. Raises `ConfigError`."""
         if path.suffix not in SUFFIXES and path.is_file():
-            text = _start_of(path)
+            text = _text_of(path)
             if os.access(path, os.X_OK) and foreign.is_program(path, text):
                 return self._read_program(path)
             if path.suffix == ".json":
@@ -114,14 +114,12 @@ class Declared:
 
                 self._add_printed(dynamic.stored(path, read(path)))
                 return True
-            if foreign.is_ini(text.decode("utf-8", "replace")):
+            if foreign.is_ini(text):
                 return False
         try:
             document = load(path)
         except ConfigError:
-            if path.is_file() and foreign.looks_like_yaml_of_ansible(
-                _start_of(path).decode("utf-8", "replace")
-            ):
+            if path.is_file() and foreign.looks_like_yaml_of_ansible(_text_of(path)):
                 return False
             if not path.exists():
                 hint = "-i names a file or a directory of inventories; --limit names hosts"
@@ -177,14 +175,12 @@ class Declared:
             self._add_group(name, fields, document)
 
     def _without_ansible(self, data: Any, document: Document, loc: tuple[Part, ...]) -> Any:
-        """Report keys of Ansible's, which stand for keys of ours, and return the others."""
+        """Report Ansible settings, which have other names here, and return the other keys."""
         if not isinstance(data, dict):
             return data
         for key in data:
             if key.startswith(ANSIBLE):
-                problem = own_key(key, document.where((*loc, key), key=True))
-                hint = (problem.hint or "").replace(" on the host or on a group in the inventory", "")
-                self.problems.append(replace(problem, hint=hint))
+                self.problems.append(own_key(key, document.where((*loc, key), key=True), beside=True))
         return {key: value for key, value in data.items() if not key.startswith(ANSIBLE)}
 
     def _outline_of_hosts(self, hosts: Any, document: Document) -> Any:
@@ -299,14 +295,15 @@ def _is_inventory(path: Path) -> bool:
         return False
     if path.suffix in SUFFIXES or os.access(path, os.X_OK):
         return True
-    return path.suffix in foreign.NO_SUFFIX and foreign.is_ini(_start_of(path).decode("utf-8", "replace"))
+    return path.suffix in foreign.NO_SUFFIX and foreign.is_ini(_text_of(path))
 
 
-def _start_of(path: Path) -> bytes:
+def _text_of(path: Path) -> str:
+    """The start of a file, to see what it is; empty when it cannot be read."""
     try:
-        return inputs.content(path, _MOST_READ)
+        return inputs.content(path, _MOST_READ).decode("utf-8", "replace")
     except OSError:
-        return b""
+        return ""
 
 
 def _new_host(name: str, position: Position) -> DeclaredHost:

@@ -46,13 +46,13 @@ def looks_like_yaml_of_ansible(text: str) -> bool:
     return _TOP.search(text) is not None
 
 
-def is_program(path: Path, text: bytes) -> bool:
+def is_program(path: Path, text: str) -> bool:
     """Whether an executable file is a program: on some file systems every file may be executed."""
-    if text.startswith(b"#!") or b"\0" in text:
+    if text.startswith("#!") or "\0" in text:
         return True
     if path.suffix == ".json":
-        return not text.lstrip().startswith(b"{")
-    return not is_ini(text.decode("utf-8", "replace"))
+        return not text.lstrip().startswith("{")
+    return not is_ini(text)
 
 
 def neighbours(path: Path) -> list[Path]:
