@@ -1,6 +1,6 @@
 """Writes the tables of docs/fit.md: what is foreseen beside what the engine logged, and the known GPUs.
 
-`python -m tests.gpu.accuracy` renews them after a file came to `records/`, or a formula, range or GPU changed.
+`python -m tests.gpu.accuracy` renews them when a file in `records/`, a formula, a range or a GPU has changed.
 """
 
 from __future__ import annotations
