@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import io
+import json
 import marshal
 import os
 import shutil
 import tempfile
 import time
-import zipfile
-from typing import Callable, NoReturn, Sequence
+import zlib
+from typing import Callable, Mapping, NoReturn, Sequence
 
 KEPT = 3
 """Versions of the host side that stay in the cache of a host."""
@@ -45,7 +45,7 @@ def unpack(
     """
     if hashlib.sha256(data).hexdigest() != name:
         fail("damaged-archive", "the archive was damaged on its way to this host", "try again")
-    code = compiled(zipfile.ZipFile(io.BytesIO(data)))
+    code = compiled(json.loads(zlib.decompress(data)))
     refused = []
     for place in places:
         try:
@@ -91,7 +91,7 @@ def keep(place: str, name: str, code: bytes, file: str, private: Callable[[str],
         os.close(lock)
 
 
-def compiled(archive: zipfile.ZipFile) -> bytes:
+def compiled(texts: Mapping[str, str]) -> bytes:
     """Return the code of all modules, without the texts that are for people, and an index after them.
 
     A run reads only the modules that it needs. The first 22 bytes tell where the index is, and its size. It
@@ -101,15 +101,14 @@ def compiled(archive: zipfile.ZipFile) -> bytes:
     index: dict[str, tuple[str, int, int]] = {}
     parts = []
     at = 22
-    for source in archive.namelist():
+    for source, text in texts.items():
         if source.endswith(".py"):
             module = source[: -len(".py")].replace("/", ".")
             if module.endswith(".__init__"):
                 module = module[: -len(".__init__")]
-            text = archive.read(source)
             kept = {module: marshal.dumps(compile(text, source, "exec", dont_inherit=True, optimize=2))}
             if source in PROGRAMS:
-                kept[source] = text
+                kept[source] = text.encode()
             for key, part in kept.items():
                 parts.append(part)
                 index[key] = source, at, len(part)

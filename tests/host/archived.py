@@ -15,12 +15,12 @@ PYTHONS = [
 ]
 
 _UNPACK = """
-import sys, zipfile
+import json, sys, zlib
 unpack, archive, file = sys.argv[1:]
 names = {"__name__": "unpack"}
 exec(open(unpack).read(), names)
 with open(file, "wb") as out:
-    out.write(names["compiled"](zipfile.ZipFile(archive)))
+    out.write(names["compiled"](json.loads(zlib.decompress(open(archive, "rb").read()))))
 """
 
 _START = """
@@ -44,7 +44,7 @@ def arguments(python: Path, directory: Path, program: str) -> list[str]:
         directory: for the archive and what is made of it; once it has that of one Python, it is reused.
         program: the text of the program.
     """
-    archive, file, start = directory / "archive.zip", directory / "host.code", directory / "start.py"
+    archive, file, start = directory / "archive", directory / "host.code", directory / "start.py"
     if not file.exists():
         archive.write_bytes(pack(PACKAGE))
         subprocess.run([python, "-I", "-c", _UNPACK, unpack.__file__, archive, file], check=True)

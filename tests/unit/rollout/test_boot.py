@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import stat
 import subprocess
 import sys
-import zipfile
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,11 +22,9 @@ from provision.transport.bootstrap import delivery
 
 
 def packed(text: str = "x = 1\n") -> tuple[str, bytes]:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("provision/__init__.py", "")
-        archive.writestr("provision/host/main.py", text)
-    return hashlib.sha256(out.getvalue()).hexdigest(), out.getvalue()
+    texts = {"provision/__init__.py": "", "provision/host/main.py": text}
+    data = zlib.compress(json.dumps(texts).encode())
+    return hashlib.sha256(data).hexdigest(), data
 
 
 def send(name: str, data: bytes) -> str:
@@ -157,7 +156,7 @@ def test_the_three_versions_used_last_stay(place: Path) -> None:
         send(name, data)
         os.utime(place / name, (1000 + age, 1000 + age))
     assert found(archives[2][0])  # used again: younger than the rest
-    new = packed("x = 'new'\n")  # once: a zip file holds the time
+    new = packed("x = 'new'\n")
     send(*new)
     names = {entry.name for entry in place.iterdir()}
     assert names == {archives[2][0], archives[4][0], new[0]}
