@@ -41,6 +41,8 @@ def command(
     On a terminal the plan is shown first and a question asked. A host that cannot be reached or fails is
     named in the summary and does not stop the others. Exit code 0 when every host is as declared, 1 if not.
     """
+    from provision.wire.requests import Apply
+
     project, digests = _load(call)
     if not yes:
         # What is wrong with the input comes first: a newcomer would find it out at the second try only.
@@ -57,15 +59,15 @@ def command(
             return 1
         # What was agreed to is what is done: a host that has moved on since refuses.
         digests = found.digests
-    summary = rollout.apply(
-        writer,
-        digests=digests,
+    asked = Apply(
+        playbooks=project.playbook_names,
+        partial=project.selection.partial,
         deep=deep,
         prune=prune,
         verify=verify,
         rollback=rollback,
     )
-    return summary.exit_code
+    return rollout.run(asked, writer, digests).exit_code
 
 
 def _load(call: options.Call) -> tuple[Project, dict[str, str]]:

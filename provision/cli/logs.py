@@ -28,11 +28,13 @@ def command(
     """Print the last lines of SERVICE's log on every host that has it: the journal, or the log file."""
     from dataclasses import replace
 
+    from provision.wire.requests import Logs
+
     project = call.project()
     serving = replace(project, fleet=project.fleet.serving(service))
     if not serving.host_names:
         raise click.UsageError(f"no service {service!r} in the playbooks{_meant(service, project)}")
-    summary = call.rollout(serving).logs(call.writer(serving), lines=lines, follow=follow)
+    summary = call.rollout(serving).run(Logs(lines=lines, follow=follow), call.writer(serving))
     return 0 if follow and summary.cancelled else summary.exit_code
 
 

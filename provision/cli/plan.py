@@ -50,11 +50,13 @@ def command(
 def inspect(call: options.Call, project: Project, rollout: Rollout, *, deep: bool, diff: bool) -> Summary:
     """Show what an apply would change."""
     from provision.show.items import noted
+    from provision.wire.requests import Inspect
 
     writer = call.writer(project, diffs=diff)
     for note in noted(project):
         writer.take(note)
-    return rollout.inspect(writer, deep=deep)
+    partial = project.selection.partial
+    return rollout.run(Inspect(playbooks=project.playbook_names, partial=partial, deep=deep), writer)
 
 
 def _save(out: Path, project: Project, summary: Summary) -> None:

@@ -23,7 +23,7 @@ def command(
 
     What was there before provision stays, and so do apt packages. Shows what goes and asks first.
     """
-    from functools import partial
+    from provision.wire.requests import Remove
 
     if call.tags is not None:
         raise click.UsageError("remove does not take --tags; name services with --service")
@@ -31,12 +31,13 @@ def command(
     if not yes:
         require_terminal(call)
     rollout = call.rollout(project)
-    remove = partial(rollout.remove, services=services, keep_models=keep_models)
+    names, keep = list(services) or None, ["model"] if keep_models else []
+    remove = Remove(playbooks=project.playbook_names, names=names, keep=keep)
     if not yes:
-        summary = remove(call.writer(project), dry=True)
+        summary = rollout.run(remove.replace(dry=True), call.writer(project))
         if not summary.removed:
             return summary.exit_code
         if not agreed("Remove all this?"):
             click.echo("nothing was removed")
             return 1
-    return remove(call.writer(project)).exit_code
+    return rollout.run(remove, call.writer(project)).exit_code

@@ -16,5 +16,7 @@ def command(
 
     Exit code 0 when every host answered, whatever its services do; `verify` is what proves them.
     """
+    from provision.wire.requests import Status
+
     project = call.project()
-    return call.rollout(project).status(call.writer(project)).exit_code
+    return call.rollout(project).run(Status(), call.writer(project)).exit_code

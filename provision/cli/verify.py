@@ -16,5 +16,7 @@ def command(
 
     Exit code 0 when all pass, 1 otherwise.
     """
+    from provision.wire.requests import Verify
+
     project = call.project()
-    return call.rollout(project).verify(call.writer(project)).exit_code
+    return call.rollout(project).run(Verify(), call.writer(project)).exit_code

@@ -1,9 +1,9 @@
-"""What each verb does on the hosts of a project: requests out in the order of the graph, events back."""
+"""The work on the hosts of a project: requests go out in the order of the graph, events come back."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,7 @@ from provision.rollout.keyring import Keyring
 from provision.rollout.request import build
 from provision.rollout.run import Limits, Target, run
 from provision.rollout.summary import Summary
-from provision.wire.requests import Apply, Asked, Inspect, Logs, Remove, Status, Verify
+from provision.wire.requests import Apply, Asked, Inspect, Remove, Verify
 
 if TYPE_CHECKING:
     from provision.project.project import Project
@@ -51,10 +51,7 @@ class Reach(NamedTuple):
 
 
 class Rollout:
-    """The work of one command on a project; secrets are looked up once, however many verbs it runs.
-
-    Each verb returns how it went, and raises ConfigError before any host is reached when a secret cannot be
-    had.
+    """The work of one command on a project; each secret is looked up once, however much is asked.
 
     Args:
         project: what the hosts are to have.
@@ -66,98 +63,35 @@ class Rollout:
         self._fleet = project.fleet
         self._reach = reach
         self._keyring = Keyring()
-        self._partial = project.selection.partial
 
-    def inspect(self, listener: Listener, *, deep: bool = False) -> Summary:
-        """Find out what an apply would change. `deep`: hash every model file."""
-        asked = Inspect(playbooks=self._project.playbook_names, partial=self._partial, deep=deep)
-        watch = partial(containers.noting_recreated, self._fleet)
-        return self._once(asked, listener, watch)
-
-    def apply(
-        self,
-        listener: Listener,
-        *,
-        digests: Mapping[str, str] | None = None,
-        deep: bool = False,
-        prune: bool = False,
-        verify: bool = False,
-        rollback: bool = True,
-    ) -> Summary:
-        """Converge the hosts, then prove what has to wait for other hosts.
+    def run(self, asked: Asked, listener: Listener, digests: Mapping[str, str] | None = None) -> Summary:
+        """Ask all hosts the same, and return how it went. An apply then proves what waits for other hosts.
 
         Args:
+            asked: what to do.
             listener: is told what happens.
-            digests: of the plan that was agreed to, by host; a host that is found otherwise refuses.
-            deep: hash every model file.
-            prune: remove what has left the playbooks.
-            verify: run the checks of services that did not change, too.
-            rollback: put back the files that a service last answered with when it no longer answers.
+            digests: of the plan that was agreed to, by host; a host that differs from it refuses.
+
+        Raises:
+            ConfigError: secrets cannot be read; no host has been reached then.
         """
-        asked = Apply(
-            playbooks=self._project.playbook_names,
-            partial=self._partial,
-            deep=deep,
-            prune=prune,
-            verify=verify,
-            rollback=rollback,
-        )
         targets = self._targets(asked, self._fleet, digests or {})
         summary = Summary()
+        take = _both(summary, listener)
+        if isinstance(asked, Inspect):
+            take = containers.noting_recreated(self._fleet, take)
         with closing(listener):
-            self._send(targets, _both(summary, listener), summary)
-            late = self._late_proofs(summary.changed)
-            if summary.ok and late.catalogs:
-                proofs = containers.late_proofs(listener.take)
-                self._send(self._targets(Verify(), late), proofs, summary)
-        return summary
-
-    def verify(self, listener: Listener) -> Summary:
-        """Run every check of every service."""
-        return self._once(Verify(), listener)
-
-    def status(self, listener: Listener) -> Summary:
-        """Ask how the services are."""
-        return self._once(Status(), listener)
-
-    def logs(self, listener: Listener, *, lines: int, follow: bool = False) -> Summary:
-        """Fetch the last lines of the logs of the services; with `follow`, go on."""
-        return self._once(Logs(lines=lines, follow=follow), listener)
-
-    def remove(
-        self, listener: Listener, *, services: Collection[str], keep_models: bool, dry: bool = False
-    ) -> Summary:
-        """Take away what the playbooks have put on the hosts.
-
-        Args:
-            listener: is told what happens.
-            services: only these; none means everything.
-            keep_models: leave models on the disk.
-            dry: only tell what would go.
-        """
-        asked = Remove(
-            playbooks=self._project.playbook_names,
-            names=list(services) or None,
-            keep=["model"] if keep_models else [],
-            dry=dry,
-        )
-        return self._once(asked, listener)
-
-    def _once(
-        self, asked: Asked, listener: Listener, watch: Callable[[OnEvent], OnEvent] = lambda take: take
-    ) -> Summary:
-        """Send one request to each host; `watch` may add to what the listener hears."""
-        targets = self._targets(asked, self._fleet)
-        summary = Summary()
-        with closing(listener):
-            self._send(targets, watch(_both(summary, listener)), summary)
+            self._send(targets, take, summary)
+            if isinstance(asked, Apply) and summary.ok:
+                late = self._targets(Verify(), self._late_proofs(summary.changed), {})
+                if late:
+                    self._send(late, containers.late_proofs(listener.take), summary)
         return summary
 
     def _late_proofs(self, changed: Collection[str]) -> Fleet:
         """Return the proofs that had to wait for other hosts.
 
-        Where nothing has changed, neither on the host nor on those that it waited for, they were proven
-        before.
+        Where nothing has changed, neither on the host nor on those that it waited for, they are still valid.
         """
         left = {}
         for name, catalog in self._fleet.catalogs.items():
@@ -171,17 +105,17 @@ class Rollout:
                 left[name] = replace(catalog, resources=due)
         return Fleet(left, self._fleet.edges)
 
-    def _targets(self, asked: Asked, fleet: Fleet, digests: Mapping[str, str] | None = None) -> list[Target]:
+    def _targets(self, asked: Asked, fleet: Fleet, digests: Mapping[str, str]) -> list[Target]:
         """Return what to ask of each host, in an order that follows the edges.
 
         Raises:
-            ConfigError: secrets cannot be had; all of them.
+            ConfigError: secrets cannot be read; the error names all of them.
         """
         targets = []
         problems: list[Problem] = []
         for name in fleet.catalogs:
             try:
-                targets.append(self._target(asked, fleet, name, (digests or {}).get(name)))
+                targets.append(self._target(asked, fleet, name, digests.get(name)))
             except ConfigError as error:
                 problems += error.problems
         if problems:

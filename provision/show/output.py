@@ -6,7 +6,6 @@ import io
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,47 +30,35 @@ def open_writer(run: Run, name: str = TEXT, files: Mapping[str, Path] | None = N
         OSError: a file cannot be written. It is tried out here, before anything is done.
     """
     writer = FORMATS[name].writer(run, sys.stdout)
-    return _Several(run, writer, [_File(run, *each) for each in files.items()]) if files else writer
+    return _WithFiles(run, writer, files) if files else writer
 
 
-class _Several(Writer):
-    """Hands everything to several writers."""
+class _WithFiles(Writer):
+    """Passes items to a writer, and to one for each file."""
 
-    def __init__(self, run: Run, shown: Writer, files: list[_File]) -> None:
-        super().__init__(run, sys.stdout)
-        # The files first: what they are told does not depend on whether a terminal is still there.
-        self._writers = [*files, shown]
+    def __init__(self, run: Run, shown: Writer, files: Mapping[str, Path]) -> None:
+        super().__init__(run, io.StringIO())
+        for path in files.values():
+            _replace(path, None)
+        self._shown = shown
+        self._files = [(FORMATS[name].writer(run, io.StringIO()), path) for name, path in files.items()]
 
     def take(self, item: Item) -> None:
-        """Hand on one item."""
-        for writer in self._writers:
+        """Pass one item on."""
+        # The files first: they get it also when the terminal is gone.
+        for writer, _ in self._files:
             writer.take(item)
+        self._shown.take(item)
 
     def close(self) -> None:
-        """Close all of them, the last one first, also when one fails."""
-        with ExitStack() as stack:
-            for writer in self._writers:
-                stack.callback(writer.close)
-
-
-class _File(Writer):
-    """A format whose text is saved at the end."""
-
-    def __init__(self, run: Run, name: str, path: Path) -> None:
-        _replace(path, None)
-        self._text = io.StringIO()
-        super().__init__(run, self._text)
-        self._path = path
-        self._writer = FORMATS[name].writer(run, self._text)
-
-    def take(self, item: Item) -> None:
-        """Hand on one item."""
-        self._writer.take(item)
-
-    def close(self) -> None:
-        """Write the file."""
-        self._writer.close()
-        _replace(self._path, self._text.getvalue())
+        """Close the writer, and write the files also when that fails."""
+        try:
+            self._shown.close()
+        finally:
+            for writer, path in self._files:
+                writer.close()
+                writer.out.seek(0)
+                _replace(path, writer.out.read())
 
 
 def _replace(path: Path, text: str | None) -> None:

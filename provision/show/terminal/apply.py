@@ -88,10 +88,9 @@ def service_lines(host: HostReport, services: Sequence[ServiceInfo]) -> Iterator
     """Return where a host's services are and how they are, and what is left over."""
     for service in services:
         state = _service_state(host, service)
-        if state and service.facts.url:
-            yield f"    {service.name}  {service.facts.url}  {state}  {paint(f'stop: {service.stop}', QUIET)}"
-        elif state:
-            yield f"    {service.name}  {state}  {paint(f'stop: {service.stop}', QUIET)}"
+        if state:
+            words = (service.name, service.facts.url, state, paint(f"stop: {service.stop}", QUIET))
+            yield f"    {'  '.join(filter(None, words))}"
     removed = {event.id for event in host.removed}
     for orphan in host.orphans:
         if not removed.issuperset(orphan.ids):

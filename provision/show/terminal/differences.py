@@ -8,7 +8,7 @@ from typing import Any
 
 from provision.show.report import HostReport, Report
 from provision.show.terminal.findings import cause, coded, sentence
-from provision.show.terminal.flags import changed
+from provision.show.terminal.flags import changed_flags
 from provision.show.terminal.grouping import grouped, heading
 from provision.show.terminal.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, listing, orphan_words
@@ -66,9 +66,8 @@ def resource_lines(seen: events.Inspected, diffs: bool = True) -> Iterator[str]:
     mark = paint("+", NEW) if new else paint("~", OLD)
     details = [] if new else [_difference(key, *values) for key, values in seen.changes.items()]
     details += work_words(seen.work) if seen.work else []
-    flags = changed(*seen.options) if seen.options else []
     yield f"  {mark} {seen.label}{': ' if details else ''}{'; '.join(filter(None, details))}"
-    for flag in flags:
+    for flag in changed_flags(*seen.options) if seen.options else ():
         yield f"      {paint(flag, OLD)}"
     if seen.diff and diffs:
         yield from (f"      {_paint_diff(line)}" for line in _diff_lines(seen.diff, new))
@@ -81,22 +80,16 @@ def restarts(host: HostReport, seen: events.Inspected) -> bool:
 
 def work_words(work: events.Work) -> list[str]:
     """Say what a change has to fetch."""
-    words = []
-    if work.install:
-        words.append(f"install {listing(work.install)}")
-    if work.remove:
-        words.append(f"remove {listing(work.remove)}")
-    if work.pull:
-        words.append(f"pull {work.pull}")
-    if work.load:
-        words.append(f"load the image from {work.load}")
-    if work.recreate:
-        words.append("recreate it")
-    if work.because:
-        words.append(f"runs because of {listing(work.because, 4)}")
-    if work.bytes:
-        words.append(f"download {human_bytes(work.bytes)}")
-    return words
+    words = [
+        (work.install, f"install {listing(work.install)}"),
+        (work.remove, f"remove {listing(work.remove)}"),
+        (work.pull, f"pull {work.pull}"),
+        (work.load, f"load the image from {work.load}"),
+        (work.recreate, "recreate it"),
+        (work.because, f"runs because of {listing(work.because, 4)}"),
+        (work.bytes, f"download {human_bytes(work.bytes or 0)}"),
+    ]
+    return [text for needed, text in words if needed]
 
 
 def summary(report: Report) -> str:
@@ -110,21 +103,19 @@ def summary(report: Report) -> str:
     proofs = sum(1 for each in seen if each.role == events.PROOF and each.changes and not each.finding)
     again = sum(len(host.restarts) for host in hosts)
     fetched = sum(each.work.bytes or 0 for each in seen if each.work)
-    parts = [f"{added} to add", f"{changed} to change"]
-    if again:
-        parts.append(count(again, "restart"))
-    if proofs:
-        parts.append(f"{count(proofs, 'service')} to prove")
     unseen = sum(1 for each in seen if each.finding)
-    if unseen:
-        parts.append(paint(f"{count(unseen, 'resource')} could not be inspected", BAD))
     orphans = sum(len(host.orphans) for host in hosts)
-    if orphans:
-        parts.append(f"{orphans} orphaned")
     broken = sum(1 for host in hosts if not host.ok)
-    if broken:
-        parts.append(paint(f"{count(broken, 'host')} in trouble", BAD))
-    parts.append(f"{sum(1 for each in seen if not each.changes and not each.finding)} as declared")
+    unusual = [
+        (again, count(again, "restart")),
+        (proofs, f"{count(proofs, 'service')} to prove"),
+        (unseen, paint(f"{count(unseen, 'resource')} could not be inspected", BAD)),
+        (orphans, f"{orphans} orphaned"),
+        (broken, paint(f"{count(broken, 'host')} in trouble", BAD)),
+    ]
+    declared = sum(1 for each in seen if not each.changes and not each.finding)
+    parts = [f"{added} to add", f"{changed} to change", *(text for number, text in unusual if number)]
+    parts.append(f"{declared} as declared")
     download = f" Downloads: {human_bytes(fetched)}." if fetched else ""
     return f"{paint('Plan:', LOUD)} {count(len(report.hosts), 'host')}, {', '.join(parts)}.{download}"
 
@@ -171,8 +162,4 @@ def _diff_lines(diff: str, new: bool) -> list[str]:
 
 
 def _paint_diff(line: str) -> str:
-    if line.startswith("+"):
-        return paint(line, GOOD)
-    if line.startswith("-"):
-        return paint(line, BAD)
-    return paint(line, QUIET)
+    return paint(line, {"+": GOOD, "-": BAD}.get(line[:1], QUIET))

@@ -7,7 +7,7 @@ import shlex
 from provision.wire.events import Options
 
 
-def changed(former: Options, declared: Options) -> list[str]:
+def changed_flags(former: Options, declared: Options) -> list[str]:
     """Return one phrase for each flag that is added, dropped or changed: `--max-num-seqs 32 → 64`."""
     before, after = _values(former), _values(declared)
     phrases = []

@@ -8,7 +8,7 @@ import pytest
 
 from provision.show.report import Report
 from provision.show.terminal.differences import plan_lines, summary
-from provision.show.terminal.flags import changed
+from provision.show.terminal.flags import changed_flags
 from provision.show.terminal.plan import waiting_words
 from provision.wire import events
 from provision.wire.finding import Finding
@@ -170,14 +170,14 @@ def test_changed_flags() -> None:
         ["--names", "a", "b"],
     ]
     declared = [["--seed", "1"], ["--max-num-seqs", "64"], ["--names", "a", "b c"], ["--port=80"], ["-v"]]
-    assert changed(former, declared) == [
+    assert changed_flags(former, declared) == [
         "--max-num-seqs 32 → 64",
         "--enforce-eager (dropped)",
         "--names a b → a 'b c'",
         "--seed 1 (new)",
         "-v (new)",
     ]
-    assert changed(former, former[::-1]) == []
+    assert changed_flags(former, former[::-1]) == []
 
 
 def test_flags_stand_between_a_file_and_its_diff() -> None:
