@@ -68,15 +68,12 @@ def main(argv: list[str] | None = None) -> NoReturn:
     gc.set_threshold(100_000)
     try:
         code = cli.main(args=argv, prog_name="provision", standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = EXIT_INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        code = EXIT_INTERRUPTED
     except Exception as error:
         from provision.cli.faults import tell
 

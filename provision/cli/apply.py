@@ -45,10 +45,10 @@ def command(
 
     project, digests = _load(call)
     if not yes:
-        # What is wrong with the input comes first: a newcomer would find it out at the second try only.
+        # After the input was read: its errors come first.
         require_terminal(call)
     rollout = call.rollout(project)
-    # Before the question, too: a file that cannot be written is better known before an answer.
+    # Before the question: it fails where a report cannot be written.
     writer = call.writer(project)
     if not yes:
         plan = call._replace(verb="plan", files={})
@@ -57,7 +57,7 @@ def command(
         if worth_asking and not agreed("Apply this?"):
             click.echo("nothing was changed")
             return 1
-        # What was agreed to is what is done: a host that has moved on since refuses.
+        # Only what was agreed to is done: a host that has changed since refuses.
         digests = found.digests
     asked = Apply(
         playbooks=project.playbook_names,

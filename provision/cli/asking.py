@@ -12,7 +12,7 @@ from provision.show.formats import TEXT
 
 
 def require_terminal(call: Call) -> None:
-    """Refuse to go on where nobody could be asked.
+    """Refuse where nobody can be asked.
 
     Raises:
         click.UsageError: there is no terminal, or programs read the output.
@@ -34,7 +34,7 @@ def sudo_password() -> str:
 
 
 def agreed(question: str) -> bool:
-    """Ask, and return whether the answer is yes. What was typed before the question is no answer to it."""
+    """Ask, and return whether the answer is yes. What was typed before the question does not count."""
     sys.stdout.flush()
     termios.tcflush(sys.stdin, termios.TCIFLUSH)
     return click.confirm(question, default=False)

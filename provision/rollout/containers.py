@@ -1,4 +1,4 @@
-"""What is said of hosts that are containers, when another host of the run creates or removes them."""
+"""Events about hosts that are containers which another host of the run creates or removes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def planned(catalog: Catalog, why: Finding) -> list[Event]:
-    """Return the plan of a container that does not run yet: this very run creates or starts it."""
+    """Return the plan of a container that does not run yet: an apply creates or starts it."""
     host = catalog.host
     name = host.container or host.name
     if why.code == "container-stopped":
-        text = f"container {name} does not run yet; what is in it shows once it does"
+        text = f"container {name} does not run yet; what is in it is inspected once it runs"
         return [Note(host=host.name, finding=information(why.code, text)), Done(host=host.name, ok=True)]
     text = f"container {name} does not exist yet; everything in it is created once it runs"
     pending: list[Event] = [
@@ -44,7 +44,7 @@ def planned(catalog: Catalog, why: Finding) -> list[Event]:
 
 
 def nothing_to_remove(catalog: Catalog, why: Finding) -> list[Event]:
-    """Return what a removal says of a container that does not run: it takes everything in it along."""
+    """Return the removal from a container that does not run: everything in it goes with it."""
     name = catalog.host.name
     text = f"{why.message}: nothing in it can be removed"
     return [Note(host=name, finding=information(why.code, text)), Done(host=name, ok=True)]
@@ -53,7 +53,7 @@ def nothing_to_remove(catalog: Catalog, why: Finding) -> list[Event]:
 def noting_recreated(fleet: Fleet, take: OnEvent) -> OnEvent:
     """Pass a plan on, with a note for each host that is a container which the plan recreates.
 
-    What is found in it now is not what an apply of the plan finds, so its plan has no digest.
+    An apply of the plan will not find what is in it now, so its plan has no digest.
     """
     recreated: set[tuple[str, str | None]] = set()
 
@@ -71,7 +71,7 @@ def noting_recreated(fleet: Fleet, take: OnEvent) -> OnEvent:
 
 
 def late_proofs(take: OnEvent) -> OnEvent:
-    """Pass on, of hosts that have said their last word before, how the proofs went that had to wait."""
+    """Pass on how the late proofs went, for hosts that have ended before."""
 
     def passed(event: Event) -> None:
         if isinstance(event, Proof | Error | Unreachable):

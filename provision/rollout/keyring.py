@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def foresee(project: Project) -> list[Problem]:
-    """Return what is wrong already with the secrets that a project refers to; no command is run for it."""
+    """Return what can be seen to be wrong with the secrets of a project; no command is run for it."""
     named = {secret: None for resource in project.fleet.resources for secret in secrets(resource.spec)}
     return [problem for secret in named if (problem := secret.foresee()) is not None]
 
@@ -28,7 +28,7 @@ class Keyring:
         """Return the secret's value.
 
         Raises:
-            ConfigError: it cannot be had; the message names the reference and its position, never a value.
+            ConfigError: it cannot be read; the message names the reference and its position, never a value.
         """
         if secret not in self._values:
             self._values[secret] = secret.resolve()

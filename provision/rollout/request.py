@@ -1,4 +1,4 @@
-"""The one message that a host gets: everything that deciding there needs, secrets included."""
+"""The request to one host: everything that it needs to decide there, with the secrets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build(
         digest: of the plan that was agreed to.
 
     Raises:
-        ConfigError: secrets cannot be had; each problem at the place of its reference.
+        ConfigError: secrets cannot be read; each problem at the place of its reference.
     """
     resources: list[Resource] = []
     if isinstance(asked, Converging):
@@ -83,7 +83,7 @@ def _entries(resources: Iterable[Resource], keyring: Keyring, deferred: Collecti
 
 
 def _revealed(resource: Resource, deferred: bool, keyring: Keyring, problems: list[Problem]) -> Any:
-    """Return what a resource is to be, with its secrets; what stands in the way is added to `problems`."""
+    """Return the spec of a resource with its secrets; what is wrong with them is added to `problems`."""
 
     def resolve(secret: Secret) -> str:
         try:

@@ -30,10 +30,10 @@ class Listener(Protocol):
     """Who is told what happens."""
 
     def take(self, event: Event) -> None:
-        """Hear one event; those of one host come in their order."""
+        """Take one event; those of one host come in their order."""
 
     def close(self) -> None:
-        """Hear that no event follows. It is not called when the run could not begin."""
+        """End: no event follows. It is not called when the run could not begin."""
 
 
 class Reach(NamedTuple):
@@ -126,7 +126,7 @@ class Rollout:
         catalog = fleet.catalogs[name]
         way = fleet.way_to(name)
         applies = isinstance(asked, Apply)
-        # A container is created before what is in it, and removed after that.
+        # A container is created before what is in it, and removed after it.
         inside_out = isinstance(asked, Remove)
         absent = None
         if inside_out and catalog.host.connection == "container":

@@ -1,4 +1,4 @@
-"""Many hosts at once, within bounds, in one thread."""
+"""Many hosts at once, within limits, in one thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORKS = 32
 """Hosts worked on at once, unless told otherwise. Each costs an ssh process of some MB here.
 
 A hundred hosts and the controller on two cores, nothing to change: 16 to 100 at once take equally long, as
-`handshakes_at_once` bounds what is dear; memory grows (docs/benchmarks.md). Slow hosts want more.
+`handshakes_at_once` limits the expensive part; memory grows (docs/benchmarks.md). Slow hosts need more.
 """
 
 GRACE = 10.0
@@ -31,7 +31,7 @@ GRACE = 10.0
 def handshakes_at_once() -> int:
     """Return how many connections are made at once.
 
-    Each wants a core for a tenth of a second and otherwise waits for the other side. With too few at once the
+    Each needs a core for a tenth of a second and otherwise waits for the other side. With too few at once the
     cores idle (ten hosts, two cores: 2.3 s with four at once, 1.7 s with ten); with a hundred each takes so
     long that it runs out of time.
     """
@@ -50,7 +50,7 @@ async def run(
     """Carry out the requests of all targets.
 
     A host that cannot be reached, hangs or fails does not stop the others. SIGINT and SIGTERM close the
-    standard inputs on the hosts, so that they stop; they have `GRACE` seconds to say what they have done, or
+    standard inputs on the hosts, so that they stop; they have `GRACE` seconds to tell what they have done, or
     until the second signal.
 
     Args:
@@ -144,7 +144,7 @@ class _Fleet:
             self._emit(Error(host=host, finding=fault("run-cancelled", "cancelled before it began")))
             return "cancelled"
         if self.summary.outcomes.get(target.after or "") == "unreachable":
-            message = f"{target.after}, which it is on, was not reached"
+            message = f"{target.after}, on which it runs, could not be reached"
             self._emit(Unreachable(host=host, finding=fault("outer-unreachable", message)))
             return "unreachable"
         session = Session(target, self.terms, self.handshakes)

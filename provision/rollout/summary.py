@@ -1,4 +1,4 @@
-"""How a run went, as far as what comes next is decided by it."""
+"""How a run went: what the next step and the exit code depend on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Summary:
     Args:
         outcomes: by host, in the order of the targets.
         cancelled: the user has ended the run.
-        digests: by host, of what was found there; an apply that is given one refuses to do anything else.
+        digests: by host, of what was found there; an apply with a digest refuses where it is another one.
         differing: hosts where something is not as declared and could be inspected.
-        orphaned: hosts that have what no playbook declares any more.
+        orphaned: hosts that have something which no playbook declares any more.
         changed: hosts where something was changed.
         removed: hosts where something was removed, or would be.
     """

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a command before it tells the first item.
+    """What is known of a command before its first item.
 
     Args:
         verb: its name.
-        hosts: those that will be heard of, in the order in which they are shown.
+        hosts: those of the run, in the order in which they are shown.
         services: by host, what its playbooks declare there.
         diffs: show what changes inside files.
     """

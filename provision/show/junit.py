@@ -26,7 +26,7 @@ class Case:
         name: the check, the step, or the host as a whole.
         seconds: how long it took.
         finding: why it did not pass; None when it did.
-        broken: it could not be tried at all, which JUnit calls an error rather than a failure.
+        broken: it could not be tried at all: an error of JUnit, not a failure.
     """
 
     about: str

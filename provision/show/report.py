@@ -1,4 +1,4 @@
-"""What is known of each host so far, gathered from its events: the one memory that every view reads."""
+"""What the events have told of each host so far."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from provision.wire.finding import Finding
 
 @dataclass
 class HostReport:
-    """Everything that one host has said, in the order in which it matters to a reader."""
+    """Everything that one host has told."""
 
     name: str
     hello: events.Hello | None = None
@@ -66,7 +66,7 @@ class HostReport:
 
     @property
     def about(self) -> str | None:
-        """What kind of machine the host is, in a few words; None when it has not said so."""
+        """What kind of machine the host is, in a few words; None before it has told."""
         if self.hello is None:
             return None
         facts = self.hello.facts
@@ -82,7 +82,7 @@ class HostReport:
         return [seen for seen in self.inspected.values() if seen.changes or seen.finding]
 
     def told(self, result: events.Result) -> Finding | None:
-        """Return what a failed check said that a result only repeats; None when it says more."""
+        """Return the failure of a check that a result only repeats; None if it says something else."""
         for proof in reversed(self.proofs):
             failure = proof.finding
             if failure and result.finding and result.finding.message == f"{proof.check}: {failure.message}":
@@ -99,7 +99,7 @@ class Report:
     """All hosts of a run.
 
     Args:
-        names: the hosts that will be heard of, in the order in which they are to be shown.
+        names: the hosts of the run, in the order in which they are shown.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:

@@ -357,7 +357,7 @@ def test_remove_asks_and_takes_only_what_is_its_own(site: Site) -> None:
     assert site.sh("ls /srv/model") == "config.json\n"
     again = bare.run("remove", site.main, "--yes")
     assert again.code == 0
-    assert "there is nothing of these playbooks here" in again.out
+    assert "these playbooks have put nothing here" in again.out
 
     assert bare.run("remove", site.other, "--yes").code == 0
     assert site.sh("ls /etc/site") == "mine.conf\n"

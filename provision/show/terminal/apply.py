@@ -1,4 +1,4 @@
-"""The end of an apply: one line a host, and where the services are."""
+"""An apply on the screen: what is done, and at the end a line for each host and its services."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo
 
 REASON = 160
-"""Columns of a failure in the summary: its step has told it whole."""
+"""Columns of a failure in the summary: its step has shown all of it."""
 
 TROUBLED = {
     "before": ("runs as before the change", OLD),
@@ -28,7 +28,7 @@ TROUBLED = {
     "failing": ("does not answer", BAD),
     "stopped": ("does not run", BAD),
 }
-"""What is said of a service of which something did not go well, by its state in the event `done`."""
+"""The words for a service that had trouble, by its state in the event `done`."""
 
 
 class Apply(Screen):
@@ -55,7 +55,7 @@ class Apply(Screen):
 
 
 def apply_summary(report: Report, services: Mapping[str, Sequence[ServiceInfo]]) -> Iterator[str]:
-    """Return how an apply ended, line by line: every host, and the sum where there are several."""
+    """Return how an apply ended, line by line: every host, and the totals where there are several."""
 
     def words(host: HostReport) -> list[str]:
         return [verdict(host), failures(host), *service_lines(host, services.get(host.name, []))]
@@ -70,7 +70,7 @@ def apply_summary(report: Report, services: Mapping[str, Sequence[ServiceInfo]])
 
 
 def totals(report: Report) -> str:
-    """Return the last line: what was done on all hosts together."""
+    """Return the last line: the totals of all hosts."""
     hosts = report.hosts.values()
     done = [host.done.counts for host in hosts if host.done]
     parts = [count(len(hosts), "host")]
@@ -85,7 +85,7 @@ def totals(report: Report) -> str:
 
 
 def service_lines(host: HostReport, services: Sequence[ServiceInfo]) -> Iterator[str]:
-    """Return where a host's services are and how they are, and what is left over."""
+    """Return the address and state of a host's services, and what no playbook declares any more."""
     for service in services:
         state = _service_state(host, service)
         if state:
@@ -139,6 +139,6 @@ def _service_state(host: HostReport, service: ServiceInfo) -> str | None:
         return paint("answers", GOOD) if proofs[-1].ok else paint("does not answer", BAD)
     if results and all(result.status == "ok" for result in results):
         return paint("unchanged", GOOD)
-    if results and host.done is None:  # the host was lost, or nobody waited for its last word
+    if results and host.done is None:  # the host was lost, or the run was ended before it was done
         return paint(*TROUBLED["unproven"])
     return None

@@ -15,11 +15,11 @@ from provision.show.words import count, human_bytes, listing, orphan_words
 from provision.wire import events
 
 NEW_LINES = 24
-"""Lines of a new file that a plan shows: a start script whole, of a unit the beginning."""
+"""Lines of a new file that a plan shows: all of a start script, the beginning of a unit."""
 
 
 def plan_lines(report: Report, diffs: bool = True) -> Iterator[str]:
-    """Return the whole plan, line by line: hosts of which the same is to be said once, then the sum."""
+    """Return the whole plan, line by line: equal hosts together, then the totals."""
     for hosts, said in grouped(report.hosts.values(), lambda host: list(host_lines(host, diffs))):
         yield heading(hosts)
         yield from said
@@ -28,7 +28,7 @@ def plan_lines(report: Report, diffs: bool = True) -> Iterator[str]:
 
 
 def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
-    """Return what there is to say of a host in a plan, line by line."""
+    """Return the lines of a plan about one host."""
     trouble = cause(host)
     if trouble:
         yield f"  {paint('!', BAD)} {trouble}"
@@ -50,7 +50,7 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
 
 
 def resource_lines(seen: events.Inspected, diffs: bool = True) -> Iterator[str]:
-    """Return what a plan says of one resource that differs."""
+    """Return the lines of a plan about one resource that differs."""
     if seen.finding:
         yield coded(f"  {paint('!', BAD)} {seen.label}: {seen.finding.message}", seen.finding.code)
         if seen.finding.hint:
@@ -74,12 +74,12 @@ def resource_lines(seen: events.Inspected, diffs: bool = True) -> Iterator[str]:
 
 
 def restarts(host: HostReport, seen: events.Inspected) -> bool:
-    """Whether a difference is a service's restart or the proof after it, which have a line of their own."""
+    """Whether a difference is the restart of a service or its proof, which have a line of their own."""
     return seen.service in host.restarts and seen.changes.keys() <= {"current", "proven"}
 
 
 def work_words(work: events.Work) -> list[str]:
-    """Say what a change has to fetch."""
+    """Return what a change has to fetch or do."""
     words = [
         (work.install, f"install {listing(work.install)}"),
         (work.remove, f"remove {listing(work.remove)}"),
@@ -150,7 +150,7 @@ def _value(value: Any) -> str:
 
 
 def _diff_lines(diff: str, new: bool) -> list[str]:
-    """Return the lines of a diff that tell something; of a new file, its beginning."""
+    """Return the lines of a diff without its header; of a new file, only the beginning."""
     lines = [line for line in diff.splitlines() if not line.startswith(("--- ", "+++ "))]
     if not new:
         return lines

@@ -29,6 +29,6 @@ def note(finding: Finding, about: str | None = None) -> None:
 
 
 def cause(host: HostReport) -> str | None:
-    """Say in one line why a host has nothing to show; None when it has."""
+    """Return in one line why nothing could be done on a host; None if something could."""
     trouble = host.unreachable or host.error
     return sentence(trouble.finding) if trouble else None

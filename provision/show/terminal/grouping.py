@@ -1,4 +1,4 @@
-"""Hosts of which there is the same to say are shown once: a hundred equal machines are one paragraph."""
+"""Hosts with the same text are shown together: a hundred equal machines are one paragraph."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from provision.show.terminal.style import LOUD, QUIET, paint
 from provision.show.words import listing
 
 NAMES = 6
-"""Hosts of a group that are named; those beyond are counted."""
+"""Hosts of a group that are named; the others are counted."""
 
 
 def grouped(
     hosts: Iterable[HostReport], words: Callable[[HostReport], list[str]]
 ) -> list[tuple[list[HostReport], list[str]]]:
-    """Return hosts of which the same is to be said together, in the order of the first of each group."""
+    """Return groups of hosts that have the same words, in the order of the first host of each group."""
     groups: dict[tuple[str, ...], list[HostReport]] = {}
     for host in hosts:
         groups.setdefault(tuple(words(host)), []).append(host)
@@ -28,6 +28,6 @@ def names(hosts: list[HostReport]) -> str:
 
 
 def heading(hosts: list[HostReport]) -> str:
-    """Return the line above what there is to say of a group: its names, and what they all are."""
+    """Return the line above the text of a group: its names, and the kind of machine if all are alike."""
     about = {host.about for host in hosts if host.about}
     return names(hosts) + (f"  {paint(about.pop(), QUIET)}" if len(about) == 1 else "")

@@ -36,7 +36,7 @@ def lasting(report: Report, item: Item) -> list[str]:
 
 
 def failed(label: str, error: str) -> str:
-    """Return what has failed and why, without naming it twice: many an error begins with what it is about."""
+    """Return what has failed and why, without naming it twice: many errors begin with its name."""
     kind, _, subject = label.rpartition(" ")
     for name in (label, subject):
         if error.startswith(f"{name}: "):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PATIENCE = 3.0
-"""Seconds that a step may take before a log that nobody redraws mentions it."""
+"""Seconds that a step may take before a log mentions it."""
 
 REPEAT = 15.0
 """Seconds between two such lines about the same step."""
@@ -50,7 +50,7 @@ class Step:
 
 
 class Steps:
-    """Which steps run on which host, kept up from events."""
+    """Which steps run on which host, as the events tell."""
 
     def __init__(self) -> None:
         self.running: dict[str, dict[str, Step]] = {}
@@ -87,7 +87,7 @@ class PlainProgress:
         self._steps = Steps()
 
     def take(self, host: HostReport, event: events.Event) -> None:
-        """Note one event, and mention what takes long on its host."""
+        """Note one event, and mention each step of its host that takes long."""
         self._steps.take(host, event)
         now = time.monotonic()
         for step in self._steps.running[host.name].values():

@@ -19,7 +19,7 @@ class Remove(Screen):
         """Return what one event is worth."""
         yield from lasting(self.report, item)
         if isinstance(item, events.Done) and item.ok and not self.report.hosts[item.host].removed:
-            yield f"{paint(item.host, LOUD)}  there is nothing of these playbooks here"
+            yield f"{paint(item.host, LOUD)}  these playbooks have put nothing here"
 
     def ending(self) -> Iterator[str]:
         """Return the sum."""

@@ -95,7 +95,7 @@ def test_a_host_on_one_that_was_not_reached_is_not_tried(tmp_path: Path) -> None
     assert summary.outcomes["inner"] == "unreachable"
     assert isinstance(events[-1], Unreachable)
     assert events[-1].host == "inner"
-    assert events[-1].finding.message == "outer, which it is on, was not reached"
+    assert events[-1].finding.message == "outer, on which it runs, could not be reached"
     assert not marker.exists()
 
 
