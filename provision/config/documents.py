@@ -8,6 +8,7 @@ keys, keys that are not text, application tags and several documents in one file
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 from collections.abc import Sequence
@@ -108,6 +109,17 @@ def load(path: Path | str) -> Document:
 
 def parse(text: str, path: str) -> Document:
     """Like `load`, for a text that was read already; `path` is what messages call it."""
+    # The garbage collector would look again and again for circles among the new nodes, which have none.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _parse(text, path)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _parse(text: str, path: str) -> Document:
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
