@@ -7,6 +7,7 @@ from typing import Dict
 from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.resource import Changes
+from provision.host.services import figures
 from provision.host.state import owed
 from provision.wire import events
 
@@ -26,7 +27,8 @@ def _foresee_restarts(machine: Machine, items: Items) -> None:
             if item.service == service and item.resource.role:
                 item.changes = {**item.changes, **item.resource.due}
         if runs(items, service):
-            machine.emit(events.Restart(service=service, because=because))
+            learned = figures.kept(machine.state, service)
+            machine.emit(events.Restart(service=service, because=because, figures=learned))
 
 
 def _foresee_commands(items: Items) -> None:

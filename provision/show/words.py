@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
     from provision.wire import events
+    from provision.wire.figures import Figures
 
 
 def human_bytes(count: float) -> str:
@@ -64,3 +65,19 @@ def clip(text: str, width: int) -> str:
     while text and columns(text) > width - 1:
         text = text[:-1]
     return text + "…"
+
+
+def last_start(known: Sequence[Figures]) -> str:
+    """Return what the last starts of a service tell of the next: `its last start took 43 s; …`.
+
+    Of several hosts the slowest start and the smallest cache count.
+    """
+    slowest = max(figures.seconds for figures in known)
+    words = f"its last start took {'up to ' if len(known) > 1 else ''}{human_seconds(slowest)}"
+    smallest = min(known, key=lambda figures: figures.tokens or 0)
+    if smallest.tokens is None:
+        return words
+    room = f"{words}; its cache had room for {smallest.tokens:,} tokens"
+    if smallest.length and smallest.sequences:
+        room += f": {smallest.sequences:.1f} sequences of {smallest.length:,}"
+    return room

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, List, Tuple
 
+from provision.wire.figures import Figures
 from provision.wire.finding import Finding
 from provision.wire.record import Record, Variant, many, one
 
@@ -151,11 +152,12 @@ class Result(Event):
 
 
 class Restart(Event):
-    """A running service has to be restarted, because of these resources."""
+    """A running service has to be restarted, because of these resources; `figures`: of its last start."""
 
     NAME: ClassVar[str] = "restart"
     service: str
     because: list[str] = []
+    figures: Figures | None = one(Figures, default=None)
 
 
 class Proof(Event):
@@ -196,6 +198,7 @@ class ServiceStatus(Event):
     - `gpu_memory`: bytes held by its processes; None without an NVIDIA GPU
     - `proven`: whether the process that runs has answered
     - `owed`: the ids of what it has to be restarted for, or None
+    - `figures`: what it logged about the start that was proven last
     """
 
     NAME: ClassVar[str] = "service"
@@ -215,6 +218,7 @@ class ServiceStatus(Event):
     gpu_memory: int | None
     proven: bool
     owed: list[str] | None
+    figures: Figures | None = one(Figures, default=None)
 
 
 class Line(Event):

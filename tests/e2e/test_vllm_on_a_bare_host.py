@@ -112,6 +112,9 @@ def test_status_tells_what_runs(box: Box) -> None:
     assert service["state"] == "running"
     assert str(service["pid"]) == box.pid
     assert service["listening"] is True
+    learned = service["figures"]
+    assert learned["tokens"] == learned["length"] * learned["sequences"] > 0
+    assert f"{learned['tokens']:,} tokens" in box.provision.run("status", box.playbook).out
 
 
 def test_one_changed_field_is_one_flag_and_one_restart(box: Box) -> None:
@@ -121,6 +124,7 @@ def test_one_changed_field_is_one_flag_and_one_restart(box: Box) -> None:
 
     text_plan = box.provision.run("plan", box.playbook)
     assert "--max-num-seqs 4 → 8" in text_plan.out
+    assert "its last start took" in text_plan.out
     plan = box.plan(code=2)
     assert set(plan.changes()) == {f"file:{SCRIPT}", "unit:r1-1.5b", "probe:r1-1.5b"}
     assert [event["service"] for event in plan.event("restart")] == ["r1-1.5b"]

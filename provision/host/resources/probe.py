@@ -9,13 +9,14 @@ from typing import ClassVar
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import SERVICES, Changes, Resource, State
-from provision.host.services import checks, compiling, processes, supervision
+from provision.host.services import checks, compiling, figures, processes, supervision
 from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
 from provision.host.state import marks
 from provision.wire import events
 from provision.wire.checks import Check
 from provision.wire.events import Work
+from provision.wire.figures import Figures
 from provision.wire.finding import Finding
 from provision.wire.specs.probe import ProbeSpec
 
@@ -29,6 +30,9 @@ FIRST_TELL = 0.5
 
 TELL = 2.0
 """Seconds between two reports of the progress."""
+
+FRESH = 10.0
+"""Seconds for which a process may have run to count as just started."""
 
 SEEN = 120
 """Characters of a log line that are shown while one waits."""
@@ -62,6 +66,7 @@ class Probe(Resource):
         watch.await_turn()
         if self.spec.health:
             watch.until_ready()
+        learned = watch.learned()
         for check in self.spec.checks:
             proof = watch.ask(check)
             _tell(machine, self.spec, proof, [] if proof.ok else watch.log())
@@ -71,6 +76,8 @@ class Probe(Resource):
         if life.invocation is None or life.invocation != watch.first:
             raise watch.ended(life)
         marks.prove(machine.state, self.spec.service, life.invocation)
+        if learned:
+            figures.keep(machine.state, self.spec.service, learned)
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say what will be asked."""
@@ -118,6 +125,8 @@ class Watch:
         life = supervision.life(machine, spec)
         self._since = life.since
         self._restarts = life.restarts
+        age = processes.uptime(life.pid) if life.pid else None
+        self._fresh = age is not None and age < FRESH
         self.first = life.invocation
         if life.invocation is None:
             raise self.ended(life)
@@ -161,6 +170,13 @@ class Watch:
     def log(self) -> list[str]:
         """Return the last lines of its log."""
         return self._hide(supervision.tail(self._machine, self._spec, supervision.TAIL, self._since))
+
+    def learned(self) -> Figures | None:
+        """Return what it has logged about its start, which ends now; None when it started long ago."""
+        if not self._fresh:
+            return None
+        log = supervision.tail(self._machine, self._spec, figures.LINES, self._since)
+        return figures.read(log, time.monotonic() - self._began)
 
     def failure(self, code: str, message: str, hint: str | None = None) -> Failure:
         """Return an error with the log and, where it is known, the way out."""

@@ -6,6 +6,8 @@ itself again.
 
     proven/<service>     the invocation that has answered
     stopping/<service>   the invocation that was told to stop: a stop that goes on must not tell it again
+
+Beside them lies `figures/<service>`, what the server logged about the start that was proven last.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def tell(state: str, service: str, invocation: str) -> None:
 
 def forget(state: str, service: str) -> None:
     """Drop everything noted about a service, because it has been removed."""
-    for kind in ("stopping", "restart", "proven"):
+    for kind in ("stopping", "restart", "proven", "figures"):
         durable.remove(os.path.join(state, kind, service))
 
 

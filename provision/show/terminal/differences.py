@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from provision.show.report import HostReport, Report
@@ -11,7 +11,7 @@ from provision.show.terminal.findings import cause, coded, sentence
 from provision.show.terminal.flags import changed_flags
 from provision.show.terminal.grouping import grouped, heading
 from provision.show.terminal.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
-from provision.show.words import count, human_bytes, listing, orphan_words
+from provision.show.words import count, human_bytes, last_start, listing, orphan_words
 from provision.wire import events
 
 NEW_LINES = 24
@@ -23,8 +23,17 @@ def plan_lines(report: Report, diffs: bool = True) -> Iterator[str]:
     for hosts, said in grouped(report.hosts.values(), lambda host: list(host_lines(host, diffs))):
         yield heading(hosts)
         yield from said
+        yield from last_starts(hosts)
         yield ""
     yield summary(report)
+
+
+def last_starts(hosts: Sequence[HostReport]) -> Iterator[str]:
+    """Return what is known of the last start of each service that restarts, of a group together."""
+    for service in hosts[0].restarts:
+        known = [figures for host in hosts if (figures := host.restarts[service].figures)]
+        if known:
+            yield f"    {paint(f'{service}: {last_start(known)}', QUIET)}"
 
 
 def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:

@@ -10,7 +10,7 @@ from provision.show.terminal.style import BAD, GOOD, OLD, QUIET, paint
 from provision.show.words import human_bytes, human_seconds
 from provision.wire import events
 
-COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY")
+COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY", "CACHE")
 STATES = {"running": GOOD, "starting": OLD, "stopped": BAD, "failed": BAD}
 
 
@@ -47,7 +47,14 @@ def _row(host: str, service: events.ServiceStatus) -> tuple[str, ...]:
         f"{service.port}{listening}" if service.port else "-",
         service.model or "-",
         human_bytes(service.gpu_memory) if service.gpu_memory else "-",
+        _cache(service),
     )
+
+
+def _cache(service: events.ServiceStatus) -> str:
+    """Return how much the server has room for, as it logged at its start."""
+    known = service.figures.tokens if service.figures and service.pid else None
+    return f"{known:,} tokens" if known else "-"
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

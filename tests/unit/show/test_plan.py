@@ -11,6 +11,7 @@ from provision.show.terminal.differences import plan_lines, summary
 from provision.show.terminal.flags import changed_flags
 from provision.show.terminal.plan import waiting_words
 from provision.wire import events
+from provision.wire.figures import Figures
 from provision.wire.finding import Finding
 
 FACTS = events.Facts(hostname="h", os="Debian 12", arch="x86_64", cpus=2, memory=16_000_000_000)
@@ -94,6 +95,21 @@ def test_golden() -> None:
         "Plan: 2 hosts, 2 to add, 1 to change, 1 restart, 1 service to prove, "
         "1 resource could not be inspected, 1 orphaned, 1 host in trouble, 1 as declared. Downloads: 9.4 MB."
     )
+
+
+def test_a_restart_tells_of_the_last_start() -> None:
+    made = report(h1=[FILE], h2=[FILE])
+    for host, seconds, tokens in (("h1", 43.2, 473216), ("h2", 47.0, 473200)):
+        learned = Figures(seconds=seconds, tokens=tokens, length=8192, sequences=57.76)
+        made.take(events.Restart(host=host, service="tiny", because=["file:/etc/a"], figures=learned))
+    assert text(made).splitlines()[:5] == [
+        "h1, h2  Debian 12, Python 3.11.2, 2 CPUs, 16.0 GB memory",
+        "  + /etc/a",
+        "      +a = 1",
+        "  ↻ restart tiny, because of /etc/a",
+        "    tiny: its last start took up to 47 s; its cache had room for 473,200 tokens: "
+        "57.8 sequences of 8,192",
+    ]
 
 
 def test_a_hundred_equal_hosts_are_one_paragraph() -> None:

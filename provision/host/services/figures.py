@@ -1,0 +1,68 @@
+"""What a server has logged about its start: how much memory it took, and how many tokens it has room for.
+
+It is kept in `figures/<service>` of provision's directory, beside the note of which process has answered.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Iterable
+
+from provision.host.light import plainjson
+from provision.host.state import durable
+from provision.wire.figures import Figures
+from provision.wire.record import Mismatch
+
+LINES = 2000
+"""Lines of a start's log that are searched; vLLM prints a hundred or two."""
+
+GIB = 1024**3
+
+# As vLLM 0.25.1 logs them (gpu_model_runner.py, model_runner.py and gpu_worker.py in v1/worker,
+# v1/core/kv_cache_utils.py). Several workers of one server say the same, each of its own GPU.
+PATTERNS = (
+    ("weights", r"Model loading took ([\d.]+) GiB", GIB),
+    ("cache", r"Available KV cache memory: ([\d.]+) GiB", GIB),
+    ("graphs", r"Graph capturing finished in \d+ secs, took ([\d.]+) GiB", GIB),
+    ("tokens", r"KV cache size: ([\d,]+) tokens", 1),
+    ("length", r"Maximum concurrency for ([\d,]+) tokens per request", 1),
+)
+SEQUENCES = r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x"
+
+
+def read(lines: Iterable[str], seconds: float) -> Figures:
+    """Return the figures in a log; of a line that comes several times the last counts.
+
+    Args:
+        lines: what the server has printed since its start.
+        seconds: how long that took.
+    """
+    found: dict[str, Any] = {"seconds": round(seconds, 1)}
+    for line in lines:
+        for name, pattern, unit in PATTERNS:
+            match = re.search(pattern, line)
+            if match:
+                found[name] = int(float(match.group(1).replace(",", "")) * unit)
+        match = re.search(SEQUENCES, line)
+        if match:
+            found["sequences"] = float(match.group(1))
+    return Figures(**found)
+
+
+def keep(state: str, service: str, figures: Figures) -> None:
+    """Note the figures of a start that was proven; `state` is provision's directory on the host."""
+    durable.write(_path(state, service), plainjson.dumps(figures.plain()) + "\n")
+
+
+def kept(state: str, service: str) -> Figures | None:
+    """Return the figures of the last proven start, or None; those of another version count as none."""
+    text = durable.read(_path(state, service))
+    try:
+        return Figures.parse(plainjson.loads(text)) if text else None
+    except (ValueError, Mismatch):
+        return None
+
+
+def _path(state: str, service: str) -> str:
+    return os.path.join(state, "figures", service)
