@@ -123,7 +123,7 @@ class Remote:
         shell = 'mkfifo "$2"; sleep 600 >"$2" & python3 -I -S -c "$0" "$1" <"$2"; kill $!; rm "$2"'
         fifo = f"/tmp/{self.name}-{time.monotonic_ns()}"
         done = self.host.exec(["sh", "-c", shell, program, json.dumps(request), fifo], check=False)
-        return [fields(read(json.loads(line), "")) for line in done.stdout.splitlines()]
+        return [fields(read(line.encode(), "")) for line in done.stdout.splitlines()]
 
     def changes(self) -> dict[str, Any]:
         """What a plan says of the unit."""
