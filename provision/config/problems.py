@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from provision.wire.finding import Finding
@@ -26,8 +25,7 @@ class Position(NamedTuple):
         return f"{self.path}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong: its code (see `provision explain`), where, what, and the way out if known."""
 
     code: str
@@ -42,7 +40,7 @@ class Problem:
 
     def at(self, position: Position | None) -> Problem:
         """Return it with this position, unless it has one."""
-        return self if self.position else replace(self, position=position)
+        return self if self.position else self._replace(position=position)
 
     def finding(self) -> Finding:
         """Return it as a finding."""

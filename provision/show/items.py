@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from provision.wire.events import Event
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from provision.wire.finding import Finding
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """What is known of a command before its first item.
 
     Args:
@@ -29,7 +28,7 @@ class Run:
 
     verb: str
     hosts: Sequence[str] = ()
-    services: Mapping[str, Sequence[ServiceInfo]] = field(default_factory=dict)
+    services: Mapping[str, Sequence[ServiceInfo]] = {}
     diffs: bool = True
 
     @classmethod
@@ -75,8 +74,7 @@ def noted(project: Project) -> Iterator[Located]:
         yield from (Located(note, host=name) for note in catalog.notes)
 
 
-@dataclass(frozen=True)
-class Valid:
+class Valid(NamedTuple):
     """The input is valid: its playbooks, and how many hosts, services and resources they declare."""
 
     playbooks: list[str]
@@ -86,11 +84,10 @@ class Valid:
 
     def plain(self) -> dict[str, Any]:
         """Return the fields."""
-        return {"event": "valid", **asdict(self)}
+        return {"event": "valid", **self._asdict()}
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(NamedTuple):
     """A code of a finding, its entry in the catalogue, and the title of the area that it is in."""
 
     code: str
