@@ -135,6 +135,22 @@ def test_a_mounted_file_that_changes_restarts_it(site: Site) -> None:
     assert after[1] != before[1]
 
 
+SLOW = "[Service]\nExecStart=\nExecStart=/bin/sh -c 'sleep 3; exec podman start --attach web'\n"
+
+
+def test_a_container_that_is_slow_to_start_again_has_not_ended(site: Site) -> None:
+    """It was killed by the stop, and that is all that the engine tells until it runs again."""
+    folder = "/etc/systemd/system/provision-web.service.d"
+    site.sh(f'mkdir {folder}; printf "%s" "{SLOW}" >{folder}/slow.conf; systemctl daemon-reload')
+    before = site.started().split()
+    site.edit("two", "three")
+    site.provision.apply(site.playbook)
+    after = site.started().split()
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    site.sh(f"rm -r {folder}; systemctl daemon-reload")
+
+
 def test_another_option_makes_it_anew_under_the_same_unit(site: Site) -> None:
     before = site.started().split()
     site.edit("stop_timeout: 1s", "stop_timeout: 1s\n      shm_size: 32MiB")

@@ -73,6 +73,9 @@ def _of_container(machine: Machine, spec: Supervised, name: str, shared: bool) -
         return Life("running", pid, running, restarts, None, since)
     ended = engines.ended(found) if found else None
     if unit:
+        if unit.invocation:
+            # The engine's client is about to start it: how the container ended before is no news.
+            return unit._replace(pid=None, invocation=None)
         # Its unit knows the code of the engine's client, which is not always the program's own.
         refused = unit.ended == engines.REFUSED
         return unit._replace(pid=None, invocation=None, ended=unit.ended if refused else ended or unit.ended)
