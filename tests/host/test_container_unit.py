@@ -143,7 +143,7 @@ def test_a_container_that_is_slow_to_start_again_has_not_ended(site: Site) -> No
     folder = "/etc/systemd/system/provision-web.service.d"
     site.sh(f'mkdir {folder}; printf "%s" "{SLOW}" >{folder}/slow.conf; systemctl daemon-reload')
     before = site.started().split()
-    site.edit("two", "three")
+    site.edit('content: "two', 'content: "two again')
     site.provision.apply(site.playbook)
     after = site.started().split()
     assert after[0] == before[0]
