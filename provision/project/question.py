@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
@@ -95,16 +96,16 @@ def answer(found: Described, asked: VllmService, chosen: Gpus, version: Version)
         ConfigError: the shape of the model, or of the one that drafts for it, cannot be read, or the service
             needs more GPUs than there are.
     """
-    model, tensors = _shape(found), found.tensors
+    model = _shape(found)
     named = (asked.speculative or {}).get("model")
     drafting = described(named) if named else None
     draft = Draft(_shape(drafting), drafting.tensors) if drafting else None
-    fit = foresee(model, tensors, asked, chosen.card, version, draft=draft)
+    foreseen = partial(foresee, model, found.tensors, card=chosen.card, release=version, draft=draft)
+    fit = foreseen(asked)
     if fit.settings.gpus > chosen.count:
         needed = f"the parallel sizes need {fit.settings.gpus} GPUs, and --gpu names {chosen.count}"
         raise failure("gpu-count", needed, hint=f"write --gpu {fit.settings.gpus}x{chosen.card.name}")
-    ways = remedies(fit, model, tensors, asked, chosen.card, version, draft=draft)
-    return Answer(model, fit, ways)
+    return Answer(model, fit, remedies(fit, model, asked, chosen.card, foreseen))
 
 
 def _shape(found: Described) -> Architecture:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-
-from packaging.version import Version
 
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.cards import Card
-from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
-from provision.kinds.vllm.memory.tensors import Tensor
+from provision.kinds.vllm.memory.fit import Fit
 
 MOST_SHARE = 0.95
 """The largest share of a card that is proposed: a desktop, other processes and CUDA itself need some."""
@@ -37,22 +34,22 @@ class Remedy:
 
 
 def remedies(
-    found: Fit,
-    model: Architecture,
-    tensors: Sequence[Tensor] | None,
-    service: VllmService,
-    card: Card,
-    release: Version,
-    taken: int = 0,
-    draft: Draft | None = None,
+    found: Fit, model: Architecture, service: VllmService, card: Card, foreseen: Callable[[VllmService], Fit]
 ) -> list[Remedy]:
-    """Return the changes of one field that make a service fit, the smallest first; none when it fits."""
+    """Return the changes of one field that make a service fit, the smallest first; none when it fits.
+
+    Args:
+        found: what is foreseen of the service as it is.
+        model: the shape of its model.
+        service: its fields.
+        card: the GPUs that it runs on.
+        foreseen: says what is foreseen of it with other fields.
+    """
     if found.verdict == "fits":
         return []
     result: list[Remedy] = []
     for fields in _changes(found, model, card):
-        changed = service.model_copy(update=fields)
-        fit = foresee(model, tensors, changed, card, release, taken, draft)
+        fit = foreseen(service.model_copy(update=fields))
         if fit.verdict == "fits" and all(set(fields) != set(each.fields) for each in result):
             result.append(Remedy(fields, fit))
     return result

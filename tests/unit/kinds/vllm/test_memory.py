@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -326,8 +327,9 @@ def test_a_fixed_cache_has_to_fit_beside_the_weights() -> None:
 
 def test_a_shorter_context_is_proposed_as_long_as_it_fits() -> None:
     shape, where = model("Llama-3.1-8B-Instruct"), named("RTX-4090")
-    found = foresee(shape, None, service(), where, RELEASE)
-    ways = remedies(found, shape, None, service(), where, RELEASE)
+    foreseen = partial(foresee, shape, None, card=where, release=RELEASE)
+    found = foreseen(service())
+    ways = remedies(found, shape, service(), where, foreseen)
     length = next(way.fields["max_model_len"] for way in ways if "max_model_len" in way.fields)
     assert length % 1024 == 0
     assert 0.9 * (found.longest or 0) < length <= (found.longest or 0)
@@ -381,8 +383,9 @@ def test_a_config_that_lacks_its_shape_says_so() -> None:
 
 def test_every_remedy_makes_it_fit() -> None:
     shape, asked, where = model("Qwen3-32B"), service(), named("H100")
-    found = foresee(shape, None, asked, where, RELEASE)
-    ways = remedies(found, shape, None, asked, where, RELEASE)
+    foreseen = partial(foresee, shape, None, card=where, release=RELEASE)
+    found = foreseen(asked)
+    ways = remedies(found, shape, asked, where, foreseen)
     assert ways
     for way in ways:
         changed = asked.model_copy(update=way.fields)
