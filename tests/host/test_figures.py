@@ -25,7 +25,7 @@ def named(log: Path) -> str:
 @pytest.mark.parametrize("log", LOGS, ids=named)
 def test_a_real_log_tells_its_figures(log: Path) -> None:
     known: dict[str, Any] = STARTS[log.stem]
-    found = figures.read(log.read_text(encoding="utf-8").splitlines(), 43.21)
+    found = figures.read(log.read_text(encoding="utf-8"), 43.21)
     assert found.seconds == 43.2
     assert found.weights == int(known["model_loading_gib"] * GIB)
     assert found.cache == int(known["available_kv_cache_gib"] * GIB)
@@ -37,7 +37,7 @@ def test_a_real_log_tells_its_figures(log: Path) -> None:
 
 def test_a_server_on_a_cpu_tells_its_tokens() -> None:
     line = "CPU KV cache size: 1,048,576 tokens, Maximum concurrency for 512 tokens per request: 2048.00x"
-    found = figures.read([line], 20)
+    found = figures.read(line, 20)
     assert (found.tokens, found.length, found.sequences) == (1048576, 512, 2048.0)
     assert found.weights is None
 

@@ -176,7 +176,7 @@ class Watch:
         if not self._fresh:
             return None
         log = supervision.tail(self._machine, self._spec, figures.LINES, self._since)
-        return figures.read(log, time.monotonic() - self._began)
+        return figures.read("\n".join(log), time.monotonic() - self._began)
 
     def failure(self, code: str, message: str, hint: str | None = None) -> Failure:
         """Return an error with the log and, where it is known, the way out."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Iterable
+from typing import Any
 
 from provision.host.light import plainjson
 from provision.host.state import durable
@@ -21,32 +21,30 @@ GIB = 1024**3
 
 # As vLLM 0.25.1 logs them (gpu_model_runner.py, model_runner.py and gpu_worker.py in v1/worker,
 # v1/core/kv_cache_utils.py). Several workers of one server say the same, each of its own GPU.
-PATTERNS = (
-    ("weights", r"Model loading took ([\d.]+) GiB", GIB),
-    ("cache", r"Available KV cache memory: ([\d.]+) GiB", GIB),
-    ("graphs", r"Graph capturing finished in \d+ secs, took ([\d.]+) GiB", GIB),
-    ("tokens", r"KV cache size: ([\d,]+) tokens", 1),
-    ("length", r"Maximum concurrency for ([\d,]+) tokens per request", 1),
-)
-SEQUENCES = r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x"
+PATTERNS: dict[str, tuple[str, int | None]] = {
+    "weights": (r"Model loading took ([\d.]+) GiB", GIB),
+    "cache": (r"Available KV cache memory: (-?[\d.]+) GiB", GIB),
+    "graphs": (r"Graph capturing finished in \d+ secs, took ([\d.]+) GiB", GIB),
+    "tokens": (r"KV cache size: ([\d,]+) tokens", 1),
+    "length": (r"Maximum concurrency for ([\d,]+) tokens per request", 1),
+    "sequences": (r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x", None),
+}
+"""What tells a figure, and the unit of what it is a whole number of; None: it is no whole number."""
 
 
-def read(lines: Iterable[str], seconds: float) -> Figures:
+def read(log: str, seconds: float) -> Figures:
     """Return the figures in a log; of a line that comes several times the last counts.
 
     Args:
-        lines: what the server has printed since its start.
+        log: what the server has printed since its start.
         seconds: how long that took.
     """
     found: dict[str, Any] = {"seconds": round(seconds, 1)}
-    for line in lines:
-        for name, pattern, unit in PATTERNS:
-            match = re.search(pattern, line)
-            if match:
-                found[name] = int(float(match.group(1).replace(",", "")) * unit)
-        match = re.search(SEQUENCES, line)
-        if match:
-            found["sequences"] = float(match.group(1))
+    for name, (pattern, unit) in PATTERNS.items():
+        told = re.findall(pattern, log)
+        if told:
+            number = float(told[-1].replace(",", ""))
+            found[name] = number if unit is None else int(number * unit)
     return Figures(**found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from provision.host.services import processes
+from provision.host.services import figures, processes
 from provision.host.services.gpus import gpu_turn
 
 MIB = 1024 * 1024
@@ -68,9 +68,8 @@ def taken_meanwhile(log: str) -> float | None:
     use since it started (`vllm/v1/worker/gpu_worker.py`, 0.25.1). What is missing beyond the weights was used
     by its own activations, or by another process. The total is what the log says, or else the driver.
     """
-    weights = re.search(r"Model loading took ([\d.]+) GiB", log)
-    left = re.search(r"Available KV cache memory: (-?[\d.]+) GiB", log)
-    if not weights or not left:
+    told = figures.read(log, 0)
+    if told.weights is None or told.cache is None:
         return None
     total = re.search(r"/([\d.]+) GiB\) on startup", log)
     size = float(total.group(1)) if total else _smallest()
@@ -78,7 +77,7 @@ def taken_meanwhile(log: str) -> float | None:
         return None
     share = re.search(r"'?gpu_memory_utilization'?[:=] ?([\d.]+)", log)
     used = float(share.group(1)) if share else 0.9
-    return size * used - float(weights.group(1)) - float(left.group(1))
+    return size * used - (told.weights + told.cache) / figures.GIB
 
 
 def _smallest() -> float | None:
