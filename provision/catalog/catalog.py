@@ -9,6 +9,7 @@ from provision.wire.finding import Finding
 from provision.wire.requests import Service
 from provision.wire.spec import Spec
 from provision.wire.specs.probe import ProbeSpec
+from provision.wire.survey import Stake
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
@@ -66,6 +67,7 @@ class ServiceInfo:
         stop: the command that stops it by hand.
         resources: ids of the resources that belong to it alone.
         tags: those of the play and its own.
+        stake: what decides on the host whether it runs; None when nothing there can be foreseen.
     """
 
     host: str
@@ -74,6 +76,7 @@ class ServiceInfo:
     stop: str
     resources: list[str] = field(default_factory=list)
     tags: frozenset[str] = frozenset()
+    stake: Stake | None = None
 
     @property
     def name(self) -> str:

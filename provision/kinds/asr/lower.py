@@ -75,6 +75,7 @@ def lower(context: ServiceContext[AsrService]) -> None:
             bind=service.host,
             model=models[0].path.rpartition("/")[2],
             environment=environment,
+            engine=NEEDED[:1],
             models=models,
             certificate=certificates.paths(service.tls),
             needs=[_app(context, app)],

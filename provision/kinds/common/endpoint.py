@@ -16,6 +16,7 @@ from provision.wire.specs.probe import ProbeSpec
 
 if TYPE_CHECKING:
     from provision.wire.checks import Check
+    from provision.wire.survey import Stake
 
 
 @dataclass(kw_only=True)
@@ -71,6 +72,7 @@ def add(
     needs: Sequence[str],
     made: Sequence[str],
     stop: str,
+    stake: Stake | None,
 ) -> None:
     """Add what runs a service and its proof, and describe the service.
 
@@ -81,6 +83,7 @@ def add(
         needs: ids that it cannot run without.
         made: ids of its files.
         stop: the command that stops it, where systemd does not supervise it.
+        stake: what decides on the host whether it runs; None when nothing can be foreseen.
     """
     name, service, builder, play = context.name, context.service, context.builder, context.play
     label = f"{'container' if spec.container else 'service'} {name}"
@@ -114,4 +117,6 @@ def add(
         stop = f"{context.sudo}systemctl stop {spec.unit}"
     tags = frozenset(play.fields.tags) | frozenset(service.tags)
     resources = [*made, runner, proof]
-    builder.services.append(ServiceInfo(builder.host.name, play.playbook, facts, stop, resources, tags))
+    builder.services.append(
+        ServiceInfo(builder.host.name, play.playbook, facts, stop, resources, tags, stake)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provision.kinds.common import turn
 from provision.kinds.common.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from provision.kinds.common.turn import Turn
     from provision.wire.cases import Cases
     from provision.wire.server import Preflight
+    from provision.wire.survey import Stake
 
 
 @dataclass(kw_only=True)
@@ -27,7 +29,8 @@ class Program(Endpoint):
         options: those of its command, each with its values.
         cases: the content by installed version; None when it is the same for all.
         environment: what it runs in; None for the programs of the host.
-        models: those that it loads.
+        engine: the packages of which the first that is installed decides what it can do.
+        models: those that it loads, the one that it serves first.
         certificate: the files with which it speaks TLS.
         needs: ids of what else it cannot run without. A change of any of these restarts it.
         paths: what else it reads.
@@ -45,6 +48,7 @@ class Program(Endpoint):
     options: Sequence[Sequence[str]] = ()
     cases: Cases | None = None
     environment: Environment | None = None
+    engine: Sequence[str] = ()
     models: Sequence[Model] = ()
     certificate: Sequence[str] = ()
     needs: Sequence[str] = ()
@@ -61,6 +65,18 @@ class Program(Endpoint):
         """Return the ids of what it cannot run without, except for the certificate."""
         environment = [self.environment.id] if self.environment is not None else []
         return [*environment, *(model.id for model in self.models), *self.needs]
+
+    def stake(self, service: str) -> Stake | None:
+        """Return what decides on the host whether it runs."""
+        return turn.stake(
+            service,
+            self.turn,
+            # A further host of several has a port by its fields, and does not open it.
+            port=self.turn.port if self.turn else self.port,
+            models=[model.path for model in self.models],
+            environment=self.environment.path if self.environment is not None else None,
+            packages=self.engine,
+        )
 
     def reads(self) -> list[str]:
         """Return the paths that it reads."""

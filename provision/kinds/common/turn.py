@@ -12,6 +12,7 @@ from typing import Any
 
 from provision.kinds.common.context import ServiceContext
 from provision.wire.specs.file import FileSpec
+from provision.wire.survey import Stake
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
@@ -80,6 +81,38 @@ def of(
     if cards is None:
         cards = visible(env)
     return Turn(tuple(map(str, cards)), still=still, port=port, bind=bind) if cards else None
+
+
+def stake(
+    service: str,
+    taken: Turn | None,
+    *,
+    port: int | None,
+    models: Sequence[str] = (),
+    environment: str | None = None,
+    packages: Sequence[str] = (),
+) -> Stake | None:
+    """Return what decides on the host whether a service runs; None when nothing there can be foreseen.
+
+    Args:
+        service: its name.
+        taken: its turn on its GPUs.
+        port: that it opens.
+        models: the directories of its models, the one that it serves first.
+        environment: the directory of its environment.
+        packages: whose version decides, the first that is installed counts.
+    """
+    if not (taken or port or models or packages):
+        return None
+    return Stake(
+        service=service,
+        cards=list(taken.cards) if taken else [],
+        implied=taken is not None and taken.implied,
+        models=list(dict.fromkeys(models)),
+        environment=environment,
+        packages=list(packages),
+        port=port,
+    )
 
 
 def visible(env: Mapping[str, object]) -> list[str] | None:

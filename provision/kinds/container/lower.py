@@ -82,7 +82,10 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     )
     needs = [*context.after, *read, *files.below(builder, sources, DirectorySpec), *made]
     stop = f"{context.sudo}{spec.engine or 'docker|podman'} stop {shlex.quote(spec.container)}"
-    endpoint.add(context, spec, reached_at, needs=needs, made=made, stop=stop)
+    loaded = [builder.resources[id].spec for id in read]
+    models = [each.path for each in loaded if isinstance(each, ModelSpec)]
+    stake = turn.stake(name, taken, port=number, models=models)
+    endpoint.add(context, spec, reached_at, needs=needs, made=made, stop=stop, stake=stake)
 
 
 def engine_options(service: ContainerService) -> EngineOptions:

@@ -70,6 +70,7 @@ def lower(context: ServiceContext[VllmService]) -> None:
             socket=told.socket,
             model=names[0],
             environment=environment,
+            engine=PACKAGES,
             models=models,
             certificate=certificate,
             needs=[
