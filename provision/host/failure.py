@@ -34,6 +34,11 @@ class Failure(Exception):
         self.hint = hint
         self.log: list[str] = list(log)
 
+    @classmethod
+    def of(cls, finding: Finding) -> Failure:
+        """Return the failure that a finding was made from."""
+        return cls(finding.code, finding.message, finding.hint, finding.log)
+
     @property
     def finding(self) -> Finding:
         """What a person is told of it."""

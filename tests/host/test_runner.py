@@ -9,6 +9,7 @@ import shlex
 import sys
 import threading
 import time
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -455,11 +456,11 @@ def test_verify_runs_the_checks_of_services_that_did_not_change(box: Box) -> Non
     assert [event["service"] for event in events if event["event"] == "proof" and event["ok"]] == ["tiny"]
 
 
-def asks(code: int, said: str, trace: Path) -> Preflight:
+def asks(code: int, said: str, trace: Path, python: str = sys.executable) -> Preflight:
     """Return a preflight whose program leaves a trace, says something and ends with this code."""
     program = f"import sys; open({str(trace)!r}, 'a').write('asked '); print({said!r}, file=sys.stderr)"
     return Preflight(
-        program=[sys.executable, "-c", f"{program}; sys.exit({code})"],
+        program=[python, "-c", f"{program}; sys.exit({code})"],
         arguments=["--flag"],
         env={"A": "b"},
         user=None,
@@ -490,6 +491,27 @@ def test_what_would_not_start_leaves_the_running_service_and_its_files_alone(
     box.apply()
     assert box.pid == pid
     assert trace.read_text() == "asked "  # a converged run does not ask
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_an_answer_is_kept_until_its_environment_changes(box: Box, tmp_path: Path, code: int) -> None:
+    environment, trace = tmp_path / "environment", tmp_path / "asked"
+    venv.create(environment, symlinks=True)
+    box.preflight = asks(code, "error: --flag", trace, f"{environment}/bin/python")
+    box.apply()
+
+    def change(greeting: str) -> str:
+        box.greeting = greeting
+        summary, events = box.run("apply")
+        assert summary["ok"] == (code == 0)
+        assert "--flag" in str(events) or code == 0
+        return trace.read_text()
+
+    assert change("good morning") == "asked "
+    assert change("good evening") == "asked "
+    (package,) = environment.glob("lib/python3*/site-packages")
+    (package / "new-1.0.dist-info").mkdir()
+    assert change("good night") == "asked asked "
 
 
 def test_a_question_that_cannot_be_put_does_not_stand_in_the_way(box: Box, tmp_path: Path) -> None:

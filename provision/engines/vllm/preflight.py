@@ -14,7 +14,11 @@ from typing import Any
 
 REFUSED, UNKNOWN = 2, 3
 
-PARSER = ("vllm.entrypoints.openai.cli_args", "vllm.entrypoints.launchers.cli_args")
+PARSER = (
+    "vllm.entrypoints.openai.cli_args",
+    "vllm.entrypoints.launchers.cli_args",
+    "vllm.entrypoints.common.cli_args",  # 0.33
+)
 FLEXIBLE = ("vllm.utils.argparse_utils", "vllm.utils")
 # Where releases have these, the older module of the parser first.
 

@@ -7,7 +7,8 @@ itself again.
     proven/<service>     the invocation that has answered
     stopping/<service>   the invocation that was told to stop: a stop that goes on must not tell it again
 
-Beside them lies `figures/<service>`, what the server logged about the start that was proven last.
+Beside them lie `figures/<service>`, what the server logged about the start that was proven last, and
+`answers/<service>`, whether it would start with arguments that it was asked about.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def tell(state: str, service: str, invocation: str) -> None:
 
 def forget(state: str, service: str) -> None:
     """Drop everything noted about a service, because it has been removed."""
-    for kind in ("stopping", "restart", "proven", "figures"):
+    for kind in ("stopping", "restart", "proven", "figures", "answers"):
         durable.remove(os.path.join(state, kind, service))
 
 
