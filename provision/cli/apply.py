@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("apply")
-@options.shared("apply", options.HOSTS)
+@options.shared("apply", options.CONVERGING)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @click.option("--prune", is_flag=True, help="Remove what has left the playbooks.")
 @click.option("--verify", is_flag=True, help="Run the checks of services that did not change, too.")
@@ -43,7 +44,7 @@ def command(
     """
     from provision.wire.requests import Apply
 
-    project, digests = _load(call)
+    project, digests, ignore = _load(call)
     if not yes:
         # After the input was read: its errors come first.
         require_terminal(call)
@@ -53,8 +54,11 @@ def command(
     if not yes:
         plan = call._replace(verb="plan", files={})
         found = inspect(plan, project, rollout, deep=deep, diff=diff)
-        worth_asking = not found.ok or found.differing or (prune and found.orphaned)
-        if worth_asking and not agreed("Apply this?"):
+        # A host of which an error is foreseen would refuse.
+        possible = found.differing - found.doomed
+        hopeless = bool(found.doomed) and not possible
+        worth_asking = not found.ok or possible or (prune and found.orphaned)
+        if hopeless or (worth_asking and not agreed("Apply this?")):
             click.echo("nothing was changed")
             return 1
         # Only what was agreed to is done: a host that has changed since refuses.
@@ -66,19 +70,21 @@ def command(
         prune=prune,
         verify=verify,
         rollback=rollback,
+        ignore=list(ignore),
     )
     return rollout.run(asked, writer, digests).exit_code
 
 
-def _load(call: options.Call) -> tuple[Project, dict[str, str]]:
-    """Return what to work on, and the digests of its hosts when that is a saved plan."""
+def _load(call: options.Call) -> tuple[Project, dict[str, str], Sequence[str]]:
+    """Return what to work on, the digests of its hosts when that is a saved plan, and what is ignored."""
     from provision.project.project import Selection, is_saved
 
     if len(call.playbooks) != 1 or not is_saved(call.playbooks[0]):
-        return call.project(), {}
+        return call.project(), {}, call.ignore
     (plan,) = call.playbooks
-    if call.selection() != Selection((plan,)):
-        raise click.UsageError("a saved plan says itself what to work on; leave out -i, -e, --limit, --tags")
+    if call.selection() != Selection((plan,)) or call.ignore:
+        named = "-i, -e, --limit, --tags, --ignore"
+        raise click.UsageError(f"a saved plan says itself what to work on; leave out {named}")
     from provision.project.saved import restore
 
     return restore(plan)

@@ -38,6 +38,7 @@ class Call(NamedTuple):
     connect_timeout: float = 15.0
     output: str = TEXT
     files: Mapping[str, Path] = {}
+    ignore: tuple[str, ...] = ()
 
     def variables(self) -> dict[str, Any]:
         """Return `-e NAME=VALUE` and `-e @FILE` as variables; values are YAML: `-e port=8002` is a number."""
@@ -148,6 +149,34 @@ HOSTS: tuple[Decorator, ...] = (
     ),
 )
 """What to work on, and how to reach it."""
+
+
+def _ignored(ctx: click.Context, param: click.Parameter, codes: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse codes of which none is foreseen."""
+    if not codes:
+        return ()
+    from provision.config.problems import did_you_mean
+    from provision.findings import foreseen
+
+    known = foreseen()
+    for code in codes:
+        if code not in known:
+            hint = did_you_mean(code, known) or f"known: {', '.join(known)}"
+            raise click.BadParameter(f"'{code}' is no code of what is foreseen; {hint}", ctx, param)
+    return tuple(dict.fromkeys(codes))
+
+
+CONVERGING: tuple[Decorator, ...] = (
+    *HOSTS,
+    click.option(
+        "--ignore",
+        multiple=True,
+        metavar="CODE",
+        callback=_ignored,
+        help="Go on although an error with this code is foreseen; may be repeated.",
+    ),
+)
+"""The same, and what is not to stop it."""
 
 
 def formats(verb: str) -> list[Decorator]:

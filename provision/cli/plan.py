@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ CHANGES = 2
 
 
 @click.command("plan")
-@options.shared("plan", options.HOSTS)
+@options.shared("plan", options.CONVERGING)
 @click.option("--deep", is_flag=True, help="Read everything again: hash every model file.")
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changes inside files.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when something would change, 0 when nothing.")
@@ -36,13 +37,13 @@ def command(
 ) -> int:
     """Show what `apply` would change on each host, and change nothing.
 
-    Exit code 0, or 1 when a host could not be inspected. With --detailed-exitcode 2 means that something
-    would change, and nothing else does.
+    Exit code 0, or 1 when a host could not be inspected or it is foreseen that a service will not run. With
+    --detailed-exitcode 2 means that something would change, and nothing else does.
     """
     project = call.project()
     summary = inspect(call, project, call.rollout(project), deep=deep, diff=diff)
     if out is not None:
-        _save(out, project, summary)
+        _save(out, project, summary, call.ignore)
     differs = bool(summary.differing or summary.orphaned)
     return CHANGES if detailed_exitcode and summary.ok and differs else summary.exit_code
 
@@ -55,15 +56,21 @@ def inspect(call: options.Call, project: Project, rollout: Rollout, *, deep: boo
     writer = call.writer(project, diffs=diff)
     for note in noted(project):
         writer.take(note)
-    partial = project.selection.partial
-    return rollout.run(Inspect(playbooks=project.playbook_names, partial=partial, deep=deep), writer)
+    asked = Inspect(
+        playbooks=project.playbook_names,
+        partial=project.selection.partial,
+        deep=deep,
+        ignore=list(call.ignore),
+    )
+    return rollout.run(asked, writer)
 
 
-def _save(out: Path, project: Project, summary: Summary) -> None:
+def _save(out: Path, project: Project, summary: Summary, ignore: Sequence[str]) -> None:
     from provision.project.saved import save
 
     if not summary.ok:
-        click.echo(f"{out} is not written: not every host could be inspected", err=True)
+        why = "an error is foreseen" if summary.doomed else "not every host could be inspected"
+        click.echo(f"{out} is not written: {why}", err=True)
         return
-    save(out, project, summary.digests)
+    save(out, project, summary.digests, ignore)
     click.echo(f"saved; `provision apply {out}` does this and nothing else", err=True)

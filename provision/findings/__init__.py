@@ -41,6 +41,7 @@ class Entry:
     - `way_out`: what to do
     - `example`: a line with the code, as it is printed
     - `playbook`, `inventory`: an input that gives exactly this example, if YAML is the cause
+    - `foreseen`: it is told of services before they start, so that `--ignore` can name it
     """
 
     title: str
@@ -49,6 +50,7 @@ class Entry:
     example: str
     playbook: str | None = None
     inventory: str | None = None
+    foreseen: bool = False
 
 
 @cache
@@ -63,3 +65,8 @@ def areas() -> dict[str, dict[str, Entry]]:
 def catalogue() -> dict[str, Entry]:
     """Return all entries by code."""
     return {code: entry for entries in areas().values() for code, entry in entries.items()}
+
+
+def foreseen() -> list[str]:
+    """Return the codes of what is foreseen of services before they start."""
+    return [code for code, entry in catalogue().items() if entry.foreseen]

@@ -1,4 +1,7 @@
-"""The connection to the controller: events go out as JSON lines; it is there while standard input is open."""
+"""The connection to the controller: events go out as JSON lines, and answers to questions come in as such.
+
+The controller is there while standard input is open.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,18 @@ class Channel:
         self._lock = allocate_lock()
         self._last = time.monotonic()
         self._lost = False
+        self._input = bytearray()
+        self._line: bytes | None = None
+        self._arrival = allocate_lock()
+        """Is released when a line has arrived, or none will."""
+        self._arrival.acquire()
+
+    def hear(self, seconds: float) -> bytes | None:
+        """Return the line that the controller has sent; None when none comes within some seconds."""
+        if not self._arrival.acquire(timeout=max(0.0, seconds)):
+            return None
+        line, self._line = self._line, None
+        return line
 
     def emit(self, event: events.Event) -> None:
         """Send one event. When the controller has gone, call `on_lost` once and drop the rest."""
@@ -45,19 +60,38 @@ class Channel:
         self._on_lost()
 
     def attend(self, fd: int) -> None:
-        """Send heartbeats, and call `on_lost` when the controller closes its end of `fd`."""
+        """Send heartbeats, take what arrives on `fd`, and call `on_lost` when the controller closes it."""
         start_new_thread(self._attend, (fd,))
 
     def _attend(self, fd: int) -> None:
         watched = [fd]
         while not self._lost:
-            if select.select(watched, [], [], _LOOK)[0] and not _goes_on(fd):
+            if select.select(watched, [], [], _LOOK)[0] and not self._take(fd):
                 watched.clear()
                 self._on_lost()
+                self._arrived(None)
             elif time.monotonic() - self._last >= HEARTBEAT:
                 self.emit(events.Heartbeat())
             else:
                 self._flush()
+
+    def _take(self, fd: int) -> bool:
+        """Take what has arrived; whether the other end is still open."""
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            data = b""
+        self._input += data
+        line, end, rest = self._input.partition(b"\n")
+        if end:
+            self._input = rest
+            self._arrived(bytes(line))
+        return bool(data)
+
+    def _arrived(self, line: bytes | None) -> None:
+        self._line = line
+        if self._arrival.locked():
+            self._arrival.release()
 
     def _flush(self) -> None:
         with self._lock:
@@ -70,11 +104,3 @@ class Channel:
 def _may_wait(event: events.Event) -> bool:
     """Whether an event is one of many that come at once, as of what is as declared: they share a packet."""
     return isinstance(event, events.Inspected) or (isinstance(event, events.Result) and event.status == "ok")
-
-
-def _goes_on(fd: int) -> bool:
-    """Read and drop what has arrived; whether the other end is still open."""
-    try:
-        return bool(os.read(fd, 4096))
-    except OSError:
-        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Dict, Sequence
 
 from provision.host.item import Item
 from provision.host.machine import Machine
@@ -10,6 +10,7 @@ from provision.host.resource import Changes
 from provision.host.services import figures
 from provision.host.state import owed
 from provision.wire import events
+from provision.wire.survey import Stake
 
 Items = Dict[str, Item]
 
@@ -61,6 +62,16 @@ def _because(machine: Machine, items: Items) -> dict[str, list[str]]:
 def runs(items: Items, service: str) -> bool:
     """Whether a service runs, so that it is restarted rather than started."""
     return any(item.service == service and item.resource.up(item.actual) for item in items.values())
+
+
+def starting(items: Items, stakes: Sequence[Stake]) -> list[str]:
+    """Return the services of `stakes` that this run starts or restarts, as far as it can be foreseen."""
+    named = {stake.service for stake in stakes}
+    return [
+        item.service
+        for item in items.values()
+        if item.runs and item.service in named and (item.changes or item.error)
+    ]
 
 
 def followed(item: Item, changes: Changes) -> list[tuple[str, str]]:

@@ -12,8 +12,10 @@ from typing import Any, Callable, Hashable, Mapping, Sequence, TypeVar
 from provision.host import children
 from provision.host.capture import KILL, TERM, Completed, capture, end_group, group_lives
 from provision.host.failure import Failure
+from provision.host.light import plainjson
 from provision.wire import events
 from provision.wire.finding import information
+from provision.wire.survey import Answer
 
 T = TypeVar("T")
 
@@ -29,6 +31,12 @@ UNCUT = "a step that must not be interrupted, such as dpkg, runs to its end on t
 CUT = 4.0
 """Seconds that a cancelled command has to end after SIGTERM, before its whole process group gets SIGKILL."""
 
+PATIENCE = 300.0
+"""Seconds that the controller has to answer a question: it may be busy with many hosts, or stopped by ^Z."""
+
+LOOK = 0.5
+"""Seconds after which a wait for the controller notices that the run was cancelled on this host."""
+
 TAIL = 40
 """Lines of a failed command's output that are kept for the error."""
 
@@ -41,12 +49,19 @@ class Machine:
         state: directory of what provision remembers on this host (ledger, marks).
         deep: read everything again, however long it takes (hash every model file).
         place: directory for what may be forgotten at any time; None without one.
+        hear: returns the line that the controller sends next; None when none comes within some seconds.
     """
 
     def __init__(
-        self, emit: Callable[[events.Event], None], state: str, deep: bool = False, place: str | None = None
+        self,
+        emit: Callable[[events.Event], None],
+        state: str,
+        deep: bool = False,
+        place: str | None = None,
+        hear: Callable[[float], bytes | None] = lambda seconds: None,
     ) -> None:
         self.emit = emit
+        self._hear = hear
         self.state = state
         self.deep = deep
         self.place = place
@@ -210,6 +225,25 @@ class Machine:
         """
         if self.cancelled.wait(seconds):
             raise Failure("run-cancelled", CANCELLED)
+
+    def ask(self, question: events.Question) -> Answer:
+        """Ask the controller, and wait for its answer, `PATIENCE` seconds at most.
+
+        Raises:
+            Failure: the run was cancelled, or no answer has come.
+            Mismatch: what has come is no answer.
+        """
+        self.emit(question.replace(waits=True))
+        deadline = time.monotonic() + PATIENCE
+        while not self.cancelled.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                message = f"the controller has not answered within {PATIENCE:.0f} s; nothing was changed"
+                raise Failure("no-answer", message, hint="apply again")
+            line = self._hear(min(left, LOOK))
+            if line is not None:
+                return Answer.parse(plainjson.loads(line.decode("utf-8")))
+        raise Failure("run-cancelled", CANCELLED)
 
     # -- telling ------------------------------------------------------------------------------------------
 

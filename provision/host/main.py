@@ -80,7 +80,7 @@ def main(request: bytes, place: str | None = None) -> int:
     said: dict[str, Any] = plainjson.loads(request.decode("utf-8"))
     machine: Machine
     channel = Channel(out, on_lost=lambda: machine.cancel())
-    machine = Machine(channel.emit, said["state"], place=place)
+    machine = Machine(channel.emit, said["state"], place=place, hear=channel.hear)
     channel.attend(0)
     # In a thread, as the main one may hold a lock that `cancel` needs. The commands end as after ^C.
     signal(TERM, lambda *_: start_new_thread(machine.cancel, ()))

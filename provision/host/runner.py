@@ -12,14 +12,14 @@ from provision.host.fixing import Fixing
 from provision.host.item import Item
 from provision.host.light import plainjson
 from provision.host.machine import Machine
-from provision.host.services import aftermath
-from provision.host.state import ground
+from provision.host.services import aftermath, survey
+from provision.host.state import ground, overrides
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
 from provision.wire import events
 from provision.wire.finding import WARNING, Finding, warning
-from provision.wire.requests import Apply, Converging, Entry, Request
+from provision.wire.requests import Apply, Converging, Request
 
 READERS = 8
 """Threads that look at resources."""
@@ -28,23 +28,28 @@ READERS = 8
 def converge(machine: Machine, request: Request, asked: Converging) -> events.Done:
     """Carry out the verbs `inspect` and `apply`; return the last event."""
     if not isinstance(asked, Apply):
-        return Run(machine, request.resources, asked).inspect()
+        return Run(machine, request, asked).inspect()
     with RunLock(machine, request.who):
-        return Run(machine, request.resources, asked).apply(asked, request.digest)
+        return Run(machine, request, asked).apply(asked, request.digest)
 
 
 class Run:
     """One pass over resources, which come in an order that respects their needs."""
 
-    def __init__(self, machine: Machine, resources: Sequence[Entry], asked: Converging) -> None:
+    def __init__(self, machine: Machine, request: Request, asked: Converging) -> None:
         self.machine = machine
         self.asked = asked
-        self.items = {entry.id: Item(entry) for entry in resources}
+        self.who = request.who
+        self.stakes = request.stakes
+        self.items = {entry.id: Item(entry) for entry in request.resources}
         self.ledger = Ledger(machine.state)
 
     def inspect(self) -> events.Done:
         """Look at every resource and say what differs. Changes nothing, not even our own state."""
         orphans = self._look()
+        starting = foreseeing.starting(self.items, self.stakes)
+        if starting:
+            self.machine.emit(survey.survey(self.machine, self.items, self.stakes, starting))
         counts = _counts(
             "failed" if item.error else "changed" if item.changes else "ok" for item in self.items.values()
         )
@@ -118,7 +123,8 @@ class Run:
         """Fix what differs. What needs something that failed is skipped, and stays as it was.
 
         Raises:
-            Failure: the host is not as it was when the plan with this digest was made.
+            Failure: the host is not as it was when the plan with this digest was made; or a service is
+                foreseen not to run.
         """
         orphans = self._look()
         if digest and digest != self._digest():
@@ -128,9 +134,12 @@ class Run:
                 hint="make a new plan and check it",
             )
         self._refuse()
+        ignored = self._agree()
         if not os.path.isdir(self.machine.state):
             ground.lay(self.machine.state)
             self.machine.forget("made")
+        if ignored:
+            overrides.note(self.machine.state, self.who, ignored)
         self._forget_what_was_never_made()
         needed, services = self._split()
         fixing = Fixing(self.machine, self.items, self.ledger, asked)
@@ -167,6 +176,26 @@ class Run:
         for item in self.items.values():
             if item.error is not None and item.error.final:
                 raise Failure(item.error.code, f"{item.label}: {item.error.message}", hint=item.error.hint)
+
+    def _agree(self) -> list[Finding]:
+        """Wait for the controller's word if services start; return the findings that are ignored on purpose.
+
+        Raises:
+            Failure: the controller foresees that one will not run, or does not answer.
+        """
+        starting = foreseeing.starting(self.items, self.stakes)
+        if not starting:
+            return []
+        answer = self.machine.ask(survey.survey(self.machine, self.items, self.stakes, starting))
+        if answer.go:
+            return answer.findings
+        count = len(answer.findings)
+        foreseen = "an error is" if count == 1 else f"{count} errors are"
+        raise Failure(
+            "foreseen-failure",
+            f"{foreseen} foreseen, and nothing was changed",
+            hint="correct what is named above, or give its code to --ignore",
+        )
 
     def _split(self) -> tuple[list[Item], list[Item]]:
         """Split into what services need, and the services with all that needs them."""

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,11 +36,12 @@ class Plan(BaseModel):
     limit: str | None
     tags: list[str]
     extra: dict[str, Any]
+    ignore: list[str] = []
     inputs: str
     hosts: dict[str, str]
 
 
-def save(path: Path, project: Project, digests: Mapping[str, str]) -> None:
+def save(path: Path, project: Project, digests: Mapping[str, str], ignore: Sequence[str] = ()) -> None:
     """Write what was planned. Only the user can read the file: `-e` may have brought secrets.
 
     A new file replaces what has this name, also a link: nobody who has opened the old file can read the new
@@ -50,6 +51,7 @@ def save(path: Path, project: Project, digests: Mapping[str, str]) -> None:
         path: the file.
         project: what was planned.
         digests: by host, the digest of the state in which it was found.
+        ignore: codes of foreseen errors that are to stop nothing.
 
     Raises:
         ConfigError: a host has no digest: what is in it now is not what an apply will find.
@@ -69,6 +71,7 @@ def save(path: Path, project: Project, digests: Mapping[str, str]) -> None:
         limit=chosen.limit,
         tags=sorted(chosen.tags),
         extra=chosen.extra,
+        ignore=list(ignore),
         inputs=fingerprint(project),
         hosts=dict(digests),
     )
@@ -84,8 +87,8 @@ def _special(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
-def restore(path: Path) -> tuple[Project, dict[str, str]]:
-    """Return the project as it is now, and the digest of each host as it was found.
+def restore(path: Path) -> tuple[Project, dict[str, str], list[str]]:
+    """Return the project as it is now, the digest of each host as it was found, and the ignored codes.
 
     Raises:
         ConfigError: the file is damaged or of another version, or its inputs have changed since.
@@ -104,7 +107,7 @@ def restore(path: Path) -> tuple[Project, dict[str, str]]:
     project = load(Selection(playbooks, inventories, plan.limit, frozenset(plan.tags), plan.extra))
     if fingerprint(project) != plan.inputs or plan.hosts.keys() != set(project.host_names):
         raise _refused(path, "the playbooks or inventories have changed since this plan was made")
-    return project, plan.hosts
+    return project, plan.hosts, plan.ignore
 
 
 COMPILED_AWAY = frozenset({"variables", "overridden", "facts", "groups", "position"})

@@ -41,7 +41,8 @@ def build(
         ConfigError: secrets cannot be read; each problem at the place of its reference.
     """
     resources: list[Resource] = []
-    if isinstance(asked, Converging):
+    converges = isinstance(asked, Converging)
+    if converges:
         resources = catalog.resources
     elif isinstance(asked, Verify):
         # The proofs alone, and so no secret.
@@ -57,6 +58,7 @@ def build(
         resources=_entries(resources, keyring, deferred),
         services=[service.facts for service in catalog.services] if asks_services else [],
         digest=digest,
+        stakes=[each.stake for each in catalog.services if each.stake] if converges else [],
     )
     return json.dumps(request.plain(), ensure_ascii=False, separators=(",", ":")).encode()
 

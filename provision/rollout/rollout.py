@@ -16,13 +16,14 @@ from provision.fleet.fleet import Fleet
 from provision.rollout import containers
 from provision.rollout.keyring import Keyring
 from provision.rollout.request import build
-from provision.rollout.run import Limits, Target, run
+from provision.rollout.run import Limits, Target, agreed, run
 from provision.rollout.summary import Summary
-from provision.wire.requests import Apply, Asked, Inspect, Remove, Verify
+from provision.rollout.verdicts import Foresee, Verdicts, unforeseen
+from provision.wire.requests import Apply, Asked, Converging, Inspect, Remove, Verify
 
 if TYPE_CHECKING:
     from provision.project.project import Project
-    from provision.transport.target import OnEvent
+    from provision.transport.target import OnEvent, OnQuestion
     from provision.wire.events import Event
 
 
@@ -56,10 +57,12 @@ class Rollout:
     Args:
         project: what the hosts are to have.
         reach: how they are reached.
+        foresee: says what is foreseen from what a host has told.
     """
 
-    def __init__(self, project: Project, reach: Reach) -> None:
+    def __init__(self, project: Project, reach: Reach, foresee: Foresee = unforeseen) -> None:
         self._project = project
+        self._foresee = foresee
         self._fleet = project.fleet
         self._reach = reach
         self._keyring = Keyring()
@@ -80,8 +83,10 @@ class Rollout:
         take = _both(summary, listener)
         if isinstance(asked, Inspect):
             take = containers.noting_recreated(self._fleet, take)
+        ignored = asked.ignore if isinstance(asked, Converging) else ()
+        verdicts = Verdicts(self._foresee, ignored, take)
         with closing(listener):
-            self._send(targets, take, summary)
+            self._send(targets, verdicts.take, summary, verdicts.answer)
             if isinstance(asked, Apply) and summary.ok:
                 late = self._targets(Verify(), self._late_proofs(summary.changed), {})
                 if late:
@@ -142,10 +147,13 @@ class Rollout:
             foreseen=absent,
         )
 
-    def _send(self, targets: list[Target], take: OnEvent, summary: Summary) -> None:
+    def _send(
+        self, targets: list[Target], take: OnEvent, summary: Summary, answer: OnQuestion = agreed
+    ) -> None:
         reach = self._reach
         limits = Limits(connect=reach.connect_timeout)
-        ended = asyncio.run(run(targets, reach.forks, take, password=reach.password, limits=limits))
+        running = run(targets, reach.forks, take, on_question=answer, password=reach.password, limits=limits)
+        ended = asyncio.run(running)
         summary.end(ended.outcomes, ended.cancelled)
 
 

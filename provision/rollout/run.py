@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from provision.caches import cache
 from provision.rollout.summary import Summary
 from provision.transport.archive import Archive
 from provision.transport.session import Session
-from provision.transport.target import LIMITS, Limits, OnEvent, Status, Target, Terms
-from provision.wire.events import Error, Event, Unreachable
+from provision.transport.target import LIMITS, Limits, OnEvent, OnQuestion, Status, Target, Terms
+from provision.wire.events import Error, Event, Question, Unreachable
 from provision.wire.finding import fault
+from provision.wire.survey import Answer
 
 __all__ = ["FORKS", "GRACE", "Limits", "Summary", "Target", "run"]
 
@@ -38,12 +39,18 @@ def handshakes_at_once() -> int:
     return 8 * (os.cpu_count() or 1)
 
 
+def agreed(question: Question, answer: Callable[[Answer], None]) -> None:
+    """Let a host go on."""
+    answer(Answer(go=True))
+
+
 async def run(
     targets: Sequence[Target],
     forks: int | None,
     on_event: OnEvent,
     *,
     password: str | None = None,
+    on_question: OnQuestion = agreed,
     limits: Limits = LIMITS,
     archive: Archive | None = None,
 ) -> Summary:
@@ -58,11 +65,13 @@ async def run(
         forks: how many at once; None for `FORKS`.
         on_event: called with the events of all hosts, those of one host in order. An exception from it
             cancels the run and is raised in the end.
+        on_question: called with each event that a host waits on, and with what sends the answer; else the
+            hosts may go on.
         password: for sudo, where the connections say that it may ask.
         limits: see `Limits`.
         archive: the host side; None for the one of this provision.
     """
-    terms = Terms(archive or Archive(cache=cache("archives")), on_event, password, limits)
+    terms = Terms(archive or Archive(cache=cache("archives")), on_event, on_question, password, limits)
     return await _Fleet(targets, forks or FORKS, terms).run()
 
 
@@ -70,7 +79,8 @@ class _Fleet:
     def __init__(self, targets: Sequence[Target], forks: int, terms: Terms) -> None:
         self.targets = targets
         self.on_event = terms.on_event
-        self.terms = terms._replace(on_event=self._emit)
+        self.on_question = terms.on_question
+        self.terms = terms._replace(on_event=self._emit, on_question=self._ask)
         self.slots = asyncio.Semaphore(forks)
         self.handshakes = asyncio.Semaphore(handshakes_at_once())
         self.finished = {target.host: asyncio.Event() for target in targets}
@@ -120,10 +130,16 @@ class _Fleet:
             session.end()
 
     def _emit(self, event: Event) -> None:
+        self._call(lambda: self.on_event(event))
+
+    def _ask(self, question: Question, answer: Callable[[Answer], None]) -> None:
+        self._call(lambda: self.on_question(question, answer))
+
+    def _call(self, function: Callable[[], None]) -> None:
         if self.fault:
             return
         try:
-            self.on_event(event)
+            function()
         except BaseException as fault:
             self.fault = fault
             self.cancel()

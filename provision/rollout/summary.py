@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from provision.wire.events import Done, Event, Inspected, Orphan, Removed, Result
+from provision.wire.events import Done, Event, Inspected, Orphan, Outlook, Removed, Result
+from provision.wire.finding import ERROR
 
 if TYPE_CHECKING:
     from provision.transport.target import Status
@@ -23,6 +24,7 @@ class Summary:
         orphaned: hosts that have something which no playbook declares any more.
         changed: hosts where something was changed.
         removed: hosts where something was removed, or would be.
+        doomed: hosts where it is foreseen that something will not work.
     """
 
     outcomes: dict[str, Status] = field(default_factory=dict)
@@ -32,11 +34,13 @@ class Summary:
     orphaned: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
+    doomed: set[str] = field(default_factory=set)
 
     @property
     def ok(self) -> bool:
-        """Whether every host did everything it was asked to."""
-        return not self.cancelled and all(status == "ok" for status in self.outcomes.values())
+        """Whether every host did everything it was asked to, and what was planned can work."""
+        done = all(status == "ok" for status in self.outcomes.values())
+        return done and not self.cancelled and not self.doomed
 
     @property
     def exit_code(self) -> int:
@@ -54,6 +58,8 @@ class Summary:
                 self.changed.add(event.host)
             case Removed():
                 self.removed.add(event.host)
+            case Outlook() if any(finding.severity == ERROR for finding in event.findings):
+                self.doomed.add(event.host)
             case Done() if event.digest:
                 self.digests[event.host] = event.digest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections import deque
 from enum import Enum
@@ -15,9 +16,10 @@ from provision.transport import bootstrap
 from provision.transport.process import Process
 from provision.transport.reading import parse, read, visible
 from provision.transport.target import OnEvent, Terms
-from provision.wire.events import Bootstrapped, Done, Error, Heartbeat, Hello
+from provision.wire.events import Bootstrapped, Done, Error, Heartbeat, Hello, Question
 from provision.wire.finding import fault
 from provision.wire.record import Mismatch
+from provision.wire.survey import Answer
 
 _EVENT = b'{"event":'
 _NOISE_LINES = 20
@@ -190,6 +192,8 @@ class Execution:
             self._watch.cancel()
             self._watch = self._loop.call_later(self.limits.ending, self.process.end)
         self._on_event(event)
+        if isinstance(event, Question) and event.waits:
+            self._terms.on_question(event, self._answer)
 
     def _unrecognized(self, why: str, data: dict[str, Any]) -> None:
         """Fail, once: what the host says after that may be about anything."""
@@ -221,6 +225,9 @@ class Execution:
 
     def _send_request(self) -> None:
         self._send(bootstrap.message(self._terms.archive.name, self._request))
+
+    def _answer(self, answer: Answer) -> None:
+        self._send(json.dumps(answer.plain(), separators=(",", ":")).encode() + b"\n")
 
     def _send(self, data: bytes) -> None:
         self.sent += len(data)

@@ -8,10 +8,14 @@ from typing import Literal, NamedTuple
 from provision.connect import Connection
 from provision.connect.base import PATIENCE
 from provision.transport.archive import Archive
-from provision.wire.events import Event
+from provision.wire.events import Event, Question
 from provision.wire.finding import Finding
+from provision.wire.survey import Answer
 
 OnEvent = Callable[[Event], None]
+
+OnQuestion = Callable[[Question, Callable[[Answer], None]], None]
+"""Gets a question of a host that waits, and what sends the answer, now or later."""
 
 Status = Literal["ok", "failed", "unreachable", "cancelled"]
 """What has become of a host.
@@ -74,11 +78,13 @@ class Terms(NamedTuple):
         archive: the host side, for hosts that lack it.
         on_event: called with each event, those of a host in the order in which it sent them. The last one of
             a host is `Done`, `Error` or `Unreachable`.
+        on_question: called after `on_event` with each event that a host waits on.
         password: for sudo, when it asks.
         limits: see `Limits`.
     """
 
     archive: Archive
     on_event: OnEvent
+    on_question: OnQuestion
     password: str | None = None
     limits: Limits = LIMITS

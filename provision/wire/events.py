@@ -30,6 +30,12 @@ class Event(Variant):
     host: str = ""
 
 
+class Question(Event):
+    """What the controller answers by one line with an `Answer`, where the host `waits` for it."""
+
+    waits: bool = False
+
+
 class Facts(Record):
     """What a person wants to know of a host at a glance."""
 
@@ -114,8 +120,8 @@ class Inspected(Event):
     finding: Finding | None = one(Finding, default=None)
 
 
-class Surveyed(Event):
-    """What decides whether services run here, as it was found; the controller answers where the host `waits`.
+class Surveyed(Question):
+    """What decides whether services run here, as it was found before anything is changed.
 
     - `driver`, `cuda`: versions; `cuda` is the newest that the driver runs
     - `gpus`: None without an NVIDIA driver
@@ -123,7 +129,6 @@ class Surveyed(Event):
     - `links`: how GPUs reach each other: [index, index, NV18 | PIX | SYS | …]
     - `learned`: what services logged about their last proven start
     - `serving`: services that run now; `starting`: those that this run starts or restarts
-    - `waits`: nothing is changed before the controller has answered
     """
 
     NAME: ClassVar[str] = "surveyed"
@@ -138,7 +143,6 @@ class Surveyed(Event):
     learned: list[Learned] = many(Learned)
     serving: list[str]
     starting: list[str]
-    waits: bool = False
 
 
 class Outlook(Event):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from provision.wire.record import Record, Variant, many, one
 from provision.wire.spec import Supervised
+from provision.wire.survey import Stake
 
 
 class Entry(Record):
@@ -59,11 +60,13 @@ class Converging(Asked):
     - `playbooks`: names of those that were selected
     - `partial`: something that they declare was left out on purpose
     - `deep`: read everything again, hash every model file
+    - `ignore`: codes of findings of a survey that are to stop nothing
     """
 
     playbooks: list[str]
     partial: bool
     deep: bool
+    ignore: list[str] = []
 
 
 class Inspect(Converging):
@@ -73,7 +76,7 @@ class Inspect(Converging):
 
 
 class Apply(Converging):
-    """Fix what differs.
+    """Fix what differs, once the controller has agreed to what a survey tells.
 
     - `prune`: remove what has left the playbooks
     - `verify`: run the checks of services that did not change, too
@@ -134,6 +137,7 @@ class Request(Record):
     - `resources`: what the host is to have, each after all that it needs; for `verify` the probes alone
     - `services`: those that `status` and `logs` are about
     - `digest`: of the plan that was agreed to; a host that is found otherwise refuses
+    - `stakes`: the services of which it can be foreseen whether they run
     """
 
     version: str
@@ -145,3 +149,4 @@ class Request(Record):
     resources: list[Entry] = many(Entry)
     services: list[Service] = many(Service)
     digest: str | None
+    stakes: list[Stake] = many(Stake, default=[])

@@ -100,7 +100,11 @@ class Learned(Record):
 
 
 class Answer(Record):
-    """What the controller says to a host that waits: `go` on, or stop for these findings."""
+    """What the controller says to a host that waits.
+
+    - `go`: go on; else end, and change nothing
+    - `findings`: why not; or what the user has chosen to ignore
+    """
 
     go: bool
     findings: list[Finding] = many(Finding, default=[])

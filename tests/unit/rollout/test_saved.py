@@ -132,8 +132,9 @@ def test_nothing_but_a_file_is_replaced(here: Path) -> None:
 
 def test_it_is_taken_while_nothing_has_changed(here: Path) -> None:
     project = load(CHOSEN)
-    save(here / "plan", project, {"box": "x", "inside": "y"})
-    found, digests = restore(here / "plan")
+    save(here / "plan", project, {"box": "x", "inside": "y"}, ["does-not-fit"])
+    found, digests, ignored = restore(here / "plan")
     assert found.selection == CHOSEN
+    assert ignored == ["does-not-fit"]
     assert digests == {"box": "x", "inside": "y"}
     assert found.host_names == project.host_names

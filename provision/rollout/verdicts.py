@@ -1,0 +1,59 @@
+"""What is foreseen of hosts from what they have told, and what those that wait for it are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Protocol
+
+from provision.wire.events import Event, Outlook, Question, Surveyed
+from provision.wire.finding import ERROR, WARNING, Finding
+from provision.wire.survey import Answer
+
+if TYPE_CHECKING:
+    from provision.transport.target import OnEvent
+
+
+class Foresee(Protocol):
+    """Says what is foreseen of a host."""
+
+    def __call__(self, host: str, surveyed: Surveyed) -> Outlook:
+        """Return it; `host` is its name in the inventory."""
+
+
+def unforeseen(host: str, surveyed: Surveyed) -> Outlook:
+    """Foresee nothing."""
+    return Outlook(host=host, loads=[], forecasts=[])
+
+
+class Verdicts:
+    """Adds to the events what is foreseen, and answers the hosts that wait for it.
+
+    Args:
+        foresee: says what is foreseen.
+        ignored: codes of errors that are to stop nothing: they become warnings.
+        take: gets the events.
+    """
+
+    def __init__(self, foresee: Foresee, ignored: Collection[str], take: OnEvent) -> None:
+        self._foresee = foresee
+        self._ignored = frozenset(ignored)
+        self._take = take
+        self._answers: dict[str, Answer] = {}
+
+    def take(self, event: Event) -> None:
+        """Pass on an event; after a survey, what is foreseen from it."""
+        self._take(event)
+        if isinstance(event, Surveyed):
+            outlook = self._foresee(event.host, event)
+            errors = [finding for finding in outlook.findings if finding.severity == ERROR]
+            against = [finding for finding in errors if finding.code not in self._ignored]
+            self._answers[event.host] = Answer(go=not against, findings=against or errors)
+            self._take(outlook.replace(findings=[self._judged(finding) for finding in outlook.findings]))
+
+    def answer(self, question: Question, send: Callable[[Answer], None]) -> None:
+        """Answer a host that waits after its survey."""
+        send(self._answers.pop(question.host))
+
+    def _judged(self, finding: Finding) -> Finding:
+        ignored = finding.severity == ERROR and finding.code in self._ignored
+        return finding.replace(severity=WARNING) if ignored else finding
