@@ -71,6 +71,7 @@ def command(
         verify=verify,
         rollback=rollback,
         ignore=list(ignore),
+        end_left_over=call.end_left_over,
     )
     return rollout.run(asked, writer, digests).exit_code
 

@@ -39,6 +39,7 @@ class Call(NamedTuple):
     output: str = TEXT
     files: Mapping[str, Path] = {}
     ignore: tuple[str, ...] = ()
+    end_left_over: bool = False
 
     def variables(self) -> dict[str, Any]:
         """Return `-e NAME=VALUE` and `-e @FILE` as variables; values are YAML: `-e port=8002` is a number."""
@@ -174,6 +175,11 @@ CONVERGING: tuple[Decorator, ...] = (
         metavar="CODE",
         callback=_ignored,
         help="Go on although an error with this code is foreseen; may be repeated.",
+    ),
+    click.option(
+        "--end-left-over",
+        is_flag=True,
+        help="Before services start, end workers of vLLM servers that have ended: they keep GPU memory.",
     ),
 )
 """The same, and what is not to stop it."""

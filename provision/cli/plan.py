@@ -61,6 +61,7 @@ def inspect(call: options.Call, project: Project, rollout: Rollout, *, deep: boo
         partial=project.selection.partial,
         deep=deep,
         ignore=list(call.ignore),
+        end_left_over=call.end_left_over,
     )
     return rollout.run(asked, writer)
 

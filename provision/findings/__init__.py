@@ -23,6 +23,7 @@ AREAS = {
     "packages": "Packages and environments",
     "models": "Models",
     "services": "Services",
+    "gpus": "GPUs",
     "memory": "Memory of GPUs",
     "servers": "Servers that do not start or answer",
     "connection": "The way to a host",

@@ -13,6 +13,7 @@ from provision.host.item import Item
 from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.services import aftermath, survey
+from provision.host.services.gpus import leftovers
 from provision.host.state import ground, overrides
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import RunLock
@@ -43,13 +44,15 @@ class Run:
         self.stakes = request.stakes
         self.items = {entry.id: Item(entry) for entry in request.resources}
         self.ledger = Ledger(machine.state)
+        self._left_over: list[int] = []
+        """The pids of workers of ended servers that are to end before services start."""
 
     def inspect(self) -> events.Done:
         """Look at every resource and say what differs. Changes nothing, not even our own state."""
         orphans = self._look()
-        starting = foreseeing.starting(self.items, self.stakes)
-        if starting:
-            self.machine.emit(survey.survey(self.machine, self.items, self.stakes, starting))
+        surveyed = self._survey()
+        if surveyed is not None:
+            self.machine.emit(surveyed)
         counts = _counts(
             "failed" if item.error else "changed" if item.changes else "ok" for item in self.items.values()
         )
@@ -147,6 +150,8 @@ class Run:
         if asked.prune and orphans and not any(item.status == "failed" for item in needed):
             # What has left the playbook is removed before services start: both may want the same port.
             removal.remove_entries(self.machine, self.ledger, orphans, asked.playbooks)
+        if self._left_over:
+            leftovers.end(self.machine, self._left_over)
         fixing.fix(services)
         if not self.asked.partial:
             self.ledger.leave_to_others(self.asked.playbooks, self.items)
@@ -183,11 +188,12 @@ class Run:
         Raises:
             Failure: the controller foresees that one will not run, or does not answer.
         """
-        starting = foreseeing.starting(self.items, self.stakes)
-        if not starting:
+        surveyed = self._survey()
+        if surveyed is None:
             return []
-        answer = self.machine.ask(survey.survey(self.machine, self.items, self.stakes, starting))
+        answer = self.machine.ask(surveyed)
         if answer.go:
+            self._left_over = [holder.pid for holder in surveyed.holders if holder.ends]
             return answer.findings
         count = len(answer.findings)
         foreseen = "an error is" if count == 1 else f"{count} errors are"
@@ -195,6 +201,15 @@ class Run:
             "foreseen-failure",
             f"{foreseen} foreseen, and nothing was changed",
             hint="correct what is named above, or give its code to --ignore",
+        )
+
+    def _survey(self) -> events.Surveyed | None:
+        """Return what decides whether the services run that this run starts; None when it starts none."""
+        starting = foreseeing.starting(self.items, self.stakes)
+        return (
+            survey.survey_of(self.machine, self.items, self.stakes, starting, self.asked)
+            if starting
+            else None
         )
 
     def _split(self) -> tuple[list[Item], list[Item]]:

@@ -85,4 +85,4 @@ def _gpu_memory(machine: Machine, ours: set[int]) -> int | None:
     holders = machine.once("gpus", memory.holders)
     if holders is None:
         return None
-    return sum(holder.bytes for holder in holders if holder.pid in ours)
+    return sum(holder.bytes or 0 for holder in holders if holder.pid in ours)

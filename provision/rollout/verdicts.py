@@ -21,8 +21,9 @@ class Foresee(Protocol):
 
 
 def unforeseen(host: str, surveyed: Surveyed) -> Outlook:
-    """Foresee nothing."""
-    return Outlook(host=host, loads=[], forecasts=[])
+    """Foresee nothing but what the host itself finds to be wrong."""
+    found = [surveyed.trouble] if surveyed.trouble else []
+    return Outlook(host=host, loads=[], forecasts=[], findings=found)
 
 
 class Verdicts:

@@ -61,12 +61,14 @@ class Converging(Asked):
     - `partial`: something that they declare was left out on purpose
     - `deep`: read everything again, hash every model file
     - `ignore`: codes of findings of a survey that are to stop nothing
+    - `end_left_over`: before services start, end workers of model servers that have ended
     """
 
     playbooks: list[str]
     partial: bool
     deep: bool
     ignore: list[str] = []
+    end_left_over: bool = False
 
 
 class Inspect(Converging):

@@ -32,11 +32,13 @@ class Stake(Record):
 
 
 class Gpu(Record):
-    """A GPU, or an instance of one that is divided (MIG); None where the driver does not tell.
+    """A GPU; None where the driver does not tell.
 
-    - `memory`, `used`: bytes
+    One that is divided (MIG) is followed by its instances, which have its `index`, and a `uuid` MIG-….
+
+    - `memory`, `used`: bytes; what the driver keeps for itself is no part of them
     - `capability`: CUDA compute capability, such as [9, 0]
-    - `mig`: the UUIDs of its instances; None where it is not divided
+    - `mig`: the UUIDs of its instances; None where it is not divided, or is an instance
     - `trouble`: what is wrong with it, in the driver's words
     """
 
@@ -55,8 +57,10 @@ class Holder(Record):
 
     - `gpu`: its UUID
     - `bytes`: None where the driver does not tell
+    - `command`: the program, with the script or module that an interpreter runs; no other arguments
     - `service`: the service of ours that it belongs to
     - `left_over`: a worker of a model server that has ended, which nothing will stop
+    - `ends`: this run ends it before it starts services
     """
 
     pid: int
@@ -65,6 +69,7 @@ class Holder(Record):
     bytes: int | None
     service: str | None
     left_over: bool
+    ends: bool = False
 
 
 class Described(Record):

@@ -118,7 +118,7 @@ def test_who_holds_the_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_reading_the_driver_s_table() -> None:
     with_header = "pid, gpu_uuid, used_gpu_memory [MiB], process_name\n1, GPU-a, 10 MiB, x\n"
     assert memory.parse(with_header) == [memory.Holder(1, "x", "GPU-a", 10 * memory.MIB)]
-    assert [holder.bytes for holder in memory.parse(BUSY)] == [129884 * memory.MIB, 0]
+    assert [holder.bytes for holder in memory.parse(BUSY)] == [129884 * memory.MIB, None]
     assert memory.parse("No running processes found\n") == []
 
 

@@ -62,5 +62,15 @@ def kept(state: str, service: str) -> Figures | None:
         return None
 
 
+def every(state: str) -> dict[str, Figures]:
+    """Return the figures of all services that have them, by service."""
+    try:
+        names = sorted(os.listdir(os.path.join(state, "figures")))
+    except FileNotFoundError:
+        return {}
+    known = ((name, kept(state, name)) for name in names if not name.startswith("."))
+    return {name: figures for name, figures in known if figures is not None}
+
+
 def _path(state: str, service: str) -> str:
     return os.path.join(state, "figures", service)

@@ -12,7 +12,7 @@ from typing import Iterable, NamedTuple
 from provision.host.services.failures.known import funasr, system, vllm
 from provision.host.services.failures.known.known import Known, find
 from provision.host.services.failures.root_cause import first_failure
-from provision.host.services.gpus import memory
+from provision.host.services.gpus import leftovers, memory
 
 KNOWN = (*vllm.KNOWN, *funasr.KNOWN, *system.KNOWN, *vllm.LAST)
 """In this order the first that is found in a log explains it: the particular before the general."""
@@ -54,7 +54,7 @@ def _advice(known: Known, found: re.Match[str], log: str, service: str | None) -
     ]
     if holders:
         advice += "; now held by " + ", ".join(str(each) for each in holders[:4])
-    dead = [str(each.pid) for each in holders if each.left_over()]
+    dead = [str(each.pid) for each in leftovers.among(holders)]
     if dead:
-        advice += f"; left over by a server that has ended: `kill {' '.join(dead)}`"
+        advice += f"; pid {', '.join(dead)}: left over by a server that has ended; --end-left-over ends it"
     return advice

@@ -10,6 +10,8 @@ from provision.host.services.gpus import gpu_turn
 
 MIB = 1024 * 1024
 
+QUERY = "--query-compute-apps=pid,gpu_uuid,used_gpu_memory,process_name"
+
 
 class Holder(NamedTuple):
     """A process that holds memory of a GPU."""
@@ -18,17 +20,14 @@ class Holder(NamedTuple):
     name: str
     gpu: str
     """The GPU's UUID."""
-    bytes: int
+    bytes: int | None
+    """None where the driver does not tell."""
 
     def __str__(self) -> str:
         service = service_of(self.pid)
         whose = f" of service {service}" if service else ""
-        return f"{self.name}{whose} (pid {self.pid}, {self.bytes / 1024**3:.1f} GiB)"
-
-    def left_over(self) -> bool:
-        """Whether it belongs to a vLLM server that has ended: its parent is gone and nothing stops it."""
-        found = processes.process(self.pid)
-        return self.name.startswith("VLLM::") and found is not None and found.parent == 1
+        size = "" if self.bytes is None else f", {self.bytes / 1024**3:.1f} GiB"
+        return f"{self.name}{whose} (pid {self.pid}{size})"
 
 
 def service_of(pid: int) -> str | None:
@@ -42,23 +41,20 @@ def service_of(pid: int) -> str | None:
 
 def holders() -> list[Holder] | None:
     """Return who holds GPU memory, the biggest first; None where there is no NVIDIA driver."""
-    query = "--query-compute-apps=pid,gpu_uuid,used_gpu_memory,process_name"
-    answer = gpu_turn.nvidia_smi(query, "--format=csv,noheader,nounits")
+    answer = gpu_turn.nvidia_smi(QUERY, "--format=csv,noheader,nounits")
     return None if answer is None else parse(answer)
 
 
 def parse(text: str) -> list[Holder]:
-    """Return the holders in what `nvidia-smi` prints for the query above, with or without header and units.
-
-    Memory that the driver does not tell (`[N/A]`) counts as none.
-    """
+    """Return the holders in what `nvidia-smi` prints for `QUERY`, with or without header and units."""
     found = []
     for line in text.splitlines():
         fields = [field.strip() for field in line.split(",", 3)]
         if len(fields) == 4 and fields[0].isdigit():
             mib = fields[2].split()[0] if fields[2] else ""
-            found.append(Holder(int(fields[0]), fields[3], fields[1], int(mib) * MIB if mib.isdigit() else 0))
-    return sorted(found, key=lambda holder: -holder.bytes)
+            size = int(mib) * MIB if mib.isdigit() else None
+            found.append(Holder(int(fields[0]), fields[3], fields[1], size))
+    return sorted(found, key=lambda holder: -(holder.bytes or 0))
 
 
 def taken_meanwhile(log: str) -> float | None:

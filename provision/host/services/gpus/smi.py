@@ -1,0 +1,110 @@
+"""Asking the NVIDIA driver's own tool: several questions at once, bounded in time; what its refusals mean.
+
+A driver that hangs takes the tool with it, which then cannot even be killed: it is left behind.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from _thread import allocate_lock, start_new_thread
+from typing import Sequence
+
+from provision.host.capture import Completed
+from provision.host.failure import Failure
+from provision.host.files.paths import which
+from provision.host.machine import Machine
+from provision.wire.finding import Finding, fault
+
+TOOL = "nvidia-smi"
+
+LIMIT = 15.0
+"""Seconds for an answer. Without persistence mode the driver first wakes up each of eight GPUs."""
+
+_DMESG = "look for NVRM and Xid in `dmesg`"
+
+MEANINGS = (
+    (
+        r"couldn't communicate with the NVIDIA driver",
+        "the NVIDIA driver is not loaded",
+        f"run `modprobe nvidia`, or install a driver for the kernel that runs; {_DMESG}",
+    ),
+    (
+        r"[Vv]ersion mismatch",
+        "the NVIDIA driver was updated, and the old one is still loaded",
+        "reboot the host, or stop all that uses its GPUs and load the driver again",
+    ),
+    (
+        r"Insufficient Permissions",
+        "the NVIDIA driver does not answer this user",
+        "set become: true on the host, or give the user access to /dev/nvidia*",
+    ),
+    (
+        r"libnvidia-ml\.so",
+        "the libraries of the NVIDIA driver are missing",
+        "install them in the version of the loaded driver; a container gets them with `utility` in "
+        "NVIDIA_DRIVER_CAPABILITIES",
+    ),
+    (
+        r"GPU is lost|fallen off the bus|determine the device handle|requires reset",
+        "a GPU does not answer",
+        f"reboot the host; if that does not help, check the card, its power and its cooling; {_DMESG}",
+    ),
+    (
+        r"No devices were found",
+        "the NVIDIA driver finds no GPU",
+        f"check with `lspci | grep -i nvidia` that there is one; {_DMESG}",
+    ),
+    (
+        r"Failed to initialize NVML",
+        "the NVIDIA driver cannot be used",
+        "a container that has lost its GPUs has to be started again; elsewhere reboot",
+    ),
+)
+"""Words of the tool (its manual: RETURN VALUE; NVML: nvmlErrorString), what they mean, and the way out."""
+
+
+def installed() -> bool:
+    """Whether the tool is on this machine."""
+    return which(TOOL) is not None
+
+
+def ask(machine: Machine, *questions: Sequence[str]) -> list[Completed]:
+    """Return what the tool answers to each question; they are asked at the same time."""
+    answers: list[Completed | None] = [None] * len(questions)
+    gates = []
+    for index, words in enumerate(questions):
+        gate = allocate_lock()
+        gate.acquire()
+        gates.append(gate)
+        start_new_thread(_ask, (machine, words, answers, index, gate))
+    deadline = time.monotonic() + LIMIT + 2
+    for gate in gates:
+        gate.acquire(timeout=max(0.0, deadline - time.monotonic()))
+    return [answer or Completed(-1, "", "", late=True) for answer in answers]
+
+
+def _ask(
+    machine: Machine, words: Sequence[str], answers: list[Completed | None], index: int, gate: object
+) -> None:
+    try:
+        answers[index] = machine.run([TOOL, *words], timeout=LIMIT, check=False)
+    except Failure as failure:
+        late = failure.code == "command-failed" and "did not end" in failure.message
+        answers[index] = Completed(-1, "", failure.message, late=late)
+    finally:
+        gate.release()  # type: ignore[attr-defined]
+
+
+def trouble(answer: Completed) -> Finding | None:
+    """Return what is wrong with the driver, from an answer; None when nothing is."""
+    if answer.late:
+        message = f"the NVIDIA driver does not answer: {TOOL} has not ended within {LIMIT:.0f} s"
+        return fault("driver-failing", message, f"reboot the host; {_DMESG}")
+    said = f"{answer.out}\n{answer.err}"
+    found = next(((what, hint) for words, what, hint in MEANINGS if re.search(words, said)), None)
+    if found is None and answer.code == 0:
+        return None
+    first = next((line.strip() for line in said.splitlines() if line.strip()), f"exit {answer.code}")
+    what, hint = found or ("the NVIDIA driver cannot be asked", f"run `{TOOL}` on the host; {_DMESG}")
+    return fault("driver-failing", f"{what}: {first}", hint)

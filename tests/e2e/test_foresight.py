@@ -1,0 +1,235 @@
+"""Before services start: the host tells, the controller judges, and the host goes on or changes nothing.
+
+Hosts, ssh, systemd and processes are real. Only what nvidia-smi says is made up, as there is no GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import REPOSITORY, Provision
+from tests.host.smi import cards, install, tool, uuid
+from tests.lab import Lab, LabHost
+
+pytestmark = pytest.mark.lab
+
+BROKEN = "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 570.124"
+
+PLAYBOOK = """\
+- hosts: {host}
+  files: {{/srv/a: {{content: "{content}"}}}}
+  services:
+    s:
+      kind: program
+      command: [python3, -m, http.server, "8400"]
+      port: 8400
+      gpus: [0]
+      checks: [{{http: /}}]
+"""
+
+CONTROLLER = """\
+import sys, time
+from pathlib import Path
+from provision.project.load import load
+from provision.project.project import Selection
+from provision.rollout.rollout import Reach, Rollout
+from provision.wire.events import Outlook
+from provision.wire.requests import Apply
+
+playbook, inventory, host, seconds = sys.argv[1:]
+
+def slowly(host, surveyed):
+    print("surveyed", flush=True)
+    time.sleep(float(seconds))
+    return Outlook(host=host, loads=[], forecasts=[])
+
+class Nobody:
+    def take(self, event): pass
+    def close(self): pass
+
+project = load(Selection((Path(playbook),), (Path(inventory),), host))
+no = dict.fromkeys(["partial", "deep", "prune", "verify", "rollback"], False)
+asked = Apply(playbooks=project.playbook_names, **no)
+sys.exit(Rollout(project, Reach(), slowly).run(asked, Nobody()).exit_code)
+"""
+"""A controller that takes its time to judge."""
+
+
+class Site:
+    """A host, and a playbook for it with a file and a service that uses GPU 0."""
+
+    def __init__(self, lab: Lab, host: LabHost, folder: Path) -> None:
+        self.lab = lab
+        self.host = host
+        self.provision = Provision(["-i", str(lab.inventory), "--limit", host.name], cwd=folder)
+        self.provision.env["PYTHONPATH"] = str(REPOSITORY)
+        self.playbook = folder / "p.yml"
+        self.declare("1")
+
+    def declare(self, content: str) -> None:
+        """Declare the file with this content."""
+        self.playbook.write_text(PLAYBOOK.format(host=self.host.name, content=content))
+
+    def driver(self, text: str) -> None:
+        """Put a stand-in for nvidia-smi on the host, which also notes that it was called."""
+        noted = text.replace("#!/bin/sh\n", '#!/bin/sh\necho "$*" >> /var/tmp/asked\n')
+        install(self.host.root / "usr/local/bin", noted)
+        self.sh("rm -f /var/tmp/asked")
+
+    def sh(self, script: str) -> str:
+        return self.host.exec(["sh", "-c", script]).stdout.strip()
+
+    def untouched(self) -> bool:
+        """Whether nothing of the playbook is on the host, and nothing of our own."""
+        return (
+            self.sh("ls -d /srv/a /opt/provision /etc/systemd/system/provision-s.service 2>/dev/null | wc -l")
+            == "0"
+        )
+
+    def controller(self, seconds: float) -> subprocess.Popen[str]:
+        """Start a controller that judges so slowly, and return it once the host waits."""
+        arguments = [str(self.playbook), str(self.lab.inventory), self.host.name, str(seconds)]
+        started = subprocess.Popen(
+            [sys.executable, "-c", CONTROLLER, *arguments],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert started.stdout
+        assert started.stdout.readline() == "surveyed\n"
+        return started
+
+
+@pytest.fixture
+def site(lab: Lab, boot_host: Callable[..., LabHost], tmp_path: Path) -> Site:
+    return Site(lab, boot_host(), tmp_path)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_what_is_foreseen_stops_a_plan_and_an_apply_unless_it_is_ignored(site: Site, tmp_path: Path) -> None:
+    name = site.host.name
+    site.driver(tool(BROKEN, BROKEN, BROKEN, code=18))
+    plan = site.provision.run("plan", site.playbook, "--out", str(tmp_path / "saved"), json=True)
+    assert plan.code == 1
+    (surveyed,) = plan.event("surveyed")
+    assert (surveyed["starting"], surveyed["gpus"], surveyed["waits"]) == (["s"], [], False)
+    (outlook,) = plan.event("outlook")
+    assert [(each["code"], each["severity"]) for each in outlook["findings"]] == [("driver-failing", "error")]
+    assert "saved is not written: an error is foreseen" in plan.err
+    assert not (tmp_path / "saved").exists()
+
+    apply = site.provision.run("apply", site.playbook, "--yes", json=True)
+    assert apply.code == 1
+    assert apply.event("surveyed")[0]["waits"]
+    assert [error["code"] for error in apply.event("error")] == ["foreseen-failure"]
+    assert not apply.done(name)["ok"]
+    assert apply.done(name)["executions"] == 1
+    assert not apply.event("started")
+    assert site.untouched()
+
+    saved = ["--ignore", "driver-failing", "--out", str(tmp_path / "saved")]
+    plan = site.provision.run("plan", site.playbook, *saved, json=True)
+    assert plan.code == 0
+    assert plan.event("outlook")[0]["findings"][0]["severity"] == "warning"
+    # A saved plan names itself what is ignored, and what to work on.
+    options, site.provision.options = site.provision.options, []
+    done = site.provision.apply(tmp_path / "saved")
+    site.provision.options = options
+    assert done.done(name)["ok"]
+    (line,) = site.sh("cat /opt/provision/state/overrides.jsonl").splitlines()
+    noted = json.loads(line)
+    assert [each["code"] for each in noted["ignored"]] == ["driver-failing"]
+    assert noted["who"].partition("@")[2]
+    assert site.sh("stat -c %a /opt/provision/state/overrides.jsonl") == "600"
+
+
+def test_nothing_is_asked_where_nothing_starts(site: Site) -> None:
+    site.driver(tool(cards(1)))
+    first = site.provision.apply(site.playbook)
+    assert first.event("surveyed")[0]["gpus"][0]["uuid"] == uuid(0)
+    assert first.done(site.host.name)["executions"] == 1
+    assert "query-gpu" in site.sh("cat /var/tmp/asked")
+    site.sh("rm -f /var/tmp/asked")
+    assert not site.provision.apply(site.playbook).event("surveyed")
+    assert not site.provision.plan(site.playbook, code=0).event("surveyed")
+    site.declare("2")  # nothing that the service reads
+    assert not site.provision.apply(site.playbook).event("surveyed")
+    assert site.sh("cat /var/tmp/asked 2>/dev/null || true") == ""
+
+
+def test_a_slow_answer_is_waited_for(site: Site) -> None:
+    site.driver(tool(cards(1)))
+    with site.controller(8) as controller:
+        assert site.untouched()
+        assert controller.wait(timeout=300) == 0
+    assert site.sh("cat /srv/a") == "1"
+
+
+def test_a_controller_that_is_killed_leaves_the_host_as_it_was(site: Site) -> None:
+    site.driver(tool(cards(1)))
+    with site.controller(600) as controller:
+        assert site.untouched()
+        running = "pgrep -f '[s]ys.stdin.buffer' >/dev/null && echo yes || echo no"
+        assert site.sh(running) == "yes"
+        controller.kill()
+    until(lambda: site.sh(running) == "no")
+    assert site.untouched()
+    assert site.provision.apply(site.playbook).done(site.host.name)["ok"]  # nobody holds the lock
+
+
+WORKER = "setsid bash -c 'exec -a VLLM::Worker_TP0 sleep 3600' >/dev/null 2>&1 & echo $!"
+
+FAMILY = """\
+setsid python3 -c '
+import subprocess, time
+child = subprocess.Popen(["VLLM::EngineCore", "3600"], executable="/usr/bin/sleep")
+print(child.pid, flush=True)
+time.sleep(3600)
+' > /var/tmp/family 2>&1 &
+until [ -s /var/tmp/family ]; do sleep 0.1; done; cat /var/tmp/family
+"""
+"""A worker whose server lives."""
+
+
+def test_a_worker_of_an_ended_server_is_told_and_ended_when_asked(site: Site) -> None:
+    left, living = site.sh(WORKER), site.sh(FAMILY)
+    foreign = site.sh("setsid python3 -c 'import time; time.sleep(3600)' --token x >/dev/null 2>&1 & echo $!")
+    apps = "\n".join(
+        [
+            f"{left}, {uuid(0)}, 129884, VLLM::Worker_TP0",
+            f"{living}, {uuid(0)}, 500, VLLM::EngineCore",
+            f"{foreign}, {uuid(0)}, [N/A], python3",
+            f"999999, {uuid(0)}, 10, VLLM::Worker_TP1",
+        ]
+    )
+    site.driver(tool(cards(1), apps))
+    plan = site.provision.run("plan", site.playbook, json=True)
+    holders = {each["pid"]: each for each in plan.event("surveyed")[0]["holders"]}
+    assert [pid for pid, each in holders.items() if each["left_over"]] == [int(left)]
+    assert holders[int(foreign)]["command"] == "python3"
+    assert holders[int(foreign)]["bytes"] is None
+    assert not any(each["ends"] for each in holders.values())
+
+    apply = site.provision.run("apply", site.playbook, "--yes", "--end-left-over", json=True)
+    assert [each["pid"] for each in apply.event("surveyed")[0]["holders"] if each["ends"]] == [int(left)]
+    (note,) = apply.event("note", code="left-over-ended")
+    assert f"VLLM::Worker_TP0 (pid {left})" in note["text"]
+    assert site.sh(f"kill -0 {living} && kill -0 {foreign} && echo both") == "both"
+    assert site.sh(f"kill -0 {left} 2>/dev/null || echo gone") == "gone"
+    site.sh(f"kill {foreign} {living}")
