@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from provision.kinds.vllm.memory.context import longest, table, usual
+from provision.kinds.vllm.memory.defaults import DEFAULTS, TIED
 from provision.kinds.vllm.memory.families import FAMILIES, Family
 from provision.kinds.vllm.memory.layers import Config, Latent, Layer, State, layers, whole
 from provision.kinds.vllm.memory.quantization import Quantization, quantization
@@ -58,12 +58,6 @@ class Architecture:
         """Whether it is a mixture of experts."""
         return any(layer.experts for layer in self.layers)
 
-    @property
-    def heads(self) -> int:
-        """Query heads of its attention; 0 when no layer has any."""
-        mixers = [layer.mixer for layer in self.layers]
-        return max((mixer.query for mixer in mixers if not isinstance(mixer, State)), default=0)
-
 
 def read(config: Config) -> Architecture:
     """Read a `config.json`.
@@ -93,35 +87,19 @@ def read(config: Config) -> Architecture:
     )
 
 
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "gemma3_text": {
-        "vocab_size": 262208,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "sliding_window": 4096,
-        "sliding_window_pattern": 6,
-        "max_position_embeddings": 131072,
-        "rope_local_base_freq": 10000.0,
-        "tie_word_embeddings": True,
-    },
-    "gpt_oss": {"tie_word_embeddings": False},
-    "llama4_text": {"tie_word_embeddings": False},
-}
-"""What Transformers takes for keys that a published `config.json` of a model type leaves out."""
-
-
 def _text(config: Config) -> Config:
     inner = config.get("text_config") or config.get("llm_config") or config.get("language_config")
     text = {**inner} if isinstance(inner, Mapping) else {**config}
     kind = str(text.get("model_type") or config.get("model_type") or "")
-    return {**_DEFAULTS.get(kind.replace("gemma3", "gemma3_text").replace("_text_text", "_text"), {}), **text}
+    return {**DEFAULTS.get(kind.replace("gemma3", "gemma3_text").replace("_text_text", "_text"), {}), **text}
 
 
 def _tied(config: Config, text: Config) -> bool:
-    """Say whether input and output share one table; Transformers' default is yes."""
-    outer = config.get("tie_word_embeddings")
-    return bool(text.get("tie_word_embeddings", True if outer is None else outer))
+    """Say whether input and output share one table: what the whole configuration says, then its text part."""
+    for place in (config, text):
+        if place.get("tie_word_embeddings") is not None:
+            return bool(place["tie_word_embeddings"])
+    return str(text.get("model_type")).removesuffix("_text") in TIED
 
 
 def _dtype(config: Config, text: Config) -> str:

@@ -22,6 +22,7 @@ from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.cards import GIB, Card
 from provision.kinds.vllm.memory.kv import Cache
 from provision.kinds.vllm.memory.overhead import Overhead, Range, overhead
+from provision.kinds.vllm.memory.parallel import divisors, indivisible
 from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.settings import Settings, settings
 from provision.kinds.vllm.memory.tensors import Tensor
@@ -227,10 +228,10 @@ def _unknown(model: Architecture) -> Finding:
 def _refusals(model: Architecture, chosen: Settings, card: Card) -> list[Finding]:
     """Return what vLLM refuses before it looks at memory."""
     found = []
-    heads = model.heads
-    if heads and heads % chosen.tensor:
-        ways = ", ".join(str(size) for size in range(1, 17) if heads % size == 0)
-        message = f"the {heads} attention heads cannot be divided among tensor_parallel_size {chosen.tensor}"
+    what = indivisible(model, chosen.tensor, chosen.expert)
+    if what:
+        ways = ", ".join(map(str, divisors(model, chosen.expert)))
+        message = f"{what} cannot be divided among tensor_parallel_size {chosen.tensor}"
         found.append(fault("parallel-size", message, f"use one of {ways}"))
     if chosen.length and chosen.length > model.context:
         message = f"max_model_len {chosen.length:,} is more than the {model.context:,} tokens of the model"

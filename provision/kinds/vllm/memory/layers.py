@@ -227,7 +227,7 @@ def _kinds(text: Config, layers: int) -> list[str]:
     if model.startswith("qwen"):
         first = int(text.get("max_window_layers") or layers)
         return ["window" if index >= first else "full" for index in range(layers)]
-    return ["window" if model in ("mistral", "mixtral", "gemma") else "full"] * layers
+    return ["window"] * layers
 
 
 def _width(text: Config) -> int:

@@ -5,10 +5,8 @@ The names are those of the published checkpoints, so that `weights` treats both 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from math import ceil
 
@@ -61,7 +59,7 @@ class _Writer:
         method = self.model.quantization
         if bias:
             yield self._plain(f"{name}.bias", outputs, count=count)
-        if method is None or _skips(method, name):
+        if method is None or method.leaves(name):
             yield self._plain(f"{name}.weight", outputs, inputs, count=count)
         else:
             yield from _quantized(method, name, outputs, inputs, count)
@@ -208,23 +206,6 @@ class _Writer:
             yield self._plain("vision_tower.adapter.fc1.weight", inner, width)
             yield self._plain("vision_tower.adapter.fc2.weight", joined, inner)
         yield self._plain(f"{name}.linear.weight", self.model.hidden, joined)
-
-
-def _skips(method: Quantization, name: str) -> bool:
-    """Say whether a module is left as it is; mxfp4 is for experts only."""
-    if method.method == "mxfp4":
-        return ".experts." not in name
-    return any(_names(each, name) for each in method.skipped)
-
-
-def _names(pattern: str, module: str) -> bool:
-    """Say whether an entry of a quantization's list means a module.
-
-    It is a regular expression, or whole parts of a name in which `*` stands for any.
-    """
-    if pattern.startswith("re:"):
-        return re.match(pattern[3:], module) is not None
-    return fnmatchcase(f".{module}.", f"*.{pattern}.*")
 
 
 def _quantized(method: Quantization, name: str, outputs: int, inputs: int, count: int) -> Iterator[Tensor]:

@@ -6,8 +6,10 @@ Follows vLLM 0.25.1: `transformers_utils/model_arch_config_convertor.py`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from provision.kinds.vllm.memory.layers import Config
@@ -29,6 +31,22 @@ class Quantization:
     group: int | None = None
     block: tuple[int, int] | None = None
     skipped: tuple[str, ...] = ()
+
+    def leaves(self, module: str) -> bool:
+        """Say whether a module is left as it is, by its full name; mxfp4 is for experts only."""
+        if self.method == "mxfp4":
+            return ".experts." not in module
+        return any(_means(each, module) for each in self.skipped)
+
+
+def _means(pattern: str, module: str) -> bool:
+    """Say whether an entry of a quantization's list means a module.
+
+    It is a regular expression, or whole parts of a name in which `*` stands for any.
+    """
+    if pattern.startswith("re:"):
+        return re.match(pattern[3:], module) is not None
+    return fnmatchcase(f".{module}.", f"*.{pattern}.*")
 
 
 _SKIPPED = ("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules")

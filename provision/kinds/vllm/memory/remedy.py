@@ -71,7 +71,7 @@ def _changes(found: Fit, model: Architecture, card: Card) -> Iterator[dict[str, 
     if chosen.batched > 2048:
         yield {"max_num_batched_tokens": 2048}
     for size in (2, 4, 8):
-        if size > chosen.tensor and size <= MOST_GPUS and model.heads % size == 0:
+        if chosen.tensor < size <= MOST_GPUS:
             yield {"tensor_parallel_size": size}
     if model.quantization is None and chosen.quantization is None and card.capability >= (8, 0):
         yield {"quantization": "fp8"}

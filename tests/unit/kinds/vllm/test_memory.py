@@ -16,7 +16,7 @@ from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.cards import GIB, Card, card, cards
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.kv import Cache
-from provision.kinds.vllm.memory.layers import UnknownShape
+from provision.kinds.vllm.memory.layers import Heads, UnknownShape
 from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.remedy import remedies
 from provision.kinds.vllm.memory.settings import Settings, settings
@@ -100,6 +100,11 @@ def test_gemma_has_one_full_layer_in_six() -> None:
     divided = cache("gemma-3-27b-it")
     assert [group.window is None for group in divided.groups] == [False] * 6 + [True]
     assert divided.size == 10 * 16 * 2 * 16 * 128 * 2
+
+
+def test_a_window_holds_for_all_layers_where_nothing_else_is_said() -> None:
+    shape = model("phi-4", sliding_window=2047)
+    assert {layer.mixer.window for layer in shape.layers if isinstance(layer.mixer, Heads)} == {2047}
 
 
 def test_llama_4_has_chunks() -> None:
@@ -355,6 +360,37 @@ def test_what_the_engine_refuses_before_it_loads(gpu: str, fields: dict[str, Any
     found = fit("Qwen2.5-7B-Instruct", gpu, **fields)
     assert found.verdict == "does_not_fit"
     assert code in [finding.code for finding in found.findings]
+
+
+FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fields", "what"),
+    [
+        ("phi-4", {}, {"tensor_parallel_size": 4}, "10 heads of keys and values"),
+        (
+            "Qwen3-30B-A3B",
+            {"quantization_config": FP8},
+            {"tensor_parallel_size": 4},
+            "768 columns of an expert",
+        ),
+        ("Qwen2.5-72B-Instruct", {"quantization_config": AWQ}, {"tensor_parallel_size": 8}, "29,568 columns"),
+    ],
+)
+def test_what_cannot_be_divided(
+    name: str, changes: dict[str, Any], fields: dict[str, Any], what: str
+) -> None:
+    found = foresee(model(name, **changes), None, service(**fields), named("H200"), RELEASE)
+    assert found.verdict == "does_not_fit"
+    assert any(each.code == "parallel-size" and what in each.message for each in found.findings)
+
+
+def test_experts_that_are_spread_whole_need_not_be_divided() -> None:
+    asked = service(tensor_parallel_size=4, extra_args=["--enable-expert-parallel"])
+    found = foresee(model("Qwen3-30B-A3B", quantization_config=FP8), None, asked, named("H200"), RELEASE)
+    assert found.verdict == "fits"
 
 
 def test_neighbours_on_the_card_count() -> None:
