@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from provision.catalog import wheels
 from provision.catalog.builder import Builder
 from provision.catalog.layout import Layout, above
 from provision.config import requirements
@@ -15,6 +16,7 @@ from provision.config.requirements import Wanted
 from provision.wire.specs.environment import EnvironmentSpec
 
 if TYPE_CHECKING:
+    from provision.config import resources
     from provision.config.playbook import Play
 
 
@@ -86,6 +88,7 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
             find_links=list(declared.find_links),
             constraints=list(declared.constraints),
             installer=declared.installer,
+            wheels=wheels.needed(environment.requirements, _places(declared)),
         )
         if declared.path is None:
             builder.imply_tree(play, where, layout.prefix, dirname(path))
@@ -95,6 +98,11 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
         builder.add(play, where, environment.id, spec, f"environment {name}", needs=needs)
         found[name] = environment
     return found
+
+
+def _places(declared: resources.Environment) -> list[str]:
+    """Return where its packages come from, as far as it says."""
+    return [*filter(None, [declared.index_url]), *declared.extra_index_urls, *declared.find_links]
 
 
 def _files_used(play: Play, paths: list[str]) -> list[str]:

@@ -24,6 +24,7 @@ AREAS = {
     "models": "Models",
     "services": "Services",
     "gpus": "GPUs",
+    "preflight": "What is checked before a change",
     "memory": "Memory of GPUs",
     "servers": "Servers that do not start or answer",
     "connection": "The way to a host",

@@ -64,6 +64,8 @@ class Machine:
         self._hear = hear
         self.state = state
         self.deep = deep
+        self.ignored: Sequence[str] = ()
+        """The codes of findings that are to stop nothing."""
         self.place = place
         self.cancelled = Event()
         self.root = os.geteuid() == 0

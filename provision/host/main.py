@@ -25,7 +25,7 @@ from provision.wire.requests import Request
 def _carry_out(machine: Machine, request: Request) -> events.Done:
     asked = request.asked
     if isinstance(asked, requests.Converging):
-        machine.deep = asked.deep
+        machine.deep, machine.ignored = asked.deep, asked.ignore
         return runner.converge(machine, request, asked)
     if isinstance(asked, requests.Verify):
         return verify.verify(machine, request.resources)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Mapping, Type
+from typing import Any, Callable, ClassVar, Dict, Mapping, Sequence, Type
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
+from provision.host.preflight import needs
 from provision.wire import spec as contract
 from provision.wire.events import Changes as Changes
 from provision.wire.events import Options, Work
 from provision.wire.finding import Finding
 from provision.wire.server import Preflight
+from provision.wire.specs import environment
 
 State = Dict[str, Any]
 """Plain data (JSON types). A key whose value is None is absent."""
@@ -45,6 +47,9 @@ class Resource:
 
     from_files: ClassVar[bool] = False
     """It runs a service from files that provision has written, and can run it from the former ones again."""
+
+    arbitrary: ClassVar[bool] = False
+    """Its fix may change anything on the host: nobody can foresee what follows it."""
 
     number_field: ClassVar[str] = ""
     """Of an account: the field of its number, `uid` or `gid`."""
@@ -114,6 +119,30 @@ class Resource:
     def prove(self, machine: Machine) -> bool:
         """Make each check of the service once, and report it; whether all went well."""
         return True
+
+    def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:
+        """Return the TCP ports that its service opens after `changes`, each with its address (None: all)."""
+        return ()
+
+    def owns(self) -> Callable[[int], bool]:
+        """Return what tells whether the process of a pid belongs to its service."""
+        return lambda pid: False
+
+    def fetches(self, machine: Machine, changes: Changes) -> Sequence[needs.Fetch]:
+        """Return what `fix` brings to the disks, as far as that is known."""
+        return ()
+
+    def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
+        """Return why `fix` will not get what it needs from elsewhere; it may ask there, and wait."""
+        return ()
+
+    def wheels(self, changes: Changes) -> Sequence[environment.Wheel]:
+        """Return what is known of the wheels that `fix` installs."""
+        return ()
+
+    def interpreter(self, machine: Machine) -> str | None:
+        """Return the version of the Python that the wheels are for; None when it is not there yet."""
+        return None
 
     def makes_directory(self) -> str | None:
         """Return the directory that it makes."""

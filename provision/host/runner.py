@@ -12,6 +12,7 @@ from provision.host.fixing import Fixing
 from provision.host.item import Item
 from provision.host.light import plainjson
 from provision.host.machine import Machine
+from provision.host.preflight import preflight, scene
 from provision.host.services import aftermath, survey
 from provision.host.services.gpus import leftovers
 from provision.host.state import ground, overrides
@@ -46,6 +47,10 @@ class Run:
         self.ledger = Ledger(machine.state)
         self._left_over: list[int] = []
         """The pids of workers of ended servers that are to end before services start."""
+        self._errors: list[Finding] = []
+        """What cannot work on this host, whatever the run does before it."""
+        self._ignored: list[Finding] = []
+        """The same, of the codes that are to stop nothing."""
 
     def inspect(self) -> events.Done:
         """Look at every resource and say what differs. Changes nothing, not even our own state."""
@@ -56,7 +61,7 @@ class Run:
         counts = _counts(
             "failed" if item.error else "changed" if item.changes else "ok" for item in self.items.values()
         )
-        ok, digest = not counts["failed"], self._digest()
+        ok, digest = not counts["failed"] and not self._errors, self._digest()
         return events.Done(ok=ok, counts=counts, orphans=len(orphans), digest=digest)
 
     def _look(self) -> dict[str, dict[str, Any]]:
@@ -66,6 +71,10 @@ class Run:
         each(self._read, [*slow, quick], READERS)
         foreseeing.foresee(self.machine, self.items)
         orphans = {} if self.asked.partial else self.ledger.orphans(self.asked.playbooks, self.items)
+        if any(item.changes for item in self.items.values()):
+            prunes = not isinstance(self.asked, Apply) or self.asked.prune
+            run = scene.Scene(self.machine, self.items, orphans, prunes)
+            self._errors, self._ignored = preflight.look(run, self.asked.ignore)
         self._tell(orphans)
         return orphans
 
@@ -186,17 +195,18 @@ class Run:
         """Wait for the controller's word if services start; return the findings that are ignored on purpose.
 
         Raises:
-            Failure: the controller foresees that one will not run, or does not answer.
+            Failure: something cannot work, the controller foresees that a service will not run, or it does
+                not answer.
         """
+        against, ignored = list(self._errors), list(self._ignored)
         surveyed = self._survey()
-        if surveyed is None:
-            return []
-        answer = self.machine.ask(surveyed)
-        if answer.go:
+        if surveyed is not None:
+            answer = self.machine.ask(surveyed)
+            (ignored if answer.go else against).extend(answer.findings)
             self._left_over = [holder.pid for holder in surveyed.holders if holder.ends]
-            return answer.findings
-        count = len(answer.findings)
-        foreseen = "an error is" if count == 1 else f"{count} errors are"
+        if not against:
+            return ignored
+        foreseen = "an error is" if len(against) == 1 else f"{len(against)} errors are"
         raise Failure(
             "foreseen-failure",
             f"{foreseen} foreseen, and nothing was changed",

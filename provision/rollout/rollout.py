@@ -13,7 +13,7 @@ from provision.config.problems import ConfigError, Problem
 from provision.connect import connection_to
 from provision.connect.base import PATIENCE
 from provision.fleet.fleet import Fleet
-from provision.rollout import containers
+from provision.rollout import containers, places
 from provision.rollout.keyring import Keyring
 from provision.rollout.request import build
 from provision.rollout.run import Limits, Target, agreed, run
@@ -80,7 +80,7 @@ class Rollout:
         """
         targets = self._targets(asked, self._fleet, digests or {})
         summary = Summary()
-        take = _both(summary, listener)
+        take = places.adding(self._fleet, _both(summary, listener))
         if isinstance(asked, Inspect):
             take = containers.noting_recreated(self._fleet, take)
         ignored = asked.ignore if isinstance(asked, Converging) else ()

@@ -296,10 +296,11 @@ class Removed(Event):
 
 
 class Note(Event):
-    """Something worth a line."""
+    """Something worth a line; `id`: of the resource that it is about."""
 
     NAME: ClassVar[str] = "note"
     finding: Finding = one(Finding)
+    id: str | None = None
 
 
 class Heartbeat(Event):

@@ -60,7 +60,7 @@ class Converging(Asked):
     - `playbooks`: names of those that were selected
     - `partial`: something that they declare was left out on purpose
     - `deep`: read everything again, hash every model file
-    - `ignore`: codes of findings of a survey that are to stop nothing
+    - `ignore`: codes of errors that are to be warnings
     - `end_left_over`: before services start, end workers of model servers that have ended
     """
 

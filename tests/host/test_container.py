@@ -397,7 +397,7 @@ def test_a_program_that_ends_at_once_is_told_with_its_last_words(box: Box) -> No
 def test_a_port_that_somebody_else_holds(box: Box) -> None:
     with socket.create_server(("127.0.0.1", box.port)):
         note = f"port {box.port} is held by "
-        assert box.resource().notes(box.machine)[0].message.startswith(note)
+        assert box.resource().opens(box.machine, {}) == [(box.port, "127.0.0.1")]
         with pytest.raises(Failure, match=note):
             box.resource().fix(box.machine, {})
 

@@ -50,7 +50,7 @@ def test_status_names_who_else_has_the_port(service: Service) -> None:
     with socket.create_server(("127.0.0.1", service.port)):
         now = known(service)
     assert not now["listening"]
-    assert f"(pid {os.getpid()})" in now["listener"]
+    assert f"(pid {os.getpid()}, " in now["listener"]
 
 
 def test_gpu_memory_of_the_whole_tree(

@@ -358,11 +358,11 @@ def test_names_what_is_wrong(host: Host, hub: Hub) -> None:
     assert "add " in str(failure.hint)
 
 
-def test_plan_notes_what_will_fail(host: Host) -> None:
+def test_what_will_fail_is_known_before(host: Host) -> None:
     model, machine = host.model(revision="v9"), host.machine()
     model.expected(machine)
-    (note,) = model.notes(machine)
-    assert 'no revision "v9"' in note.message
+    (found,) = model.unobtainable(machine, {})
+    assert 'no revision "v9"' in found.message
     assert model.work(machine, {}) is None
 
 
@@ -401,7 +401,7 @@ def test_hub_down(host: Host, hub: Hub) -> None:
     model, machine = host.model(), host.machine()
     changes = differences(model.expected(machine), model.actual(machine))
     assert model.work(machine, changes) is None
-    assert "cannot be reached" in model.notes(machine)[0].message
+    assert "cannot be reached" in model.unobtainable(machine, changes)[0].message
 
 
 def test_hub_out_of_order(host: Host, hub: Hub) -> None:
@@ -432,7 +432,9 @@ def test_disk_too_small(host: Host, tmp_path: Path) -> None:
         assert failure.message.endswith(str(disk))
         model, machine = host.model(path=str(disk / "models/m")), host.machine()
         model.expected(machine)
-        assert model.notes(machine)[0].message == failure.message
+        (fetch,) = model.fetches(machine, {})
+        assert fetch.path == model.path
+        assert fetch.least == fetch.usual > 5_000_000
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -465,7 +467,7 @@ def test_listing_cannot_leave_the_directory(host: Host, monkeypatch: pytest.Monk
     from provision.host.models.hubs.listing import Listing, RemoteFile
 
     answer = Listing(host.spec.endpoint or "", None, [RemoteFile("../../etc/passwd", 1)])
-    monkeypatch.setattr(Model, "_listing", lambda self, machine, timeout: answer)
+    monkeypatch.setattr(Model, "_listing", lambda self, machine: answer)
     assert "outside of the directory" in host.fails(required=[]).message
 
 

@@ -278,10 +278,8 @@ def test_a_foreign_port_holder_is_named(remote: Remote) -> None:
         listening = "import socket; socket.create_connection(('127.0.0.1', 8000))"
         eventually(lambda: not remote.host.exec(["python3", "-c", listening], check=False).returncode)
         pid = remote.host.exec(["systemctl", "show", "-P", "MainPID", "squatter"]).stdout.strip()
-        planned = remote.result(remote.ask("inspect"), "unit")
-        assert planned["notes"] == [f"port 8000 is held by python3 (pid {pid})"]
-        result = remote.apply(ok=False)["unit"]
-        assert result["error"] == f"port 8000 is held by python3 (pid {pid})"
+        (note,) = [event for event in remote.ask("apply") if event["event"] == "note"]
+        assert f"port 8000, which is held by python3 (pid {pid}, root)" in note["finding"]["message"]
         assert remote.systemctl("is-active") == "inactive"
     finally:
         remote.host.exec(["systemctl", "stop", "squatter"])

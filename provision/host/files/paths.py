@@ -78,6 +78,12 @@ def free_bytes(path: str) -> int:
     return (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
 
 
+def free_files(path: str) -> int | None:
+    """Return how many files can still be made below a path; None where the file system has no such limit."""
+    found = os.statvfs(existing(path))
+    return (found.f_ffree if os.geteuid() == 0 else found.f_favail) if found.f_files else None
+
+
 def mount_point(path: str) -> str:
     """Return the mount point of the file system that a path is on."""
     path = os.path.realpath(existing(path))

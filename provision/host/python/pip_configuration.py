@@ -56,7 +56,7 @@ def parse(listed: str) -> Configuration:
         key, equals, quoted = line.partition("=")
         section, _, option = key.rpartition(".")
         if equals and section in levels:
-            levels[section][_SYNONYMS.get(option, option)] = str(ast.literal_eval(quoted)).strip()
+            levels[section][SYNONYMS.get(option, option)] = str(ast.literal_eval(quoted)).strip()
     return {**levels["global"], **levels["install"], **levels[":env:"]}
 
 
@@ -91,7 +91,7 @@ def translate(configuration: Mapping[str, str], environ: Mapping[str, str]) -> S
     return Settings(lines, _variables(given, trusted, environ))
 
 
-_SYNONYMS = {"default-timeout": "timeout", "pypi-url": "index-url"}
+SYNONYMS = {"default-timeout": "timeout", "pypi-url": "index-url"}
 
 _UNDERSTOOD = (
     "index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "proxy", "timeout",

@@ -31,6 +31,7 @@ class Command(Resource):
     due: ClassVar[Changes] = {"done": (None, True)}
     identity = ("name",)
     waits = True
+    arbitrary = True
 
     _ran = False
 

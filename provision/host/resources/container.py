@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from typing import ClassVar
+from typing import ClassVar, Sequence
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -136,9 +136,13 @@ class Container(Runner):
         if archive and not os.path.exists(archive) and images.local(machine, self.spec) is None:
             message = f"{archive}, from which the image is loaded, is not there yet"
             notes.append(warning("missing-file", message))
-        if engines.invocation(self._found(machine)) is None:
-            notes += [warning("port-taken", taken) for taken in [self._taken()] if taken]
         return notes
+
+    def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:
+        """Return its published ports, unless it runs: the engine holds them then."""
+        if engines.invocation(self._found(machine)) is not None:
+            return []
+        return [(each.port, each.address) for each in self.spec.ports if each.protocol == "tcp"]
 
     def remove(self, machine: Machine) -> bool:
         """Stop the service and remove its container; one that provision has not made stays."""

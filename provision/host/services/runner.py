@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, ClassVar, Mapping
+from typing import Callable, ClassVar, Mapping, Sequence
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -11,8 +11,11 @@ from provision.host.services import access, processes, stopping, supervision
 from provision.host.services.failures import endings
 from provision.host.state import owed
 from provision.wire.events import SERVICE, Work
-from provision.wire.finding import Finding, warning
+from provision.wire.finding import Finding
 from provision.wire.server import Preflight
+
+STARTS = {"active", "running", "current"}
+"""The keys of its state whose change starts or restarts a service."""
 
 
 class Runner(Resource):
@@ -64,17 +67,23 @@ class FileRunner(Runner):
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say whether the service will be started or restarted."""
-        if not changes.keys() & {"active", "running", "current"}:
+        if not changes.keys() & STARTS:
             return None
         service = self.spec.service
         return Work(restart=service) if self._runs(machine) else Work(start=service)
 
     def notes(self, machine: Machine) -> list[Finding]:
         """Warn where a start could not succeed."""
-        if self._runs(machine):
-            return []
-        held = [warning("port-taken", taken) for taken in [self._taken()] if taken]
-        return [*held, *access.notes(machine, self.spec.service, self.spec.access)]
+        return [] if self._runs(machine) else access.notes(machine, self.spec.service, self.spec.access)
+
+    def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:
+        """Return its port, if it is started or restarted."""
+        port = self.spec.port if changes.keys() & STARTS else None
+        return [(port, self.spec.bind)] if port else []
+
+    def owns(self) -> Callable[[int], bool]:
+        """Return what tells whether the process of a pid belongs to the service."""
+        raise NotImplementedError
 
     def preflight(self) -> Preflight | None:
         """Return how to ask whether the service would start as declared."""
@@ -83,10 +92,6 @@ class FileRunner(Runner):
 
     def _runs(self, machine: Machine) -> bool:
         """Whether the service runs, as far as this run knows."""
-        raise NotImplementedError
-
-    def _ours(self) -> Callable[[int], bool]:
-        """Return what tells whether the process of a pid belongs to the service."""
         raise NotImplementedError
 
     def _require_start(self, machine: Machine) -> None:
@@ -102,9 +107,9 @@ class FileRunner(Runner):
         holders = processes.listeners(port, self.spec.bind) if port else []
         if not holders:
             return None
-        ours = self._ours()
+        ours = self.owns()
         return next((f"port {port} is held by {each}" for each in holders if not ours(each.pid or 0)), None)
 
     def _listens(self) -> bool:
         """Whether it has begun to serve, as far as its port tells."""
-        return stopping.listens(self.spec.port, self.spec.bind, self._ours())
+        return stopping.listens(self.spec.port, self.spec.bind, self.owns())

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from provision.show.report import HostReport, Report
-from provision.show.terminal.findings import cause, coded, sentence
+from provision.show.terminal.findings import cause, coded, located, sentence
 from provision.show.terminal.flags import changed_flags
 from provision.show.terminal.grouping import grouped, heading
 from provision.show.terminal.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, last_start, listing, orphan_words
 from provision.wire import events
+from provision.wire.finding import ERROR
 
 NEW_LINES = 24
 """Lines of a new file that a plan shows: all of a start script, the beginning of a unit."""
@@ -50,8 +51,11 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
         yield f"  {paint('↻', OLD)} restart {restart.service}, because of {why or 'an earlier change'}"
     for orphan in host.orphans:
         yield f"  {paint('-', BAD)} {orphan_words(orphan)}"
-    for note in _notes(host):
-        yield f"  {paint('i', QUIET)} {note}"
+    for note in host.notes:
+        mark = paint("!", BAD) if note.severity == ERROR else paint("i", QUIET)
+        yield f"  {mark} {located(note)}"
+    for seen in host.inspected.values():
+        yield from (f"  {paint('i', QUIET)} {seen.label}: {sentence(note)}" for note in seen.notes)
     if host.done is None:
         yield f"  {paint('!', BAD)} the host did not finish"
     elif host.hello is not None and not host.differing and not host.orphans:
@@ -127,13 +131,6 @@ def summary(report: Report) -> str:
     parts.append(f"{declared} as declared")
     download = f" Downloads: {human_bytes(fetched)}." if fetched else ""
     return f"{paint('Plan:', LOUD)} {count(len(report.hosts), 'host')}, {', '.join(parts)}.{download}"
-
-
-def _notes(host: HostReport) -> list[str]:
-    notes = [sentence(note) for note in host.notes]
-    for seen in host.inspected.values():
-        notes += [f"{seen.label}: {sentence(note)}" for note in seen.notes]
-    return notes
 
 
 def _difference(key: str, actual: Any, expected: Any) -> str:

@@ -23,6 +23,11 @@ def sentence(finding: Finding) -> str:
     return coded(finding.sentence(), finding.code)
 
 
+def located(finding: Finding) -> str:
+    """Return a finding with its place, without its log."""
+    return f"{finding.where}: {sentence(finding)}" if finding.where else sentence(finding)
+
+
 def note(finding: Finding, about: str | None = None) -> None:
     """Print a finding that stops nothing to standard error; `about` names its hosts."""
     click.echo(f"note: {f'{about}: ' if about else ''}{sentence(finding)}", err=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from provision.show.items import Item
 from provision.show.report import HostReport, Report
-from provision.show.terminal.findings import coded, sentence
+from provision.show.terminal.findings import coded, located, sentence
 from provision.show.terminal.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.words import human_seconds
 from provision.wire import events
-from provision.wire.finding import Finding
+from provision.wire.finding import ERROR, Finding
 
 
 def lasting(report: Report, item: Item) -> list[str]:
@@ -27,6 +27,8 @@ def lasting(report: Report, item: Item) -> list[str]:
         case events.Bootstrapped():
             took = human_seconds(item.seconds)
             lines = [f"{paint('✓', GOOD)} python3 {item.python} installed ({took})"]
+        case events.Note() if item.finding.severity == ERROR:
+            lines = [f"{paint('✗', BAD)} {located(item.finding)}", *_log(item.finding)]
         case events.Unreachable() | events.Error():
             lines = [f"{paint('✗', BAD)} {sentence(item.finding)}", *_log(item.finding)]
         case _:

@@ -26,6 +26,23 @@ class Requirement(Record):
     marker: bool = False
 
 
+class Wheel(Record):
+    """What a release that is asked for needs of the host, as the metadata of its wheels says.
+
+    - `python`: pairs of operator and version
+    - `glibc`: the oldest that will do, by machine (`x86_64`); there are wheels for no other
+    - `cuda`: the toolkit that it is built with, such as 12.8; None: none
+    - `builds`: the newest release for each CUDA: pairs of CUDA and release, the newest first
+    """
+
+    name: str
+    version: str
+    python: list[list[str]]
+    glibc: dict[str, str]
+    cuda: str | None
+    builds: list[list[str]]
+
+
 class EnvironmentSpec(Placed):
     """A virtual environment and what is installed in it.
 
@@ -33,6 +50,7 @@ class EnvironmentSpec(Placed):
     - `exclude`: distributions that must not be there
     - `index_url`, `extra_index_urls`, `find_links`, `constraints`: as pip has them
     - `installer`: `pip`, `uv` or `auto`
+    - `wheels`: what is known of releases that are asked for
     """
 
     python: str | None = None
@@ -43,3 +61,4 @@ class EnvironmentSpec(Placed):
     find_links: list[str] = []
     constraints: list[str] = []
     installer: str = "auto"
+    wheels: list[Wheel] = many(Wheel, default=[])

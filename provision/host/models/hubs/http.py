@@ -53,14 +53,15 @@ def get(url: str, headers: Mapping[str, str], timeout: float) -> tuple[Any, Mapp
     except urllib.error.HTTPError as error:
         raise Refused(error.code, error.headers.get("X-Error-Code")) from None
     except urllib.error.URLError as error:
-        raise OSError(_cause(error.reason)) from None
+        raise OSError(cause(error.reason)) from None
     except (OSError, http.client.HTTPException) as error:
-        raise OSError(_cause(error)) from None
+        raise OSError(cause(error)) from None
     except ValueError:
         raise OSError("its answer is not JSON, so it is no model hub") from None
 
 
-def _cause(error: object) -> str:
+def cause(error: object) -> str:
+    """Return in a few words why something could not be reached."""
     if isinstance(error, (socket.timeout, TimeoutError)):
         return "no answer in time"
     if isinstance(error, socket.gaierror):

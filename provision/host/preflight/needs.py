@@ -1,0 +1,17 @@
+"""What a resource tells of its fix, for the checks before it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Fetch(NamedTuple):
+    """Something that a fix brings to a file system, in bytes."""
+
+    path: str
+    """Below which it comes; it need not exist."""
+    least: int
+    """What it takes for certain."""
+    usual: int
+    """What it takes as far as is known; the same as `least` where that is exact."""
+    files: int = 0

@@ -1,0 +1,62 @@
+"""What a check looks at: the host, what this run changes on it, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+
+from provision.host.item import Item
+from provision.host.machine import Machine
+from provision.wire.finding import ERROR, WARNING, Finding
+
+Items = Dict[str, Item]
+
+Found = List[Tuple[Item, Finding]]
+"""What a check has found: of which resource, and what."""
+
+
+class Scene(NamedTuple):
+    """A run before its first change."""
+
+    machine: Machine
+    items: Items
+    orphans: dict[str, dict[str, Any]]
+    """What earlier runs have left, by id: entries of the ledger."""
+    prunes: bool
+    """The orphans are removed before services start."""
+
+    def changing(self) -> list[Item]:
+        """Return the resources that the run changes."""
+        return [item for item in self.items.values() if item.changes and not item.error]
+
+    def follows(self, item: Item, other: Item) -> bool:
+        """Whether a resource comes after another one for certain."""
+        return any(
+            need == other.id or self.follows(self.items[need], other)
+            for need in item.needs
+            if need in self.items
+        )
+
+    def verdict(self, item: Item, finding: Finding, may: Callable[[Item], bool] | None = None) -> Finding:
+        """Return an error as a warning where a change before it may remove the cause.
+
+        Args:
+            item: what the finding is about.
+            finding: what was found.
+            may: whether the change of a resource may do so; a declared command always may.
+        """
+        if finding.severity != ERROR:
+            return finding
+        earlier = next(
+            (
+                other
+                for other in self.changing()
+                if (other.resource.arbitrary or (may and may(other)))
+                and other is not item
+                and not self.follows(other, item)
+            ),
+            None,
+        )
+        if earlier is None:
+            return finding
+        hint = "; ".join(filter(None, [f"unless {earlier.label} changes that", finding.hint]))
+        return finding.replace(severity=WARNING, hint=hint)
