@@ -18,7 +18,8 @@ class Connection(Protocol):
     """A way to run one shell script on one host.
 
     A connection holds no socket and no process: it only says what to execute here so that the script runs
-    there, with its standard input, output and error being those of the local process.
+    there, with its standard input, output and error being those of the local process; or, over a kept
+    connection, whom to tell.
     """
 
     @property
@@ -51,6 +52,12 @@ class Connection(Protocol):
 
     def kept(self) -> bool:
         """Whether there is an open connection, which needs no handshake."""
+
+    def multiplexed(self, script: str) -> tuple[str, str] | None:
+        """Return how a kept connection is told to run `script`; None if only by `argv`.
+
+        That is the socket of the ssh that keeps it, and the command for the login shell of its host.
+        """
 
     def forget(self) -> None:
         """Do not use the open connection again: it does not answer."""

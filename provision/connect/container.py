@@ -48,13 +48,20 @@ class Container:
 
     def argv(self, script: str, patience: float = PATIENCE) -> list[str]:
         """Return what runs `script` in the container."""
+        return self.through.argv(self._command(script), patience)
+
+    def multiplexed(self, script: str) -> tuple[str, str] | None:
+        """As for the machine that runs the engine."""
+        return self.through.multiplexed(self._command(script))
+
+    def _command(self, script: str) -> str:
         find = "" if self.engine else _FIND
         user = ["--user", self.user] if self.user else []
         rest = shlex.join(["exec", "-i", *user, "--", self.container, "sh", "-c", script])
         command = f"{find}exec {self.engine or '$E'} {rest}"
         if self.through.become:
             command = as_root(command, self.through.asks_password)
-        return self.through.argv(command, patience)
+        return command
 
     def explain(self, code: int, stderr: str) -> Finding:
         """Say what the engine's message means; else what the way to the engine says."""

@@ -29,6 +29,9 @@ class Local:
         """Nothing has to be opened."""
         return True
 
+    def multiplexed(self, script: str) -> None:
+        """A shell is started each time."""
+
     def forget(self) -> None:
         """Nothing is open."""
 

@@ -18,7 +18,6 @@ import os
 import re
 import shlex
 import stat
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -145,7 +144,11 @@ class Ssh:
             command += ["-l", self.user]
         if self.identity_file is not None:
             command += ["-o", "IdentitiesOnly=yes", "-i", self.identity_file]
-        return [*command, "--", self.address, f"exec sh -c {shlex.quote(script)}"]
+        return [*command, "--", self.address, _command(script)]
+
+    def multiplexed(self, script: str) -> tuple[str, str] | None:
+        """Return the socket of the kept connection, and the same command as in `argv`."""
+        return (self.socket, _command(script)) if self.socket and self.kept() else None
 
     def by_hand(self) -> str:
         """Return what a person types to reach the host in the same way, and to be asked about its key."""
@@ -213,10 +216,17 @@ class Ssh:
             return None
         if any(re.search(pattern, stderr, re.MULTILINE) for _, pattern, *_ in _MESSAGES[:-1]):
             return None
+        import subprocess
+
         words = ["ssh", "-G", *_arguments(self.options), "--", self.address]
         shown = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         proxied = re.search(r"^proxy(jump|command) (?!none$)", shown.stdout, re.MULTILINE)
         return replace(self, directory=None) if proxied else None
+
+
+def _command(script: str) -> str:
+    """Return what the login shell is told, whichever it is."""
+    return f"exec sh -c {shlex.quote(script)}"
 
 
 def _forget(file: str, name: str) -> str:

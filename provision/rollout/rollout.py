@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -152,8 +151,7 @@ class Rollout:
     ) -> None:
         reach = self._reach
         limits = Limits(connect=reach.connect_timeout)
-        running = run(targets, reach.forks, take, on_question=answer, password=reach.password, limits=limits)
-        ended = asyncio.run(running)
+        ended = run(targets, reach.forks, take, on_question=answer, password=reach.password, limits=limits)
         summary.end(ended.outcomes, ended.cancelled)
 
 

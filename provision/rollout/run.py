@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from collections.abc import Callable, Sequence
 from provision.caches import cache
 from provision.rollout.summary import Summary
 from provision.transport.archive import Archive
+from provision.transport.loop import Loop, Promise, Slots
 from provision.transport.session import Session
 from provision.transport.target import LIMITS, Limits, OnEvent, OnQuestion, Status, Target, Terms
 from provision.wire.events import Error, Event, Question, Unreachable
@@ -44,7 +44,7 @@ def agreed(question: Question, answer: Callable[[Answer], None]) -> None:
     answer(Answer(go=True))
 
 
-async def run(
+def run(
     targets: Sequence[Target],
     forks: int | None,
     on_event: OnEvent,
@@ -71,8 +71,9 @@ async def run(
         limits: see `Limits`.
         archive: the host side; None for the one of this provision.
     """
-    terms = Terms(archive or Archive(cache=cache("archives")), on_event, on_question, password, limits)
-    return await _Fleet(targets, forks or FORKS, terms).run()
+    archive = archive or Archive(cache=cache("archives"))
+    terms = Terms(Loop(), archive, on_event, on_question, password, limits)
+    return _Fleet(targets, forks or FORKS, terms).run()
 
 
 class _Fleet:
@@ -81,39 +82,27 @@ class _Fleet:
         self.on_event = terms.on_event
         self.on_question = terms.on_question
         self.terms = terms._replace(on_event=self._emit, on_question=self._ask)
-        self.slots = asyncio.Semaphore(forks)
-        self.handshakes = asyncio.Semaphore(handshakes_at_once())
-        self.finished = {target.host: asyncio.Event() for target in targets}
+        self.loop = terms.loop
+        self.slots = Slots(self.loop, forks)
+        self.handshakes = Slots(self.loop, handshakes_at_once())
+        self.finished: dict[str, Promise[None]] = {target.host: Promise(self.loop) for target in targets}
         self.summary = Summary()
         self.sessions: set[Session] = set()
         self.fault: BaseException | None = None
-        self.loop = asyncio.get_running_loop()
 
-    async def run(self) -> Summary:
-        handled = self._listen()
+    def run(self) -> Summary:
         try:
-            await asyncio.gather(*(self._one(target) for target in self.targets))
+            with self.loop.handling(self.cancel, signal.SIGINT, signal.SIGTERM):
+                self.loop.run(self._one(target) for target in self.targets)
         finally:
-            for signum in handled:
-                self.loop.remove_signal_handler(signum)
             for session in self.sessions:
                 session.end()
+            self.loop.close()
         if self.fault:
             raise self.fault
         order = self.summary.outcomes
         self.summary.outcomes = {target.host: order[target.host] for target in self.targets}
         return self.summary
-
-    def _listen(self) -> list[signal.Signals]:
-        handled = []
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self.loop.add_signal_handler(signum, self.cancel)
-            except (ValueError, RuntimeError):
-                # Only the main thread may.
-                continue
-            handled.append(signum)
-        return handled
 
     def cancel(self) -> None:
         """Let the hosts stop; called again, wait for them no longer."""
@@ -123,7 +112,7 @@ class _Fleet:
         self.summary.cancelled = True
         for session in self.sessions:
             session.cancel()
-        self.loop.call_later(GRACE, self._give_up)
+        self.loop.later(GRACE, self._give_up)
 
     def _give_up(self) -> None:
         for session in self.sessions:
@@ -148,11 +137,14 @@ class _Fleet:
         try:
             for other in (target.after, *target.behind):
                 if other in self.finished and other != target.host:
-                    await self.finished[other].wait()
-            async with self.slots:
+                    await self.finished[other]
+            await self.slots.acquire()
+            try:
                 self.summary.outcomes[target.host] = await self._work(target)
+            finally:
+                self.slots.release()
         finally:
-            self.finished[target.host].set()
+            self.finished[target.host].keep(None)
 
     async def _work(self, target: Target) -> Status:
         host = target.host

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import time
 from collections import deque
 from enum import Enum
 from typing import Any
@@ -13,8 +13,10 @@ from provision import __version__
 from provision.connect import Connection
 from provision.connect.become import PROMPT
 from provision.transport import bootstrap
-from provision.transport.process import Process
+from provision.transport.loop import Slots
+from provision.transport.multiplexed import Multiplexed
 from provision.transport.reading import parse, read, visible
+from provision.transport.streams import Streams
 from provision.transport.target import OnEvent, Terms
 from provision.wire.events import Bootstrapped, Done, Error, Heartbeat, Hello, Question
 from provision.wire.finding import fault
@@ -88,37 +90,50 @@ class Execution:
         self._version = "an unknown version"
         self._line = bytearray()
         self._prompts = 0
-        self._handshakes: asyncio.Semaphore | None = None
-        self._loop = asyncio.get_running_loop()
-        self._started = self._heard = self._loop.time()
-        argv = connection.argv(bootstrap.script(connection, install_python), limit)
-        self.program = os.path.basename(argv[0])
-        self.process = Process(argv, self._output, self._error)
-        self._watch = self._loop.call_later(limit, self._check)
+        self._handshakes: Slots | None = None
+        self._loop = terms.loop
+        self._started = self._heard = time.monotonic()
+        self.streams = self._start(bootstrap.script(connection, install_python))
+        self._watch = self._loop.later(limit, self._check)
         # A sudo that may ask for a password would take the request for it.
         if not connection.asks_password:
             self._send_request()
 
-    async def wait(self, handshakes: asyncio.Semaphore | None) -> None:
+    def _start(self, script: str) -> Streams:
+        kept = self.connection.multiplexed(script)
+        if kept:
+            self.program = "ssh"
+            try:
+                return Multiplexed(self._loop, *kept, self._output, self._error)
+            except OSError:
+                self.connection.forget()  # its ssh has ended without removing the socket
+        # Here, as a run over kept connections alone starts no process.
+        from provision.transport.process import Process
+
+        argv = self.connection.argv(script, self.limit)
+        self.program = os.path.basename(argv[0])
+        return Process(self._loop, argv, self._output, self._error)
+
+    async def wait(self, handshakes: Slots | None) -> None:
         """Wait for the process to end; give `handshakes` back once it is connected, or takes long."""
         self._handshakes = handshakes
-        timer = self._loop.call_later(self.limits.handshake, self._connected)
+        timer = self._loop.later(self.limits.handshake, self._connected)
         try:
-            self.code = await self.process.wait()
+            self.code = await self.streams.wait()
         finally:
             timer.cancel()
             self._connected()
             self._watch.cancel()
-            self.process.end()
+            self.streams.end()
         if self._line:
             self._take(bytes(self._line))
 
     def cancel(self) -> None:
         """Close the host's standard input, which tells it; there is no one to tell before it is reached."""
         if self.reached:
-            self.process.abandon_input()
+            self.streams.abandon_input()
         else:
-            self.process.end()
+            self.streams.end()
 
     def said(self) -> str:
         """Return what it has printed on standard error."""
@@ -132,7 +147,7 @@ class Execution:
     # -- what comes back ----------------------------------------------------------------------------------
 
     def _output(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        self._heard = time.monotonic()
         self._line += data
         if b"\n" not in data:
             if len(self._line) > _LINE_BYTES:
@@ -182,15 +197,15 @@ class Execution:
             self.pid = event.pid
             self._version = event.provision
             if self.installing:
-                seconds = round(self._loop.time() - self._started, 3)
+                seconds = round(time.monotonic() - self._started, 3)
                 self._on_event(Bootstrapped(host=self.host, python=event.python, seconds=seconds))
         elif isinstance(event, Error):
             self.failed = True
         elif isinstance(event, Done):
             self.done = event
-            self.process.close_input()
+            self.streams.close_input()
             self._watch.cancel()
-            self._watch = self._loop.call_later(self.limits.ending, self.process.end)
+            self._watch = self._loop.later(self.limits.ending, self.streams.end)
         self._on_event(event)
         if isinstance(event, Question) and event.waits:
             self._terms.on_question(event, self._answer)
@@ -208,16 +223,16 @@ class Execution:
         self.stderr += data
         prompts = self.stderr.count(PROMPT.encode())
         if prompts:
-            self._heard = self._loop.time()
+            self._heard = time.monotonic()
             # It is taken out: the next one is another question, and nobody needs to read it.
             self.stderr = self.stderr.replace(PROMPT.encode(), b"")
             self._prompts += prompts
             if self._prompts == 1 and self._terms.password is not None:
                 # Not by _send: how long a password is, is nobody's business.
-                self.process.write(self._terms.password.encode() + b"\n")
+                self.streams.write(self._terms.password.encode() + b"\n")
             else:
                 self.verdict = Verdict.PASSWORD
-                self.process.end()
+                self.streams.end()
         if len(self.stderr) > 2 * _STDERR_BYTES:
             del self.stderr[:-_STDERR_BYTES]
 
@@ -231,7 +246,7 @@ class Execution:
 
     def _send(self, data: bytes) -> None:
         self.sent += len(data)
-        self.process.write(data)
+        self.streams.write(data)
 
     # -- what is bounded ----------------------------------------------------------------------------------
 
@@ -244,8 +259,8 @@ class Execution:
     def _check(self) -> None:
         """End it when nothing was heard for too long."""
         deadline = self._heard + self.limits.silence if self.reached else self._started + self.limit
-        if self._loop.time() < deadline:
-            self._watch = self._loop.call_at(deadline, self._check)
+        if time.monotonic() < deadline:
+            self._watch = self._loop.later(deadline - time.monotonic(), self._check)
             return
         self.verdict = Verdict.SILENT if self.reached else Verdict.LATE
-        self.process.end()
+        self.streams.end()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from provision.connect import Connection
 from provision.connect.base import ABSENT
 from provision.transport.execution import Execution
+from provision.transport.loop import Slots
 from provision.transport.lost import explain
 from provision.transport.target import Status, Target, Terms
 from provision.wire.events import Done, Error, Event, Unreachable
@@ -27,7 +26,7 @@ class Session:
         handshakes: held while a connection is being made.
     """
 
-    def __init__(self, target: Target, terms: Terms, handshakes: asyncio.Semaphore) -> None:
+    def __init__(self, target: Target, terms: Terms, handshakes: Slots) -> None:
         self.target = target
         self.terms = terms
         self.handshakes = handshakes
@@ -68,7 +67,7 @@ class Session:
         """Wait for the host no longer."""
         self.cancelled = self.abandoned = True
         if self._tries:
-            self._tries[-1].process.end()
+            self._tries[-1].streams.end()
 
     async def _execute(self, connection: Connection, limit: float, install_python: bool = False) -> Execution:
         handshakes = None if connection.kept() else self.handshakes

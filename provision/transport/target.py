@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from provision.connect import Connection
 from provision.connect.base import PATIENCE
 from provision.transport.archive import Archive
+from provision.transport.loop import Loop
 from provision.wire.events import Event, Question
 from provision.wire.finding import Finding
 from provision.wire.survey import Answer
@@ -75,6 +76,7 @@ class Terms(NamedTuple):
     """What is the same for all hosts of a run.
 
     Args:
+        loop: in which it runs.
         archive: the host side, for hosts that lack it.
         on_event: called with each event, those of a host in the order in which it sent them. The last one of
             a host is `Done`, `Error` or `Unreachable`.
@@ -83,6 +85,7 @@ class Terms(NamedTuple):
         limits: see `Limits`.
     """
 
+    loop: Loop
     archive: Archive
     on_event: OnEvent
     on_question: OnQuestion

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.e2e.command import REPOSITORY
 from tests.e2e.terminal import Terminal
@@ -61,9 +62,9 @@ def test_ctrl_c_ends_a_command_that_ignores_sigterm(tmp_path: Path, times: int) 
 class Run:
     """An apply that runs a command on a host until something happens to it."""
 
-    def __init__(self, lab: Lab, host: str, folder: Path) -> None:
+    def __init__(self, inventory: Path, host: str, folder: Path) -> None:
         play = playbook(folder, host, f"sleep {uuid.uuid4().int % 10**9 + 10**9}")
-        argv = ["apply", play, "-i", lab.inventory, "--yes", "--output", "json"]
+        argv = ["apply", play, "-i", inventory, "--yes", "--output", "json"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "provision", *map(str, argv)],
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_RUNTIME_DIR": str(folder)},
@@ -91,7 +92,7 @@ class Run:
 
 @pytest.mark.lab
 def test_a_host_side_that_is_killed_is_named(lab: Lab, tmp_path: Path) -> None:
-    run = Run(lab, "h1", tmp_path)
+    run = Run(lab.inventory, "h1", tmp_path)
     lab["h1"].exec(["kill", "-9", str(run.hello["pid"])])
     said = run.end()
     assert said["cause"] == "somebody or something on the host killed provision's process there (SIGKILL)"
@@ -103,7 +104,12 @@ def test_a_host_side_that_is_killed_is_named(lab: Lab, tmp_path: Path) -> None:
 
 @pytest.mark.lab
 def test_an_ssh_that_is_killed_is_named(lab: Lab, tmp_path: Path) -> None:
-    run = Run(lab, "h1", tmp_path)
+    inventory = yaml.safe_load(lab.inventory.read_text())
+    inventory["hosts"]["h1"]["ssh_options"].append(
+        "ControlPath=none"
+    )  # over a kept connection no ssh is started
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    run = Run(tmp_path / "hosts.yml", "h1", tmp_path)
     children = subprocess.check_output(["pgrep", "-P", str(run.process.pid), "-x", "ssh"], text=True).split()
     for child in children:
         os.kill(int(child), signal.SIGKILL)

@@ -185,6 +185,19 @@ def test_validate_imports_nothing_that_reaches_hosts(tmp_path: Path) -> None:
     assert not {"asyncio", "rich", "provision.rollout.run", "provision.connect.ssh"} & seen
 
 
+def test_a_remembered_run_imports_nothing_that_compiles_or_draws(tmp_path: Path) -> None:
+    playbook, inventory = tmp_path / "p.yml", tmp_path / "hosts.yml"
+    playbook.write_text("- {hosts: here, directories: {/tmp: {mode: '1777'}}}\n")
+    inventory.write_text(f"hosts: {{here: {{connection: local, prefix: {tmp_path / 'prefix'}}}}}\n")
+    argv = ["-m", "provision", "plan", playbook, "-i", inventory]
+    imported(*argv)
+    seen = imported(*argv)
+    assert "provision.transport.loop" in seen
+    assert (
+        not {"asyncio", "concurrent.futures", "jinja2", "logging", "pydantic", "rich", "ssl", "yaml"} & seen
+    )
+
+
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.parent.parent.name)
 def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path) -> None:
     """The host side, looking at what is as declared, on each Python that a host may have."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,6 +96,6 @@ def test_through_ssh_and_sudo(lab: Lab, boot_host: Callable[..., LabHost], tmp_p
         target = Target(Container(host="web", container="web", through=box), b"x")
         events: list[object] = []
         archive = host_side(tmp_path / user, ANSWER)
-        summary = asyncio.run(run([target], None, events.append, password=password, archive=archive))
+        summary = run([target], None, events.append, password=password, archive=archive)
         assert summary.outcomes["web"] == "ok", events
         assert events[1] == note("web", "0 box\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import shutil
@@ -86,7 +85,7 @@ def one(
         on_event(event)
 
     target = Target(connection, b"request", install_python=install_python)
-    summary = asyncio.run(run([target], None, listen, password=password, archive=archive, limits=limits))
+    summary = run([target], None, listen, password=password, archive=archive, limits=limits)
     return summary.outcomes[connection.host], events
 
 
@@ -129,6 +128,33 @@ def test_a_kept_connection_makes_no_handshake(way: Way, host: LabHost, tmp_path:
     for _ in range(4):
         one(way(host), archive)
     assert logins() == before + 1
+
+
+def test_a_kept_connection_starts_no_process(
+    way: Way, host: LabHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = host_side(tmp_path, ANSWER)
+    one(way(host), archive)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outcome, _ = one(way(host), archive)
+    assert outcome == "ok"
+
+
+def test_the_configuration_of_the_connection_says_what_of_the_environment_is_sent(
+    way: Way, lab_host: LabHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lab_host.root / "etc/ssh/sshd_config.d/accept.conf").write_text("AcceptEnv P_*\n", encoding="ascii")
+    lab_host.exec(["systemctl", "restart", "ssh"])
+    names = "hello()\nnote(' '.join(sorted(os.environ)))\nsay(event='done', ok=True)\nreturn 0\n"
+    archive = host_side(tmp_path, names)
+    connection = way(lab_host)
+    connection = way(lab_host, options=(*connection.options, "SendEnv=P_SENT", "SetEnv=P_SET=1"))
+    monkeypatch.setenv("P_SENT", "1")
+    monkeypatch.setenv("P_OTHER", "1")
+    for _ in range(2):
+        _, events = one(connection, archive)
+        (note,) = (event.finding.message for event in events if isinstance(event, Note))
+        assert [name for name in note.split() if name.startswith("P_")] == ["P_SENT", "P_SET"]
 
 
 def test_all_hosts_at_once(way: Way, lab: Lab, tmp_path: Path) -> None:
@@ -252,7 +278,7 @@ def test_a_sudo_that_makes_a_terminal_of_its_own(way: Way, lab_host: LabHost, tm
                 os.kill(os.getpid(), signal.SIGINT)
 
         connection = way(lab_host, user, become=True, asks_password=password is not None)
-        asyncio.run(run([Target(connection, request)], None, listen, password=password, archive=archive))
+        run([Target(connection, request)], None, listen, password=password, archive=archive)
         assert events[0] == note(lab_host.name, hashlib.sha256(request).hexdigest())
         assert isinstance(events[-1], Done)
         assert is_told(lab_host)
@@ -403,6 +429,22 @@ def test_a_connection_that_is_cut_was_lost(way: Way, lab_host: LabHost, tmp_path
     assert is_told(lab_host)
 
 
+def test_a_kept_connection_whose_ssh_is_killed_was_lost(way: Way, host: LabHost, tmp_path: Path) -> None:
+    connection = way(host)
+    one(connection, host_side(tmp_path / "answers", ANSWER))
+
+    def kill(event: Event) -> None:
+        if isinstance(event, Hello):
+            check = ["ssh", "-O", "check", "-o", f"ControlPath={connection.socket}", connection.address]
+            said = subprocess.run(check, capture_output=True, text=True, check=True).stderr
+            os.kill(int(said.partition("pid=")[2].partition(")")[0]), signal.SIGKILL)
+
+    outcome, events = one(connection, host_side(tmp_path / "stays", STAY), on_event=kill)
+    assert outcome == "unreachable"
+    assert isinstance(events[-1], Unreachable)
+    assert events[-1].finding.code == "connection-lost"
+
+
 def test_a_host_that_loses_power_was_lost(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
     def pull(event: Event) -> None:
         if isinstance(event, Hello):
@@ -437,14 +479,14 @@ def test_a_controller_that_is_killed_cancels_the_work(
 ) -> None:
     archive = host_side(tmp_path, STAY)
     program = f"""
-import asyncio, pathlib
+import pathlib
 from provision.connect import Ssh
 from provision.transport.archive import Archive
 from provision.rollout.run import run
 from provision.transport.target import Target
 target = Target({way(lab_host, "deploy", become=become)!r}, b"x")
 archive = Archive(pathlib.Path({str(archive.package)!r}))
-asyncio.run(run([target], None, lambda event: print(event.NAME, flush=True), archive=archive))
+run([target], None, lambda event: print(event.NAME, flush=True), archive=archive)
 """
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(way(lab_host).directory)}
     with subprocess.Popen(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -73,6 +72,9 @@ class Raw:
     def kept(self) -> bool:
         return True
 
+    def multiplexed(self, script: str) -> None:
+        """Each time another process."""
+
     def forget(self) -> None:
         pass
 
@@ -103,5 +105,5 @@ def go(
 ) -> tuple[Summary, list[Event]]:
     """Run, and return the summary and all events in the order of their arrival."""
     events: list[Event] = []
-    summary = asyncio.run(run(targets, forks, events.append, limits=limits, archive=archive))
+    summary = run(targets, forks, events.append, limits=limits, archive=archive)
     return summary, events

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
@@ -122,7 +121,7 @@ def test_a_signal_lets_hosts_say_what_they_have_done(tmp_path: Path, signum: sig
             os.kill(os.getpid(), signum)
 
     targets = [here("a"), here("b"), here("c")]
-    summary = asyncio.run(run(targets, 2, on_event, archive=archive))
+    summary = run(targets, 2, on_event, archive=archive)
     assert summary.cancelled
     assert set(summary.outcomes.values()) == {"cancelled"}
     assert Counter(event.host for event in events if isinstance(event, Note)) == {"a": 1, "b": 1}
@@ -138,7 +137,7 @@ def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     begin = time.monotonic()
-    summary = asyncio.run(run([here()], None, on_event, archive=archive))
+    summary = run([here()], None, on_event, archive=archive)
     assert time.monotonic() - begin < 300
     assert summary.outcomes["here"] == "cancelled"
 
@@ -156,4 +155,4 @@ def test_a_fault_of_the_listener_ends_the_run_and_comes_out(tmp_path: Path) -> N
         raise BrokenPipeError("nobody reads")
 
     with pytest.raises(BrokenPipeError, match="nobody reads"):
-        asyncio.run(run([here("a"), here("b")], None, on_event, archive=archive))
+        run([here("a"), here("b")], None, on_event, archive=archive)

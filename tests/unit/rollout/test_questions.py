@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,15 +41,12 @@ def asks(directory: Path, questions: int = 1) -> Archive:
     return host_side(directory, ASKS.replace("{questions}", str(questions)))
 
 
-def ask(
-    archive: Archive, on_question: OnQuestion, target: Target | None = None
-) -> tuple[Summary, list[Event]]:
+def ask(archive: Archive, on_question: OnQuestion, *targets: Target) -> tuple[Summary, list[Event]]:
     """Run, and return the summary and all events."""
     events: list[Event] = []
-    running = run(
-        [target or here()], 1, events.append, on_question=on_question, limits=PATIENT, archive=archive
-    )
-    return asyncio.run(running), events
+    targets = targets or (here(),)
+    summary = run(targets, None, events.append, on_question=on_question, limits=PATIENT, archive=archive)
+    return summary, events
 
 
 def notes(events: list[Event]) -> list[str]:
@@ -80,11 +76,16 @@ def test_each_question_is_answered_in_one_execution(tmp_path: Path) -> None:
 def test_an_answer_may_come_later(tmp_path: Path) -> None:
     """As it will when it depends on what other hosts tell."""
 
-    def answer(question: Question, send: Callable[[Answer], None]) -> None:
-        asyncio.get_running_loop().call_later(0.3, send, Answer(go=True))
+    waiting: list[Callable[[Answer], None]] = []
 
-    summary, events = ask(asks(tmp_path), answer)
-    assert notes(events) == ['{"go":true,"findings":[]}']
+    def answer(question: Question, send: Callable[[Answer], None]) -> None:
+        waiting.append(send)
+        if len(waiting) == 2:
+            for each in waiting:
+                each(Answer(go=True))
+
+    summary, events = ask(asks(tmp_path), answer, here("a"), here("b"))
+    assert notes(events) == ['{"go":true,"findings":[]}'] * 2
     assert summary.ok
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -322,7 +321,7 @@ def test_no_threads(tmp_path: Path) -> None:
         threads.update(threading.enumerate())
 
     before = set(threading.enumerate())  # some may be left of other tests, and end meanwhile
-    asyncio.run(run([here(str(number)) for number in range(5)], None, look, archive=archive))
+    run([here(str(number)) for number in range(5)], None, look, archive=archive)
     assert threads <= before
 
 
@@ -343,10 +342,9 @@ def test_a_controller_that_is_killed_cancels_the_work(tmp_path: Path) -> None:
 import pathlib
 from tests.unit.rollout.standin import go, here
 from provision.transport.archive import Archive
-import asyncio
 from provision.rollout.run import run
 archive = Archive(pathlib.Path({str(archive.package)!r}))
-asyncio.run(run([here()], None, lambda event: print(event.NAME, flush=True), archive=archive))
+run([here()], None, lambda event: print(event.NAME, flush=True), archive=archive)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as controller:
         assert controller.stdout
