@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision.wire.finding import Finding
 from provision.wire.requests import Service
@@ -14,6 +15,7 @@ from provision.wire.survey import Stake
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.problems import Position
+    from provision.wire.survey import Stake
 
 
 @dataclass
@@ -55,6 +57,27 @@ class Resource:
         return isinstance(self.spec, ProbeSpec)
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a playbook says of a service that decides whether it can run. Plain data, as it is remembered.
+
+    Args:
+        fields: those that are set.
+        places: where they are, as `file:line:column`, by field; that of the service itself is at "".
+        models: by the names of its models, their paths on the host.
+        release: the version of its engine, if it is pinned.
+    """
+
+    fields: dict[str, Any]
+    places: dict[str, str]
+    models: dict[str, str]
+    release: str | None = None
+
+    def at(self, names: Iterable[str]) -> str:
+        """Return the place of the first of some fields that is set, else that of the service."""
+        return self.places[next((name for name in names if name in self.places), "")]
+
+
 @dataclass
 class ServiceInfo:
     """What is known of a service without asking the host.
@@ -68,6 +91,8 @@ class ServiceInfo:
         resources: ids of the resources that belong to it alone.
         tags: those of the play and its own.
         stake: what decides on the host whether it runs; None when nothing there can be foreseen.
+        drain: the longest time that a stop waits for running requests, in seconds.
+        declared: what decides whether it can run.
     """
 
     host: str
@@ -77,6 +102,8 @@ class ServiceInfo:
     resources: list[str] = field(default_factory=list)
     tags: frozenset[str] = frozenset()
     stake: Stake | None = None
+    drain: float = 0.0
+    declared: Declared | None = None
 
     @property
     def name(self) -> str:

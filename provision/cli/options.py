@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import wraps
 from pathlib import Path
@@ -15,8 +15,10 @@ from provision.show.formats import TEXT, offered
 if TYPE_CHECKING:
     from provision.project.project import Project, Selection
     from provision.rollout.rollout import Rollout
+    from provision.rollout.verdicts import Foresee
     from provision.show.items import Item
     from provision.show.writer import Writer
+    from provision.wire.events import Outlook, Surveyed
 
 Decorator: TypeAlias = Callable[[Any], Any]
 
@@ -70,7 +72,7 @@ class Call(NamedTuple):
         from provision.rollout.rollout import Reach, Rollout
 
         password = sudo_password() if self.ask_become_pass else None
-        return Rollout(project, Reach(self.forks, self.connect_timeout, password))
+        return Rollout(project, Reach(self.forks, self.connect_timeout, password), _foreseen(project))
 
     def writer(self, project: Project | None = None, *, diffs: bool = True) -> Writer:
         """Return what writes the items of the verb, in the formats that were chosen.
@@ -93,6 +95,18 @@ class Call(NamedTuple):
         with closing(self.writer()) as writer:
             for item in items:
                 writer.take(item)
+
+
+def _foreseen(project: Project) -> Foresee:
+    """Return what says what is foreseen of the hosts of a project."""
+
+    def foreseen(host: str, surveyed: Surveyed, differing: Collection[str]) -> Outlook:
+        # Here, as only a run that starts services foresees anything.
+        from provision.foresight.judge import foresee
+
+        return foresee(project.fleet.catalogs[host], surveyed, differing)
+
+    return foreseen
 
 
 class Whole(click.IntRange):

@@ -44,6 +44,8 @@ class Host:
     """What keeps its services running, unless they say so themselves."""
     systemd: bool | None = None
     """Whether systemd manages it; None where only the host can tell."""
+    gpus: list[str] = field(default_factory=list)
+    """The GPUs that it has, such as 8xH200, in the order of their indices; empty where nothing is said."""
     engine: Literal["docker", "podman"] | None = None
     container: str | None = None
     on: str | None = None

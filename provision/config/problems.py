@@ -24,6 +24,12 @@ class Position(NamedTuple):
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"
 
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Return the place that `file:line:column` names."""
+        path, line, column = text.rsplit(":", 2)
+        return cls(path, int(line), int(column))
+
 
 class Problem(NamedTuple):
     """One thing that is wrong: its code (see `provision explain`), where, what, and the way out if known."""
@@ -37,6 +43,12 @@ class Problem(NamedTuple):
         where = f"{self.position}: " if self.position else ""
         hint = f"; {self.hint}" if self.hint else ""
         return where + "".join(_visible(character) for character in f"{self.message}{hint}")
+
+    @classmethod
+    def of(cls, finding: Finding) -> Problem:
+        """Return a finding as a problem."""
+        position = Position.parse(finding.where) if finding.where else None
+        return cls(finding.code, position, finding.message, finding.hint)
 
     def at(self, position: Position | None) -> Problem:
         """Return it with this position, unless it has one."""

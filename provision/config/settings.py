@@ -8,7 +8,18 @@ from pydantic import AfterValidator
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.hosts import Connection
-from provision.config.model import PATTERN_NAME, Model, Name, Port, Text, host_path, reject, shaped
+from provision.config.model import (
+    PATTERN_NAME,
+    Called,
+    Model,
+    Name,
+    OneOrMany,
+    Port,
+    Text,
+    host_path,
+    reject,
+    shaped,
+)
 from provision.config.model import name as checked_name
 from provision.config.problems import ConfigError
 from provision.config.ranges import expand
@@ -71,6 +82,12 @@ HomePath = Annotated[str, AfterValidator(_home_path), JsonSchema({"type": "strin
 """An absolute path, or one below the user's home."""
 
 
+HostGpus = Annotated[
+    str, shaped(r"([1-9][0-9]*x)?[A-Za-z][A-Za-z0-9 -]*", "GPUs of a host", "write H100, or 8xH200 for eight")
+]
+"""A GPU by its name, or several of one kind."""
+
+
 class Settings(Model):
     """How hosts are reached."""
 
@@ -101,6 +118,10 @@ class Settings(Model):
     """
     supervisor: Literal["systemd", "script"] | None = None
     """What keeps the services of the host running, unless they say so themselves."""
+    gpus: Annotated[list[HostGpus], OneOrMany(), Called("text, or a list of texts")] = []
+    """The GPUs that it has, such as 8xH200, or [4xH100, 2xL40S] in the order of their indices. With it,
+    `validate` says which services cannot run on them; without it, only `plan` can.
+    """
     engine: Literal["docker", "podman"] | None = None
     """For `connection: container`: the engine. Default: the one that is there."""
     container: Name | None = None

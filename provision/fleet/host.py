@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from provision.catalog import environments, generic, models
@@ -14,8 +14,10 @@ from provision.catalog.layout import Layout
 from provision.catalog.models import Model, Use
 from provision.catalog.templates import Templates
 from provision.config.crosschecks import check_host
-from provision.config.problems import ConfigError, failure
+from provision.config.problems import ConfigError, Problem, did_you_mean, failure, quoted
+from provision.fleet.declared import declared
 from provision.fleet.graph import ordered
+from provision.kinds.common import cards
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.registry import KINDS
 
@@ -41,11 +43,12 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
         hint = "give the host a prefix: /path that its user may write to, or become: true"
         raise failure("needs-prefix", message, plays[0].where("hosts"), hint)
     builder = Builder(host)
+    builder.problems += _unknown_gpus(host)
     layouts = [_layout(host.prefix, play) for play in plays]
-    declared: list[list[str]] = []
+    generics: list[list[str]] = []
     known: dict[str, Environment] = {}
     for play, layout in zip(plays, layouts, strict=True):
-        declared.append(generic.add(builder, play))
+        generics.append(generic.add(builder, play))
         known.update(environments.add(builder, play, layout))
     uses = _uses(plays, known)
     found: dict[str, Model] = {}
@@ -54,7 +57,7 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
         commands = [f"command:{name}" for each in earlier for name in each.fields.commands]
         found.update(models.add(builder, play, layout, known, uses, commands))
     previous: dict[str, list[str]] = {}
-    for play, layout, first in zip(plays, layouts, declared, strict=True):
+    for play, layout, first in zip(plays, layouts, generics, strict=True):
         made = [f"environment:{name}" for name in play.fields.environments]
         # The plays of one playbook come one after another, independent of other playbooks.
         run = generic.commands(builder, play, [*previous.get(play.playbook, []), *first, *made])
@@ -66,13 +69,27 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
                 builder, play, name, service, layout, tuple(after), known, found, templates
             )
             context.check_supervision()
+            before = len(builder.services)
             with context.blame():
                 KINDS[service.kind].lower(context)
+            for info in builder.services[before:]:
+                info.declared = declared(context)
     builder.problems += check_host(plays)
     resources, problems = ordered(builder.finish())
     if builder.problems or problems:
         raise ConfigError([*builder.problems, *problems])
     return Catalog(host.reached(), resources, builder.services, builder.notes)
+
+
+def _unknown_gpus(host: Host) -> Iterator[Problem]:
+    """Find GPUs of the inventory of which nothing is known."""
+    for index, text in enumerate(host.gpus):
+        _, name = cards.counted(text)
+        if cards.card(name) is None:
+            setting = host.settings["gpus"][0]
+            position = setting.at((index,)) if isinstance(setting.value, list) else setting.position
+            hint = did_you_mean(name, cards.cards()) or f"known: {', '.join(cards.cards())}"
+            yield Problem("unknown-gpu", position, f"no GPU {quoted(name)} is known", hint)
 
 
 def _layout(prefix: str, play: Play) -> Layout:

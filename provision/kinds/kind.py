@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
+    from packaging.version import Version
+
     from provision.config.services.base import Service
     from provision.kinds.common.context import ServiceContext
+    from provision.kinds.common.demand import Asked, Demand, Share
     from provision.wire.specs.model import Expectation
 
 
@@ -22,12 +25,23 @@ class Kind:
         required: returns, for each model that a service uses, the files that the model must have.
         expects: returns, for each model that a service (with its name) uses, what it must be by its own
             configuration.
+        engines: the packages of which one is its engine, by the names of their distributions.
+        decides: the fields that decide whether such a service can run, and with how much of a GPU.
+        cards: returns how many of the GPUs that it sees a service uses; None where that is not known.
+        share: returns the part of each GPU that a service asks for when its engine has this version and its
+            models are in these directories; None for a kind that asks for none.
+        demand: foresees what a service takes of a GPU; None for a kind of which nothing is known.
     """
 
     fields: type[Service]
     lower: Callable[[ServiceContext[Any]], None]
     required: Callable[[Any], dict[str, list[str]]] = lambda service: {}
     expects: Callable[[Any, str], dict[str, list[Expectation]]] = lambda service, name: {}
+    engines: Sequence[str] = ()
+    decides: Sequence[str] = ()
+    cards: Callable[[Any], int | None] = lambda service: None
+    share: Callable[[Any, Version | None, Collection[str]], Share | None] = lambda *_: None
+    demand: Callable[[Asked[Any]], Demand] | None = None
 
     @property
     def name(self) -> str:

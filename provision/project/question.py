@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +13,9 @@ from provision.config.problems import ConfigError, Problem, did_you_mean, failur
 from provision.config.validation import validate
 from provision.config.variables import parse_extra
 from provision.engines.vllm import releases
+from provision.kinds.common.cards import Card, card, cards, counted
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory.architecture import Architecture, read
-from provision.kinds.vllm.memory.cards import Card, card, cards
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.layers import UnknownShape
 from provision.kinds.vllm.memory.remedy import Remedy, remedies
@@ -46,8 +45,7 @@ def gpus(text: str) -> Gpus:
     Raises:
         ConfigError: no such GPU is known.
     """
-    match = re.fullmatch(r"(?:(\d+)\s*[x*×]\s*)?(.+)", text.strip(), re.IGNORECASE)
-    count, name = (int(match[1] or 1), match[2]) if match else (1, text)
+    count, name = counted(text)
     known = card(name)
     if known is None or count < 1:
         hint = did_you_mean(name, cards()) or f"known: {', '.join(cards())}"

@@ -128,7 +128,8 @@ def fingerprint(project: Project) -> str:
             references = [[secret.kind, *secret.reference] for secret in secrets(each.spec)]
             texts = [hashlib.sha256(part.text.encode()).hexdigest() for part in private(each.spec)]
             compiled.append([fields, each.spec.plain(), references, texts])
-        compiled += [vars(service) for service in catalog.services]
+        # What decides about a service is in its resources, too; places change with every line of a file.
+        compiled += [{**vars(service), "declared": None} for service in catalog.services]
     return hashlib.sha256(json.dumps(compiled, sort_keys=True, default=_plain).encode()).hexdigest()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from provision.kinds.vllm.memory.overhead import Range
+    from provision.kinds.common.demand import Range
     from provision.project.question import Answer
 
 

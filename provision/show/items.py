@@ -56,6 +56,13 @@ class Located(NamedTuple):
     position: Position | None = None
     host: str | None = None
 
+    @classmethod
+    def of(cls, finding: Finding, host: str | None = None) -> Located:
+        """Return a finding that names its place itself."""
+        from provision.config.problems import Position
+
+        return cls(finding, Position.parse(finding.where) if finding.where else None, host)
+
     def sentence(self) -> str:
         """Return what it says and the way out on one line, after the host that it is about."""
         about = f"{self.host}: " if self.host else ""

@@ -150,6 +150,7 @@ class Forecast(Record):
     - `tokens`: that its cache has room for; `sequences` of `length` tokens at once
     - `seconds`: that its last start took; None where none is known
     - `learned`: the tokens are those that its engine logged
+    - `drain`: seconds that a stop of it waits for running requests at most
     """
 
     service: str
@@ -159,3 +160,4 @@ class Forecast(Record):
     sequences: float | None
     seconds: float | None
     learned: bool
+    drain: float = 0.0

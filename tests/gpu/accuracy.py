@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from provision.kinds.vllm.memory.cards import GIB, cards
+from provision.kinds.common.cards import GIB, cards
 from tests.gpu.starts import Start, starts
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "fit.md"

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from packaging.version import Version
 
+from provision.kinds.common.cards import card
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory.architecture import Architecture, read
-from provision.kinds.vllm.memory.cards import card
 from provision.kinds.vllm.memory.fit import Fit, foresee
 
 RECORDS = Path(__file__).resolve().parent / "records"

@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 BELOW = {
-    "cli": {"rollout", "show", "project", "catalog", "config", "findings", "wire"},
-    "rollout": {"project", "fleet", "catalog", "config", "transport", "connect", "wire"},
+    "cli": {"rollout", "show", "foresight", "project", "catalog", "config", "findings", "wire"},
+    "rollout": {"foresight", "project", "fleet", "catalog", "config", "transport", "connect", "wire"},
     "show": {"project", "fleet", "kinds", "catalog", "config", "findings", "wire"},
+    "foresight": {"kinds", "catalog", "config", "wire"},
     "project": {"fleet", "kinds", "catalog", "config", "engines", "wire"},
     "fleet": {"kinds", "catalog", "config", "wire"},
     "kinds": {"catalog", "config", "engines", "asr", "wire"},

@@ -73,6 +73,7 @@ def add(
     made: Sequence[str],
     stop: str,
     stake: Stake | None,
+    drain: float = 0.0,
 ) -> None:
     """Add what runs a service and its proof, and describe the service.
 
@@ -84,6 +85,7 @@ def add(
         made: ids of its files.
         stop: the command that stops it, where systemd does not supervise it.
         stake: what decides on the host whether it runs; None when nothing can be foreseen.
+        drain: seconds that a stop may wait for running requests.
     """
     name, service, builder, play = context.name, context.service, context.builder, context.play
     label = f"{'container' if spec.container else 'service'} {name}"
@@ -118,5 +120,5 @@ def add(
     tags = frozenset(play.fields.tags) | frozenset(service.tags)
     resources = [*made, runner, proof]
     builder.services.append(
-        ServiceInfo(builder.host.name, play.playbook, facts, stop, resources, tags, stake)
+        ServiceInfo(builder.host.name, play.playbook, facts, stop, resources, tags, stake, drain)
     )

@@ -106,7 +106,9 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         )
     reached_at = replace(program, key_name=program.key_name if program.key_name in env else None)
     stop = f"provision remove {shlex.quote(str(play.raw.playbook.path))} --service {name}"
-    endpoint.add(context, spec, reached_at, needs=needs, made=files, stop=stop, stake=program.stake(name))
+    stake = program.stake(name)
+    drain = program.drain
+    endpoint.add(context, spec, reached_at, needs=needs, made=files, stop=stop, stake=stake, drain=drain)
 
 
 def _check_readable(context: ServiceContext[Any], program: Program) -> None:

@@ -1,6 +1,25 @@
 """Service kind `vllm`."""
 
-from provision.kinds.kind import Kind
-from provision.kinds.vllm import fields, lower, named
+from __future__ import annotations
 
-KIND = Kind(fields.VllmService, lower.lower, required=named.required)
+from provision.kinds.common.demand import Asked, Demand
+from provision.kinds.kind import Kind
+from provision.kinds.vllm import fields, launch, lower, named, share
+
+
+def _demand(asked: Asked[fields.VllmService]) -> Demand:
+    from provision.kinds.vllm.demand import demand  # here, as a run that starts nothing foresees nothing
+
+    return demand(asked)
+
+
+KIND = Kind(
+    fields.VllmService,
+    lower.lower,
+    required=named.required,
+    engines=launch.PACKAGES,
+    decides=share.DECIDES,
+    cards=share.cards,
+    share=share.share,
+    demand=_demand,
+)

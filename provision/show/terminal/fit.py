@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from provision.kinds.vllm.memory.cards import GIB
+from provision.kinds.common.cards import GIB
+from provision.kinds.common.demand import Range, Verdict
 from provision.kinds.vllm.memory.fit import Fit as Found
-from provision.kinds.vllm.memory.fit import Verdict
-from provision.kinds.vllm.memory.overhead import Range
 from provision.project.question import Answer
 from provision.show.foreseen import Foreseen
 from provision.show.items import Item

@@ -130,7 +130,7 @@ def judged(*ignored: str) -> tuple[Outlook, Answer]:
     events: list[Event] = []
     answers: list[Answer] = []
     verdicts = Verdicts(
-        lambda host, surveyed: Outlook(host=host, loads=[], forecasts=[], findings=told),
+        lambda host, surveyed, differing: Outlook(host=host, loads=[], forecasts=[], findings=told),
         ignored,
         events.append,
     )

@@ -11,24 +11,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
-from typing import Literal
 
 from packaging.version import Version
 
 from provision.config.problems import quoted
+from provision.kinds.common.cards import GIB, Card, gib
+from provision.kinds.common.demand import NOBODY, Range, Taken, Verdict
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory import kv, weights
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.cards import GIB, Card
 from provision.kinds.vllm.memory.kv import Cache
-from provision.kinds.vllm.memory.overhead import Overhead, Range, overhead
-from provision.kinds.vllm.memory.parallel import divisors, indivisible
+from provision.kinds.vllm.memory.overhead import Overhead, overhead
 from provision.kinds.vllm.memory.published import published
+from provision.kinds.vllm.memory.refusals import refusals
 from provision.kinds.vllm.memory.settings import Settings, settings
 from provision.kinds.vllm.memory.tensors import Tensor
-from provision.wire.finding import ERROR, Finding, fault, information, warning
+from provision.wire.finding import ERROR, WARNING, Finding, fault, information, warning
 
-Verdict = Literal["fits", "does_not_fit", "uncertain"]
+UNSURE = ("may-not-fit", "gpu-taken")
+"""Codes of warnings that make a verdict uncertain."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Fit:
     - `tokens`: that the cache has room for; None where provision does not know the layers
     - `sequences`: of `length` tokens that it has room for at once
     - `longest`: the longest `max_model_len` that starts, in tokens
+    - `held`: bytes that the engine holds in the end
     """
 
     verdict: Verdict
@@ -57,6 +59,7 @@ class Fit:
     tokens: int | None
     sequences: float | None
     longest: int | None
+    held: Range
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -74,7 +77,7 @@ def foresee(
     service: VllmService,
     card: Card,
     release: Version,
-    taken: int = 0,
+    taken: Taken = NOBODY,
     draft: Draft | None = None,
 ) -> Fit:
     """Say whether a service starts.
@@ -85,11 +88,11 @@ def foresee(
         service: its fields.
         card: the GPUs that it runs on, all alike.
         release: vLLM's.
-        taken: bytes of each card that others hold.
+        taken: what others hold of each card when it starts.
         draft: the model that `speculative` names.
     """
     chosen = settings(service, model, card, release)
-    findings = list(_refusals(model, chosen, card))
+    findings = list(refusals(model, chosen, card))
     known = published(model) if tensors is None and model.family else tensors
     stages = weights.stages(known or (), model, chosen)
     drafting = draft.model if draft else None
@@ -120,7 +123,8 @@ def foresee(
     if draft is None and (service.speculative or {}).get("model"):
         message = "the model that drafts tokens is not counted: what it needs is not known"
         findings.append(warning("may-not-fit", message))
-    findings += _share(chosen, beside, heaviest.weights, card, taken)
+    held = _held(chosen, beside, heaviest.weights, card)
+    findings += free(chosen.utilization, card, taken) or _later(held, chosen, card, taken)
     if not beside.measured:
         message = f"vLLM {release} was not measured: what it needs beside weights and cache is a wide range"
         findings.append(information("release-not-measured", message))
@@ -137,6 +141,7 @@ def foresee(
         tokens,
         sequences,
         longest,
+        held,
         findings,
     )
 
@@ -159,14 +164,9 @@ def _room(weights_: int, beside: Overhead, chosen: Settings, card: Card) -> Rang
 def _verdict(findings: Sequence[Finding], model: Architecture) -> Verdict:
     if any(each.severity == ERROR for each in findings):
         return "does_not_fit"
-    if model.family is None or any(each.code == "may-not-fit" for each in findings):
+    if model.family is None or any(each.code in UNSURE and each.severity == WARNING for each in findings):
         return "uncertain"
     return "fits"
-
-
-def gib(count: float) -> str:
-    """Return bytes in GiB, as vLLM's log has them."""
-    return f"{count / GIB:.2f} GiB"
 
 
 def _shortage(
@@ -194,25 +194,51 @@ def _nothing_left(room: Range, chosen: Settings, card: Card) -> list[Finding]:
     return [fault("gpu-memory", message)]
 
 
-def _share(chosen: Settings, beside: Overhead, weights_: int, card: Card, taken: int) -> list[Finding]:
-    """Say whether what the engine takes of the card is free: its share, and what it takes later."""
-    share, free = ceil(card.total * chosen.utilization), card.total - taken
-    what = f"gpu_memory_utilization {chosen.utilization:g} asks for {gib(share)} of {gib(card.total)}"
-    if share > free - _CONTEXT.least:
-        known = f"{gib(free - _CONTEXT.least)} are free when the engine starts"
-        return [fault("gpu-memory", f"{what}, but {known}")]
-    if share > free - _CONTEXT.most:
-        return [warning("may-not-fit", f"{what}, and {gib(free - _CONTEXT.most)} may be free when it starts")]
-    held = Range(share, share, share)
-    if chosen.cache is not None:
-        fixed = weights_ + chosen.cache
-        held = beside.taken + Range(fixed, fixed, fixed)
-        what = f"with {gib(chosen.cache)} for keys and values the engine takes {gib(held.usual)}"
-    later, left = held + beside.beyond, free - _CONTEXT.usual
-    if later.least > left:
-        return [fault("gpu-memory", f"{what}, and at least {gib(later.least)} in the end, of {gib(left)}")]
-    if later.most > left:
-        return [warning("may-not-fit", f"{what}, and up to {gib(later.most)} in the end, of {gib(left)}")]
+def share(part: float, card: Card) -> int:
+    """Return the bytes of a card that must be free when the engine starts, by its utilization."""
+    return ceil(card.total * part)
+
+
+def _held(chosen: Settings, beside: Overhead, weights_: int, card: Card) -> Range:
+    """Return what the engine holds in the end: its share, or what a fixed cache makes of it, and more."""
+    if chosen.cache is None:
+        return Range.exactly(share(chosen.utilization, card)) + beside.beyond
+    return beside.taken + beside.beyond + Range.exactly(weights_ + chosen.cache)
+
+
+def free(part: float, card: Card, taken: Taken) -> list[Finding]:
+    """Say whether the part of the card that the engine asks for is free when it starts.
+
+    vLLM refuses to start otherwise, also with a cache of a fixed size.
+    """
+    wanted = share(part, card)
+    most = card.total - taken.bytes.least - _CONTEXT.least
+    least = card.total - taken.bytes.most - _CONTEXT.most
+    if wanted <= least:
+        return []
+    message = f"gpu_memory_utilization {part:g} asks for {gib(wanted)} of {gib(card.total)}"
+    others = bool(taken.by) and wanted <= card.total - _CONTEXT.least
+    why = f": {taken.by}" if others else ""
+    if wanted > most:
+        code = "gpu-taken" if others else "gpu-memory"
+        return [fault(code, f"{message}, but at most {gib(max(most, 0))} are free when it starts{why}")]
+    code = "gpu-taken" if others else "may-not-fit"
+    left = f"{gib(max(least, 0))} to {gib(most)} may be free when it starts{why}"
+    return [warning(code, f"{message}, and {left}")]
+
+
+def _later(held: Range, chosen: Settings, card: Card, taken: Taken) -> list[Finding]:
+    """Say whether there is room for what the engine takes once it has made its cache."""
+    left = card.total - _CONTEXT.usual
+    least, most = held.least + taken.bytes.least, held.most + taken.bytes.most
+    others = f", and {taken.by}" if taken.by else ""
+    room = f"the card has {gib(left)}"
+    if least > left:
+        message = f"once it runs, the engine holds at least {gib(held.least)}{others}, but {room}"
+        return [fault("gpu-taken" if taken.by else "gpu-memory", message)]
+    if most > left:
+        message = f"once it runs, the engine may hold up to {gib(held.most)}{others}, and {room}"
+        return [warning("gpu-taken" if taken.by else "may-not-fit", message)]
     return []
 
 
@@ -223,22 +249,3 @@ _CONTEXT = Range(GIB // 10, GIB // 2, GIB)
 def _unknown(model: Architecture) -> Finding:
     message = f"the architecture {quoted(model.name)} is not known: what a token takes cannot be computed"
     return warning("shape-not-known", message)
-
-
-def _refusals(model: Architecture, chosen: Settings, card: Card) -> list[Finding]:
-    """Return what vLLM refuses before it looks at memory."""
-    found = []
-    what = indivisible(model, chosen.tensor, chosen.expert)
-    if what:
-        ways = ", ".join(map(str, divisors(model, chosen.expert)))
-        message = f"{what} cannot be divided among tensor_parallel_size {chosen.tensor}"
-        found.append(fault("parallel-size", message, f"use one of {ways}"))
-    if chosen.length and chosen.length > model.context:
-        message = f"max_model_len {chosen.length:,} is more than the {model.context:,} tokens of the model"
-        found.append(fault("context-length", message, f"set max_model_len to {model.context} or less"))
-    if chosen.dtype == "bfloat16" and not card.bfloat16:
-        message = (
-            f"{card.name} (compute capability {card.capability[0]}.{card.capability[1]}) has no bfloat16"
-        )
-        found.append(fault("gpu-too-old", message, "set dtype: float16"))
-    return found

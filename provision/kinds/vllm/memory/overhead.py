@@ -16,25 +16,11 @@ from typing import Any
 import yaml
 from packaging.version import Version
 
+from provision.kinds.common.cards import GIB, Card
+from provision.kinds.common.demand import NOTHING, Range
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.cards import GIB, Card
 from provision.kinds.vllm.memory.layers import Experts, Latent, Layer
 from provision.kinds.vllm.memory.settings import Settings
-
-
-@dataclass(frozen=True)
-class Range:
-    """Bytes that nobody can compute: at least, usually, at most."""
-
-    least: int
-    usual: int
-    most: int
-
-    def __add__(self, other: Range) -> Range:
-        return Range(self.least + other.least, self.usual + other.usual, self.most + other.most)
-
-
-NOTHING = Range(0, 0, 0)
 
 
 @dataclass(frozen=True)

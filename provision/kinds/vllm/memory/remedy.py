@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from provision.kinds.common.cards import Card
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.cards import Card
 from provision.kinds.vllm.memory.fit import Fit
 
 MOST_SHARE = 0.95

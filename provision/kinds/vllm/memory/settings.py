@@ -13,10 +13,11 @@ from typing import Any
 from packaging.version import Version
 
 from provision.config.services.arguments import as_text
+from provision.kinds.common.cards import GIB, Card
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.given import Given, given
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.cards import GIB, Card
+from provision.kinds.vllm.share import utilization
 from provision.kinds.vllm.tokens import tokens
 
 
@@ -73,12 +74,6 @@ class Settings:
         return self.tensor * self.pipeline * self.data
 
 
-UTILIZATION = 0.9
-UTILIZATION_LATER = 0.92
-UTILIZATION_LATER_FROM = Version("0.20.0")
-"""The first release whose default is 0.92."""
-
-
 def settings(service: VllmService, architecture: Architecture, card: Card, release: Version) -> Settings:
     """Return what decides about memory, defaults filled in as the release would."""
     flags = given([as_text(each) for each in service.extra_args])
@@ -90,7 +85,7 @@ def settings(service: VllmService, architecture: Architecture, card: Card, relea
         pipeline=service.pipeline_parallel_size or 1,
         data=service.data_parallel_size or 1,
         expert="--enable-expert-parallel" in flags.flags,
-        utilization=service.gpu_memory_utilization or _utilization(release),
+        utilization=utilization(service, release),
         cache=_bytes(flags, "--kv-cache-memory-bytes") or _bytes(flags, "--kv-cache-memory"),
         length=length,
         sequences=sequences,
@@ -111,10 +106,6 @@ def settings(service: VllmService, architecture: Architecture, card: Card, relea
         state_dtype=flags.last("--mamba-ssm-cache-dtype") or "auto",
         release=release,
     )
-
-
-def _utilization(release: Version) -> float:
-    return UTILIZATION_LATER if release >= UTILIZATION_LATER_FROM else UTILIZATION
 
 
 def _length(service: VllmService, architecture: Architecture) -> int | None:

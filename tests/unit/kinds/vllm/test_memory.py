@@ -10,10 +10,11 @@ import pytest
 import yaml
 from packaging.version import Version
 
+from provision.kinds.common.cards import GIB, Card, card, cards
+from provision.kinds.common.demand import Range, Taken
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.memory import kv, weights
 from provision.kinds.vllm.memory.architecture import Architecture, read
-from provision.kinds.vllm.memory.cards import GIB, Card, card, cards
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.kv import Cache
 from provision.kinds.vllm.memory.layers import Heads, UnknownShape
@@ -396,7 +397,7 @@ def test_experts_that_are_spread_whole_need_not_be_divided() -> None:
 def test_neighbours_on_the_card_count() -> None:
     shape, asked, where = model("Qwen2.5-7B-Instruct"), service(), named("H100")
     alone = foresee(shape, None, asked, where, RELEASE)
-    beside = foresee(shape, None, asked, where, RELEASE, taken=20 * GIB)
+    beside = foresee(shape, None, asked, where, RELEASE, taken=Taken(Range.exactly(20 * GIB), "another"))
     assert (alone.verdict, beside.verdict) == ("fits", "does_not_fit")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from provision.kinds.common.cards import GIB
 from provision.kinds.vllm.memory import kv
-from provision.kinds.vllm.memory.cards import GIB
 from tests.gpu import accuracy
 from tests.gpu.starts import Start, starts
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import yaml
 
 GIB = 2**30
+
+
+def gib(count: float) -> str:
+    """Return bytes in GiB, as vLLM's log has them."""
+    return f"{count / GIB:.2f} GiB"
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ def card(name: str) -> Card | None:
     return cards()[known[longest]] if longest and not plain[len(longest) :][:1].isdigit() else None
 
 
+def counted(text: str) -> tuple[int, str]:
+    """Read how many GPUs of which name are meant: `2xH200` is two of H200."""
+    match = re.fullmatch(r"(?:(\d+)\s*[x*×]\s*)?(.+)", text.strip(), re.IGNORECASE)
+    return (int(match[1] or 1), match[2]) if match else (1, text)
+
+
 _NOISE = r"nvidia|geforce|tesla|hbm\d?e?|sxm\d?|pcie|nvl|\d+g(i?b)?\b|[^a-z0-9]"
 
 
@@ -82,3 +93,31 @@ def _plain(name: str) -> str:
         if size and plain in ("a100", "a800", "v100", "h100") and size.group(1) in ("40", "16", "94")
         else plain
     )
+
+
+SAME = 0.02
+"""By how much the memory of two cards of one kind may differ."""
+
+
+_NEWEST = (99, 0)
+"""The capability of a card that does not tell: it is taken to be too old for nothing."""
+
+
+def seen(name: str, memory: int | None, capability: tuple[int, int] | None) -> Card | None:
+    """Return a card as its driver tells of it; None when nothing says how much memory it has.
+
+    Cards of one name were sold with different memories, so the driver's word counts.
+
+    Args:
+        name: such as "NVIDIA H100 80GB HBM3".
+        memory: bytes in all, without those that the driver keeps for itself.
+        capability: CUDA compute capability.
+    """
+    known = card(name)
+    if memory is None:
+        return known
+    if known and abs(known.total - memory) <= SAME * memory:
+        return replace(known, total=memory)
+    if capability is None:
+        capability = known.capability if known else _NEWEST
+    return Card(name.removeprefix("NVIDIA "), memory, capability, "its driver")

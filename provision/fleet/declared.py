@@ -1,0 +1,24 @@
+"""What decides whether a service can run, as its playbook declares it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from provision.catalog.catalog import Declared
+from provision.kinds.registry import KINDS
+
+if TYPE_CHECKING:
+    from provision.kinds.common.context import ServiceContext
+
+
+def declared(context: ServiceContext[Any]) -> Declared:
+    """Return what a service says of itself, and where."""
+    service, kind = context.service, KINDS[context.service.kind]
+    fields = service.model_dump(exclude_unset=True, include={"kind", *kind.decides})
+    places = {name: str(context.play.where(*context.where, name)) for name in fields}
+    places[""] = str(context.play.where(*context.where, key=True))
+    models = {name: model.path for name, model in context.models.items() if name in kind.required(service)}
+    environment = context.environments.get(fields.get("environment", ""))
+    wanted = environment.find(*kind.engines) if environment is not None else None
+    release = str(wanted.pin) if wanted is not None and wanted.pin is not None else None
+    return Declared(fields, places, models, release)

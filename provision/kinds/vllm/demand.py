@@ -1,0 +1,149 @@
+"""What a vLLM service takes of a GPU, and whether it can start there."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import ceil
+from typing import TYPE_CHECKING
+
+from provision.engines.vllm import releases
+from provision.kinds.common.demand import About, Asked, Demand, Range, Verdict
+from provision.kinds.vllm.memory import fit as fits
+from provision.kinds.vllm.memory.architecture import Architecture, read
+from provision.kinds.vllm.memory.capability import too_old
+from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
+from provision.kinds.vllm.memory.layers import UnknownShape
+from provision.kinds.vllm.memory.remedy import remedies
+from provision.kinds.vllm.memory.tensors import Tensor
+from provision.kinds.vllm.share import share, utilization
+from provision.wire.finding import ERROR, Finding, information
+
+if TYPE_CHECKING:
+    from packaging.version import Version
+
+    from provision.kinds.vllm.fields import VllmService
+    from provision.wire.survey import Described
+
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "context-length": ("max_model_len",),
+    "parallel-size": ("tensor_parallel_size",),
+    "gpu-too-old": ("dtype", "quantization", "kv_cache_dtype", "model"),
+    "gpu-memory": ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "gpus", "model"),
+    "may-not-fit": ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "gpus", "model"),
+    "gpu-taken": ("gpu_memory_utilization", "gpus"),
+}
+"""By code, the fields that decide, the one to change first; it is `model` for all others."""
+
+
+def demand(asked: Asked[VllmService]) -> Demand:
+    """Foresee one service."""
+    release = asked.release or releases.newest()
+    said = asked.models.get(asked.service.model)
+    try:
+        if said is None or said.config is None:
+            return _unseen(asked, release, said.trouble if said else None)
+        model = read(said.config)
+    except UnknownShape as error:
+        finding = information("shape-not-known", f"whether it fits is not known: {error}")
+        return _unseen(asked, release, None, finding)
+    draft = _draft(asked)
+    foreseen = partial(
+        foresee, model, _tensors(said), card=asked.card, release=release, taken=asked.taken, draft=draft
+    )
+    fit = foreseen(asked.service)
+    if asked.learned:
+        return _learned(asked, model, fit)
+    changes = remedies(fit, model, asked.service, asked.card, foreseen)
+    first = changes[0] if changes else None
+    about = [_about(each, first.fields if first else {}) for each in fit.findings]
+    return Demand(
+        fit.verdict,
+        _held(asked, model, fit),
+        fit.weights,
+        max(fit.cache.usual, 0),
+        fit.tokens,
+        fit.length,
+        fit.sequences,
+        findings=about,
+    )
+
+
+def _about(finding: Finding, change: dict[str, object]) -> About:
+    """Return a finding with the smallest change that helps, and the field to change."""
+    fields = _FIELDS.get(finding.code, ("model",))
+    if finding.code in ("gpu-memory", "may-not-fit", "gpu-taken") and change:
+        said = ", ".join(f"{name}: {value}" for name, value in change.items())
+        finding = finding.replace(hint=f"set {said}")
+        fields = (*change, *fields)
+    return About(finding, fields)
+
+
+def _held(asked: Asked[VllmService], model: Architecture, fit: Fit) -> Range:
+    """Return what the engine holds in the end: less than its share, if its model may need no cache."""
+    if model.family is not None and share(asked.service, asked.release, ()).takes:
+        return fit.held
+    return Range(min(fit.weights or 0, fit.held.least), fit.held.usual, fit.held.most)
+
+
+def _learned(asked: Asked[VllmService], model: Architecture, fit: Fit) -> Demand:
+    """Return what the engine itself has logged: it has run so, and only others can be in its way now."""
+    figures = asked.learned
+    assert figures
+    found = fits.free(fit.settings.utilization, asked.card, asked.taken)
+    verdict: Verdict = "fits"
+    if found:
+        verdict = "does_not_fit" if found[0].severity == ERROR else "uncertain"
+    return Demand(
+        verdict,
+        _held(asked, model, fit),
+        figures.weights,
+        figures.cache,
+        figures.tokens,
+        figures.length,
+        figures.sequences,
+        learned=True,
+        findings=[_about(each, {}) for each in found],
+    )
+
+
+def _unseen(
+    asked: Asked[VllmService], release: Version, trouble: str | None, finding: Finding | None = None
+) -> Demand:
+    """Return what is foreseen of a service whose model is not known: its share, and what the GPU lacks."""
+    service, card = asked.service, asked.card
+    part = utilization(service, release)
+    wanted = ceil(card.total * part)
+    takes = ceil(card.total * share(service, release, ()).takes)
+    found = [
+        *too_old(card, service.dtype or "auto", service.quantization, service.kv_cache_dtype or "auto"),
+        *fits.free(part, card, asked.taken),
+    ]
+    if trouble:
+        finding = information("shape-not-known", f"whether it fits is not known: {trouble}")
+    impossible = any(each.severity == ERROR for each in found)
+    return Demand(
+        "does_not_fit" if impossible else "uncertain",
+        Range(takes, wanted, wanted + _BEYOND),
+        findings=[_about(each, {}) for each in [*found, *([finding] if finding else [])]],
+    )
+
+
+_BEYOND = 2**30
+"""What an engine may take beyond its share, where nothing tells it."""
+
+
+def _draft(asked: Asked[VllmService]) -> Draft | None:
+    named = (asked.service.speculative or {}).get("model")
+    said = asked.models.get(named) if named else None
+    if said is None or said.config is None:
+        return None
+    try:
+        return Draft(read(said.config), _tensors(said))
+    except UnknownShape:
+        return None
+
+
+def _tensors(said: Described) -> list[Tensor] | None:
+    if said.tensors is None:
+        return None
+    return [Tensor(name, dtype, tuple(shape), count) for name, dtype, shape, count in said.tensors]
