@@ -15,6 +15,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "fit.md"
 END = "<!-- end -->"
 
 WORDS = {"fits": "fits", "does_not_fit": "does not fit", "uncertain": "may not fit"}
+STARTED = {True: "yes", False: "no", None: "ended before"}
 SHORT = {
     "gpu_memory_utilization": "utilization",
     "tensor_parallel_size": "tp",
@@ -48,11 +49,12 @@ def gpus() -> Iterator[str]:
 def table(found: Sequence[Start]) -> Iterator[str]:
     """Return the table, and a sentence that sums it up."""
     real = {True: "fits", False: "does_not_fit"}
-    right = sum(start.fit.verdict == real[start.run["started"]] for start in found)
-    unsure = sum(start.fit.verdict == "uncertain" for start in found)
-    wrong = len(found) - right - unsure
+    ended = [start for start in found if start.run["started"] is not None]
+    right = sum(start.fit.verdict == real[start.run["started"]] for start in ended)
+    unsure = sum(start.fit.verdict == "uncertain" for start in ended)
+    wrong = len(ended) - right - unsure
     weights, cache = (_worst(found, key) for key in ("model_loading_gib", "available_kv_cache_gib"))
-    yield f"Of {len(found)} starts {right} are foreseen right, {unsure} may not fit, and {wrong} are wrong."
+    yield f"Of {len(ended)} starts {right} are foreseen right, {unsure} may not fit, and {wrong} are wrong."
     yield f"Weights are off by {weights}; memory for keys and values by {cache}."
     yield ""
     yield "| vLLM | GPU | model | fields | weights GiB | keys and values GiB | tokens | foreseen | started |"
@@ -64,13 +66,13 @@ def table(found: Sequence[Start]) -> Iterator[str]:
             f"| {start.release} | {start.gpu} | {run['model']} | {_fields(run['args'])} "
             f"| {_pair((start.fit.weights or 0) / GIB, run['model_loading_gib'])} | {kv} "
             f"| {_pair(start.fit.tokens, run.get('kv_cache_tokens'))} "
-            f"| {WORDS[start.fit.verdict]} | {'yes' if run['started'] else 'no'} |"
+            f"| {WORDS[start.fit.verdict]} | {STARTED[run['started']]} |"
         )
 
 
 def _worst(found: Sequence[Start], key: str) -> str:
     """Return the mean and the largest difference, in percent, of the starts that logged a number."""
-    logged = [start for start in found if start.run["started"] and start.run[key]]
+    logged = [start for start in found if start.run["started"] is not False and start.run[key]]
     pairs = [(_foreseen(start, key), start.run[key]) for start in logged]
     off = [abs(foreseen / real - 1) * 100 for foreseen, real in pairs]
     return f"{sum(off) / len(off):.2f} % on average, {max(off):.2f} % at most"

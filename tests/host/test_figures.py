@@ -13,7 +13,11 @@ from provision.wire.figures import Figures
 
 RECORDS = Path(__file__).resolve().parents[1] / "gpu" / "records"
 LOGS = sorted(RECORDS.glob("logs/*/*.log"))
-STARTS = {run["name"]: run for run in json.loads((RECORDS / "memory-h100.json").read_text())["runs"]}
+STARTS: dict[tuple[str, str], Any] = {
+    (run["release"], run["name"]): run
+    for path in RECORDS.glob("memory-h100-*.json")
+    for run in json.loads(path.read_text())["runs"]
+}
 GIB = 1024**3
 
 
@@ -24,7 +28,7 @@ def named(log: Path) -> str:
 
 @pytest.mark.parametrize("log", LOGS, ids=named)
 def test_a_real_log_tells_its_figures(log: Path) -> None:
-    known: dict[str, Any] = STARTS[log.stem]
+    known = STARTS[log.parent.name, log.stem]
     found = figures.read(log.read_text(encoding="utf-8"), 43.21)
     assert found.seconds == 43.2
     assert found.weights == int(known["model_loading_gib"] * GIB)
