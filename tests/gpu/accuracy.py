@@ -94,7 +94,17 @@ def _number(value: float | None) -> str:
 
 
 def _fields(args: dict[str, object]) -> str:
-    return ", ".join(f"{SHORT.get(name, name)} {value}" for name, value in args.items())
+    return ", ".join(_field(name, value) for name, value in args.items())
+
+
+def _field(name: str, value: object) -> str:
+    if value is True:
+        return SHORT.get(name, name)
+    if name == "extra_args" and isinstance(value, list):
+        return " ".join(map(str, value))
+    if name == "speculative" and isinstance(value, dict):
+        return f"drafts by {value['method']}, {value['num_speculative_tokens']} at a time"
+    return f"{SHORT.get(name, name)} {value}"
 
 
 if __name__ == "__main__":

@@ -93,7 +93,9 @@ def start(note: dict[str, Any], log: str) -> dict[str, Any] | None:
     run["model_runner"] = "v1" if "gpu_model_runner.py" in log else "v2"
     run["gpu_memory_used_after_start_mib"] = note["used_mib"]
     run["start_seconds"] = note["seconds"] if note["state"] == "ran" else None
-    return {key: value for key, value in run.items() if value is not None or key in LOGGED or key == "started"}
+    return {
+        key: value for key, value in run.items() if value is not None or key in LOGGED or key == "started"
+    }
 
 
 def main(folder: Path, gpu: str) -> None:

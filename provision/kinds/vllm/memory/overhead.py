@@ -91,6 +91,9 @@ _LOGITS = 6
 _LOGITS_FIRST = 14
 """The same of the first runner, which tries top-k and top-p as well (`_dummy_sampler_run`)."""
 
+_LOGITS_DRAFTED = 30
+"""The same with drafted tokens, whose logits are copied (`v1/sample/rejection_sampler.py`)."""
+
 _LOGITS_WARM = (13, 18, 21)
 """Bytes of a logit when the second runner warms its kernels up, which is after it has made the cache."""
 
@@ -128,19 +131,25 @@ def _inner(layer: Layer, model: Architecture, settings: Settings) -> float:
 
 
 def _workspace(experts: Experts, model: Architecture, settings: Settings) -> float:
-    """Return the elements per token that the kernels of experts work in (`fused_moe.py`)."""
+    """Return the elements per token of the two buffers in which the kernels of experts work.
+
+    As `workspace_shapes` of `fused_moe/experts/triton_moe.py` and `gpt_oss_triton_kernels_moe.py` say.
+    """
     ranks = settings.tensor * settings.data
     width = experts.width if settings.expert else experts.width / ranks
     used = experts.used / ranks if settings.expert else experts.used
-    return used * (max(2 * width, model.hidden) + width)
+    if model.quantization and model.quantization.method == "mxfp4":
+        return model.hidden + used * width
+    return used * (max(width, model.hidden) + max(2 * width, model.hidden))
 
 
 def _first_sampler(model: Architecture, settings: Settings) -> float:
-    """Return the bytes of the peak of the first runner's sampler, with what experts still hold then."""
+    """Return the bytes of the peak of the first runner's sampler, while the buffers of experts are kept."""
     held = max(
         (_workspace(each.experts, model, settings) for each in model.layers if each.experts), default=0
     )
-    return settings.sequences * model.vocabulary * _LOGITS_FIRST + 0.7 * 2 * settings.batched * held
+    logit = _LOGITS_DRAFTED if settings.drafter else _LOGITS_FIRST
+    return settings.sequences * model.vocabulary * logit + 2 * settings.batched * held
 
 
 def _latent(mixer: Latent, settings: Settings) -> float:
