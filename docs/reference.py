@@ -21,6 +21,7 @@ from provision.config.secrets import Secret
 from provision.config.services import arguments, base, checks, engine_options, gpus, sandbox
 from provision.config.services.any import SERVICES
 from provision.findings import areas
+from provision.kinds.gateway import fields as gateway
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("playbook.md", "inventory.md")
@@ -43,6 +44,9 @@ MODELS: dict[str, tuple[str, type[Model]]] = {
     "sandbox": ("playbook", sandbox.Sandbox),
     "transcribe": ("playbook", checks.Transcribe),
     **{f"{kind} services": ("playbook", service) for kind, service in SERVICES.items()},
+    "limits of a gateway": ("playbook", gateway.Limits),
+    "timeouts of a gateway": ("playbook", gateway.Timeouts),
+    "metrics of a gateway": ("playbook", gateway.Metrics),
 }
 """The name of a table in a page, with the schema and the model that it comes from."""
 
@@ -135,8 +139,10 @@ def default(field: Any, kind: Any) -> str:
     value = field.default
     if field.is_required() or value is PydanticUndefined:
         return "required"
-    if value is None or value in ([], {}):
+    if value is None or value in ([], {}) or isinstance(value, Model):
         return ""
+    if words(kind) == "size":
+        return f"{value >> 20}MiB" if value % (1 << 20) == 0 else f"{value >> 10}KiB"
     if isinstance(value, bool):
         return str(value).lower()
     if kind in (model.Duration, model.PositiveDuration):

@@ -93,6 +93,7 @@ class ServiceInfo:
         stake: what decides on the host whether it runs; None when nothing there can be foreseen.
         drain: the longest time that a stop waits for running requests, in seconds.
         declared: what decides whether it can run.
+        asks: the hosts whose services answer when it is asked.
     """
 
     host: str
@@ -104,6 +105,7 @@ class ServiceInfo:
     stake: Stake | None = None
     drain: float = 0.0
     declared: Declared | None = None
+    asks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

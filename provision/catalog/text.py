@@ -6,6 +6,7 @@ break out of its quotes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ MASK = "***"
 """What is shown and rendered in place of a secret."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_VISIBLE = re.compile(r"[!-~]+")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -102,6 +104,24 @@ def unit_word(value: str, *, command: bool = False) -> str:
     return '"{}"'.format(text.replace("$", "$$") if command else text)
 
 
+def haproxy(value: str) -> str:
+    """Quote a value as one word of HAProxy's configuration, in which nothing is replaced."""
+    return "'{}'".format(check(value).replace("'", r"'\''"))
+
+
+def token_digest(token: str) -> str:
+    """Return the SHA-256 of a bearer token, as HAProxy's `digest(sha256),hex` writes it.
+
+    Raises:
+        ConfigError: a header cannot carry it as one word.
+    """
+    if not _VISIBLE.fullmatch(token):
+        raise failure(
+            "unsafe-text", "a key that clients send consists of visible ASCII characters without blanks"
+        )
+    return hashlib.sha256(token.encode("ascii")).hexdigest().upper()
+
+
 def comment(value: str) -> str:
     """Return a text that can follow `#`: one line, whatever the text was."""
     return " ".join(_CONTROL.sub(" ", value).split())
@@ -113,11 +133,12 @@ class SecretPart:
 
     Args:
         secret: the reference; resolved only when a request is built.
-        quote: how the value is escaped: `envfile`, or `none`; `file`: it is the whole text, as it is.
+        quote: how the value is escaped: `envfile`, or `none`; `file`: it is the whole text, as it is;
+            `sha256`: its digest in capital letters stands there, by which a bearer token is recognized.
     """
 
     secret: Secret
-    quote: Literal["envfile", "none", "file"] = "none"
+    quote: Literal["envfile", "none", "file", "sha256"] = "none"
 
 
 class NotKeptError(Exception):
@@ -183,6 +204,8 @@ def _revealed(part: str | SecretPart | PrivateText, resolve: Callable[[Secret], 
     value = resolve(part.secret)
     if part.quote == "file":
         return value
+    if part.quote == "sha256":
+        return token_digest(value)
     return env_escape(value) if part.quote == "envfile" else check(value)
 
 

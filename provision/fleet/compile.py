@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from provision.config.problems import ConfigError, Problem
 from provision.fleet.fleet import Fleet
 from provision.fleet.host import compile_host
+from provision.fleet.replicas import replicas
 from provision.wire.specs.container import ContainerSpec
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from provision.config.playbook import Play
 
 
-def compile_fleet(hosts: Sequence[Host], plays: Mapping[str, Sequence[Play]]) -> Fleet:
+def compile_fleet(
+    hosts: Sequence[Host],
+    plays: Mapping[str, Sequence[Play]],
+    around: Mapping[str, Sequence[Play]] | None = None,
+) -> Fleet:
     """Return what the hosts are to have, and in which order.
 
     Reads templates and the files that plays name as sources, and nothing else.
@@ -25,15 +30,17 @@ def compile_fleet(hosts: Sequence[Host], plays: Mapping[str, Sequence[Play]]) ->
     Args:
         hosts: from the inventory, each once.
         plays: by host, the plays of all playbooks that match it, rendered for it, in order.
+        around: the plays of hosts that are left out now; gateways still pass requests to their services.
 
     Raises:
         ConfigError: everything that is wrong on any host, at its place in the playbooks.
     """
     problems: list[Problem] = []
     catalogs: dict[str, Catalog] = {}
+    known = replicas({**(around or {}), **plays})
     for host in hosts:
         try:
-            catalogs[host.name] = compile_host(host, plays[host.name])
+            catalogs[host.name] = compile_host(host, plays[host.name], known)
         except ConfigError as error:
             problems += error.problems
     if problems:

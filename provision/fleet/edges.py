@@ -16,7 +16,7 @@ Kind = Literal["reach", "proof"]
 
 `reach`: the later host is a container on the earlier host and is reached through it. When the earlier end is
 a resource, that resource creates the container.
-`proof`: the later end is a probe that asks what runs on the earlier host.
+`proof`: the later end is a probe that asks what runs on the earlier host, in a container or behind a gateway.
 """
 
 
@@ -36,11 +36,20 @@ class Edge(NamedTuple):
 
 
 def edges_between(catalogs: Mapping[str, Catalog]) -> Iterator[Edge]:
-    """Return the edges between hosts, which today are those of containers that are hosts themselves.
+    """Return the edges between hosts: those of containers that are hosts themselves, and those of gateways.
 
     A container is created before anything in it. Its probe asks, through its ports, the services in it, so
-    it comes after them.
+    it comes after them; and so does the probe of a gateway, which asks the services behind it.
     """
+    yield from _of_containers(catalogs)
+    for name, catalog in catalogs.items():
+        for service in catalog.services:
+            for other in service.asks:
+                if other in catalogs and other != name:
+                    yield Edge(Node(other), Node(name, f"probe:{service.name}"), "proof")
+
+
+def _of_containers(catalogs: Mapping[str, Catalog]) -> Iterator[Edge]:
     for catalog in catalogs.values():
         inside = catalog.host
         if inside.connection != "container":

@@ -24,9 +24,10 @@ from provision.kinds.registry import KINDS
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.playbook import Play
+    from provision.kinds.common.offer import Replicas
 
 
-def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
+def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas) -> Catalog:
     """Return everything that `host` is to have.
 
     Reads templates and the files that plays name as sources; no clock, no network, no secret.
@@ -34,6 +35,7 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
     Args:
         host: from the inventory.
         plays: those of all playbooks that are for this host, rendered for it, in order.
+        replicas: the services of all hosts, by name.
 
     Raises:
         ConfigError: everything that is wrong, at its place in the playbooks.
@@ -66,7 +68,7 @@ def compile_host(host: Host, plays: Sequence[Play]) -> Catalog:
         for name, service in play.fields.services.items():
             after = [*first, *run]
             context = ServiceContext(
-                builder, play, name, service, layout, tuple(after), known, found, templates
+                builder, play, name, service, layout, tuple(after), known, found, templates, replicas
             )
             context.check_supervision()
             before = len(builder.services)

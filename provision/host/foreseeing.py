@@ -27,9 +27,14 @@ def _foresee_restarts(machine: Machine, items: Items) -> None:
         for item in items.values():
             if item.service == service and item.resource.role:
                 item.changes = {**item.changes, **item.resource.due}
+                item.resource.because = because
         if runs(items, service):
             learned = figures.kept(machine.state, service)
-            machine.emit(events.Restart(service=service, because=because, figures=learned))
+            reload = any(
+                item.service == service and item.resource.reloads(because) for item in items.values()
+            )
+            told = None if reload else learned
+            machine.emit(events.Restart(service=service, because=because, reload=reload, figures=told))
 
 
 def _foresee_commands(items: Items) -> None:

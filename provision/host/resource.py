@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, ClassVar, Dict, Mapping, Sequence, Type
+from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Sequence, Type
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -78,7 +78,7 @@ class Resource:
         self.id = id
         self.spec = spec
         self.because: list[str] = []
-        """What will change, so that it runs again; only a command follows changes."""
+        """What will change, so that a command runs again or a service is restarted."""
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
@@ -103,6 +103,10 @@ class Resource:
     def new(self, changes: Changes) -> bool:
         """Whether these changes mean that it does not exist yet, rather than that it differs."""
         return all(actual is None for actual, _ in changes.values())
+
+    def reloads(self, because: Iterable[str]) -> bool:
+        """Whether its service takes in changes of these resources by a reload, without a restart."""
+        return False
 
     def up(self, actual: State) -> bool:
         """Whether its service runs, so that it is restarted rather than started."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from provision.config.services.base import Service
     from provision.kinds.common.context import ServiceContext
     from provision.kinds.common.demand import Asked, Demand, Share
+    from provision.kinds.common.offer import Offer
     from provision.wire.specs.model import Expectation
 
 
@@ -31,6 +32,8 @@ class Kind:
         share: returns the part of each GPU that a service asks for when its engine has this version and its
             models are in these directories; None for a kind that asks for none.
         demand: foresees what a service takes of a GPU; None for a kind of which nothing is known.
+        offers: returns what a service (with its name) offers to a gateway; None when there can be none in
+            front of it.
     """
 
     fields: type[Service]
@@ -42,6 +45,7 @@ class Kind:
     cards: Callable[[Any], int | None] = lambda service: None
     share: Callable[[Any, Version | None, Collection[str]], Share | None] = lambda *_: None
     demand: Callable[[Asked[Any]], Demand] | None = None
+    offers: Callable[[Any, str], Offer | None] = lambda service, name: None
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,10 +141,21 @@ def match(
     return {name: found for name, found in plays.items() if name not in failed}, problems
 
 
+def _fronts(plays: Mapping[str, Sequence[Play]]) -> bool:
+    """Say whether a service of these plays passes requests to others, which may be on other hosts."""
+    every = (play for found in plays.values() for play in found)
+    return any(service.fronts() for play in every for service in play.fields.services.values())
+
+
 def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection) -> Fleet:
     plays, problems = match(inventory, playbooks, selection)
+    around: Mapping[str, Sequence[Play]] = {}
+    if selection.limit is not None and _fronts(plays):
+        around, others = match(inventory, playbooks, replace(selection, limit=None))
+        # What is wrong with the hosts that are left out keeps a gateway from knowing what is behind it.
+        problems += [each for each in others if each not in problems]
     try:
-        fleet = compile_fleet([inventory.host(name) for name in plays], plays)
+        fleet = compile_fleet([inventory.host(name) for name in plays], plays, around)
     except ConfigError as error:
         problems += error.problems
     if problems:

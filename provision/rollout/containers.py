@@ -70,14 +70,23 @@ def noting_recreated(fleet: Fleet, take: OnEvent) -> OnEvent:
     return passed
 
 
-def late_proofs(take: OnEvent) -> OnEvent:
+def late_proofs(fleet: Fleet, take: OnEvent) -> OnEvent:
     """Pass on how the late proofs went, for hosts that have ended before."""
 
     def passed(event: Event) -> None:
         if isinstance(event, Proof | Error | Unreachable):
             take(event)
         elif isinstance(event, Done) and not event.ok:
-            message = "what is in a container of this host does not answer through its ports"
-            take(Error(host=event.host, finding=fault("container-not-answering", message)))
+            take(Error(host=event.host, finding=_silent(fleet, event.host)))
 
     return passed
+
+
+def _silent(fleet: Fleet, host: str) -> Finding:
+    """Return what is wrong where a late proof has failed: behind a container's ports, or behind a gateway."""
+    gateways = [each.name for each in fleet.catalogs[host].services if each.asks]
+    if gateways:
+        names = ", ".join(gateways)
+        return fault("gateway-not-answering", f"what is behind {names} does not answer through it")
+    message = "what is in a container of this host does not answer through its ports"
+    return fault("container-not-answering", message)

@@ -89,7 +89,7 @@ class Rollout:
             if isinstance(asked, Apply) and summary.ok:
                 late = self._targets(Verify(), self._late_proofs(summary.changed), {})
                 if late:
-                    self._send(late, containers.late_proofs(listener.take), summary)
+                    self._send(late, containers.late_proofs(self._fleet, listener.take), summary)
         return summary
 
     def _late_proofs(self, changed: Collection[str]) -> Fleet:

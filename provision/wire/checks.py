@@ -175,7 +175,7 @@ class Running(Check):
     seconds: float = 3.0
 
 
-class Fitting(Check):
+class Fitting(Asked):
     """What its model does must work; `first` is what it does by its flags, to be asked before all else."""
 
     NAME: ClassVar[str] = "fitting"
@@ -183,4 +183,6 @@ class Fitting(Check):
 
     def title(self) -> str:
         """Return what a person calls it."""
-        return self.first or "what the model does"
+        if self.first is not None:
+            return f"{self.first} of {self.model}" if self.model else self.first
+        return f"what {self.model or 'the model'} does"

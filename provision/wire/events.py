@@ -74,7 +74,7 @@ class Work(Record):
     - `install`, `remove`: packages
     - `pull`, `load`: an image, from a registry or from a file
     - `recreate`: the container that is made again, with all that is in it
-    - `start`, `restart`: a service
+    - `start`, `restart`, `reload`: a service
     - `because`: what else changes, and so runs a command
     - `bytes`: to download
     - `checks`: what a service will be asked
@@ -87,6 +87,7 @@ class Work(Record):
     recreate: str | None = None
     start: str | None = None
     restart: str | None = None
+    reload: str | None = None
     because: list[str] = []
     bytes: int | None = None
     checks: list[str] = []
@@ -198,11 +199,16 @@ class Result(Event):
 
 
 class Restart(Event):
-    """A running service has to be restarted, because of these resources; `figures`: of its last start."""
+    """A running service has to be restarted, because of these resources.
+
+    - `reload`: it takes them in while it goes on serving
+    - `figures`: of its last start
+    """
 
     NAME: ClassVar[str] = "restart"
     service: str
     because: list[str] = []
+    reload: bool = False
     figures: Figures | None = one(Figures, default=None)
 
 

@@ -92,6 +92,10 @@ class Service(Model):
         """The ports of the host that this service takes."""
         yield from ()
 
+    def fronts(self) -> list[str]:
+        """The services, of this and of other hosts, that this service passes requests to."""
+        return []
+
 
 class Tls(Model):
     """The certificate by which a server of provision's own speaks TLS."""

@@ -10,6 +10,7 @@ from typing import Sequence
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
+from provision.host.services.failures import patterns
 
 SYSTEMD = "systemd"
 """The rule for a unit file: `systemd-analyze verify` checks it."""
@@ -20,6 +21,9 @@ TIMEOUT = 60.0
 # What systemd (245 to 257) says of a unit that it would not start. Unknown keys are not among them, as an
 # older systemd ignores them, nor is a missing executable, which may be made later in the run.
 _FATAL = re.compile(r"bad unit file setting|[Rr]efusing|fatal error|Failed to (prepare|load|create)")
+
+_ALERT = re.compile(r"\[ALERT\] *\(\d+\) : (?:config : )?")
+"""How HAProxy begins a line with an error; the first of them is the cause."""
 
 
 def validate(
@@ -60,10 +64,14 @@ def _command(machine: Machine, argv: list[str], copy: str, path: str, secret: bo
     if done.code == 0:
         return
     log = [] if secret else [line.replace(copy, path) for line in (done.out + done.err).splitlines()]
-    why = next((": " + line.strip() for line in reversed(log) if line.strip()), "")
+    said = [line.strip() for line in log if line.strip()]
+    alert = next((_ALERT.sub("", line) for line in said if _ALERT.match(line)), None)
+    why = alert or next(reversed(said), "")
+    known = patterns.explain(said)
     raise Failure(
         "content-refused",
-        f"{path}: {os.path.basename(argv[0])} does not accept the new content{why}",
+        f"{path}: {os.path.basename(argv[0])} does not accept the new content{why and ': ' + why}",
+        hint=known.hint if known else None,
         log=log[-40:],
     )
 

@@ -7,7 +7,7 @@ import fnmatch
 from provision.host.causes import BECOME
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.host.packages import aptget, dpkg
+from provision.host.packages import aptget, dormant, dpkg
 from provision.host.resource import PACKAGES, Changes, Resource, State, differences
 from provision.wire.events import Work
 from provision.wire.finding import Finding, warning
@@ -58,7 +58,8 @@ class Apt(Resource):
             left = differences(self.expected(machine), self.actual(machine))
             if left:
                 broken = any(found == dpkg.BROKEN for found, _ in left.values())
-                self._install(machine, _selection(left), broken)
+                with dormant.kept_asleep(machine, self._dormant(left)):
+                    self._install(machine, _selection(left), broken)
         finally:
             dpkg.forget(machine)
 
@@ -91,6 +92,14 @@ class Apt(Resource):
     def _foresee(self, machine: Machine, packages: list[str]) -> aptget.Transaction | Failure:
         """Return what installing would do, or why it cannot be done; asked once a run."""
         return machine.attempt(("apt", *packages), lambda: aptget.simulate(machine, packages))
+
+    def _dormant(self, left: Changes) -> list[str]:
+        """Return the units that must not run, of packages that are not there at all yet."""
+        return [
+            each.dormant
+            for each in self.spec.packages
+            if each.dormant and each.name in left and left[each.name][0] is None
+        ]
 
     def _repair(self, machine: Machine) -> None:
         dpkg.forget(machine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from _thread import allocate_lock
-from typing import Callable
+from typing import Callable, Iterable
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -14,13 +14,17 @@ from provision.host.services import processes, stopping, supervision, systemd
 from provision.host.services.failures import patterns
 from provision.host.services.gpus import turns
 from provision.host.services.runner import FileRunner
-from provision.host.state import owed
+from provision.host.state import marks, owed
+from provision.wire.events import Work
 from provision.wire.specs.unit import UnitSpec
 
 LOOK = 0.02
 """Seconds between two looks at a unit that stops, at first; they grow to `LOOK_AT_MOST`."""
 
 LOOK_AT_MOST = 0.2
+
+RELOAD = 90.0
+"""Seconds that a reload may take until the service goes on with what it has read."""
 
 START = 120.0
 """Seconds that `systemctl start` may take: it only starts the process, which then loads the model."""
@@ -62,13 +66,27 @@ class Unit(FileRunner):
             if "enabled" in changes:
                 verb = "enable" if changes["enabled"][1] else "disable"
                 machine.run(["systemctl", verb, name], timeout=60)
-            if "active" in changes or "current" in changes:
+            because = owed.restart(machine.state, self.spec.service).needed() or []
+            if "active" not in changes and self.reloads(because):
+                self._reload(machine)
+            elif "active" in changes or "current" in changes:
                 self._start(machine, properties)
             else:
                 systemd.fresh(machine, name)
         except Failure:
             machine.forget("units")
             raise
+
+    def reloads(self, because: Iterable[str]) -> bool:
+        """Whether it reads all these again when it is told to reload."""
+        return bool(because) and set(self.spec.reloads).issuperset(because)
+
+    def work(self, machine: Machine, changes: Changes) -> Work | None:
+        """Say whether the service will be started, restarted or reloaded."""
+        work = super().work(machine, changes)
+        if work is None or work.restart is None or not self.reloads(self.because):
+            return work
+        return Work(reload=work.restart)
 
     def remove(self, machine: Machine) -> bool:
         """Stop and disable the unit; its file is another resource."""
@@ -120,6 +138,26 @@ class Unit(FileRunner):
         if now.invocation is None:
             raise self._ended(machine, now)
         owed.restart(machine.state, self.spec.service).started(now.invocation)
+
+    def _reload(self, machine: Machine) -> None:
+        """Have it read its files again. When it refuses them, it goes on with the former ones."""
+        name, service = self.spec.unit, self.spec.service
+        marks.unprove(machine.state, service)
+        try:
+            machine.run(["systemctl", "reload", name], timeout=RELOAD)
+        except Failure:
+            log = systemd.journal(machine, name, supervision.TAIL)
+            known = patterns.explain(log, service)
+            raise Failure(
+                "reload-refused",
+                f"{service} does not take in what has changed, and goes on with what it had",
+                hint=known.hint if known else None,
+                log=log,
+            ) from None
+        now = supervision.life(machine, self.spec)
+        if now.invocation is None:
+            raise self._ended(machine, now)
+        owed.restart(machine.state, service).started(now.invocation)
 
     def _send_start(self, machine: Machine) -> None:
         start = ["systemctl", "start", self.spec.unit]

@@ -32,6 +32,11 @@ def prove(state: str, service: str, invocation: str) -> None:
     owed.restart(state, service).answered()
 
 
+def unprove(state: str, service: str) -> None:
+    """Forget which invocation has answered, because it goes on with something else than it answered with."""
+    durable.remove(os.path.join(state, "proven", service))
+
+
 def told(state: str, service: str) -> str | None:
     """Return the invocation that was told to stop after it had served, or None."""
     return _read(state, "stopping", service)

@@ -12,4 +12,5 @@ KIND = Kind(
     decides=demand.DECIDES,
     cards=demand.cards,
     demand=demand.demand,
+    offers=lower.offers,
 )

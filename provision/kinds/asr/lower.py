@@ -9,11 +9,13 @@ from posixpath import dirname, join
 
 from provision.asr.classes import CLASSES, COMMON, WEIGHTS, fitting, misfit, named
 from provision.catalog import text
+from provision.config.references import each_key
 from provision.config.services.gpus import is_uuid
 from provision.kinds.asr.fields import OPTION_FIELDS, AsrService
 from provision.kinds.common import certificates, checks, supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import start_script
+from provision.kinds.common.offer import Offer
 from provision.kinds.common.program import Program
 from provision.wire.checks import Http
 from provision.wire.specs.model import Expectation
@@ -29,6 +31,9 @@ UNKNOWN = "{class}"
 """Stands for the class in a sentence about one that is not known here."""
 
 DEFAULTS = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+
+SPEECH = ("/v1/audio/transcriptions", "/recognize", "/recognize/")
+"""The paths of the app that transcribe."""
 
 HEALTHY = Http(path="/health")
 """The proof when a service declares no checks: the app says so only after it has transcribed something."""
@@ -91,6 +96,19 @@ def lower(context: ServiceContext[AsrService]) -> None:
             ca=certificates.ca(service.tls),
             turn=taken,
         ),
+    )
+
+
+def offers(service: AsrService, name: str) -> Offer:
+    """Return what a speech service offers to a gateway."""
+    return Offer(
+        port=service.port,
+        bind=service.host,
+        tls=service.tls is not None,
+        key=next(iter(each_key(service.api_key)), service.env.get(KEY)),
+        posts=SPEECH,
+        silent=SPEECH,
+        health=True,
     )
 
 

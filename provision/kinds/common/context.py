@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from provision.catalog import text
@@ -20,6 +20,7 @@ from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
+    from provision.kinds.common.offer import Replicas
 
 WITHOUT_SYSTEMD = information(
     "no-systemd",
@@ -45,6 +46,7 @@ class ServiceContext(Generic[S]):
         environments: those of all plays of the host, by name.
         models: those of all plays of the host, by name.
         templates: those for the playbook of the service.
+        replicas: the services of all hosts, by name.
     """
 
     builder: Builder
@@ -56,6 +58,7 @@ class ServiceContext(Generic[S]):
     environments: Mapping[str, Environment]
     models: Mapping[str, Model]
     templates: Templates
+    replicas: Replicas = field(default_factory=dict)
 
     @property
     def systemd(self) -> bool:

@@ -31,9 +31,12 @@ class Endpoint:
         ca: what checks verify its certificate by: a file on the host; None when they do not.
         model: name under which requests ask for it; None when only the server knows it.
         key_name: the variable that holds the API key; None for a service that asks for none.
+        key_file: the env file that it is in, when that is not the one of the service.
         key_field: the field by which the service declares one.
         health: whether the server has a page `/health` that says when it is ready.
         checks: the proof.
+        asks: other hosts whose services answer when it is asked; its proof comes after theirs.
+        proofs: ids of proofs on its own host that its own comes after.
     """
 
     port: int | None
@@ -43,9 +46,12 @@ class Endpoint:
     ca: str | None = None
     model: str | None = None
     key_name: str | None = None
+    key_file: str | None = None
     key_field: str = "api_key"
     health: bool = False
     checks: list[Check]
+    asks: Sequence[str] = ()
+    proofs: Sequence[str] = ()
 
     def url(self, everywhere: str) -> str | None:
         """Return where it answers, None without a port or a socket.
@@ -99,14 +105,16 @@ def add(
         ca=endpoint.ca,
         model=endpoint.model,
         # A container gets its variables from its engine.
-        key_file=context.env_file if endpoint.key_name and not spec.container else None,
+        key_file=(endpoint.key_file or context.env_file)
+        if endpoint.key_name and not spec.container
+        else None,
         key_name=endpoint.key_name,
         key_field=endpoint.key_field,
         checks=endpoint.checks,
         timeout=service.start_timeout,
         cards=spec.cards,
     )
-    proof = context.add(f"probe:{name}", probe, f"answer of {name}", needs=[runner])
+    proof = context.add(f"probe:{name}", probe, f"answer of {name}", needs=[runner, *endpoint.proofs])
     facts = Service(
         **supervised,
         kind=service.kind,
@@ -120,5 +128,15 @@ def add(
     tags = frozenset(play.fields.tags) | frozenset(service.tags)
     resources = [*made, runner, proof]
     builder.services.append(
-        ServiceInfo(builder.host.name, play.playbook, facts, stop, resources, tags, stake, drain)
+        ServiceInfo(
+            builder.host.name,
+            play.playbook,
+            facts,
+            stop,
+            resources,
+            tags,
+            stake,
+            drain,
+            asks=tuple(endpoint.asks),
+        )
     )

@@ -88,8 +88,9 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
     """Return the unit: hardened, except for what the service reads, writes and lifts."""
     low_port = program.port is not None and program.port < 1024
     values = hardening(context, reach, low_port)
+    template, more = program.unit
     return context.templates.render(
-        "service.unit.j2",
+        template,
         {
             "managed": context.managed,
             "description": text.unit(f"{context.service.kind} service {context.name} (provision)"),
@@ -105,5 +106,6 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
             "runtime": [text.unit_word(path) for path in reach.runtime],
             "low_port": low_port,
             "sandbox": values,
+            **more,
         },
     )

@@ -9,7 +9,7 @@ from provision.kinds.common import turn
 from provision.kinds.common.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from provision.catalog.environments import Environment
     from provision.catalog.models import Model
@@ -42,6 +42,8 @@ class Program(Endpoint):
         preflight: how to ask whether it would start; None when there is no way.
         writable: directories that it may write to, besides its own.
         turn: its turn on the GPUs that it uses; None for one that uses none.
+        unit: the template of its unit, and what only that template needs, quoted for a unit.
+        reloads: ids of what it reads again when it is told to reload: a change of these restarts nothing.
     """
 
     script: str
@@ -60,6 +62,8 @@ class Program(Endpoint):
     preflight: Preflight | None = None
     writable: Sequence[str] = ()
     turn: Turn | None = None
+    unit: tuple[str, Mapping[str, object]] = ("service.unit.j2", {})
+    reloads: Sequence[str] = ()
 
     def uses(self) -> list[str]:
         """Return the ids of what it cannot run without, except for the certificate."""

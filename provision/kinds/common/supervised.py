@@ -91,7 +91,7 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     }
     spec: Server
     if context.systemd:
-        spec = UnitSpec(unit=unit_name(name), **common)
+        spec = UnitSpec(unit=unit_name(name), reloads=list(program.reloads), **common)
     else:
         log, pid_file = layout.log(name), layout.pid_file(name)
         for path in (log, pid_file):
@@ -104,7 +104,8 @@ def add(context: ServiceContext[Any], program: Program) -> None:
             user=context.user,
             **common,
         )
-    reached_at = replace(program, key_name=program.key_name if program.key_name in env else None)
+    known = program.key_name in env or program.key_file is not None
+    reached_at = replace(program, key_name=program.key_name if known else None)
     stop = f"provision remove {shlex.quote(str(play.raw.playbook.path))} --service {name}"
     stake = program.stake(name)
     drain = program.drain

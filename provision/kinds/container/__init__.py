@@ -3,4 +3,4 @@
 from provision.kinds.container import fields, lower
 from provision.kinds.kind import Kind
 
-KIND = Kind(fields.ContainerService, lower.lower)
+KIND = Kind(fields.ContainerService, lower.lower, offers=lower.offers)

@@ -11,8 +11,9 @@ from provision.catalog.text import SecretPart, SecretText
 from provision.kinds.common import certificates, checks, endpoint, files, spoken, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.endpoint import Endpoint
+from provision.kinds.common.offer import Offer, of_spoken
 from provision.wire.record import Record
-from provision.wire.specs.container import ContainerSpec, EngineOptions
+from provision.wire.specs.container import ContainerSpec, EngineOptions, Port
 from provision.wire.specs.directory import DirectorySpec
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.model import ModelSpec
@@ -43,7 +44,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     read = list(dict.fromkeys(found))
     for id in read:
         builder.resources[id].triggers.append(name)
-    port = next((port for port in service.ports if port.protocol == "tcp"), None)
+    port = _port(service)
     gpus = ["all"] if service.gpus == "all" else [str(gpu) for gpu in service.gpus or []]
     number, address = (port.port, port.address) if port else (None, None)
     taken = turn.of(gpus, {}, number, address, turn.STILL if port is None else turn.SETTLED)
@@ -86,6 +87,18 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     models = [each.path for each in loaded if isinstance(each, ModelSpec)]
     stake = turn.stake(name, taken, port=number, models=models)
     endpoint.add(context, spec, reached_at, needs=needs, made=made, stop=stop, stake=stake)
+
+
+def offers(service: ContainerService, name: str) -> Offer:
+    """Return what a container offers to a gateway: what is behind its first port."""
+    port = _port(service)
+    number, address = (port.port, port.address) if port else (None, None)
+    return of_spoken(service, service.command or [], number, address)
+
+
+def _port(service: ContainerService) -> Port | None:
+    """Return the port that checks and gateways go to."""
+    return next((port for port in service.ports if port.protocol == "tcp"), None)
 
 
 def engine_options(service: ContainerService) -> EngineOptions:

@@ -10,6 +10,7 @@ from provision.config.services.arguments import named_models
 from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import by_option, start_script
+from provision.kinds.common.offer import Offer, of_spoken
 from provision.kinds.common.program import Program
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ def lower(context: ServiceContext[ProgramService]) -> None:
 def required(service: ProgramService) -> dict[str, list[str]]:
     """Return the files of its models that its command names."""
     return modelpaths.required(service.command, _models(service))
+
+
+def offers(service: ProgramService, name: str) -> Offer:
+    """Return what a program offers to a gateway."""
+    return of_spoken(service, service.command, service.port, service.host)
 
 
 def _models(service: ProgramService) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -22,4 +22,5 @@ KIND = Kind(
     cards=share.cards,
     share=share.share,
     demand=_demand,
+    offers=lower.offers,
 )

@@ -6,9 +6,11 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from provision.config.references import each_key
 from provision.engines.vllm import releases
-from provision.kinds.common import certificates, checks, files, modelpaths, supervised, turn
+from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
 from provision.kinds.common.context import ServiceContext
+from provision.kinds.common.offer import Offer
 from provision.kinds.common.paths import NOT_PATHS
 from provision.kinds.common.program import Program
 from provision.kinds.vllm import impossible, keys, named
@@ -91,6 +93,20 @@ def lower(context: ServiceContext[VllmService]) -> None:
             ca=certificates.ca(service.tls),
             turn=taken,
         ),
+    )
+
+
+def offers(service: VllmService, name: str) -> Offer:
+    """Return what a vLLM service offers to a gateway."""
+    words = extra_words(service)
+    without = any(word.partition("=")[0] in ("--headless", "--uds") for word in words)
+    return Offer(
+        port=None if without else service.port,
+        bind=service.host,
+        tls=service.tls is not None or spoken.value(words, spoken.CERTIFICATES) is not None,
+        key=next(iter(each_key(service.api_key)), service.env.get(keys.KEY)),
+        models=[*(service.served_model_name or [name]), *service.lora],
+        health=True,
     )
 
 

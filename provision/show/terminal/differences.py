@@ -48,7 +48,8 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
             yield from resource_lines(seen, diffs)
     for restart in host.restarts.values():
         why = listing([host.label(id) for id in restart.because], 4)
-        yield f"  {paint('↻', OLD)} restart {restart.service}, because of {why or 'an earlier change'}"
+        verb = "reload" if restart.reload else "restart"
+        yield f"  {paint('↻', OLD)} {verb} {restart.service}, because of {why or 'an earlier change'}"
     for orphan in host.orphans:
         yield f"  {paint('-', BAD)} {orphan_words(orphan)}"
     for note in host.notes:
@@ -114,13 +115,15 @@ def summary(report: Report) -> str:
     added = sum(1 for each in acting if each.new)
     changed = len(acting) - added
     proofs = sum(1 for each in seen if each.role == events.PROOF and each.changes and not each.finding)
-    again = sum(len(host.restarts) for host in hosts)
+    turned = [restart for host in hosts for restart in host.restarts.values()]
+    again = sum(not restart.reload for restart in turned)
     fetched = sum(each.work.bytes or 0 for each in seen if each.work)
     unseen = sum(1 for each in seen if each.finding)
     orphans = sum(len(host.orphans) for host in hosts)
     broken = sum(1 for host in hosts if not host.ok)
     unusual = [
         (again, count(again, "restart")),
+        (len(turned) - again, count(len(turned) - again, "reload")),
         (proofs, f"{count(proofs, 'service')} to prove"),
         (unseen, paint(f"{count(unseen, 'resource')} could not be inspected", BAD)),
         (orphans, f"{orphans} orphaned"),

@@ -7,10 +7,15 @@ from provision.wire.spec import Spec
 
 
 class Package(Record):
-    """One package; `version` None: any will do."""
+    """One package.
+
+    - `version`: None: any will do
+    - `dormant`: a unit that it brings and that is neither started nor enabled when it is installed for us
+    """
 
     name: str
     version: str | None = None
+    dormant: str | None = None
 
 
 class AptSpec(Spec):

@@ -34,6 +34,7 @@ SERVICES: dict[str, dict[str, Any]] = {
     "asr": {"environment": "e", "model": "m", "vad_model": "v"},
     "container": {"image": "registry.example/a:1", "ports": ["8000:8000"]},
     "program": {"command": ["/usr/bin/serve"], "port": 8000},
+    "gateway": {"upstreams": ["behind"]},
 }
 """What each kind needs."""
 
@@ -85,6 +86,14 @@ VALUES: dict[tuple[str, str], Any] = {
     ("vllm", "log_stats"): False,
     ("vllm", "tls"): {"cert": "/etc/tls/cert.pem", "key": "/etc/tls/key.pem"},
     ("vllm", "uvicorn_log_level"): "debug",
+    ("gateway", "upstreams"): ["behind", "other"],
+    ("gateway", "keys"): {"other": {"env": "OTHER"}},
+    ("gateway", "addresses"): {"gpu-box": "10.9.9.9"},
+    ("gateway", "tls"): "self-signed",
+    ("gateway", "paths"): ["POST /other"],
+    ("gateway", "limits"): {"body": "1MiB"},
+    ("gateway", "timeouts"): {"answer": "1m"},
+    ("gateway", "metrics"): {"port": 8999},
 }
 """Another value for a field that no guess fits, or where a guess would be of no effect for good reason."""
 
@@ -98,7 +107,7 @@ BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 """What a field needs beside it, or is of no effect without."""
 
 
-REFUSED = {("container", "writable"), ("container", "sandbox")}
+REFUSED = {("container", "writable"), ("container", "sandbox"), ("gateway", "supervisor")}
 """What a kind refuses with a way out."""
 
 _before: dict[str, str] = {}
@@ -106,7 +115,9 @@ _before: dict[str, str] = {}
 
 
 def compiled(project: Project, kind: str, service: dict[str, Any]) -> Catalog:
-    play = {**PLAY, "services": {"s": {"kind": kind, **service}}}
+    behind = {"kind": "program", "command": ["/usr/bin/serve"], "tls": {}}
+    others = {"behind": {**behind, "port": 9001}, "other": {**behind, "port": 9002}}
+    play = {**PLAY, "services": {**others, "s": {"kind": kind, **service}}}
     return project.compile(json.dumps([play]))
 
 

@@ -35,7 +35,7 @@ def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | No
             bare.stays(machine, spec, check.seconds)
             verdict = Verdict()
         elif isinstance(check, Fitting):
-            check, verdict = fitting(Asking(client, spec, limit), check)
+            check, verdict = fitting(Asking(client, spec, limit, check.model), check)
         else:
             verdict = ask(Asking(client, spec, limit, getattr(check, "model", None)), check)
     except Unanswered as unanswered:

@@ -29,6 +29,7 @@ def fitting(asking: Asking, check: Fitting) -> tuple[Check, Verdict]:
     """Make one check after the other until the server offers what it asks; return it and its verdict."""
     tried: list[tuple[Check, Verdict]] = []
     for candidate in sorted(candidates(), key=lambda each: check.first != each.NAME):
+        candidate = candidate.replace(model=check.model)
         verdict = ask(asking, candidate)
         if verdict.fits:
             return candidate, verdict

@@ -1,0 +1,1 @@
+"""Gateways: HAProxy in front of services."""

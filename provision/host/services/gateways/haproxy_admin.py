@@ -1,0 +1,187 @@
+"""Commands on the admin socket of a gateway's HAProxy. Also a program by itself, on Python 3.8 and up.
+
+haproxy_admin.py SOCKET show                          the servers, one a line
+haproxy_admin.py SOCKET drain BACKEND/SERVER          out of rotation; what runs there is finished
+haproxy_admin.py SOCKET ready BACKEND/SERVER          back in rotation
+haproxy_admin.py SOCKET reload PID STATE              a new process takes over, and the state of the servers
+
+A backend is a service, a server is a host.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from typing import NamedTuple
+
+ANSWER = 10.0
+"""Seconds for one answer on the socket."""
+
+TAKEOVER = 60.0
+"""Seconds until a new process has to be in charge."""
+
+LOOK = 0.05
+
+DRAIN, READY = "drain", "ready"
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class AdminError(Exception):
+    """HAProxy does not answer, or refuses a command."""
+
+
+class Server(NamedTuple):
+    """One server of one backend, as HAProxy sees it now.
+
+    Args:
+        backend: the service.
+        name: the host.
+        state: HAProxy's word: `UP`, `DOWN`, `DRAIN`, `MAINT`, `UP 1/3` while checks fail, and so on.
+        sessions: the requests that run there.
+        queued: the requests that wait for it.
+        weight: its share of the requests.
+    """
+
+    backend: str
+    name: str
+    state: str
+    sessions: int
+    queued: int
+    weight: int
+
+    @property
+    def up(self) -> bool:
+        """Whether it gets new requests."""
+        return self.state.startswith("UP") and self.weight > 0
+
+
+def ask(path: str, command: str) -> str:
+    """Return what HAProxy answers to one command.
+
+    Raises:
+        AdminError: there is no socket, nobody answers there, or not in time.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(ANSWER)
+        try:
+            line.connect(path)
+            line.sendall(command.encode("ascii") + b"\n")
+            pieces: list[bytes] = []
+            while True:
+                piece = line.recv(65536)
+                if not piece:
+                    return b"".join(pieces).decode("utf-8", "replace")
+                pieces.append(piece)
+        except OSError as error:
+            raise AdminError(f"{path}: {error.strerror or error}") from None
+
+
+def servers(path: str) -> list[Server]:
+    """Return the servers of all backends that are services."""
+    lines = ask(path, "show stat -1 4 -1").lstrip("# ").splitlines()
+    return [
+        Server(
+            each["pxname"],
+            each["svname"],
+            each["status"],
+            int(each["scur"] or 0),
+            int(each["qcur"] or 0),
+            int(each["weight"] or 0),
+        )
+        for each in csv.DictReader(line for line in lines if line)
+        if ":" not in each["pxname"]
+    ]
+
+
+def server(path: str, backend: str, name: str) -> Server:
+    """Return one server.
+
+    Raises:
+        AdminError: there is none of this name.
+    """
+    found = next((each for each in servers(path) if (each.backend, each.name) == (backend, name)), None)
+    if found is None:
+        raise AdminError(f"there is no server {backend}/{name}")
+    return found
+
+
+def turn(path: str, backend: str, name: str, state: str) -> None:
+    """Take a server out of rotation (`drain`: its requests go on), or put it back (`ready`).
+
+    Raises:
+        AdminError: there is no such server, or HAProxy refuses.
+    """
+    if not (_NAME.fullmatch(backend) and _NAME.fullmatch(name)):
+        raise AdminError(f"there is no server {backend}/{name}")
+    said = ask(path, f"set server {backend}/{name} state {state}").strip()
+    if said:
+        raise AdminError(f"{backend}/{name}: {said}")
+
+
+def worker(path: str) -> int | None:
+    """Return the pid of the process that is in charge; None while there is none."""
+    try:
+        found = re.search(r"^Pid: (\d+)", ask(path, "show info"), re.MULTILINE)
+    except AdminError:
+        return None
+    return int(found.group(1)) if found else None
+
+
+def save(path: str, file: str) -> None:
+    """Write the state of all servers where the next process reads it."""
+    text = ask(path, "show servers state")
+    with open(file + ".new", "w", encoding="utf-8") as new:
+        new.write(text)
+    os.replace(file + ".new", file)
+
+
+def reload(path: str, master: int, file: str) -> None:
+    """Have a new process read the configuration and take over; running requests stay with the old one.
+
+    Raises:
+        AdminError: the new process does not take over: it refuses the configuration, as its log says.
+    """
+    before = worker(path)
+    if before is not None:
+        save(path, file)
+    os.kill(master, signal.SIGUSR2)
+    last = time.monotonic() + TAKEOVER
+    while time.monotonic() < last:
+        now = worker(path)
+        if now is not None and now != before:
+            return
+        time.sleep(LOOK)
+    raise AdminError(f"no new process has taken over within {TAKEOVER:.0f} s")
+
+
+def main(words: list[str]) -> int:
+    """Carry out one command of the command line; 0 when that went well."""
+    try:
+        path, verb, rest = words[0], words[1], words[2:]
+        if verb == "show" and not rest:
+            for each in servers(path):
+                print(f"{each.backend}/{each.name} {each.state} running={each.sessions} queued={each.queued}")
+        elif verb in (DRAIN, READY) and len(rest) == 1 and "/" in rest[0]:
+            backend, _, name = rest[0].partition("/")
+            turn(path, backend, name, verb)
+        elif verb == "reload" and len(rest) == 2 and rest[0].isdigit():
+            reload(path, int(rest[0]), rest[1])
+        else:
+            raise IndexError
+    except IndexError:
+        print(__doc__, file=sys.stderr)
+        return 2
+    except AdminError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
