@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from provision.kinds.vllm.memory.context import longest, table, usual
 from provision.kinds.vllm.memory.defaults import DEFAULTS, TIED
-from provision.kinds.vllm.memory.families import FAMILIES, Family
-from provision.kinds.vllm.memory.layers import Config, Latent, Layer, State, layers, whole
+from provision.kinds.vllm.memory.families import Family, family
+from provision.kinds.vllm.memory.layers import Config, Latent, Layer, State, UnknownShape, layers, whole
 from provision.kinds.vllm.memory.quantization import Quantization, quantization
 
 
@@ -65,15 +65,22 @@ def read(config: Config) -> Architecture:
     Raises:
         UnknownShape: it is not of a language model, or lacks what the shape is computed from.
     """
+    try:
+        return _read(config)
+    except (TypeError, ValueError, LookupError) as error:
+        raise UnknownShape(f"its config.json has a value of another form: {error}") from None
+
+
+def _read(config: Config) -> Architecture:
     text = _text(config)
     name = str((config.get("architectures") or [""])[0])
-    family = FAMILIES.get(name)
+    known = family(name, text)
     found = layers(text)
     return Architecture(
         name=name,
-        family=family,
+        family=known,
         hidden=whole(text, "hidden_size", "n_embd"),
-        vocabulary=whole(text, "vocab_size"),
+        vocabulary=whole(text, "padded_vocab_size", "vocab_size"),
         layers=found,
         dtype=_dtype(config, text),
         tied=_tied(config, text),
@@ -81,7 +88,7 @@ def read(config: Config) -> Architecture:
         length=usual(text),
         positions=table(text, found),
         quantization=quantization(config, text),
-        drafters=_drafters(text, family),
+        drafters=_drafters(text, known),
         vision=config.get("vision_config") or {},
         text=text,
     )
@@ -111,7 +118,7 @@ def _dtype(config: Config, text: Config) -> str:
     return "bfloat16"
 
 
-def _drafters(text: Config, family: Family | None) -> int:
+def _drafters(text: Config, known: Family | None) -> int:
     """Return the layers for multi-token prediction that the files have."""
     said = text.get("num_nextn_predict_layers") or text.get("mtp_num_hidden_layers")
-    return int(said or (family.drafters if family else 0))
+    return int(said or (known.drafters if known else 0))

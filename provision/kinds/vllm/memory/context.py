@@ -63,6 +63,8 @@ def table(text: Config, layers: tuple[Layer, ...]) -> int:
     for rope in _ropes(text):
         if _kind(rope) == "linear":
             rows = max(rows, int(length * float(rope.get("factor") or 1)))
+    if any("mrope_section" in rope for rope in _ropes(text)):
+        rows *= 4  # of images and films, positions are counted in three directions
     return columns * (rows + (length if text.get("rope_local_base_freq") or len(_ropes(text)) > 1 else 0))
 
 

@@ -15,6 +15,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 131072,
         "rope_local_base_freq": 10000.0,
     },
+    "dots1": {"sliding_window": 4096},
 }
 """Keys by the type of a model's text part."""
 

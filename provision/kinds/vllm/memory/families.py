@@ -1,11 +1,13 @@
 """What is particular about the weights of each architecture, by the name that `architectures` has.
 
-From the published checkpoints and Transformers' classes of these names.
+From the published checkpoints and the classes of these names in vLLM 0.25.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,25 +18,32 @@ class Family:
     - `head_norms`: queries and keys are normed: "head" by head, "all" over all heads
     - `norms`: norms in a layer
     - `gated`: attention has an output gate, so queries are twice as wide (Qwen3-Next, Qwen3.5)
+    - `plain`: the feed-forward part has no gate, so two matrices instead of three
+    - `biased`: all matrices of attention and of the feed-forward part have a bias
     - `drafters`: layers for multi-token prediction that the configuration does not tell of
     - `own_tables`: these layers have tables of the vocabulary of their own
     - `sinks`: heads have a sink (gpt-oss), and all parts a bias
     - `shared_gate`: the shared expert has a gate
     - `correction`: the router has a bias for each expert
+    - `forward`: the name of the feed-forward part in the files
     """
 
     qkv_bias: bool = False
     head_norms: str = ""
     norms: int = 2
     gated: bool = False
+    plain: bool = False
+    biased: bool = False
     drafters: int = 0
     own_tables: bool = True
     sinks: bool = False
     shared_gate: bool = False
     correction: bool = False
+    forward: str = "mlp"
 
 
 _LLAMA = Family()
+_LLAMA4 = Family(forward="feed_forward")
 _QWEN2 = Family(qkv_bias=True)
 _QWEN3 = Family(head_norms="head")
 _QWEN2_MOE = Family(qkv_bias=True, shared_gate=True)
@@ -42,16 +51,40 @@ _QWEN3_NEXT = Family(head_norms="head", gated=True, shared_gate=True, drafters=1
 _QWEN35 = Family(head_norms="head", gated=True, shared_gate=True, own_tables=False)
 _DEEPSEEK = Family(correction=True)
 _GEMMA3 = Family(head_norms="head", norms=4)
+_FOUR_NORMS = Family(norms=4)
+_ONE_NORM = Family(norms=1)
+_OLMO = Family(head_norms="all")
+_PLAIN = Family(plain=True)
+_BIASED = Family(plain=True, biased=True)
 
 FAMILIES: dict[str, Family] = {
+    # Llama and what has the same matrices
     "LlamaForCausalLM": _LLAMA,
+    "Llama4ForCausalLM": _LLAMA4,
+    "Llama4ForConditionalGeneration": _LLAMA4,
     "MistralForCausalLM": _LLAMA,
     "Mistral3ForConditionalGeneration": _LLAMA,
     "MixtralForCausalLM": _LLAMA,
     "Phi3ForCausalLM": _LLAMA,
-    "Llama4ForCausalLM": _LLAMA,
-    "Llama4ForConditionalGeneration": _LLAMA,
+    "GemmaForCausalLM": _LLAMA,
+    "GlmForCausalLM": _LLAMA,
+    "GraniteForCausalLM": _LLAMA,
+    "GraniteMoeForCausalLM": _LLAMA,
+    "GraniteMoeHybridForCausalLM": _LLAMA,
+    "Ernie4_5ForCausalLM": _LLAMA,
+    "SeedOssForCausalLM": _LLAMA,
+    "SmolLM3ForCausalLM": _LLAMA,
+    "InternLM2ForCausalLM": _LLAMA,
+    "InternLM3ForCausalLM": _LLAMA,
+    "BaichuanForCausalLM": _LLAMA,
+    "ExaoneForCausalLM": _LLAMA,
+    "MiniMaxText01ForCausalLM": _LLAMA,
+    "MiniMaxM1ForCausalLM": _LLAMA,
+    "DeepseekV2ForCausalLM": _LLAMA,
+    # Qwen
     "Qwen2ForCausalLM": _QWEN2,
+    "Qwen2VLForConditionalGeneration": _QWEN2,
+    "Qwen2_5_VLForConditionalGeneration": _QWEN2,
     "Qwen2MoeForCausalLM": _QWEN2_MOE,
     "Qwen3ForCausalLM": _QWEN3,
     "Qwen3MoeForCausalLM": _QWEN3,
@@ -60,18 +93,61 @@ FAMILIES: dict[str, Family] = {
     "Qwen3VLMoeForConditionalGeneration": _QWEN3,
     "Qwen3_5ForConditionalGeneration": _QWEN35,
     "Qwen3_5MoeForConditionalGeneration": _QWEN35,
-    "DeepseekV2ForCausalLM": _LLAMA,
+    # DeepSeek and what has its experts or its attention
     "DeepseekV3ForCausalLM": _DEEPSEEK,
     "DeepseekV32ForCausalLM": _DEEPSEEK,
     "GlmMoeDsaForCausalLM": Family(correction=True, own_tables=False),
+    "Glm4MoeLiteForCausalLM": _DEEPSEEK,
     "KimiK25ForConditionalGeneration": _DEEPSEEK,
-    "Glm4MoeForCausalLM": Family(correction=True),
-    "GptOssForCausalLM": Family(sinks=True, qkv_bias=True),
+    "KimiVLForConditionalGeneration": _DEEPSEEK,
+    "KimiLinearForCausalLM": _DEEPSEEK,
+    "Glm4MoeForCausalLM": _DEEPSEEK,
+    "Glm4vMoeForConditionalGeneration": _DEEPSEEK,
+    "Ernie4_5_MoeForCausalLM": _DEEPSEEK,
+    "Dots1ForCausalLM": Family(head_norms="head", correction=True),
+    "BailingMoeV2ForCausalLM": Family(head_norms="head", correction=True),
+    "MiniMaxM2ForCausalLM": Family(head_norms="all", correction=True),
+    # other norms
+    "Glm4ForCausalLM": _FOUR_NORMS,
+    "Glm4vForConditionalGeneration": _FOUR_NORMS,
+    "Gemma2ForCausalLM": _FOUR_NORMS,
     "Gemma3ForCausalLM": _GEMMA3,
     "Gemma3ForConditionalGeneration": _GEMMA3,
-    "GraniteMoeHybridForCausalLM": _LLAMA,
-    "GraniteForCausalLM": _LLAMA,
-    "MiniMaxM2ForCausalLM": Family(head_norms="all", correction=True),
-    "MiniMaxText01ForCausalLM": _LLAMA,
+    "Olmo2ForCausalLM": _OLMO,
+    "Olmo3ForCausalLM": _OLMO,
+    "OlmoeForCausalLM": _OLMO,
+    "Exaone4ForCausalLM": _QWEN3,
+    "HunYuanDenseV1ForCausalLM": _QWEN3,
+    "HunYuanMoEV1ForCausalLM": _QWEN3,
+    "CohereForCausalLM": _ONE_NORM,
+    "Cohere2ForCausalLM": _ONE_NORM,
+    # other parts
+    "GptOssForCausalLM": Family(sinks=True, qkv_bias=True),
+    "ChatGLMModel": _QWEN2,
+    "MiMoForCausalLM": Family(qkv_bias=True, own_tables=False),
+    "ArceeForCausalLM": _PLAIN,
+    "ApertusForCausalLM": Family(plain=True, head_norms="head"),
+    "NemotronHForCausalLM": Family(plain=True, norms=1, correction=True),
+    "Starcoder2ForCausalLM": _BIASED,
+    "PhiForCausalLM": Family(plain=True, biased=True, norms=1),
+    "PhiMoEForCausalLM": Family(biased=True),
 }
 """The architectures whose weights provision computes and whose layers it knows."""
+
+WRAPPERS = {"InternVLChatModel", "LlavaForConditionalGeneration"}
+"""The architectures that join an encoder to a model of any kind, which the text part names."""
+
+_BY_TYPE = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+
+
+def family(name: str, text: Mapping[str, Any]) -> Family | None:
+    """Return the family of an architecture; None when it is not known.
+
+    Args:
+        name: of the architecture.
+        text: the text part of the configuration.
+    """
+    if name in WRAPPERS:
+        inner = text.get("architectures") or [_BY_TYPE.get(str(text.get("model_type")), "")]
+        name = str(inner[0])
+    return FAMILIES.get(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.layers import Latent, Mixer, State
+from provision.kinds.vllm.memory.layers import Heads, Latent, Mixer, State
 from provision.kinds.vllm.memory.settings import Settings
 
 BLOCK = 16
@@ -124,20 +124,21 @@ def cache(
     """
     mixers = [layer.mixer for layer in model.layers]
     if settings.drafter == "mtp" and last == len(mixers):
-        drafting = next((mixer for mixer in reversed(mixers) if not isinstance(mixer, State)), mixers[-1])
-        mixers = [*mixers, *[drafting] * max(model.drafters, 1)]
+        keeping = (mixer for mixer in reversed(mixers) if isinstance(mixer, (Heads, Latent)))
+        mixers = [*mixers, *[next(keeping, None)] * max(model.drafters, 1)]
         last = len(mixers)
     if draft and last == len(mixers):
         mixers = [*mixers, *(layer.mixer for layer in draft.layers)]
         last = len(mixers)
-    block = _block(mixers, model, settings)
-    pages = [_page(mixer, model, settings, block) for mixer in mixers]
+    block = _block([mixer for mixer in mixers if mixer], model, settings)
+    own = [_page(mixer, model, settings, block) for mixer in mixers[first:last] if mixer]
+    pages = [_page(mixer, model, settings, block) for mixer in mixers if mixer]
     if not settings.windows:
-        pages = [replace(page, window=None, chunk=None) for page in pages]
-    groups, layers = _groups(pages)
-    stage = _groups(pages[first:last])[1] if settings.pipeline > 1 else layers
+        own, pages = ([replace(page, window=None, chunk=None) for page in each] for each in (own, pages))
+    groups, size = _groups(pages)
+    if settings.pipeline > 1:
+        size = _groups(own)[1]
     spare = settings.drafted + (1 if settings.prefixes and model.hybrid else 0)
-    size = stage if stage and not isinstance(stage, list) else 0
     return Cache(tuple(groups), size, settings.batched, spare)
 
 
@@ -157,7 +158,7 @@ def _block(mixers: Sequence[Mixer], model: Architecture, settings: Settings) -> 
 def _page(mixer: Mixer, model: Architecture, settings: Settings, block: int) -> Page:
     if isinstance(mixer, State):
         raw = _state_bytes(mixer, settings)
-        keeping = next((each.mixer for each in model.layers if not isinstance(each.mixer, State)), None)
+        keeping = next((each.mixer for each in model.layers if isinstance(each.mixer, (Heads, Latent))), None)
         padded = _page(keeping, model, settings, block).bytes if keeping else raw
         return Page(block, max(raw, padded), state=True)
     if isinstance(mixer, Latent):

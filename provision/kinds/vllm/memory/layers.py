@@ -60,14 +60,15 @@ class Latent:
 class State:
     """Linear attention or Mamba: a state of fixed size for each sequence.
 
-    - `kind`: gated delta net (Qwen3-Next), lightning attention (MiniMax-01), or Mamba 2 (Granite 4)
+    - `kind`: gated delta net (Qwen3-Next), Kimi's delta attention, lightning attention (MiniMax-01), or
+      Mamba 2 (Granite 4, Nemotron-H)
     - `taps`: of the convolution that mixes neighbours, beside the token itself; 0 without one
     - `heads`, `rows`, `columns`: the state
     - `keys`: heads of keys, or groups (Mamba 2), each `columns` long
     - `single`: it is kept in float32 whatever the type of the model
     """
 
-    kind: Literal["delta", "lightning", "mamba"]
+    kind: Literal["delta", "kimi", "lightning", "mamba"]
     taps: int
     heads: int
     rows: int
@@ -103,9 +104,12 @@ class Experts:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: what mixes tokens, and behind it a feed-forward part of `width`, or experts."""
+    """A layer: what mixes tokens, and behind it a feed-forward part of `width`, or experts.
 
-    mixer: Mixer
+    A layer of Nemotron-H has only one of them: its mixer is None, or its width 0.
+    """
+
+    mixer: Mixer | None
     width: int
     experts: Experts | None = None
 
@@ -116,9 +120,22 @@ def layers(text: Config) -> tuple[Layer, ...]:
     Raises:
         UnknownShape: something that they are computed from is missing, or not known.
     """
+    if text.get("hybrid_override_pattern"):
+        return _patterned(text, str(text["hybrid_override_pattern"]))
     return tuple(
         Layer(mixer, _width(text), _experts(text, index)) for index, mixer in enumerate(_mixers(text))
     )
+
+
+def _patterned(text: Config, pattern: str) -> tuple[Layer, ...]:
+    """Read layers that have one part each (Nemotron-H): M keeps a state, * attends, E has experts."""
+    found = []
+    for index, letter in enumerate(pattern):
+        if letter in "M*":
+            found.append(Layer(_state(text) if letter == "M" else _heads(text, "full"), 0))
+        else:
+            found.append(Layer(None, _width(text), _experts(text, index) if letter == "E" else None))
+    return tuple(found)
 
 
 def whole(text: Config, *names: str) -> int:
@@ -135,12 +152,11 @@ def whole(text: Config, *names: str) -> int:
 
 
 def _mixers(text: Config) -> list[Mixer]:
-    heads, hidden = whole(text, "num_attention_heads", "n_head"), whole(text, "hidden_size", "n_embd")
     kinds = _kinds(text, whole(text, "num_hidden_layers", "n_layer", "num_layers"))
     if text.get("kv_lora_rank") is not None:
         rank = text.get("q_lora_rank")
         latent = Latent(
-            heads,
+            whole(text, "num_attention_heads"),
             whole(text, "kv_lora_rank"),
             whole(text, "qk_rope_head_dim"),
             whole(text, "qk_nope_head_dim"),
@@ -150,20 +166,18 @@ def _mixers(text: Config) -> list[Mixer]:
             int(text.get("index_n_heads") or 0),
         )
         return [latent if kind != "linear" else _state(text) for kind in kinds]
-    size = int(text.get("head_dim") or hidden // heads)
-    kv = next(
-        (text[name] for name in ("num_key_value_heads", "num_kv_heads", "n_head_kv") if text.get(name)), heads
-    )
-    found: list[Mixer] = []
-    for kind in kinds:
-        if kind == "linear":
-            found.append(_state(text))
-        else:
-            value = int(text.get("v_head_dim") or size)
-            window = int(text["sliding_window"]) if kind == "window" else None
-            chunk = int(text["attention_chunk_size"]) if kind == "chunk" else None
-            found.append(Heads(heads, int(kv), size, value, window, chunk))
-    return found
+    return [_state(text) if kind == "linear" else _heads(text, kind) for kind in kinds]
+
+
+def _heads(text: Config, kind: str) -> Heads:
+    heads, hidden = whole(text, "num_attention_heads", "n_head"), whole(text, "hidden_size", "n_embd")
+    size = int(text.get("head_dim") or text.get("kv_channels") or hidden // heads)
+    names = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num")
+    kv = next((int(text[name]) for name in names if text.get(name)), heads)
+    value = int(text.get("v_head_dim") or size)
+    window = int(text["sliding_window"]) if kind == "window" else None
+    chunk = int(text["attention_chunk_size"]) if kind == "chunk" else None
+    return Heads(heads, kv, size, value, window, chunk)
 
 
 def _state(text: Config) -> State:
@@ -177,6 +191,21 @@ def _state(text: Config) -> State:
         heads = whole(text, "num_attention_heads")
         size = int(text.get("head_dim") or whole(text, "hidden_size") // heads)
         return State("lightning", 0, heads, size, size, heads, single=True)
+    if text.get("linear_attn_config"):
+        about = text["linear_attn_config"]
+        heads, size = whole(about, "num_heads"), whole(about, "head_dim")
+        return State(
+            "kimi", whole(about, "short_conv_kernel_size") - 1, heads, size, size, heads, single=True
+        )
+    if "ssm_state_size" in text:
+        heads, size = whole(text, "mamba_num_heads"), whole(text, "mamba_head_dim")
+        taps, single = (
+            whole(text, "conv_kernel") - 1,
+            text.get("mamba_ssm_cache_dtype", "float32") == "float32",
+        )
+        return State(
+            "mamba", taps, heads, size, whole(text, "ssm_state_size"), whole(text, "n_groups"), single
+        )
     if "mamba_d_state" in text:
         heads, size = whole(text, "mamba_n_heads"), whole(text, "mamba_d_head")
         groups, taps = int(text.get("mamba_n_groups") or 1), int(text.get("mamba_d_conv") or 4) - 1
@@ -197,6 +226,9 @@ _LAYER_TYPES = {
 
 def _kinds(text: Config, layers: int) -> list[str]:
     """Return for each layer: full, window, chunk or linear."""
+    if text.get("linear_attn_config"):
+        keeping = text["linear_attn_config"]["full_attn_layers"]
+        return ["full" if index + 1 in keeping else "linear" for index in range(layers)]
     named = text.get("layer_types")
     model = str(text.get("model_type") or "")
     if isinstance(named, list) and len(named) >= layers:
@@ -220,9 +252,12 @@ def _kinds(text: Config, layers: int) -> list[str]:
     if not text.get("sliding_window") or text.get("use_sliding_window") is False:
         return ["full"] * layers
     if text.get("sliding_window_pattern"):
-        every = int(text["sliding_window_pattern"])
+        pattern = text["sliding_window_pattern"]
+        if isinstance(pattern, str):  # such as LLLG: local, global
+            return ["full" if pattern[index % len(pattern)] == "G" else "window" for index in range(layers)]
+        every = int(pattern)
         return ["full" if (index + 1) % every == 0 else "window" for index in range(layers)]
-    if model.startswith("gpt_oss"):
+    if model.startswith(("gpt_oss", "gemma2")):
         return ["full" if index % 2 else "window" for index in range(layers)]
     if model.startswith("qwen"):
         first = int(text.get("max_window_layers") or layers)
@@ -246,18 +281,32 @@ def _width(text: Config) -> int:
 
 def _experts(text: Config, index: int) -> Experts | None:
     """Return the experts of a layer; None when it has none."""
-    names = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
-    count = next((int(text[name]) for name in names if text.get(name)), 0)
+    count = _number(text, index, "n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
     if not count or not _has_experts(text, index):
         return None
-    width = int(text.get("moe_intermediate_size") or text.get("intermediate_size") or 0)
-    shared = int(text.get("n_shared_experts") or 0) * width
-    named = ("shared_expert_intermediate_size", "shared_intermediate_size")
-    shared = shared or next((int(text[name]) for name in named if text.get(name)), 0)
+    width = _number(text, index, "moe_intermediate_size", "intermediate_size")
+    names = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
+    shared = _number(text, index, *names) * width
+    one = (
+        "moe_shared_expert_intermediate_size",
+        "shared_expert_intermediate_size",
+        "shared_intermediate_size",
+    )
+    shared = _number(text, index, *one) or shared
     if str(text.get("model_type")).startswith("llama4"):
         shared = width
-    used = int(text.get("num_experts_per_tok") or text.get("experts_per_token") or 1)
-    return Experts(count, width, used, shared)
+    some = ("num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_k", "moe_topk")
+    return Experts(count, width, _number(text, index, *some) or 1, shared)
+
+
+def _number(text: Config, index: int, *names: str) -> int:
+    """Return the first of some keys that has a number, for all layers or for each; 0 when none has."""
+    for name in names:
+        value = text.get(name)
+        value = value[min(index, len(value) - 1)] if isinstance(value, list) and value else value
+        if value:
+            return int(value)
+    return 0
 
 
 def _has_experts(text: Config, index: int) -> bool:
@@ -265,6 +314,13 @@ def _has_experts(text: Config, index: int) -> bool:
         return False
     if isinstance(text.get("moe_layers"), list):
         return index in text["moe_layers"]
+    if text.get("moe_layer_interval"):
+        first, last = int(text.get("moe_layer_start_index") or 0), int(text.get("moe_layer_end_index") or -1)
+        return (
+            index >= first
+            and (last < 0 or index <= last)
+            and (index + 1) % int(text["moe_layer_interval"]) == 0
+        )
     if text.get("interleave_moe_layer_step"):
         return (index + 1) % int(text["interleave_moe_layer_step"]) == 0
     if text.get("decoder_sparse_step"):

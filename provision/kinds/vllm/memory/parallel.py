@@ -50,7 +50,7 @@ def _divided(layer: Layer, method: Quantization | None, expert: bool) -> _Counts
     mixer = layer.mixer
     if isinstance(mixer, (Heads, Latent)):
         yield mixer.query, "attention heads", 1
-    else:
+    elif mixer:
         yield mixer.heads, "heads of its state", 1
     if isinstance(layer.experts, Experts):
         if not expert:

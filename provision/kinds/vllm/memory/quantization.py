@@ -23,6 +23,7 @@ class Quantization:
     - `bits`: of a weight
     - `group`: weights that share a scale; None for one scale a channel
     - `block`: rows and columns that share a scale (fp8)
+    - `channels`: each output has a scale (fp8, int8)
     - `skipped`: modules that are not quantized, as the configuration names them
     """
 
@@ -30,6 +31,7 @@ class Quantization:
     bits: float
     group: int | None = None
     block: tuple[int, int] | None = None
+    channels: bool = False
     skipped: tuple[str, ...] = ()
 
     def leaves(self, module: str) -> bool:
@@ -79,7 +81,8 @@ def quantization(config: Config, text: Config) -> Quantization | None:
         bits = int(weights.get("num_bits") or 8)
         block = weights.get("block_structure")
         group = int(weights.get("group_size") or 0) or None
-        return Quantization(method, bits, group, tuple(block) if block else None, names)
+        channels = weights.get("strategy") == "channel"
+        return Quantization(method, bits, group, tuple(block) if block else None, channels, names)
     if method.startswith("modelopt"):
         four = "fp4" in method or "FP4" in str(inner.get("quant_algo"))
         return Quantization(method, 4 if four else 8, 16 if four else None, skipped=names)

@@ -108,7 +108,7 @@ def _share(tensor: Tensor, model: Architecture, settings: Settings) -> float:
         return size * padded / rows / settings.tensor
     if _EXPERTS.search(name):
         # Whole or in parts, experts are spread over all GPUs, those of data parallel copies, too.
-        return size / (settings.tensor * settings.data)
+        return size * _padding(model, settings) / (settings.tensor * settings.data)
     if _REPLICATED.search(name) or (len(tensor.shape) == 1 and not name.endswith("bias")):
         return size
     if re.search(r"\.(k|v)_proj\.", name) and "vision" not in name:
@@ -117,6 +117,19 @@ def _share(tensor: Tensor, model: Architecture, settings: Settings) -> float:
         )
         return size / min(settings.tensor, kv)
     return size / settings.tensor
+
+
+_MXFP4_COLUMNS = 64
+"""The columns of an expert in mxfp4 are padded to a multiple of this on each GPU (`oracle/mxfp4.py`)."""
+
+
+def _padding(model: Architecture, settings: Settings) -> float:
+    """Return by how much experts grow when each GPU has a part of each."""
+    width = next((layer.experts.width for layer in model.layers if layer.experts), 0)
+    if settings.expert or not (width and model.quantization and model.quantization.method == "mxfp4"):
+        return 1.0
+    part = width / settings.tensor
+    return ceil(part / _MXFP4_COLUMNS) * _MXFP4_COLUMNS / part
 
 
 def _loaded(tensor: Tensor, settings: Settings) -> int:
@@ -154,7 +167,9 @@ def _allocated(size: float) -> int:
 
 
 def _beside(model: Architecture, settings: Settings, first: int, last: int) -> int:
-    """Return what is kept beside the weights: rotary tables, MLA's decompressing matrix, LoRA's adapters."""
+    """Return what is kept beside the weights: rotary tables, MLA's decompressing matrix, LoRA's adapters, and
+    the vectors of images that Qwen3-VL adds in its first layers.
+    """
     width = 4 if settings.dtype == "float32" else 2
     rotary = model.positions * width
     latent = 0
@@ -163,7 +178,9 @@ def _beside(model: Architecture, settings: Settings, first: int, last: int) -> i
             mixer = layer.mixer
             kept = mixer.nope + (mixer.value if model.quantization else 0)
             latent += _allocated(mixer.query * kept * mixer.rank * width / settings.tensor)
-    return rotary + latent + _adapters(model, settings, first, last)
+    deep = len(model.vision.get("deepstack_visual_indexes") or []) if settings.images and first == 0 else 0
+    stacked = deep * settings.batched * model.hidden * width
+    return rotary + latent + stacked + _adapters(model, settings, first, last)
 
 
 def _adapters(model: Architecture, settings: Settings, first: int, last: int) -> int:
