@@ -12,6 +12,9 @@ from provision.kinds.common.demand import NOTHING, Range, Taken
 from provision.wire.events import Surveyed
 from provision.wire.survey import Gpu, Holder, Taker
 
+UNKNOWN = "something that the driver does not list"
+"""Who takes what is in use beside all listed processes: those of other containers, for example."""
+
 UNLISTED = GIB // 2
 """Bytes in use beside those of all listed processes that do not count: drivers need some themselves."""
 
@@ -79,7 +82,7 @@ class Holding:
         ending = sum(each.bytes or 0 for each in self.surveyed.holders if each.gpu == gpu.uuid and each.ends)
         rest = (gpu.used or 0) - known - ending
         if rest > UNLISTED and gpu.uuid not in self._unclear:
-            yield Taker(name="processes that the driver does not list", foreign=True, bytes=rest)
+            yield Taker(name=UNKNOWN, foreign=True, bytes=rest)
 
     def room(self, gpu: Gpu, service: str) -> int:
         """Return the bytes of a GPU that are surely free for a service."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from provision.config.problems import unrepeated
 from provision.foresight import machine
 from provision.foresight.changed import changed
-from provision.foresight.holding import Holding
+from provision.foresight.holding import UNKNOWN, Holding
 from provision.foresight.naming import card, listed, stated, summed, whole
 from provision.foresight.subject import Subject, subjects
 from provision.kinds.common.cards import gib
@@ -147,7 +147,7 @@ class _Judge:
         """Give what frees enough of a GPU, or has enough: each was tried."""
         strangers = [each.name for each in self.holding.strangers(gpu)]
         services = self.holding.taken(gpu, subject.name, strangers=False)
-        if strangers and self._fits(subject, gpu, services):
+        if strangers and UNKNOWN not in strangers and self._fits(subject, gpu, services):
             yield f"end {listed(strangers)}"
         if len(subject.used) == 1:
             for other in self.surveyed.gpus or ():

@@ -10,7 +10,7 @@ from provision.foresight.judge import foresee
 from provision.foresight.naming import ALL, stated
 from provision.foresight.subject import Subject, subjects
 from provision.wire.events import Surveyed
-from provision.wire.finding import INFO, Finding, fault
+from provision.wire.finding import INFO, Finding, fault, warning
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
@@ -73,7 +73,7 @@ def _shares(catalog: Catalog, surveyed: Surveyed) -> Iterator[Finding]:
         for name in names:
             before = takers[name]
             left = 1 - sum(takes for _, takes in before)
-            if share.asks > left + _ROUNDED:
+            if share.asks > left + ROUNDED:
                 yield _too_much(subject, name, share.asks, before, left)
                 break
         else:
@@ -81,8 +81,11 @@ def _shares(catalog: Catalog, surveyed: Surveyed) -> Iterator[Finding]:
                 takers[name].append((subject, share.takes))
 
 
-_ROUNDED = 1e-6
+ROUNDED = 1e-6
 """By how much a sum of shares may be off."""
+
+SURE = 0.05
+"""By how much it must be above 1 to be impossible: an engine may hold a little less than its share."""
 
 
 def _too_much(
@@ -91,4 +94,5 @@ def _too_much(
     others = ", ".join(f"{each.name} takes {takes:g}" for each, takes in before if takes)
     message = f"gpu_memory_utilization {asks:g} is more than what is left of GPU {name}: {others}"
     hint = f"lower it below {left:.2g}, or use another GPU" if left > 0 else "use another GPU"
-    return subject.about(fault("gpu-taken", message, hint), ("gpu_memory_utilization", "gpus"))
+    judged = fault if asks > left + SURE else warning
+    return subject.about(judged("gpu-taken", message, hint), ("gpu_memory_utilization", "gpus"))

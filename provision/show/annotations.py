@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
-from provision.show.items import Item, Located, Run
+from provision.show.items import Item, Located, Run, located
 from provision.show.writer import Writer
 from provision.wire.finding import ERROR, INFO, WARNING
 
@@ -21,9 +21,11 @@ class WorkflowCommands(Writer):
     """A workflow command for each finding, which GitHub shows beside the line of the file."""
 
     def take(self, item: Item) -> None:
-        """Print a finding."""
-        if not isinstance(item, Located):
-            return
+        """Print its findings."""
+        for each in located(item):
+            self._print(each)
+
+    def _print(self, item: Located) -> None:
         values: dict[str, str | int] = {"title": item.finding.code}
         if item.position:
             path = _relative(item.position.path, "GITHUB_WORKSPACE")
@@ -41,9 +43,11 @@ class CodeQuality(Writer):
         self._seen: Counter[tuple[str, str, str]] = Counter()
 
     def take(self, item: Item) -> None:
-        """Remember a finding."""
-        if not isinstance(item, Located):
-            return
+        """Remember its findings."""
+        for each in located(item):
+            self._remember(each)
+
+    def _remember(self, item: Located) -> None:
         # GitLab wants a path for each entry.
         path = _relative(item.position.path, "CI_PROJECT_DIR") if item.position else "."
         # Without the line, so that a finding stays the same one when lines are added above it.

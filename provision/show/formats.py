@@ -40,8 +40,10 @@ TEXT = "text"
 FORMATS = {
     TEXT: Format("provision.show.terminal:open_screen"),
     "json": Format("provision.show.jsonl:JsonLines", "one versioned object per line"),
-    "github": Format("provision.show.annotations:WorkflowCommands", "workflow commands", ("validate",)),
-    "gitlab": Format("provision.show.annotations:CodeQuality", "a Code Quality report", ("validate",)),
+    "github": Format(
+        "provision.show.annotations:WorkflowCommands", "workflow commands", ("validate", "plan")
+    ),
+    "gitlab": Format("provision.show.annotations:CodeQuality", "a Code Quality report", ("validate", "plan")),
     "junit": Format(
         "provision.show.junit:JUnit",
         "JUnit XML: one case per check and per failed step",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from provision.wire.events import Event
+from provision.wire.events import Error, Event, Inspected, Note, Outlook, Unreachable
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo
@@ -72,6 +72,24 @@ class Located(NamedTuple):
         """Return the finding with its host, if it is about one."""
         about = {} if self.host is None else {"host": self.host}
         return {"event": "finding", **about, **self.finding.plain()}
+
+
+def located(item: Item) -> Iterator[Located]:
+    """Give each finding that an item tells, with its place."""
+    match item:
+        case Located():
+            yield item
+        case Outlook():
+            yield from (Located.of(finding, item.host) for finding in item.findings)
+        case Note() | Error() | Unreachable():
+            yield Located.of(item.finding, item.host)
+        case Inspected():
+            found = [*item.notes, *([item.finding] if item.finding else [])]
+            yield from (
+                Located.of(each.replace(message=f"{item.label}: {each.message}"), item.host) for each in found
+            )
+        case _:
+            pass
 
 
 def noted(project: Project) -> Iterator[Located]:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from provision.show.items import Item, Run
 from provision.show.report import HostReport, Report
 from provision.show.writer import Writer
-from provision.wire.finding import ERROR, Finding, fault
+from provision.wire.finding import Finding, fault
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot have, not even escaped."""
@@ -64,9 +64,8 @@ def cases(verb: str, host: HostReport) -> Iterator[Case]:
     if ended is None and host.done is None:
         ended = fault("run-cancelled", "the run ended before this host was done")
     yield Case(verb, "host", _seconds(host), ended, broken=True)
-    for note in host.notes:
-        if note.severity == ERROR:
-            yield Case(verb, "foreseen", 0.0, note, broken=True)
+    for each in host.foreseen:
+        yield Case(verb, f"foreseen: {each.where}" if each.where else "foreseen", 0.0, each, broken=True)
     for seen in host.inspected.values():
         if seen.finding and seen.id not in host.results:
             yield Case(seen.service or seen.type, seen.label, 0.0, seen.finding, broken=True)

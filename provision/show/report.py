@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from provision.show.items import Item, Located
 from provision.show.words import count, human_bytes
 from provision.wire import events
-from provision.wire.finding import Finding
+from provision.wire.finding import ERROR, Finding
 
 
 @dataclass
@@ -20,6 +20,7 @@ class HostReport:
     inspected: dict[str, events.Inspected] = field(default_factory=dict)
     results: dict[str, events.Result] = field(default_factory=dict)
     restarts: dict[str, events.Restart] = field(default_factory=dict)
+    outlook: events.Outlook | None = None
     orphans: list[events.Orphan] = field(default_factory=list)
     removed: list[events.Removed] = field(default_factory=list)
     proofs: list[events.Proof] = field(default_factory=list)
@@ -40,6 +41,8 @@ class HostReport:
                 self.results[event.id] = event
             case events.Restart():
                 self.restarts[event.service] = event
+            case events.Outlook():
+                self.outlook = event
             case events.Orphan():
                 self.orphans.append(event)
             case events.Removed():
@@ -63,6 +66,19 @@ class HostReport:
     def ok(self) -> bool:
         """Whether the host did everything it was asked to."""
         return self.done is not None and self.done.ok and self.error is None
+
+    @property
+    def foreseen(self) -> list[Finding]:
+        """What will not work, as it is foreseen."""
+        return [finding for finding in self._told() if finding.severity == ERROR]
+
+    @property
+    def doubts(self) -> list[Finding]:
+        """What may not work, and what is good to know."""
+        return [finding for finding in self._told() if finding.severity != ERROR]
+
+    def _told(self) -> list[Finding]:
+        return [*(self.outlook.findings if self.outlook else ()), *self.notes]
 
     @property
     def about(self) -> str | None:

@@ -23,7 +23,7 @@ RECORDS = Path(__file__).resolve().parent / "records"
 
 
 class Start(NamedTuple):
-    """A start: what was started, what became of it, and what is foreseen."""
+    """A start: what was started, what became of it, what is foreseen, and the `config.json` of its model."""
 
     name: str
     gpu: str
@@ -31,6 +31,7 @@ class Start(NamedTuple):
     run: dict[str, Any]
     model: Architecture
     fit: Fit
+    config: dict[str, Any]
 
 
 def starts() -> Iterator[Start]:
@@ -54,4 +55,5 @@ def starts() -> Iterator[Start]:
                 run,
                 model,
                 found,
+                data["configs"][run["model"]],
             )

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from provision.show.report import HostReport, Report
+from provision.show.terminal import outlook
 from provision.show.terminal.findings import cause, coded, located, sentence
 from provision.show.terminal.flags import changed_flags
 from provision.show.terminal.grouping import grouped, heading
 from provision.show.terminal.style import BAD, GOOD, LOUD, NEW, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, last_start, listing, orphan_words
 from provision.wire import events
-from provision.wire.finding import ERROR
 
 NEW_LINES = 24
 """Lines of a new file that a plan shows: all of a start script, the beginning of a unit."""
@@ -21,17 +21,28 @@ NEW_LINES = 24
 
 def plan_lines(report: Report, diffs: bool = True) -> Iterator[str]:
     """Return the whole plan, line by line: equal hosts together, then the totals."""
-    for hosts, said in grouped(report.hosts.values(), lambda host: list(host_lines(host, diffs))):
+
+    def alike(host: HostReport) -> list[str]:
+        return [*host_lines(host, diffs), *outlook.outline(host)]
+
+    for hosts, _ in grouped(report.hosts.values(), alike):
         yield heading(hosts)
-        yield from said
+        yield from host_lines(hosts[0], diffs)
+        yield from outlook.outlook_lines(hosts)
         yield from last_starts(hosts)
         yield ""
     yield summary(report)
 
 
 def last_starts(hosts: Sequence[HostReport]) -> Iterator[str]:
-    """Return what is known of the last start of each service that restarts, of a group together."""
+    """Return what is known of the last start of each service that restarts, of a group together.
+
+    Where it is foreseen how the next start will be, that says it, too.
+    """
+    told = [each.service for each in hosts[0].outlook.forecasts] if hosts[0].outlook else []
     for service in hosts[0].restarts:
+        if service in told:
+            continue
         known = [figures for host in hosts if (figures := host.restarts[service].figures)]
         if known:
             yield f"    {paint(f'{service}: {last_start(known)}', QUIET)}"
@@ -43,6 +54,8 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
     if trouble:
         yield f"  {paint('!', BAD)} {trouble}"
         return
+    for finding in host.foreseen:
+        yield f"  {paint('!', BAD)} {located(finding)}"
     for seen in host.differing:
         if not restarts(host, seen):
             yield from resource_lines(seen, diffs)
@@ -52,9 +65,8 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
         yield f"  {paint('↻', OLD)} {verb} {restart.service}, because of {why or 'an earlier change'}"
     for orphan in host.orphans:
         yield f"  {paint('-', BAD)} {orphan_words(orphan)}"
-    for note in host.notes:
-        mark = paint("!", BAD) if note.severity == ERROR else paint("i", QUIET)
-        yield f"  {mark} {located(note)}"
+    for note in host.doubts:
+        yield f"  {paint('i', QUIET)} {located(note)}"
     for seen in host.inspected.values():
         yield from (f"  {paint('i', QUIET)} {seen.label}: {sentence(note)}" for note in seen.notes)
     if host.done is None:
@@ -121,7 +133,9 @@ def summary(report: Report) -> str:
     unseen = sum(1 for each in seen if each.finding)
     orphans = sum(len(host.orphans) for host in hosts)
     broken = sum(1 for host in hosts if not host.ok)
+    wrong = sum(len(host.foreseen) for host in hosts)
     unusual = [
+        (wrong, paint(f"{count(wrong, 'error')} foreseen", BAD)),
         (again, count(again, "restart")),
         (len(turned) - again, count(len(turned) - again, "reload")),
         (proofs, f"{count(proofs, 'service')} to prove"),

@@ -30,7 +30,7 @@ def located(finding: Finding) -> str:
 
 def note(finding: Finding, about: str | None = None) -> None:
     """Print a finding that stops nothing to standard error; `about` names its hosts."""
-    click.echo(f"note: {f'{about}: ' if about else ''}{sentence(finding)}", err=True)
+    click.echo(f"note: {f'{about}: ' if about else ''}{located(finding)}", err=True)
 
 
 def cause(host: HostReport) -> str | None:

@@ -8,7 +8,7 @@ from provision.show.terminal.findings import coded, located, sentence
 from provision.show.terminal.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.words import human_seconds
 from provision.wire import events
-from provision.wire.finding import ERROR, Finding
+from provision.wire.finding import ERROR, INFO, Finding
 
 
 def lasting(report: Report, item: Item) -> list[str]:
@@ -24,6 +24,8 @@ def lasting(report: Report, item: Item) -> list[str]:
             lines = [_coded(f"{mark} {item.service}: {item.text}{why}", item.finding), *_below(item.finding)]
         case events.Removed():
             lines = [_removed(item)]
+        case events.Outlook():
+            lines = [_foreseen(finding) for finding in item.findings if finding.severity != INFO]
         case events.Bootstrapped():
             took = human_seconds(item.seconds)
             lines = [f"{paint('✓', GOOD)} python3 {item.python} installed ({took})"]
@@ -46,6 +48,11 @@ def failed(label: str, error: str) -> str:
     if kind and " " not in kind and error.startswith(f"{subject} "):
         return f"{kind} {error}"
     return f"{label}: {error}"
+
+
+def _foreseen(finding: Finding) -> str:
+    mark = paint("✗", BAD) if finding.severity == ERROR else paint("·", OLD)
+    return f"{mark} {located(finding)}"
 
 
 def _result(host: HostReport, event: events.Result) -> list[str]:

@@ -30,7 +30,8 @@ class Overhead:
     - `activation`: the peak of a step
     - `graphs`: CUDA graphs; they count against the cache where `counted`
     - `other`: the CUDA context, libraries, and what several GPUs need to work together
-    - `beyond`: what is taken beyond the engine's share of the card once the cache is made
+    - `beyond`: what is taken beyond the engine's share of the card once the cache is made; at least less than
+      nothing, as the memory of the peak of a step is free again
     - `measured`: whether these ranges come from starts of this very release
     """
 
@@ -108,7 +109,7 @@ def _beyond(activation: Range, graphs: Range, logits: int) -> Range:
     """Return what is taken beyond the share: the memory of the peak of a step is free again by then."""
     warm = [count * logits for count in _LOGITS_WARM]
     return Range(
-        max(0, warm[0] + graphs.least - activation.most),
+        warm[0] + graphs.least - activation.most,
         max(0, warm[1] + graphs.usual - activation.usual),
         max(0, warm[2] + round(1.25 * graphs.usual) - activation.usual),
     )
