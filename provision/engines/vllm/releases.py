@@ -1,11 +1,8 @@
-"""Which flags vLLM's API server knows in which release.
+"""Which flags vLLM's API server knows in which release, and what each accepts.
 
-`flags.json` was extracted from the sources of 33 releases, 0.8.0 to 0.33.0. For each flag (without its
-dashes) it holds spans: the first release that has it, and the first one without it (null: none yet).
-`switches` and `negatable` are the flags without a value, the latter with a `--no-` form, as the argument
-parser of 0.32.0 declares them; `json` are those whose value is JSON, and `maybe_json` those whose value may
-be JSON or something else; `short` are the one-dash flags of 0.32.0. To add a release: append the version, and
-begin and end spans.
+`flags.json` is made by `python -m tests.flags` from the released packages. For each flag it holds forms: the
+first release of the form, the first one without it (absent: none yet), what it accepts, and its default. The
+form of a one-dash flag is `of` a long one; that of `--disable-x` (since 0.33) `inverts` `--enable-x`.
 """
 
 from __future__ import annotations
@@ -20,8 +17,8 @@ from packaging.version import Version
 
 T = TypeVar("T")
 
-DECLARED = Version("0.32.0")
-"""The release whose parser says which flags take a value, and of which kind."""
+UNKNOWN = object()
+"""The default of a flag that depends on the machine."""
 
 
 class Span(NamedTuple):
@@ -30,9 +27,37 @@ class Span(NamedTuple):
     added: Version
     removed: Version | None
 
-    def has(self, version: Version) -> bool:
-        """Whether `version` is in the span."""
-        return self.added <= version and (self.removed is None or version < self.removed)
+
+class Form(NamedTuple):
+    """What a flag accepts in some releases.
+
+    Args:
+        type: `switch` for a flag without a value, else what its value is: `int`, `float`, `text`, `size` (1k,
+            2M), `size-or-auto`, `json`, `pairs` (`a=1,b=2`), `json-or-pairs`, `object` (JSON, with sizes as
+            numbers), `object-or-text`, `name` (capitals and dashes count as small letters and underscores),
+            `other`. With a question mark, an empty text and `None` are no value at all.
+        choices: the values that are accepted; None: all of the type.
+        nargs: how many values, as argparse says it: a number, `+`, `*` or `?`.
+        repeated: each use of the flag adds a value.
+        negatable: it has a `--no-` form.
+        deprecated: vLLM warns about it.
+        inverts: the flag that it turns around.
+        default: the value without the flag, or `UNKNOWN`.
+    """
+
+    type: str
+    choices: tuple[Any, ...] | None = None
+    nargs: int | str = 1
+    repeated: bool = False
+    negatable: bool = False
+    deprecated: bool = False
+    inverts: str | None = None
+    default: Any = UNKNOWN
+
+    @property
+    def switch(self) -> bool:
+        """Whether it takes no value."""
+        return self.type == "switch"
 
 
 @cache
@@ -42,26 +67,57 @@ def _data() -> dict[str, Any]:
 
 
 @cache
-def _spans(table: str) -> dict[str, tuple[Span, ...]]:
-    """Return the spans of each flag in a table of `flags.json`."""
-    return {
-        "--" + name: tuple(
-            Span(Version(added), None if removed is None else Version(removed)) for added, removed in pairs
-        )
-        for name, pairs in _data()[table].items()
-    }
+def _order() -> dict[str | None, int]:
+    """Return the place of each release; None is that of the future."""
+    names = _data()["versions"]
+    return {**{name: index for index, name in enumerate(names)}, None: len(names)}
+
+
+def _rows(flag: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = _data()["flags"].get(flag, []) if flag.startswith("--") else []
+    return rows
+
+
+def _at(rows: list[dict[str, Any]], place: int) -> dict[str, Any] | None:
+    """Return the row for the release at a place."""
+    order = _order()
+    return next((row for row in rows if order[row["since"]] <= place < order[row.get("until")]), None)
 
 
 @cache
-def _listed(*lists: str) -> frozenset[str]:
-    """Return the flags in these lists of `flags.json`."""
-    return frozenset("--" + name for each in lists for name in _data()[each])
+def history(flag: str) -> tuple[Span, ...]:
+    """Return the spans of releases that have a long flag; empty when no known release has it."""
+    spans: list[tuple[str, str | None]] = []
+    for row in _rows(flag):
+        joined = spans.pop()[0] if spans and spans[-1][1] == row["since"] else row["since"]
+        spans.append((joined, row.get("until")))
+    return tuple(Span(Version(since), Version(until) if until else None) for since, until in spans)
+
+
+@cache
+def form(flag: str, version: Version) -> Form | None:
+    """Return what a long flag accepts in the release nearest to `version`; None when it has no such flag."""
+    row = _at(_rows(flag), _order()[str(nearest(version))])
+    if row is None:
+        return None
+    choices = row.get("choices")
+    return Form(
+        type=row["type"],
+        choices=tuple(choices) if choices is not None else None,
+        nargs=row.get("nargs", 1),
+        repeated=row.get("repeated", False),
+        negatable=row.get("negatable", False),
+        deprecated=row.get("deprecated", False),
+        inverts=row.get("inverts"),
+        default=row.get("default", UNKNOWN),
+    )
 
 
 @cache
 def short() -> dict[str, str]:
-    """Return what vLLM's one-dash flags stand for."""
-    return {f"-{short}": f"--{long}" for short, long in _data()["short"].items()}
+    """Return what vLLM's one-dash flags stand for; each has stood for one flag only."""
+    rows = _data()["flags"].items()
+    return {flag: found[-1]["of"] for flag, found in rows if not flag.startswith("--")}
 
 
 @cache
@@ -80,6 +136,7 @@ def newest() -> Version:
     return versions()[-1]
 
 
+@cache
 def nearest(version: Version) -> Version:
     """Return the known release whose flags `version` is assumed to have: the highest that is not above it.
 
@@ -93,40 +150,14 @@ def nearest(version: Version) -> Version:
 @cache
 def known(version: Version) -> frozenset[str]:
     """Return the long flags of the release nearest to `version`, with their dashes."""
-    release = nearest(version)
-    return frozenset(
-        flag for flag, spans in _spans("flags").items() if any(span.has(release) for span in spans)
-    )
-
-
-def history(flag: str) -> tuple[Span, ...]:
-    """Return the spans of releases that have `flag`; empty when no known release has it."""
-    return _spans("flags").get(flag, ())
+    place = _order()[str(nearest(version))]
+    return frozenset(flag for flag in _data()["flags"] if _at(_rows(flag), place) is not None)
 
 
 def deprecated(flag: str, version: Version) -> bool:
     """Whether the release nearest to `version` accepts `flag` but warns about it."""
-    release = nearest(version)
-    return any(span.has(release) for span in _spans("deprecated").get(flag, ()))
-
-
-def takes_value(flag: str) -> bool | None:
-    """Whether `flag` is followed by a value; None when that is not known (flags removed before 0.32.0)."""
-    if flag in _listed("switches", "negatable"):
-        return False
-    return True if flag in known(DECLARED) else None
-
-
-def wants_json(flag: str) -> bool | None:
-    """Whether the value of `flag` must be JSON; None when it may be, or when that is not known."""
-    if flag in _listed("json"):
-        return True
-    return None if flag in _listed("maybe_json") or takes_value(flag) is None else False
-
-
-def negatable(flag: str) -> bool:
-    """Whether `flag` has a `--no-` form; True for flags of which that is not known."""
-    return flag in _listed("negatable") or takes_value(flag) is None
+    found = form(flag, version)
+    return found is not None and found.deprecated
 
 
 def variants(render: Callable[[Version], T]) -> list[tuple[Version, T]]:

@@ -7,12 +7,16 @@ from typing import Any, NamedTuple
 
 from packaging.version import Version
 
+from provision.config.problems import closest, quoted
 from provision.config.services.base import Service
-from provision.engines.vllm import releases, speculative
+from provision.engines.vllm import releases, speculative, values
 from provision.engines.vllm.successors import absence
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.flag import Flag, NoFlag
 from provision.wire.finding import Finding, fault
+
+LISTED = 16
+"""Choices that a message lists; of more it only says how many there are."""
 
 Words = tuple[str, ...]
 """One flag with its values: `("--port", "8002")`."""
@@ -80,18 +84,20 @@ def render(fields: Mapping[str, Any], model: str, version: Version) -> tuple[lis
     """
     flags: list[Words] = [("--model", model)]
     refusals: list[Refusal] = []
-    known = releases.known(version)
     for field, mark in FIELDS.items():
         value, flag = fields.get(field), flag_of(field)
         if value is None:
             continue
-        if flag not in known:
+        if releases.form(flag, version) is None:
             refusals.append(Refusal("unknown-flag", (field,), *absence(f"{field} ({flag})", flag, version)))
         elif isinstance(value, bool):
             if value or not mark.switch:
                 flags.append((flag,) if value else ("--no-" + flag[2:],))
         else:
-            flags.append((flag, *map(mark.written, value if isinstance(value, list) else [value])))
+            words = [mark.written(each) for each in (value if isinstance(value, list) else [value])]
+            reasons = (complaint(field, flag, word, version) for word in words)
+            refusals += [Refusal("flag-value", (field,), *reason) for reason in reasons if reason]
+            flags.append((flag, *words))
     if fields.get("reasoning_parser") is not None and version < REASONING_ALONE_FROM:
         flags.append(("--enable-reasoning",))
     if tls := fields.get("tls"):  # all releases have these, and those of adapters
@@ -105,6 +111,41 @@ def render(fields: Mapping[str, Any], model: str, version: Version) -> tuple[lis
         flags.append(("--middleware", str(fields["middleware"])))
     flags += _logging(fields, version)
     return [_safe(flag) for flag in flags], refusals
+
+
+def complaint(name: str, flag: str, value: str, version: Version) -> tuple[str, str | None] | None:
+    """Return the message and the hint for a value that a release does not take; None when it does.
+
+    Args:
+        name: how the user wrote the flag.
+        flag: the long flag, with its dashes; one that the release does not have takes everything.
+        value: as the command line has it.
+        version: the release.
+    """
+    form = releases.form(flag, version)
+    wrong = values.refused(value, form) if form is not None else None
+    if wrong is None:
+        return None
+    message, hint = f"{name} wants {wrong.wants}", wrong.hint
+    if wrong.choices:
+        near = closest(value, wrong.choices)
+        hint = _elsewhere(flag, value, version) or (f"did you mean {near}?" if near else None)
+        if len(wrong.choices) > LISTED:
+            message = f"{name} has {len(wrong.choices)} possible values in vLLM {version}"
+    return message if wrong.hint and not wrong.choices else f"{message}, found {quoted(value)}", hint
+
+
+def _elsewhere(flag: str, value: str, version: Version) -> str | None:
+    """Say which release takes a value that this one does not."""
+    taking = [
+        release
+        for release in releases.versions()
+        if (form := releases.form(flag, release)) is not None and not values.refused(value, form)
+    ]
+    later = [release for release in taking if release > version]
+    if later:
+        return f"vLLM {later[0]} and later take it"
+    return f"vLLM {taking[-1]} was the last that took it" if taking else None
 
 
 def _logging(fields: Mapping[str, object], version: Version) -> list[Words]:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from packaging.version import Version
 
-from provision.config.problems import closest
+from provision.config.problems import closest, quoted
 from provision.engines.vllm import releases
+from provision.engines.vllm.releases import Form
 from provision.engines.vllm.successors import SUCCESSORS, absence
-from provision.kinds.vllm.arguments import FIELD_OF, Refusal
+from provision.kinds.vllm.arguments import FIELD_OF, Refusal, complaint
+from provision.kinds.vllm.uses import Use, read
 
-LIMITS_BY_JSON_FROM = Version("0.10.0")
-"""The first release in which `--limit-mm-per-prompt` takes JSON alone, and not `image=2` as well."""
+KEYS_FROM = Version("0.9.0")
+"""The first release in which `--x.key value` sets one key of a JSON flag."""
 
-_NUMBER = re.compile(r"-\d+(\.\d+)?|-\.\d+")
+WITHOUT_KEYS = ("switch", "int", "float", "size", "size-or-auto", "name")
+"""The types of values that no key can be set of."""
 
-
-def is_value(argument: str) -> bool:
-    """Say whether argparse takes `argument` for a value: no dash in front, or a negative number."""
-    return not argument.startswith("-") or argument == "-" or _NUMBER.fullmatch(argument) is not None
+Reason = tuple[str, str, str | None]
+"""The code, the message and the hint."""
 
 
 def check(
@@ -33,130 +32,158 @@ def check(
         arguments: as the command line has them.
         version: the release.
         data: the indices of arguments that were written as a mapping or a list.
-        foreign: flags that no release has may be those of another build.
+        foreign: the build is another one: only what is about fields is refused.
     """
+
+    def wants(use: Use) -> bool:
+        form = releases.form(use.flag, version)
+        return form is not None and not form.switch and not use.values
+
     found: list[Refusal] = []
-    previous: str | None = None  # the flag whose value may come next
-    for index, argument in enumerate(arguments):
-        here = ("extra_args", index)
-        if is_value(argument):
-            if previous is None or releases.takes_value(canonical(previous)) is False:
-                after = f" after {previous}, which takes no value" if previous else ""
-                message = f"{argument!r} is not a flag{after}"
-                found.append(Refusal("flag-form", here, message, "write one flag, then its value"))
-            elif reason := _json_problem(previous, argument, version, index in data):
-                found.append(Refusal("flag-form", here, *reason))
-            continue
-        name, equals, value = argument.partition("=")
-        wrong = _flag_problem(name, equals, value, version, foreign)
-        if wrong is None and equals and (json_problem := _json_problem(_whole(name), value, version, False)):
-            wrong = ("flag-form", *json_problem)
-        complete = bool(equals) or (name.startswith("-O") and len(name) > 2)
-        previous = None if complete else _whole(name)
-        if wrong is None and _lacks_value(previous and canonical(name), arguments[index + 1 :]):
-            wrong = ("flag-form", f"{name} needs a value", None)
-        if wrong is not None:
-            code, message, hint = wrong
-            found.append(Refusal(code, here, message, hint))
+    stray, uses = read(arguments, wants)
+    for index in stray:
+        message = f"{quoted(arguments[index])} is not a flag"
+        found.append(Refusal("flag-form", ("extra_args", index), message, "write one flag, then its value"))
+    for use in uses:
+        reason = _flag_problem(use, version, foreign)
+        if reason is not None:
+            found.append(Refusal(reason[0], ("extra_args", use.index), *reason[1:]))
+        elif not foreign:
+            found += _value_problems(use, version, data)
     return found
-
-
-def _whole(name: str) -> str:
-    """Return the flag whose whole value follows: `--x.key` sets one key, whose value is any text."""
-    return name if "." in name else canonical(name)
-
-
-def _json_problem(flag: str, value: str, version: Version, data: bool) -> tuple[str, str | None] | None:
-    """Say what is wrong with a value where the flag reads JSON; None when nothing is."""
-    wanted = releases.wants_json(flag)
-    if data:
-        if wanted is False:
-            return f"{flag} takes no JSON", "write each of its values as an item of its own, in text"
-        return None
-    if flag == "--limit-mm-per-prompt" and version < LIMITS_BY_JSON_FROM and "=" in value:
-        return None
-    if not wanted and not (value.startswith("{") and releases.wants_json(flag) is not False):
-        return None
-    try:
-        json.loads(value)
-    except ValueError as error:
-        reason = str(error).partition(":")[0].lower()
-        hint = "write its value as a mapping of YAML, {key: value}, which becomes JSON"
-        return f"{flag} takes JSON, and its value is not JSON ({reason})", hint
-    return None
 
 
 def deprecations(arguments: Sequence[str], version: Version) -> list[str]:
     """Return a sentence for each argument that the release still accepts, but warns about."""
     notes = []
-    for argument in arguments:
-        flag = canonical(argument.partition("=")[0]) if argument.startswith("-") else ""
-        if releases.deprecated(flag, version):
-            gone = next((str(span.removed) for span in releases.history(flag) if span.has(version)), None)
-            successor = SUCCESSORS.get(flag)
-            note = f"{flag} is deprecated" + (f" and removed in vLLM {gone}" if gone else "")
+    release = releases.nearest(version)
+    for use in read(arguments)[1]:
+        if releases.deprecated(use.flag, version):
+            ends = (s.removed for s in releases.history(use.flag) if s.removed and s.removed > release)
+            gone = min(ends, default=None)
+            successor = SUCCESSORS.get(use.flag)
+            note = f"{use.flag} is deprecated" + (f" and removed in vLLM {gone}" if gone else "")
             notes.append(note + (f"; {successor}" if successor else ""))
     return notes
 
 
-def canonical(name: str) -> str:
-    """Return the long flag that vLLM reads: underscores become dashes, `.key` of a JSON flag is cut off,
-    short flags become long.
-    """
-    if not name.startswith("--"):
-        short = "-O" if name.startswith("-O") else name.partition(".")[0]
-        return releases.short().get(short, name)
-    return name.partition(".")[0].replace("_", "-")
+# -- values -----------------------------------------------------------------------------------------------
 
 
-def _flag_problem(
-    name: str, equals: str, value: str, version: Version, foreign: bool
-) -> tuple[str, str, str | None] | None:
-    """Return what is wrong with a flag: the code, the message and the hint; None when nothing is."""
-    flag = canonical(name)
+def _value_problems(use: Use, version: Version, data: Collection[int]) -> Iterator[Refusal]:
+    form = releases.form(use.flag, version)
+    if use.name == "-O":
+        return  # an optimization level or a configuration, in a form that has changed often
+    if form is None or form.switch:
+        yield from _needless(use)
+        return
+    if use.keyed:
+        yield from _key_problems(use, form, version)
+        return
+    most = form.nargs if isinstance(form.nargs, int) else 1 if form.nargs == "?" else len(use.values)
+    least = form.nargs if isinstance(form.nargs, int) else 1 if form.nargs == "+" else 0
+    most = max(most, 1) if use.attached else most
+    if len(use.values) < least:
+        few = "a value" if least == 1 else f"{least} values"
+        yield Refusal("flag-form", ("extra_args", use.index), f"{use.name} needs {few}")
+    for index, value in use.values[:most]:
+        if index in data and (form.choices or form.type.rstrip("?") in (*WITHOUT_KEYS, "text")):
+            hint = "write each of its values as an item of its own, in text"
+            yield Refusal("flag-form", ("extra_args", index), f"{use.name} takes no JSON", hint)
+        elif reason := complaint(use.name, use.flag, value, version):
+            yield Refusal("flag-value", ("extra_args", index), *reason)
+    for index, value in use.values[most:]:
+        message = f"{quoted(value)} is not a flag after {use.name} {quoted(use.values[0][1])}, its only value"
+        yield Refusal("flag-form", ("extra_args", index), message, "write one flag, then its value")
+
+
+def _needless(use: Use) -> Iterator[Refusal]:
+    for index, value in use.values[:1]:
+        if use.attached:
+            message, hint = f"{use.name} takes no value", f"write {use.name} alone, or leave it out"
+        else:
+            message = f"{quoted(value)} is not a flag after {use.name}, which takes no value"
+            hint = "write one flag, then its value"
+        yield Refusal("flag-form", ("extra_args", index), message, hint)
+
+
+def _key_problems(use: Use, form: Form, version: Version) -> Iterator[Refusal]:
+    here = ("extra_args", use.index)
+    if version < KEYS_FROM:
+        yield Refusal(
+            "flag-form", here, f"{use.name} needs vLLM {KEYS_FROM} or later", "write the whole JSON"
+        )
+    elif form.choices or form.type.removesuffix("?") in WITHOUT_KEYS:
+        yield Refusal("flag-form", here, f"{use.flag} takes no keys, as its value is no JSON")
+    elif not use.values:
+        yield Refusal("flag-form", here, f"{use.name} needs a value")
+
+
+# -- flags ------------------------------------------------------------------------------------------------
+
+
+def _flag_problem(use: Use, version: Version, foreign: bool) -> Reason | None:
+    """Return what is wrong with a flag; None when nothing is."""
+    name, flag = use.name, use.flag
     if flag in ("--help", "-h"):
         return "flag-form", f"{name} prints a text and ends; it starts no server", None
-    if flag == "--config" and equals:
-        message = f"{name}={value} is silently ignored by vLLM, which would then serve a default model"
-        return "flag-form", message, "write --config and the file as two arguments"
-    if field := _field(flag):
+    if field := _field(flag, version):
         return "flag-form", f"{name} is what the field {field} is for", f"use the field {field}"
-    if foreign or flag in releases.known(version) or _negated(flag, version):
+    if foreign:
         return None
-    if len(parts := name.split()) > 1 and not equals:
+    if flag == "--config":
+        return _config(use)
+    if flag == "--compilation-config" and name == "-O" and releases.form("--optimization-level", version):
+        return None
+    if releases.form(flag, version) is not None or _negated(flag, version):
+        return None
+    if len(parts := name.split()) > 1 and not use.attached:
         hint = f"write them as items of their own: {', '.join(parts)}"
         return "flag-form", f"{name} is a flag and its value in one", hint
     if not flag.startswith("--"):
         return "unknown-flag", f"vLLM has no flag {name}", "write the long form, --name"
-    return "unknown-flag", *_explain(name, flag, version)
+    return _explain(name, flag, version)
 
 
-def _field(flag: str) -> str | None:
-    positive = "--" + flag[5:] if flag.startswith("--no-") else flag
-    return FIELD_OF.get(flag) or FIELD_OF.get(positive)
+def _config(use: Use) -> Reason:
+    """Refuse a file of flags: what is in it could neither be checked nor shown."""
+    hint = "write its flags as fields and in `extra_args`"
+    if use.attached:
+        message = (
+            f"{use.name}={use.values[0][1]} is silently ignored by vLLM, which would serve a default model"
+        )
+        return "flags-in-file", message, hint
+    return "flags-in-file", f"{use.name} hides flags in a file, where no plan can check or show them", hint
+
+
+def _field(flag: str, version: Version) -> str | None:
+    form = releases.form(flag, version)
+    positive = "--" + flag[5:] if flag.startswith("--no-") else form.inverts if form else None
+    return FIELD_OF.get(flag) or FIELD_OF.get(positive or "")
 
 
 def _negated(flag: str, version: Version) -> bool:
-    positive = "--" + flag[5:]
-    return flag.startswith("--no-") and positive in releases.known(version) and releases.negatable(positive)
+    form = releases.form("--" + flag[5:], version) if flag.startswith("--no-") else None
+    return form is not None and form.negatable
 
 
-def _explain(name: str, flag: str, version: Version) -> tuple[str, str | None]:
+def _explain(name: str, flag: str, version: Version) -> Reason:
     """Say why `flag`, which the release does not have, is refused."""
     if releases.history(flag):
-        return absence(name, flag, version)
+        return "unknown-flag", *absence(name, flag, version)
     known = releases.known(version)
     if flag.startswith("--no-") and "--" + flag[5:] in known:
-        return f"--{flag[5:]} has no --no- form in vLLM", None
+        return "unknown-flag", f"--{flag[5:]} has no --no- form in vLLM {version}", None
     long = sorted(candidate for candidate in known if candidate.startswith(flag)) if len(flag) > 3 else []
     if long:
-        return f"{name} is an abbreviation of {' or '.join(long[:4])}", _in_full(long)
+        return "abbreviated-flag", f"{name} is an abbreviation of {' or '.join(long[:4])}", _in_full(long)
     close = closest(flag, known)
     message = f"vLLM {version} has no flag {name}"
     if close is None:
-        return message, "if this build of vLLM has flags of its own, set `flags: unchecked` on the service"
+        hint = "if this build of vLLM has flags of its own, set `flags: unchecked` on the service"
+        return "unknown-flag", message, hint
     field = FIELD_OF.get(close)
-    return message, f"did you mean {f'the field {field}' if field else close}?"
+    return "unknown-flag", message, f"did you mean {f'the field {field}' if field else close}?"
 
 
 def _in_full(candidates: Sequence[str]) -> str:
@@ -165,9 +192,3 @@ def _in_full(candidates: Sequence[str]) -> str:
         return "write the one you mean in full"
     field = FIELD_OF.get(candidates[0])
     return f"use the field {field}" if field else f"write {candidates[0]} in full"
-
-
-def _lacks_value(flag: str | None, rest: Sequence[str]) -> bool:
-    if flag is None or releases.takes_value(flag) is not True:
-        return False
-    return not rest or (rest[0].startswith("--") and len(rest[0]) > 2)

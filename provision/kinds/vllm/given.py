@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from provision.kinds.vllm.extra_args import canonical, is_value
+from provision.kinds.vllm.uses import read
 
 _BY_CONVERT = {"embed": "embed", "classify": "classify", "reward": "pooling"}
 _BY_TASK = {
@@ -71,14 +71,8 @@ class Given(NamedTuple):
 def given(arguments: Sequence[str]) -> Given:
     """Return what arguments say."""
     flags: dict[str, list[str]] = {}
-    values: list[str] = []  # of the last flag
-    for argument in arguments:
-        if is_value(argument):
-            values.append(argument)
-            continue
-        name, equals, value = argument.partition("=")
-        values = flags.setdefault(canonical(name), [])
-        values += [value] if equals else []
+    for use in read(arguments)[1]:
+        flags.setdefault(use.flag, []).extend(value for _, value in use.values)
     return Given(flags)
 
 

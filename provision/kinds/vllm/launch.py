@@ -22,6 +22,7 @@ from provision.kinds.common.generated import by_option, start_script
 from provision.kinds.common.turn import Turn, shown
 from provision.kinds.vllm import arguments, extra_args, keys
 from provision.kinds.vllm.arguments import Refusal, Words
+from provision.kinds.vllm.uses import is_value
 from provision.wire.cases import Case, Cases
 from provision.wire.finding import Finding
 from provision.wire.server import Preflight
@@ -86,7 +87,7 @@ class Launch:
         data = {index for index, item in enumerate(service.extra_args) if not isinstance(item, str)}
         foreign = service.flags == "unchecked"
         extra = extra_words(service)
-        found += by_option(extra, lambda word: not extra_args.is_value(word))
+        found += by_option(extra, lambda word: not is_value(word))
         return found, refusals + extra_args.check(extra, version, data, foreign)
 
     def script(self, flags: list[Words]) -> str:
@@ -141,8 +142,8 @@ class Launch:
             f"those of the version that is found on the host; until one is installed, those of {version} are "
             f"shown{hint}",
         )
-        for note in _doubts(refused):
-            self.context.note("unknown-flag", note)
+        for code, note in _doubts(refused):
+            self.context.note(code, note)
         return self._by_release(start, package)
 
     def _by_release(self, start: Start, package: str) -> Start:
@@ -192,18 +193,19 @@ def _allowed(wanted: Wanted | None) -> list[Version]:
     return allowed or [releases.newest()]
 
 
-def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[str]:
-    """Return a sentence for each thing that only some of the possible releases accept."""
+def _doubts(refused: Mapping[Version, list[Refusal]]) -> list[tuple[str, str]]:
+    """Return the code and a sentence for each thing that only some of the possible releases accept."""
     found = []
     for where in dict.fromkeys(refusal.where for refusals in refused.values() for refusal in refusals):
-        messages = [r.message for refusals in refused.values() for r in refusals if r.where == where]
+        last = [r for refusals in refused.values() for r in refusals if r.where == where][-1]
         accepting = [
             version for version, refusals in refused.items() if where not in (r.where for r in refusals)
         ]
-        found.append(
-            f"{messages[-1]}; releases from {accepting[0]} to {accepting[-1]} have it, and the host decides "
-            "by what is installed there"
+        sentence = (
+            f"{last.message}; releases from {accepting[0]} to {accepting[-1]} accept it, and the host "
+            "decides by what is installed there"
         )
+        found.append((last.code, sentence))
     return found
 
 

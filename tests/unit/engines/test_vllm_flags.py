@@ -43,8 +43,8 @@ class TestReleases:
         assert list(releases.versions()) == sorted(releases.versions())
 
     def test_a_flag_that_came_back_is_absent_in_between(self) -> None:
-        has = ["--log-level" in releases.known(Version(v)) for v in ("0.24.0", "0.25.1", "0.30.0", "0.31.0")]
-        assert has == [True, False, False, True]
+        has = ["--disable-log-requests" in releases.known(Version(v)) for v in ("0.16.0", "0.17.0", "0.33.0")]
+        assert has == [True, False, True]
 
     def test_each_field_is_a_flag_of_the_newest_release_or_says_that_it_is_none(self) -> None:
         forgotten = [name for name in FIELDS if flag_of(name) not in releases.known(NEWEST)]
@@ -58,7 +58,7 @@ class TestReleases:
                     assert releases.history(word.partition(".")[0]), (flag, word)
 
     def test_short_flags_stand_for_known_ones(self) -> None:
-        assert set(releases.short().values()) <= releases.known(NEWEST)
+        assert all(releases.history(flag) for flag in releases.short().values())
 
 
 class TestFields:
@@ -125,6 +125,23 @@ class TestFields:
         assert ("--enable-reasoning",) in flags("0.8.5", reasoning_parser="deepseek_r1")
         assert flags("0.9.0", reasoning_parser="deepseek_r1") == [("--reasoning-parser", "deepseek_r1")]
 
+    def test_a_value_that_the_release_does_not_take_is_refused(self) -> None:
+        _, refusals = render({"dtype": "flaot16", "kv_cache_dtype": "fp8"}, "/m", Version("0.33.0"))
+        assert [(r.code, r.where, r.message, r.hint) for r in refusals] == [
+            (
+                "flag-value",
+                ("dtype",),
+                "dtype wants one of auto, bfloat16, float, float16, float32, half, found 'flaot16'",
+                "did you mean float16?",
+            )
+        ]
+
+    def test_a_field_that_is_off_can_be_turned_off_in_each_release(self) -> None:
+        for field, mark in FIELDS.items():
+            for version in releases.versions():
+                form = releases.form(flag_of(field), version)
+                assert form is None or not form.switch or mark.switch or form.negatable, (field, version)
+
     def test_a_field_that_the_release_lacks_is_refused(self) -> None:
         _, refusals = render({"shutdown_timeout": 30.0}, "/m", Version("0.17.1"))
         assert [(r.where, r.message) for r in refusals] == [
@@ -170,7 +187,15 @@ class TestExtraArgs:
             ["-cc.mode=3"],
             ["-O3"],
             ["-asc", "2"],
-            ["--config", "more.yaml"],
+            ["-n4", "-r", "1"],
+            ["--kv-cache-memory-bytes", "2M", "--max-num-queued-tokens", "1.5k"],
+            ["--enable-lora", "--max-lora-rank", "64"],
+            ["--moe-backend", "Flashinfer-Cutlass"],
+            ["--hf-token"],
+            ["--hf-token", "hf"],
+            ["--ssl-ciphers", ""],
+            ["--additional-config", "text"],
+            ["--kv-transfer-config", '{"kv_role": "kv_both", "cpu_bytes_to_use": 80m}'],
             ["--max-log-len", "-1"],
             ["--default-chat-template-kwargs", '{"enable_thinking": false}'],
         ],
@@ -199,17 +224,13 @@ class TestExtraArgs:
             ("--device", "0.10.0", "leave it out"),
             ("--use-v2-block-manager", "0.10.0", "leave it out"),
             ("--num-scheduler-steps", "0.10.1", "leave it out"),
-            ("--guided-decoding-backend", "0.11.0", "--structured-outputs-config.backend"),
+            ("--guided-decoding-backend", "0.12.0", "--structured-outputs-config.backend"),
             ("--task", "0.13.0", "--runner and --convert"),
             ("--rope-scaling", "0.11.2", "--hf-overrides"),
         ],
     )
     def test_the_notable_removals(self, flag: str, since: str, instead: str) -> None:
-        text = (
-            refusal("0.33.0", flag, "x")
-            if releases.takes_value(flag) is not False
-            else refusal("0.33.0", flag)
-        )
+        text = refusal("0.33.0", flag)
         assert f"was removed in vLLM {since};" in text
         assert instead in text
 
@@ -217,14 +238,18 @@ class TestExtraArgs:
         assert "needs vLLM 0.33.0 or later" in refusal("0.20.2", "--monokernel", "x")
 
     def test_a_flag_between_two_lives_was_removed(self) -> None:
-        assert "was removed in vLLM 0.25.1" in refusal("0.26.0", "--log-level", "info")
+        text = refusal("0.31.0", "--enable-cascade-attn")
+        assert "needs vLLM 0.33.0 or later" in text
+        assert "was removed in vLLM 0.10.0" in refusal("0.26.0", "--expand-tools-even-if-tool-choice-none")
 
     def test_abbreviations_are_spelt_out(self) -> None:
         assert "write --block-size in full" in refusal("0.33.0", "--block-s", "16")
         assert "use the field max_num_seqs" in refusal("0.33.0", "--max-num-se", "16")
 
-    def test_config_with_an_equals_sign(self) -> None:
+    def test_flags_in_a_file(self) -> None:
         assert "silently ignored" in refusal("0.33.0", "--config=x.yaml")
+        assert "hides flags in a file" in refusal("0.8.0", "--config", "x.yaml")
+        assert check(["--config", "x.yaml"], NEWEST, foreign=True) == []
 
     @pytest.mark.parametrize("argument", ["--api-key", "--api_key=sk", "--api-key=sk"])
     def test_an_api_key_is_refused_and_not_repeated(self, argument: str) -> None:
@@ -263,9 +288,64 @@ class TestExtraArgs:
         assert refusal("0.33.0", "--block-size") == "0: --block-size needs a value"
         assert "needs a value" in refusal("0.33.0", "--block-size", "--enable-lora")
 
+    @pytest.mark.parametrize(
+        ("version", "arguments", "expected"),
+        [
+            ("0.33.0", ["--block-size", "many"], "1: --block-size wants a whole number, found 'many'"),
+            ("0.33.0", ["--block-size=many"], "0: --block-size wants a whole number, found 'many'"),
+            ("0.33.0", ["--cpu-offload-gb", "1k"], "1: --cpu-offload-gb wants a number, found '1k'"),
+            (
+                "0.33.0",
+                ["--max-num-queued-tokens", "1.5K"],
+                "1: --max-num-queued-tokens wants a whole number before a capital unit; "
+                "write 1.5k, or a smaller unit",
+            ),
+            (
+                "0.20.2",
+                ["--kv-cache-memory-bytes", "2 M"],
+                "1: --kv-cache-memory-bytes wants a whole number, or one with a unit such as 1k or 2M, "
+                "found '2 M'",
+            ),
+            (
+                "0.33.0",
+                ["--mm-encoder-tp-mode", "dat"],
+                "1: --mm-encoder-tp-mode wants one of data, weights, found 'dat'; did you mean data?",
+            ),
+            (
+                "0.33.0",
+                ["--block-size", "16", "32"],
+                "2: '32' is not a flag after --block-size '16', its only value",
+            ),
+            (
+                "0.33.0",
+                ["--enable-lora=true"],
+                "0: --enable-lora takes no value; write --enable-lora alone, or leave it out",
+            ),
+            ("0.33.0", ["--block-size.key", "1"], "0: --block-size takes no keys, as its value is no JSON"),
+            (
+                "0.8.5",
+                ["--compilation-config.level", "3"],
+                "0: --compilation-config.level needs vLLM 0.9.0 or later",
+            ),
+        ],
+    )
+    def test_values_that_the_release_does_not_take(
+        self, version: str, arguments: list[str], expected: str
+    ) -> None:
+        assert expected in refusal(version, *arguments)
+
+    def test_a_value_of_another_release_names_it(self) -> None:
+        assert "vLLM 0.8.5 and later take it" in refusal("0.8.0", "--load-format", "fastsafetensors")
+
+    def test_other_builds_may_take_other_values(self) -> None:
+        assert check(["--block-size", "many", "--enable-lora", "true"], NEWEST, foreign=True) == []
+
+    def test_a_flag_that_is_turned_around_belongs_to_its_field(self) -> None:
+        assert "use the field enable_prefix_caching" in refusal("0.33.0", "--disable-prefix-caching")
+
     def test_all_mistakes_at_once(self) -> None:
-        found = check(["--swap-space", "4", "--nonsense", "--port=1"], NEWEST)
-        assert [refusal.where[1] for refusal in found] == [0, 2, 3]
+        found = check(["--swap-space", "4", "--nonsense", "--port=1", "--block-size", "x"], NEWEST)
+        assert [refusal.where[1] for refusal in found] == [0, 2, 3, 5]
 
     def test_deprecated_flags_are_noted(self) -> None:
         (note,) = deprecations(["--task", "embed"], Version("0.12.0"))

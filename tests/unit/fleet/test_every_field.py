@@ -79,6 +79,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("container", "engine"): "podman",
     ("program", "command"): ["/usr/bin/other"],
     ("asr", "tls"): {"cert": "/etc/tls/cert.pem", "key": "/etc/tls/key.pem"},
+    ("vllm", "dtype"): "float16",
     ("vllm", "extra_args"): ["--max-log-len", "9"],
     ("vllm", "lora"): {"adapter": "other"},
     ("vllm", "speculative"): {"model": "other", "num_speculative_tokens": 3},

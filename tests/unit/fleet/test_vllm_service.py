@@ -94,10 +94,10 @@ class TestScript:
         [
             (
                 "--speculative-config, '{model: x}'",
-                "--speculative-config takes JSON, and its value is not JSON",
+                "--speculative-config wants JSON, and its value is not JSON",
             ),
-            ("--kv-transfer-config=x", "--kv-transfer-config takes JSON, and its value is not JSON"),
-            ("""--hf-overrides, "{'a': 1}\"""", "--hf-overrides takes JSON, and its value is not JSON"),
+            ("--kv-transfer-config=x", "--kv-transfer-config wants JSON, and its value is not JSON"),
+            ("""--hf-overrides, "{'a': 1}\"""", "--hf-overrides wants JSON, and its value is not JSON"),
             ("--max-log-len, {a: 1}", "--max-log-len takes no JSON"),
         ],
     )
