@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,34 @@ def test_a_real_log_tells_its_figures(log: Path) -> None:
     assert found.sequences == known.get("concurrency")
     captured = known.get("graph_capture_gib")
     assert found.graphs == (int(captured * GIB) if captured else None)
+
+
+MESSAGES = json.loads((RECORDS / "messages.json").read_text(encoding="utf-8"))
+"""What 33 releases from 0.8.0 to 0.33.0 log of their memory: the texts of these calls in their source."""
+
+TOLD = {
+    "Model": (["14.2931", "3.4"], {"weights": int(14.2931 * GIB)}),
+    "Available": (["24.77"], {"cache": int(24.77 * GIB)}),
+    "GPU": (["473,216", "8,192", "57.77"], {"tokens": 473216}),
+    "Maximum": (["8,192", "57.77"], {"length": 8192, "sequences": 57.77}),
+    "Graph": (["21", "0.57"], {"graphs": int(0.57 * GIB)}),
+}
+"""By the first word of a message: values for it, and the figures that are read from it."""
+
+
+@pytest.mark.parametrize("said", MESSAGES, ids=lambda said: f"{said['first']}-{said['message'][:20]}")
+def test_the_messages_of_all_releases_are_read(said: dict[str, str]) -> None:
+    message = said["message"].replace("%s KV cache", "GPU KV cache")
+    values, known = TOLD[message.split()[0]]
+    if "tokens, Maximum" in message:
+        known = {**known, "length": 8192, "sequences": 57.77}
+    parts = re.split(r"%[.\d]*[sdf]", message)
+    line = "".join(part + value for part, value in zip_longest(parts, values[: len(parts) - 1], fillvalue=""))
+    told = figures.read(f"(EngineCore pid=2447) INFO 11-27 14:39:34 [file.py:12] {line}\n", 43)
+    assert {name: value for name, value in told.plain().items() if value is not None} == {
+        "seconds": 43,
+        **known,
+    }
 
 
 def test_a_server_on_a_cpu_tells_its_tokens() -> None:

@@ -19,10 +19,11 @@ LINES = 2000
 
 GIB = 1024**3
 
-# As vLLM 0.25.1 logs them (gpu_model_runner.py, model_runner.py and gpu_worker.py in v1/worker,
-# v1/core/kv_cache_utils.py). Several workers of one server say the same, each of its own GPU.
+# As vLLM 0.8.0 to 0.33.0 log them (gpu_model_runner.py, model_runner.py and gpu_worker.py in v1/worker,
+# v1/core/kv_cache_utils.py); 0.8.0 says GB and means GiB. Several workers of one server say the same, each
+# of its own GPU.
 PATTERNS: dict[str, tuple[str, int | None]] = {
-    "weights": (r"Model loading took ([\d.]+) GiB", GIB),
+    "weights": (r"Model loading took ([\d.]+) Gi?B", GIB),
     "cache": (r"Available KV cache memory: (-?[\d.]+) GiB", GIB),
     "graphs": (r"Graph capturing finished in \d+ secs, took ([\d.]+) GiB", GIB),
     "tokens": (r"KV cache size: ([\d,]+) tokens", 1),
