@@ -13,11 +13,14 @@ from provision.caches import make, write
 PACKAGE = Path(provision.__file__).parent
 """Where the sources of this very provision are."""
 
+ROOMS = ("host", "published", "wire")
+"""The folders of it that hosts get."""
+
 _FORMAT = 2
 
 
 class Archive:
-    """The sources of `provision/__init__.py`, `provision/host/` and `provision/wire/` in one file.
+    """The sources of `provision/__init__.py` and of the folders in `ROOMS` in one file.
 
     The name is the SHA-256 of the bytes: it says whether a host has the archive already, and the host checks
     against it what it was sent. Packing is skipped when sizes and times of all sources are as they
@@ -87,7 +90,7 @@ class Archive:
 
 def sources(package: Path) -> list[str]:
     """Return the files that an archive of `package` is made of, sorted, by their paths in it."""
-    found, rooms = ["__init__.py"], ["host", "wire"]
+    found, rooms = ["__init__.py"], [*ROOMS]
     for room in rooms:  # which grows meanwhile
         for entry in os.scandir(package / room):
             if entry.is_dir():

@@ -91,6 +91,7 @@ def test_the_host_side_knows_nobody_else() -> None:
             others = {
                 other
                 for other in imports(name)
-                if other != "provision" and not other.startswith(("provision.host", "provision.wire"))
+                if other != "provision"
+                and not other.startswith(("provision.host", "provision.published", "provision.wire"))
             }
             assert others == set(), name

@@ -13,9 +13,9 @@ import urllib.request
 from typing import Any, Mapping, NamedTuple, Sequence
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from provision.host.models.hubs.http import cause
 from provision.host.python.pip_configuration import Configuration
 from provision.host.threads import each
+from provision.published.http import cause
 from provision.wire.finding import Finding, fault, warning
 
 PUBLIC = "https://pypi.org/simple"

@@ -15,8 +15,8 @@ from provision.kinds.vllm.memory.capability import too_old
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.layers import UnknownShape
 from provision.kinds.vllm.memory.remedy import remedies
-from provision.kinds.vllm.memory.tensors import Tensor
 from provision.kinds.vllm.share import share, utilization
+from provision.published.tensors import Tensor
 from provision.wire.finding import ERROR, Finding, information
 
 if TYPE_CHECKING:

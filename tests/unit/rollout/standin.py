@@ -10,7 +10,7 @@ from pathlib import Path
 
 from provision.connect import Local
 from provision.rollout.run import Summary, run
-from provision.transport.archive import PACKAGE, Archive
+from provision.transport.archive import PACKAGE, ROOMS, Archive
 from provision.transport.target import Limits, Target
 from provision.wire.events import Done, Event, Note
 from provision.wire.finding import Finding, fault
@@ -43,8 +43,8 @@ def until_input_ends():
 def host_side(directory: Path, body: str) -> Archive:
     """Return an archive whose `main(request)` has this body, after `PRELUDE`."""
     package = directory / "provision"
-    (package / "host").mkdir(parents=True)
-    (package / "wire").mkdir()
+    for room in ROOMS:
+        (package / room).mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "host" / "__init__.py").write_text("")
     main = "def main(request, place):\n" + textwrap.indent(textwrap.dedent(body), "    ")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from provision.transport import archive
-from provision.transport.archive import PACKAGE, Archive, pack, sources
+from provision.transport.archive import PACKAGE, ROOMS, Archive, pack, sources
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def package(tmp_path: Path) -> Path:
     (root / "host" / "main.py").write_text("def main(request): return 0\n")
     (root / "host" / "resources" / "file.py").write_text("x = 1\n")
     (root / "wire").mkdir()
+    (root / "published").mkdir()
     (root / "cli").mkdir()
     (root / "cli" / "main.py").write_text("not for hosts\n")
     for path in root.rglob("*.py"):
@@ -36,7 +37,7 @@ def test_holds_the_host_side_and_the_contract_and_nothing_else() -> None:
     assert "provision/__init__.py" in names
     assert "provision/host/main.py" in names
     assert "provision/wire/record.py" in names
-    ours = ("provision/__init__.py", "provision/host/", "provision/wire/")
+    ours = ("provision/__init__.py", *(f"provision/{room}/" for room in ROOMS))
     assert all(name.startswith(ours) for name in names)
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 

@@ -8,19 +8,19 @@ from typing import Any
 from urllib.parse import quote
 
 from provision.host.failure import Failure
-from provision.host.models.hubs import http
 from provision.host.models.hubs.listing import Hub, Listing, Query, RemoteFile
+from provision.published import http
+from provision.published.sites import HUGGINGFACE
 
 
 def _files(query: Query) -> Listing:
-    headers = {"Authorization": f"Bearer {query.token}"} if query.token else {}
     model = f"{query.address}/api/models/{quote(query.repo)}"
-    about, _ = http.get(f"{model}/revision/{quote(query.revision, safe='')}", headers, query.timeout)
+    about, _ = http.get(f"{model}/revision/{quote(query.revision, safe='')}", query.headers, query.timeout)
     commit = str(about["sha"])
     entries: list[dict[str, Any]] = []
     url: str | None = f"{model}/tree/{commit}?recursive=true"
     while url:
-        page, answered = http.get(url, headers, query.timeout)
+        page, answered = http.get(url, query.headers, query.timeout)
         entries += page
         following = re.search(r'<([^>]+)>;\s*rel="next"', answered.get("Link") or "")
         url = following.group(1) if following else None
@@ -55,6 +55,4 @@ def _matches(path: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(path, pattern + "*" if pattern.endswith("/") else pattern)
 
 
-HUB = Hub(
-    "Hugging Face", "huggingface_hub", "HF_ENDPOINT", "https://huggingface.co", _files, _explain, _matches
-)
+HUB = Hub(HUGGINGFACE, "huggingface_hub", _files, _explain, _matches)

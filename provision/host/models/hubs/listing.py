@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Callable, Iterable, NamedTuple, Sequence
 
 from provision.host.failure import Failure
-from provision.host.models.hubs import http
+from provision.published import http, sites
 
 
 class RemoteFile(NamedTuple):
@@ -40,6 +39,11 @@ class Query(NamedTuple):
     timeout: float
     """Seconds without an answer."""
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that carry the token."""
+        return self.hub.site.headers(self.token)
+
     def no_revision(self, hint: str) -> Failure:
         """Return the failure that says that the model has no such revision."""
         message = f'{self.repo} has no revision "{self.revision}" on {self.hub.title}'
@@ -61,21 +65,25 @@ class Unknown(Failure):
 class Hub(NamedTuple):
     """One kind of hub."""
 
-    title: str
+    site: sites.Site
     library: str
     """The package that downloads from it."""
-    variable: str
-    """The environment variable that names a mirror."""
-    public: str
-    """Its public address."""
     files: Callable[[Query], Listing]
     """Asks it; raises `http.Refused` and OSError."""
     explain: Callable[[Query, http.Refused], Failure | None]
     """What an error of this hub means; None when it means what its HTTP status says."""
     matches: Callable[[str, str], bool]
     """(path, pattern): whether the library takes the pattern to mean this file."""
-    second: str | None = None
-    """Where its library looks for a model that the public hub does not have."""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.site.title
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that names a mirror."""
+        return self.site.variable
 
     def listing(
         self, repo: str, revision: str, endpoint: str | None, token: str | None, timeout: float
@@ -85,15 +93,14 @@ class Hub(NamedTuple):
         Raises:
             Failure: no such model or revision, no access, or no answer.
         """
-        address = (endpoint or os.environ.get(self.variable) or self.public).strip().rstrip("/")
-        address = address if "://" in address else "https://" + address
+        address = self.site.address(endpoint)
         query = Query(self, address, repo, revision, token, timeout)
         try:
             return self._ask(query)
         except Unknown:
-            if self.second and address == self.public:
+            if self.site.second and address == self.site.public:
                 try:
-                    return self._ask(query._replace(address=self.second))
+                    return self._ask(query._replace(address=self.site.second))
                 except Failure:
                     pass
             raise

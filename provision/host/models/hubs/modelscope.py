@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from provision.host.failure import Failure
-from provision.host.models.hubs import http
 from provision.host.models.hubs.listing import Hub, Listing, Query, RemoteFile
+from provision.published import http
+from provision.published.sites import MODELSCOPE
 
 TRUNCATED = 3000
 """The hub cuts a listing here and does not say so (modelscope-hub 0.5: REPO_FILES_TRUNCATION_LIMIT)."""
@@ -38,10 +39,8 @@ def _entries(query: Query, recursive: bool, root: str = "") -> tuple[list[dict[s
 
 
 def _get(query: Query, path: str) -> dict[str, Any]:
-    token = query.token
-    headers = {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
     url = f"{query.address}/api/v1/models/{quote(query.repo)}/{path}"
-    answer, _ = http.get(url, headers, query.timeout)
+    answer, _ = http.get(url, query.headers, query.timeout)
     return answer.get("Data") or {}
 
 
@@ -64,13 +63,4 @@ def _matches(path: str, pattern: str) -> bool:
     return any(fnmatch.fnmatchcase(path, each) for each in (pattern, pattern.replace(".*", "*")))
 
 
-HUB = Hub(
-    "ModelScope",
-    "modelscope",
-    "MODELSCOPE_ENDPOINT",
-    "https://www.modelscope.cn",
-    _files,
-    _explain,
-    _matches,
-    second="https://www.modelscope.ai",
-)
+HUB = Hub(MODELSCOPE, "modelscope", _files, _explain, _matches)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from provision.kinds.vllm.memory.layers import Config
 from provision.kinds.vllm.memory.matrices import Matrices
-from provision.kinds.vllm.memory.tensors import Tensor
+from provision.published.tensors import Tensor
 
 _TOWER = "vision_tower"
 _JOINT = "multi_modal_projector"

@@ -25,7 +25,7 @@ from provision.kinds.vllm.memory.overhead import Overhead, overhead
 from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.refusals import refusals
 from provision.kinds.vllm.memory.settings import Settings, settings
-from provision.kinds.vllm.memory.tensors import Tensor
+from provision.published.tensors import Tensor
 from provision.wire.finding import ERROR, WARNING, Finding, fault, information, warning
 
 UNSURE = ("may-not-fit", "gpu-taken")

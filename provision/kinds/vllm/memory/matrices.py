@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from provision.kinds.vllm.memory.quantization import Quantization
-from provision.kinds.vllm.memory.tensors import Tensor
+from provision.published.tensors import Tensor
 
 _TYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 

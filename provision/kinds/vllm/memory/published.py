@@ -14,7 +14,7 @@ from provision.kinds.vllm.memory.encoders import encoder
 from provision.kinds.vllm.memory.families import Family
 from provision.kinds.vllm.memory.layers import Experts, Heads, Latent, Layer, State
 from provision.kinds.vllm.memory.matrices import Matrices
-from provision.kinds.vllm.memory.tensors import Tensor
+from provision.published.tensors import Tensor
 
 
 def published(architecture: Architecture) -> list[Tensor]:

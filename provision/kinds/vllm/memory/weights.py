@@ -17,7 +17,7 @@ from math import ceil
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.layers import Heads, Latent
 from provision.kinds.vllm.memory.settings import Settings
-from provision.kinds.vllm.memory.tensors import BITS, FLOATS, Tensor
+from provision.published.tensors import BITS, FLOATS, Tensor
 
 MIB = 2**20
 

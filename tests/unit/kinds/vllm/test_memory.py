@@ -21,7 +21,7 @@ from provision.kinds.vllm.memory.layers import Heads, UnknownShape
 from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.remedy import remedies
 from provision.kinds.vllm.memory.settings import Settings, settings
-from provision.kinds.vllm.memory.tensors import Tensor, grouped, size
+from provision.published.tensors import Tensor, grouped, size
 
 MODELS: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "published.yml").read_text(encoding="utf-8")

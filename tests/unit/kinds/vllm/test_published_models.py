@@ -10,7 +10,7 @@ import yaml
 
 from provision.kinds.vllm.memory.architecture import read
 from provision.kinds.vllm.memory.published import published
-from provision.kinds.vllm.memory.tensors import size
+from provision.published.tensors import size
 
 MODELS: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "published.yml").read_text(encoding="utf-8")

@@ -1,4 +1,7 @@
-"""Asking a hub a question over HTTP."""
+"""Asking a hub over HTTP.
+
+Proxies and certificates are those of the environment (`https_proxy`, `SSL_CERT_FILE`).
+"""
 
 from __future__ import annotations
 
@@ -33,31 +36,52 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def get(url: str, headers: Mapping[str, str], timeout: float) -> tuple[Any, Mapping[str, str]]:
-    """Return the JSON at a URL, and the headers it came with.
+    """Return the JSON at a URL, and the headers it came with; see `part` for arguments and errors.
+
+    Raises:
+        OSError: also when its answer is not JSON.
+    """
+    data, answered = part(url, {"Accept": "application/json", **headers}, timeout)
+    try:
+        return json.loads(data), answered
+    except ValueError:
+        raise OSError("its answer is not JSON, so it is no model hub") from None
+
+
+def part(
+    url: str, headers: Mapping[str, str], timeout: float, first: int = 0, last: int | None = None
+) -> tuple[bytes, Mapping[str, str]]:
+    """Return the bytes at a URL from `first` up to, not including, `last`, and the headers they came with.
 
     Args:
         url: what to get.
         headers: sent to this host only, not to another one that it redirects to.
         timeout: seconds without an answer.
+        first: of the bytes that are wanted.
+        last: where they end; None for all.
 
     Raises:
         Refused: the hub answered with an error.
-        OSError: it could not be reached, or its answer is not JSON; its text can be shown to a person.
+        OSError: it could not be reached; its text can be shown to a person.
     """
-    request = urllib.request.Request(url, headers={"User-Agent": "provision", "Accept": "application/json"})
+    request = urllib.request.Request(url, headers={"User-Agent": "provision"})
+    if last is not None:
+        request.add_header("Range", f"bytes={first}-{last - 1}")
     for name, value in headers.items():
         request.add_unredirected_header(name, value)
     try:
         with urllib.request.build_opener(_Redirects).open(request, timeout=timeout) as answer:
-            return json.loads(answer.read()), answer.headers
+            if last is None:
+                return answer.read(), answer.headers
+            # A hub that knows no ranges begins at the beginning, and need not be read to its end.
+            skipped = 0 if answer.status == 206 else first
+            return answer.read(skipped + last - first)[skipped:], answer.headers
     except urllib.error.HTTPError as error:
         raise Refused(error.code, error.headers.get("X-Error-Code")) from None
     except urllib.error.URLError as error:
         raise OSError(cause(error.reason)) from None
     except (OSError, http.client.HTTPException) as error:
         raise OSError(cause(error)) from None
-    except ValueError:
-        raise OSError("its answer is not JSON, so it is no model hub") from None
 
 
 def cause(error: object) -> str:

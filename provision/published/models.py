@@ -1,0 +1,113 @@
+"""What a model says of itself: its `config.json` and the list of its weights.
+
+Of files of weights only their headers are read, some kB each.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+from provision.published.tensors import Tensor, grouped, header
+
+CONFIG = "config.json"
+MODELOPT = "hf_quant_config.json"
+"""Where NVIDIA's ModelOpt says how it quantized a model."""
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+"""The weights when they are in one file, which needs no index."""
+
+LONGEST_HEADER = 100_000_000
+"""The most bytes of a header, as the safetensors library has it."""
+
+AT_ONCE = 8
+"""Files that are read at a time."""
+
+Read = Callable[[str, int, "int | None"], bytes]
+"""(name, first, last): the bytes of a file from `first` up to `last`, None for its end; raises `Absent`."""
+
+
+class Absent(Exception):
+    """There is no such file."""
+
+
+class Unreadable(ValueError):
+    """A file is not what its name says; the message names it."""
+
+
+class Model(NamedTuple):
+    """What a model says of itself."""
+
+    config: dict[str, Any]
+    """Its `config.json`."""
+    tensors: list[Tensor] | None
+    """Its weights, those of experts that are alike as one; None when not all of its files are there."""
+
+
+def model(read: Read) -> Model:
+    """Read a model by its files.
+
+    Raises:
+        Absent: it has no `config.json`.
+        Unreadable: a file is not what its name says.
+    """
+    config = _json(CONFIG, read)
+    if "quantization_config" not in config:
+        try:
+            config["quantization_config"] = _json(MODELOPT, read)
+        except Absent:
+            pass
+    return Model(config, _weights(read))
+
+
+def folder(path: str) -> Read:
+    """Return what reads the files in a directory; it raises OSError as the kernel says."""
+
+    def read(name: str, first: int, last: int | None) -> bytes:
+        try:
+            with Path(path, name).open("rb") as file:
+                file.seek(first)
+                return file.read(-1 if last is None else last - first)
+        except FileNotFoundError:
+            raise Absent(name) from None
+
+    return read
+
+
+def _json(name: str, read: Read) -> dict[str, Any]:
+    try:
+        found = json.loads(read(name, 0, None))
+    except ValueError as error:
+        raise Unreadable(f"{name} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Unreadable(f"{name} is not a JSON object")
+    return found
+
+
+def _weights(read: Read) -> list[Tensor] | None:
+    """Return the weights that the files list; None when not all files are there."""
+    try:
+        listed = _json(INDEX, read).get("weight_map")
+        names = sorted(set(listed.values())) if isinstance(listed, dict) else [SINGLE]
+    except Absent:
+        names = [SINGLE]
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            headers = list(pool.map(lambda name: _header(name, read), names))
+    except Absent:
+        return None
+    return grouped(tensor for each in headers for tensor in each)
+
+
+def _header(name: str, read: Read) -> list[Tensor]:
+    try:
+        (size,) = struct.unpack("<Q", read(name, 0, 8))
+        if size > LONGEST_HEADER:
+            raise ValueError("its header is too long")
+        return header(read(name, 8, 8 + size))
+    except (ValueError, struct.error) as error:
+        raise Unreadable(f"{name} is no file of weights: {error}") from None
