@@ -19,7 +19,7 @@ from packaging.version import Version
 from provision.config.requirements import Wanted
 from provision.wire.specs.environment import Wheel
 
-_CUDA = re.compile(r"(?:[/+])(?:cu(\d{2,})(\d)|(cpu))(?=[/\-]|$)")
+_CUDA = re.compile(r"[/+](?:cu(\d{2,})(\d)|(cpu))(?=[/\-]|$)")
 """What tells wheels for another CUDA: `…/whl/cu128` of an index, `+cu128` or `+cpu` of a version."""
 
 
@@ -75,7 +75,7 @@ def _needed(requirements: Sequence[Wanted], places: Sequence[str]) -> Iterator[W
         yield Wheel(
             name=name,
             version=str(wanted.pin),
-            python=sorted([each.operator, each.version] for each in row.python),
+            python=_pairs(row.python),
             glibc=row.glibc,
             cuda=cuda,
             builds=[] if cuda is None else _builds(name),
@@ -90,6 +90,12 @@ def _find(name: str, version: Version) -> _Row | None:
     if not before or not after or rows[before[-1]] != rows[after[0]]:
         return None
     return rows[before[-1]]
+
+
+def _pairs(python: SpecifierSet) -> list[list[str]]:
+    """Return pairs of operator and version, each once, the lower versions first."""
+    bounds = {(Version(each.version), each.operator): each.version for each in python}
+    return [[operator, bounds[version, operator]] for version, operator in sorted(bounds)]
 
 
 def _builds(name: str) -> list[list[str]]:

@@ -92,6 +92,7 @@ def main(request: bytes, place: str | None = None) -> int:
             pid=os.getpid(),
             user=pwd.getpwuid(os.geteuid()).pw_name,
             root=machine.root,
+            now=round(time.time(), 3),
             facts=facts(),
         )
     )

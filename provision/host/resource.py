@@ -11,7 +11,7 @@ from provision.wire import spec as contract
 from provision.wire.events import Changes as Changes
 from provision.wire.events import Options, Work
 from provision.wire.finding import Finding
-from provision.wire.server import Preflight
+from provision.wire.server import Demands, Preflight
 from provision.wire.specs import environment
 
 State = Dict[str, Any]
@@ -50,6 +50,9 @@ class Resource:
 
     arbitrary: ClassVar[bool] = False
     """Its fix may change anything on the host: nobody can foresee what follows it."""
+
+    inherits_limits: ClassVar[bool] = False
+    """It runs a service with the limits of whoever applies: open files, locked memory."""
 
     number_field: ClassVar[str] = ""
     """Of an account: the field of its number, `uid` or `gid`."""
@@ -139,6 +142,10 @@ class Resource:
     def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
         """Return why `fix` will not get what it needs from elsewhere; it may ask there, and wait."""
         return ()
+
+    def demands(self, changes: Changes) -> Demands | None:
+        """Return what its service wants of the host once it is started by `changes`."""
+        return None
 
     def wheels(self, changes: Changes) -> Sequence[environment.Wheel]:
         """Return what is known of the wheels that `fix` installs."""

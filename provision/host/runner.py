@@ -73,7 +73,7 @@ class Run:
         orphans = {} if self.asked.partial else self.ledger.orphans(self.asked.playbooks, self.items)
         if any(item.changes for item in self.items.values()):
             prunes = not isinstance(self.asked, Apply) or self.asked.prune
-            run = scene.Scene(self.machine, self.items, orphans, prunes)
+            run = scene.Scene(self.machine, self.items, self.ledger.entries, orphans, prunes)
             self._errors, self._ignored = preflight.look(run, self.asked.ignore)
         self._tell(orphans)
         return orphans

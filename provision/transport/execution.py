@@ -12,13 +12,13 @@ from typing import Any
 from provision import __version__
 from provision.connect import Connection
 from provision.connect.become import PROMPT
-from provision.transport import bootstrap
+from provision.transport import bootstrap, clock
 from provision.transport.loop import Slots
 from provision.transport.multiplexed import Multiplexed
 from provision.transport.reading import parse, read, visible
 from provision.transport.streams import Streams
 from provision.transport.target import OnEvent, Terms
-from provision.wire.events import Bootstrapped, Done, Error, Heartbeat, Hello, Question
+from provision.wire.events import Bootstrapped, Done, Error, Heartbeat, Hello, Note, Question
 from provision.wire.finding import fault
 from provision.wire.record import Mismatch
 from provision.wire.survey import Answer
@@ -93,6 +93,7 @@ class Execution:
         self._handshakes: Slots | None = None
         self._loop = terms.loop
         self._started = self._heard = time.monotonic()
+        self._begun = time.time()
         self.streams = self._start(bootstrap.script(connection, install_python))
         self._watch = self._loop.later(limit, self._check)
         # A sudo that may ask for a password would take the request for it.
@@ -199,6 +200,9 @@ class Execution:
             if self.installing:
                 seconds = round(time.monotonic() - self._started, 3)
                 self._on_event(Bootstrapped(host=self.host, python=event.python, seconds=seconds))
+            wrong = clock.finding(clock.skew(event.now, self._begun, time.time()))
+            if wrong:
+                self._on_event(Note(host=self.host, finding=wrong))
         elif isinstance(event, Error):
             self.failed = True
         elif isinstance(event, Done):

@@ -47,7 +47,10 @@ class Facts(Record):
 
 
 class Hello(Event):
-    """The host side has begun. `provision`: its version; `wire`: that of the contract."""
+    """The host side has begun.
+
+    `provision`: its version; `wire`: that of the contract; `now`: its clock, in seconds since 1970.
+    """
 
     NAME: ClassVar[str] = "hello"
     provision: str
@@ -56,6 +59,7 @@ class Hello(Event):
     pid: int
     user: str
     root: bool
+    now: float
     facts: Facts = one(Facts)
 
 

@@ -46,6 +46,19 @@ class Preflight(Record):
     timeout: float
 
 
+class Demands(Record):
+    """What a service wants of the host besides its GPUs; memory in bytes.
+
+    - `memory`: that it keeps for itself, apart from the files that it reads
+    - `gpus`: on which its processes run; several share memory in /dev/shm
+    - `because`: the option that asks for `memory`
+    """
+
+    memory: int
+    gpus: int
+    because: str
+
+
 class Server(Supervised):
     """A server that is started from files which provision has written.
 
@@ -54,6 +67,7 @@ class Server(Supervised):
     - `cards`: the GPUs on which it starts in its turn, by index or UUID, `all` for every one; None: none
     - `access`: what its user has to be able to read and write
     - `preflight`: how to ask whether it would start
+    - `demands`: what else it wants of the host; None: nothing special
     """
 
     port: int | None = None
@@ -62,3 +76,4 @@ class Server(Supervised):
     cards: list[str] | None = None
     access: Access | None = one(Access, default=None)
     preflight: Preflight | None = one(Preflight, default=None)
+    demands: Demands | None = one(Demands, default=None)

@@ -19,7 +19,9 @@ class Form:
         return cls
 
 
-Any = BinaryIO = Callable = ClassVar = Dict = Generic = Hashable = Iterable = Iterator = List = Form
+Any = BinaryIO = Callable = ClassVar = Collection = Dict = Generic = Hashable = Iterable = Iterator = List = (
+    Form
+)
 Mapping = Optional = Sequence = Tuple = Type = TypeVar = Union = Form
 
 

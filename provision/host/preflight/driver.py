@@ -51,7 +51,7 @@ def version() -> str | None:
     """Return the version of the loaded driver; None without one."""
     try:
         with open(VERSION, encoding="utf-8", errors="replace") as file:
-            found = re.search(r"Kernel Module\D*?\s(\d+\.\d+(?:\.\d+)?)\s", file.read())
+            found = re.search(r"Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", file.read())
     except OSError:
         return None
     return found.group(1) if found else None

@@ -35,11 +35,13 @@ def _judged(scene: Scene, item: Item, port: int, holder: Listener) -> Finding:
             if moves and port not in moves:
                 return warning("port-taken", message, f"{other.label} has to leave it first, by its restart")
             return fault("port-taken", message, f"it is {other.label}, which keeps running")
-    for id, entry in scene.orphans.items():
-        left = recall(id, entry["type"], entry["spec"])
-        if _owns(left, holder):
+    for id, entry in scene.known.items():
+        if id in scene.items or not _owns(recall(id, entry["type"], entry["spec"]), holder):
+            continue
+        if id in scene.orphans:
             hint = f"it is {entry['label']}, which `apply --prune` removes before"
             return (warning if scene.prunes else fault)("port-taken", message, hint)
+        return fault("port-taken", message, f"it is {entry['label']} of {' and '.join(entry['playbooks'])}")
     return fault("port-taken", message, HINT)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Sequence
 
 from provision.host import causes
-from provision.host.preflight import disks, driver, ports, sources, wheels
+from provision.host.preflight import disks, driver, limits, memory, ports, sources, wheels
 from provision.host.preflight.scene import Found, Scene
 from provision.host.threads import each
 from provision.wire.events import Note
@@ -17,6 +17,8 @@ CHECKS: Sequence[Callable[[Scene], Found]] = (
     lambda scene: sources.findings(scene),
     lambda scene: wheels.findings(scene),
     lambda scene: driver.findings(scene),
+    lambda scene: memory.findings(scene),
+    lambda scene: limits.findings(scene),
 )
 """As functions, so that each module is imported when its check is made."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Tuple
 
 from provision.host.item import Item
 from provision.host.machine import Machine
@@ -19,8 +19,10 @@ class Scene(NamedTuple):
 
     machine: Machine
     items: Items
-    orphans: dict[str, dict[str, Any]]
-    """What earlier runs have left, by id: entries of the ledger."""
+    known: dict[str, dict[str, Any]]
+    """What earlier runs have put on the host, by id: entries of the ledger."""
+    orphans: Collection[str]
+    """Those that no playbook declares any more."""
     prunes: bool
     """The orphans are removed before services start."""
 

@@ -43,6 +43,7 @@ class Process(FileRunner):
     type = "process"
     Spec = ProcessSpec
     spec: ProcessSpec
+    inherits_limits = True
     identity = ("service", "pid_file", "log", "stop_timeout", "port", "bind")
     beside = ("current",)
     ever = ("running",)

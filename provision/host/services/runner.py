@@ -12,7 +12,7 @@ from provision.host.services.failures import endings
 from provision.host.state import owed
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding
-from provision.wire.server import Preflight
+from provision.wire.server import Demands, Preflight
 
 STARTS = {"active", "running", "current"}
 """The keys of its state whose change starts or restarts a service."""
@@ -80,6 +80,11 @@ class FileRunner(Runner):
         """Return its port, if it is started or restarted."""
         port = self.spec.port if changes.keys() & STARTS else None
         return [(port, self.spec.bind)] if port else []
+
+    def demands(self, changes: Changes) -> Demands | None:
+        """Return what the service wants of the host, if it is started or restarted."""
+        found: Demands | None = self.spec.demands if changes.keys() & STARTS else None
+        return found
 
     def owns(self) -> Callable[[int], bool]:
         """Return what tells whether the process of a pid belongs to the service."""

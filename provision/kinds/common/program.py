@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from provision.config.secrets import Secret
     from provision.kinds.common.turn import Turn
     from provision.wire.cases import Cases
-    from provision.wire.server import Preflight
+    from provision.wire.server import Demands, Preflight
     from provision.wire.survey import Stake
 
 
@@ -44,6 +44,7 @@ class Program(Endpoint):
         turn: its turn on the GPUs that it uses; None for one that uses none.
         unit: the template of its unit, and what only that template needs, quoted for a unit.
         reloads: ids of what it reads again when it is told to reload: a change of these restarts nothing.
+        demands: what else it wants of the host; None for nothing special.
     """
 
     script: str
@@ -64,6 +65,7 @@ class Program(Endpoint):
     turn: Turn | None = None
     unit: tuple[str, Mapping[str, object]] = ("service.unit.j2", {})
     reloads: Sequence[str] = ()
+    demands: Demands | None = None
 
     def uses(self) -> list[str]:
         """Return the ids of what it cannot run without, except for the certificate."""

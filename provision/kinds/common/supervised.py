@@ -88,6 +88,7 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         "cards": list(program.turn.cards) if program.turn else None,
         "access": reached.access,
         "preflight": program.preflight,
+        "demands": program.demands,
     }
     spec: Server
     if context.systemd:

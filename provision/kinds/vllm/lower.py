@@ -13,7 +13,7 @@ from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.offer import Offer
 from provision.kinds.common.paths import NOT_PATHS
 from provision.kinds.common.program import Program
-from provision.kinds.vllm import impossible, keys, named
+from provision.kinds.vllm import demands, impossible, keys, named
 from provision.kinds.vllm.arguments import FIELDS
 from provision.kinds.vllm.given import given
 from provision.kinds.vllm.launch import PACKAGES, Launch, extra_words, served
@@ -92,6 +92,7 @@ def lower(context: ServiceContext[VllmService]) -> None:
             tls=bool(certificate),
             ca=certificates.ca(service.tls),
             turn=taken,
+            demands=None if cpu else demands.demands(service, told),
         ),
     )
 

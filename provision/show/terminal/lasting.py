@@ -29,8 +29,9 @@ def lasting(report: Report, item: Item) -> list[str]:
         case events.Bootstrapped():
             took = human_seconds(item.seconds)
             lines = [f"{paint('✓', GOOD)} python3 {item.python} installed ({took})"]
-        case events.Note() if item.finding.severity == ERROR:
-            lines = [f"{paint('✗', BAD)} {located(item.finding)}", *_log(item.finding)]
+        case events.Note() if item.finding.severity != INFO:
+            mark = paint("✗", BAD) if item.finding.severity == ERROR else paint("!", OLD)
+            lines = [f"{mark} {located(item.finding)}", *_log(item.finding)]
         case events.Unreachable() | events.Error():
             lines = [f"{paint('✗', BAD)} {sentence(item.finding)}", *_log(item.finding)]
         case _:

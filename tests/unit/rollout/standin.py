@@ -26,7 +26,8 @@ def say(**event):
 
 def hello():
     facts = dict(hostname="h", os="an OS", arch="x86_64", cpus=1, memory=1)
-    say(event="hello", provision="0", wire=0, python="3", pid=os.getpid(), user="u", root=False, facts=facts)
+    us = dict(pid=os.getpid(), user="u", root=False, now=time.time(), facts=facts)
+    say(event="hello", provision="0", wire=0, python="3", **us)
 
 def finding(message):
     return dict(code="code", message=message)

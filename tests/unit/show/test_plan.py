@@ -16,7 +16,9 @@ from provision.wire.finding import Finding
 
 FACTS = events.Facts(hostname="h", os="Debian 12", arch="x86_64", cpus=2, memory=16_000_000_000)
 
-HELLO = events.Hello(provision="0", wire=0, python="3.11.2", pid=1, user="root", root=True, facts=FACTS)
+HELLO = events.Hello(
+    provision="0", wire=0, python="3.11.2", pid=1, user="root", root=True, now=0.0, facts=FACTS
+)
 
 PROOF = {"role": events.PROOF, "changes": {"proven": (False, True)}}
 
