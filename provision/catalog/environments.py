@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from hashlib import sha256
 from posixpath import basename, dirname
 from typing import TYPE_CHECKING
 
@@ -74,12 +76,11 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
             if canonicalize_name(package) in names:
                 message = f"{package} is excluded here and asked for in packages"
                 builder.problem("conflicting-requirements", play, (*where, "exclude", index), message)
-        path = declared.path or layout.environment(name)
-        environment = Environment(
-            name, path, declared.python, (*wanted, *constraints), declared.path is not None
-        )
+        asked = (*wanted, *constraints)
+        stem = layout.environment(name)
         spec = EnvironmentSpec(
-            path=path,
+            path=declared.path or stem,
+            stem=None if declared.path else stem,
             python=declared.python,
             requirements=[requirement.spec() for requirement in wanted],
             exclude=sorted(canonicalize_name(package) for package in declared.exclude),
@@ -88,10 +89,12 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
             find_links=list(declared.find_links),
             constraints=list(declared.constraints),
             installer=declared.installer,
-            wheels=wheels.needed(environment.requirements, _places(declared)),
+            wheels=wheels.needed(asked, _places(declared)),
         )
         if declared.path is None:
-            builder.imply_tree(play, where, layout.prefix, dirname(path))
+            spec.path = f"{stem}-{digest(spec)}"
+            builder.imply_tree(play, where, layout.prefix, dirname(stem))
+        environment = Environment(name, spec.path, declared.python, asked, declared.path is not None)
         needs = builder.packages(play)
         paths = [requirement.path for requirement in wanted if requirement.path]
         needs += _files_used(play, [*declared.constraints, *declared.find_links, *paths])
@@ -103,6 +106,30 @@ def add(builder: Builder, play: Play, layout: Layout) -> dict[str, Environment]:
 def _places(declared: resources.Environment) -> list[str]:
     """Return where its packages come from, as far as it says."""
     return [*filter(None, [declared.index_url]), *declared.extra_index_urls, *declared.find_links]
+
+
+def digest(spec: EnvironmentSpec) -> str:
+    """Return eight characters that tell what is declared from anything else.
+
+    The order of the packages does not count, nor a user or password in the URL of an index.
+    """
+    decides = [
+        spec.python,
+        sorted(requirement.raw for requirement in spec.requirements),
+        spec.exclude,
+        spec.index_url and _anonymous(spec.index_url),
+        [_anonymous(url) for url in spec.extra_index_urls],
+        [_anonymous(place) for place in spec.find_links],
+        sorted(spec.constraints),
+    ]
+    return sha256(json.dumps(decides).encode()).hexdigest()[:8]
+
+
+def _anonymous(place: str) -> str:
+    """Return a URL without user and password, which change and lead to the same place; a path as it is."""
+    scheme, found, rest = place.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{found}{authority.rpartition('@')[2]}{slash}{path}" if found else place
 
 
 def _files_used(play: Play, paths: list[str]) -> list[str]:

@@ -27,7 +27,7 @@ class Layout:
         self.models = (model_root or join(self.prefix, "models")).rstrip("/") or "/"
 
     def environment(self, name: str) -> str:
-        """Return the directory of an environment."""
+        """Return what the directories of an environment are named after: `<this>-<digest>`."""
         return join(self.prefix, "environments", name)
 
     def model(self, repo: str) -> str:

@@ -109,7 +109,7 @@ class Fixing:
             return
         before, changes = item.actual, item.changes
         self.machine.emit(events.Started(id=item.id, changes=sorted(changes)))
-        triggers = item.triggers if item.resource.disturbs(changes) else []
+        triggers = item.triggers if item.resource.restarts(changes) else []
         state = self.machine.state
         due = [(owed.restart(state, service), item.id) for service in triggers]
         due += [(owed.run(state, id), because) for id, because in foreseeing.followed(item, changes)]

@@ -56,7 +56,7 @@ def _because(machine: Machine, items: Items) -> dict[str, list[str]]:
             if changed is not None:
                 because.setdefault(item.service, []).extend(changed)
     for item in items.values():
-        if item.changes and not item.error and item.resource.disturbs(item.changes):
+        if item.changes and not item.error and item.resource.restarts(item.changes):
             for service in item.triggers:
                 reasons = because.setdefault(service, [])
                 if item.id not in reasons:

@@ -99,6 +99,18 @@ class Resource:
         """Whether the thing itself is there, in whatever state."""
         return any(value for key, value in actual.items() if key not in self.beside)
 
+    def moved(self, machine: Machine) -> dict[str, str]:
+        """Return the paths of the request that are others on this host: path -> where it is."""
+        return {}
+
+    def tidy(self, machine: Machine, used: Callable[[str], bool]) -> None:
+        """Delete what former declarations have left behind, once all that is declared is there and proven.
+
+        Args:
+            machine: where it is.
+            used: whether anything on the host still needs a directory.
+        """
+
     def missed(self, machine: Machine, changes: Changes) -> Failure | None:
         """Return why these keys still differ right after `fix`, if more is known than their values."""
         return None
@@ -170,6 +182,10 @@ class Resource:
     def disturbs(self, changes: Changes) -> bool:
         """Whether a service that has read this resource must be restarted after these changes."""
         return True
+
+    def restarts(self, changes: Changes) -> bool:
+        """Whether that is so also where nothing else of the service changes, such as a path in its script."""
+        return self.disturbs(changes)
 
     def diff(self, machine: Machine, changes: Changes) -> str | None:
         """Return a unified diff for a person to read, or None. Never shows a secret."""

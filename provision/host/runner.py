@@ -6,7 +6,7 @@ import os
 from hashlib import sha256
 from typing import Any, Iterable, Sequence
 
-from provision.host import causes, foreseeing, removal
+from provision.host import causes, foreseeing, places, removal
 from provision.host.failure import Failure
 from provision.host.fixing import Fixing
 from provision.host.item import Item
@@ -19,6 +19,7 @@ from provision.host.state import ground, overrides
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
+from provision.host.uses import Uses
 from provision.wire import events
 from provision.wire.finding import WARNING, Finding, warning
 from provision.wire.requests import Apply, Converging, Request
@@ -42,8 +43,8 @@ class Run:
         self.machine = machine
         self.asked = asked
         self.who = request.who
+        request, self.items = places.found(machine, request)
         self.stakes = request.stakes
-        self.items = {entry.id: Item(entry) for entry in request.resources}
         self.ledger = Ledger(machine.state)
         self._left_over: list[int] = []
         """The pids of workers of ended servers that are to end before services start."""
@@ -168,6 +169,10 @@ class Run:
         self.ledger.save()
         counts = _counts(item.status for item in self.items.values())
         ok = not counts["failed"] and not counts["skipped"] and not unproven
+        if ok:
+            uses = Uses(self.machine.state, self.ledger)
+            for item in self.items.values():
+                item.resource.tidy(self.machine, uses.of)
         states = {} if ok else self._aftermath(unproven)
         return events.Done(ok=ok, counts=counts, orphans=len(orphans), services=states)
 

@@ -81,6 +81,9 @@ class Work(Record):
     - `start`, `restart`, `reload`: a service
     - `because`: what else changes, and so runs a command
     - `bytes`: to download
+    - `beside`: the directory beside which an environment is made; it stays as it is
+    - `disk`: bytes that it takes there, about, by what the former one takes; those of files that are
+      the same in both count, too
     - `checks`: what a service will be asked
     """
 
@@ -94,6 +97,8 @@ class Work(Record):
     reload: str | None = None
     because: list[str] = []
     bytes: int | None = None
+    beside: str | None = None
+    disk: int | None = None
     checks: list[str] = []
 
 

@@ -102,7 +102,7 @@ def test_from_nothing_to_answers(site: Site) -> None:
         program = site.sh(f"tr '\\0' ' ' < /proc/{pid}/cmdline")
         assert program.startswith("python server.py 813")
         path = site.sh(f"tr '\\0' '\\n' < /proc/{pid}/environ | grep ^PATH=")
-        assert path.startswith("PATH=/opt/provision/environments/app/bin:")
+        assert path.startswith("PATH=/opt/provision/environments/app-")
         assert site.sh(f"readlink /proc/{pid}/cwd") == "/srv/web"
 
 

@@ -162,7 +162,7 @@ DAMAGE = {
         f"printf '\\377' | dd of={MODEL}/model.safetensors bs=1 seek=200000 conv=notrunc status=none",
         "model:r1-1.5b",
     ),
-    "the environment's python deleted": (f"rm {PREFIX}/environments/vllm/bin/python", "environment:vllm"),
+    "the environment's python deleted": (f"rm {PREFIX}/environments/vllm-*/bin/python", "environment:vllm"),
     "the process killed": (
         "p=$(systemctl show -p MainPID --value provision-r1-1.5b); systemctl kill -s KILL provision-r1-1.5b; "
         "while [ $(systemctl show -p MainPID --value provision-r1-1.5b) = $p ]; do sleep 0.1; done",

@@ -10,7 +10,7 @@ import pytest
 
 from provision.catalog.render import render_tree
 from tests.lab import LabHost
-from tests.unit.fleet.conftest import Project
+from tests.unit.fleet.conftest import Project, spec
 
 pytestmark = pytest.mark.lab
 
@@ -69,11 +69,12 @@ def service(lab_host: LabHost, tmp_path: Path) -> LabHost:
     """A host with the generated files, and a stand-in for Python that tells what it may do."""
     prefix = json.dumps(PREFIX)
     hosts = f"{{gpu-box: {{connection: ssh, address: 10.0.0.1, become: true, prefix: {prefix}}}}}"
-    tree = render_tree(Project(tmp_path).compile(PLAYBOOK, hosts=hosts))
+    catalog = Project(tmp_path).compile(PLAYBOOK, hosts=hosts)
+    tree = render_tree(catalog)
     lab_host.exec(["useradd", "--system", "--home-dir", "/var/lib/provision", "provision"])
     lab_host.exec(["touch", "/dev/marker"])
     server = SERVER.replace("ENV_FILE", repr(f"{PREFIX}/services/r1/env"))
-    files = {**tree, f"{PREFIX}/environments/vllm/bin/python": (server, "0755")}
+    files = {**tree, f"{spec(catalog, 'environment:vllm').path}/bin/python": (server, "0755")}
     for path, (text, mode) in files.items():
         lab_host.exec(
             ["sh", "-c", 'mkdir -p "${1%/*}"; cat > "$1"; chmod "$2" "$1"', "-", path, mode], input=text

@@ -34,7 +34,7 @@ class Look:
     def __init__(self, machine: Machine, spec: EnvironmentSpec) -> None:
         self._machine = machine
         self._spec = spec
-        self._manifest = _manifest(spec.path)
+        self._manifest = manifest(spec.path)
         # Those whose environment marker does not hold here, as this environment's pip has found.
         idle = self._manifest.get("idle", ())
         self._requirements = [each for each in spec.requirements if not each.marker or each.raw not in idle]
@@ -179,7 +179,7 @@ def name_of(entry: Requirement) -> str | None:
     return versions.normalise(entry.name) if entry.name else None
 
 
-def _manifest(path: str) -> dict[str, Any]:
+def manifest(path: str) -> dict[str, Any]:
     """Return what the last installation recorded; nothing when there is no record that can be read."""
     try:
         found = plainjson.loads(durable.read(os.path.join(path, MANIFEST)) or "{}")

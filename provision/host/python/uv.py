@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple, Sequence
 from provision.host.failure import Failure
 from provision.host.files.paths import make_directories
 from provision.host.machine import TAIL, Machine
-from provision.host.python import contested, inside
+from provision.host.python import cache, contested, inside
 from provision.host.python.pip import Pip, Unchanged, fatal, scratch, unpacking, write_listing
 from provision.host.python.pip_configuration import Settings
 
@@ -41,9 +41,14 @@ def obtain(machine: Machine, pip: Pip) -> str:
     return found
 
 
+def program(machine: Machine) -> str:
+    """Return the path of this host's uv, which need not be there."""
+    return os.path.join(machine.state, "uv", "bin", "uv")
+
+
 def _obtain(machine: Machine, pip: Pip) -> str | Unfit:
-    directory = os.path.join(machine.state, "uv")
-    path = os.path.join(directory, "bin", "uv")
+    path = program(machine)
+    directory = os.path.dirname(os.path.dirname(path))
     if _starts(machine, path):
         return path
     shutil.rmtree(directory, ignore_errors=True)
@@ -87,21 +92,29 @@ class Uv(NamedTuple):
             if not _NOISE.match(line):
                 self.pip.machine.output(self.pip.id, line)
 
-        with scratch() as directory, unpacking(self.pip.spec.path) as cache:
-            doubtful = self._contested(directory, cache, requirements)
+        with scratch() as directory, unpacking(self.pip.spec.path) as temporary:
+            place = self._cache() or temporary
+            doubtful = self._contested(directory, place, requirements)
             if doubtful:
                 tell(f"pip chooses among the files that several indexes have of {', '.join(doubtful)}")
                 self.pip.install(doubtful, dependencies=False)
             listing = self._listing(directory, self.settings.lines, requirements)
-            self._run(cache, ["install", "--compile-bytecode", "--requirements", listing], tell)
+            self._run(place, ["install", "--compile-bytecode", "--requirements", listing], tell)
 
-    def _contested(self, directory: str, cache: str, requirements: Sequence[str]) -> list[str]:
+    def _cache(self) -> str | None:
+        """Return the cache that environments share; None for an environment at a path of its own."""
+        path = cache.place(self.pip.spec)
+        if path is not None:
+            self.pip.machine.once(("uv cache", path), lambda: cache.freshen(path))
+        return path
+
+    def _contested(self, directory: str, place: str, requirements: Sequence[str]) -> list[str]:
         """Return what would be installed and has different wheels in another index ("soundfile==0.14.0")."""
         orders = contested.orders(self.settings.lines)
         if len(orders) < 2:
             return []
         listing = self._listing(directory, self.settings.lines, requirements)
-        printed = self._run(cache, ["install", "--dry-run", "--requirements", listing])
+        printed = self._run(place, ["install", "--dry-run", "--requirements", listing])
         pins = {found[1]: f"{found[1]}=={found[2]}" for found in map(_TO_INSTALL.match, printed) if found}
         if not pins:
             return []
@@ -110,7 +123,7 @@ class Uv(NamedTuple):
             listing = self._listing(directory, lines, list(pins.values()))
             lock = os.path.join(directory, f"pylock.{number}.toml")
             form = ["--format", "pylock.toml", "--output-file", lock]
-            self._run(cache, ["compile", "--no-deps", *form, listing])
+            self._run(place, ["compile", "--no-deps", *form, listing])
             with open(lock, encoding="utf-8") as file:
                 locks.append(file.read())
         return [pins[name] for name in self._doubtful(contested.contested(locks))]
@@ -130,12 +143,12 @@ class Uv(NamedTuple):
         return write_listing(directory, lines, self.pip.spec.constraints, requirements)
 
     def _run(
-        self, cache: str, arguments: Sequence[str], tell: Callable[[str], None] | None = None
+        self, place: str, arguments: Sequence[str], tell: Callable[[str], None] | None = None
     ) -> list[str]:
         """Run it with a cache on the environment's disk: what is unpacked there is linked, not copied."""
         environment = self.pip.spec.path
         argv = [self.path, "pip", *arguments, "--python", os.path.join(environment, "bin", "python")]
-        env = {**self.settings.env, "UV_CACHE_DIR": cache, "TMPDIR": cache}
+        env = {**self.settings.env, "UV_CACHE_DIR": place, "TMPDIR": place}
         lines: list[str] = []
 
         def on_line(line: str) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from typing import Sequence
+from typing import Callable, Sequence
 
 from provision.host.failure import Failure
 from provision.host.files.paths import delete, make_directories
 from provision.host.machine import TAIL, Machine
 from provision.host.preflight import needs
 from provision.host.python import (
+    beside,
+    cache,
     indexes,
     inside,
     installing,
@@ -20,10 +21,12 @@ from provision.host.python import (
     pip,
     pip_configuration,
     pip_files,
+    uv,
     versions,
 )
+from provision.host.python.beside import whole
 from provision.host.python.dist_info import Distribution, leftovers, read, site_packages, top_level
-from provision.host.python.look import MANIFEST, MARKER, Look, is_environment, name_of
+from provision.host.python.look import MANIFEST, MARKER, Look, is_environment, manifest, name_of
 from provision.host.resource import Changes, Resource, State
 from provision.host.state import durable
 from provision.wire.events import Work
@@ -49,33 +52,54 @@ class Environment(Resource):
     type = "environment"
     Spec = EnvironmentSpec
     spec: EnvironmentSpec
-    identity = ("path",)
+    identity = ("path", "stem")
     waits = True
 
     _seen: Look | None = None
 
+    def moved(self, machine: Machine) -> dict[str, str]:
+        """Return the directory of an older version, as long as nothing differs in it."""
+        path = beside.in_use(machine, self.spec)
+        return {self.spec.path: path} if path != self.spec.path else {}
+
     def expected(self, machine: Machine) -> State:
         """Return the interpreter, and for each package that differs what it should be; None: not there."""
-        self._seen = Look(machine, self.spec)
+        self._seen = beside.seen(machine, self.spec)
         return self._seen.expected
 
     def actual(self, machine: Machine) -> State:
         """Return the same keys as they are; every value is None when there is no environment at all."""
-        seen, self._seen = self._seen or Look(machine, self.spec), None
+        seen, self._seen = self._seen or beside.seen(machine, self.spec), None
+        machine.forget(("look", self.spec.path))
         return seen.actual
 
+    def restarts(self, changes: Changes) -> bool:
+        """Whether it changes where services run from it: what is made beside that, they do not notice."""
+        return self._former() is None or beside.linked(self.spec)
+
     def work(self, machine: Machine, changes: Changes) -> Work | None:
-        """Return what pip is going to install."""
+        """Return what pip is going to install, and what a new directory takes of the disk."""
         wrong = Look(machine, self.spec).wrong
         raw = {name_of(entry) or entry.raw: entry.raw for entry in self.spec.requirements}
         install = [raw.get(name) or f"{name}{wanted}" for name, (_, wanted) in wrong.items() if wanted]
-        return Work(install=install) if install else None
+        former = self._former()
+        if former is None:
+            return Work(install=install) if install else None
+        return Work(install=install, beside=former, disk=manifest(former).get("bytes"))
+
+    def _former(self) -> str | None:
+        """Return the last environment of another declaration, when this one is not there yet."""
+        return None if whole(self.spec.path) else next(filter(whole, beside.others(self.spec)), None)
 
     def fetches(self, machine: Machine, changes: Changes) -> Sequence[needs.Fetch]:
         """Return the room that the packages take, as far as that was ever measured.
 
         They are unpacked on the same disk (`pip.unpacking`), and moved or linked from there.
         """
+        former = self._former()
+        took = manifest(former).get("bytes") if former else None
+        if took:
+            return [needs.Fetch(self.spec.path, 0, took)]  # less by what uv links
         return [needs.Fetch(self.spec.path, *ROOM[name]) for name in _wanted(changes) if name in ROOM]
 
     def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
@@ -106,6 +130,8 @@ class Environment(Resource):
         Raises:
             Failure: no such interpreter, or pip failed. The environment is then marked as interrupted.
         """
+        if self.spec.stem and not whole(self.spec.path):
+            self._begin()
         look = Look(machine, self.spec)
         if look.actual["python"] != look.expected["python"]:
             self._make(machine, look)
@@ -127,16 +153,44 @@ class Environment(Resource):
             raise
         self._record(machine, look, _installed(site))
         self._unmark()
+        beside.link(self.spec, only_first=True)
+
+    def tidy(self, machine: Machine, used: Callable[[str], bool]) -> None:
+        """Delete the directories of other declarations that nothing uses any more, but for the last one."""
+        others = list(beside.others(self.spec))
+        last = next(filter(whole, others), None)
+        gone = [path for path in others if path != last and not used(path)]
+        for path in gone:
+            beside.remove(path, self.spec)
+            machine.note("environment-removed", f"{path} is removed: nothing uses it any more")
+        if gone:
+            cache.prune(machine, self.spec, uv.program(machine))
+        beside.link(self.spec)
 
     def remove(self, machine: Machine) -> bool:
-        """Delete the environment's directory."""
-        if not is_environment(self.spec.path):
-            return False
-        shutil.rmtree(self.spec.path)
-        return True
+        """Delete the environment's directory, and those of its other declarations."""
+        found = [path for path in (self.spec.path, *beside.others(self.spec)) if is_environment(path)]
+        for path in found:
+            beside.remove(path, self.spec)
+        cache.prune(machine, self.spec, uv.program(machine))
+        if self.spec.stem and os.path.islink(self.spec.stem):
+            os.unlink(self.spec.stem)
+        return bool(found)
+
+    def _begin(self) -> None:
+        """Have nothing where an environment is going to be but the mark that it is not whole.
+
+        What an interrupted installation left may be damaged in ways that no look at it finds.
+        """
+        if is_environment(self.spec.path):
+            beside.remove(self.spec.path, self.spec)
+        elif os.path.isdir(self.spec.path) and os.listdir(self.spec.path):
+            return  # not ours; making it says so
+        make_directories(self.spec.path)
+        self._mark()
 
     def _mark(self) -> None:
-        durable.write(os.path.join(self.spec.path, MARKER), "")
+        beside.mark(self.spec.path, self.spec)
 
     def _unmark(self) -> None:
         durable.remove(os.path.join(self.spec.path, MARKER))
@@ -210,8 +264,10 @@ class Environment(Resource):
     def _record(self, machine: Machine, look: Look, here: dict[str, Distribution]) -> None:
         requirements = self.spec.requirements
         declared = {name for name in map(name_of, requirements) if name}
-        manifest = {
+        record = {
             "version": 1,
+            "of": self.spec.stem,
+            "bytes": beside.size(self.spec.path),
             "requirements": [entry.raw for entry in requirements],
             "skipped": sorted(declared - here.keys() - look.excluded),
             "idle": self._idle(machine),
@@ -223,7 +279,7 @@ class Environment(Resource):
                 for d in here.values()
             },
         }
-        durable.write(os.path.join(self.spec.path, MANIFEST), json.dumps(manifest, indent=1) + "\n")
+        durable.write(os.path.join(self.spec.path, MANIFEST), json.dumps(record, indent=1) + "\n")
 
     def _idle(self, machine: Machine) -> list[str]:
         """Return the requirements whose environment marker does not hold for this environment's Python."""

@@ -105,6 +105,11 @@ def environment(pid: int) -> list[str]:
     return _read(pid, "environ").split("\0")
 
 
+def mapped(pid: int) -> str:
+    """Return what a process has mapped into its memory, libraries among it; empty when we may not read it."""
+    return _read(pid, "maps")
+
+
 def _read(pid: int, name: str) -> str:
     try:
         with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:

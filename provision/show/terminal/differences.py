@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from posixpath import basename
 from typing import Any
 
 from provision.show.report import HostReport, Report
@@ -114,6 +115,8 @@ def work_words(work: events.Work) -> list[str]:
         (work.recreate, "recreate it"),
         (work.because, f"runs because of {listing(work.because, 4)}"),
         (work.bytes, f"download {human_bytes(work.bytes or 0)}"),
+        (work.beside, f"in a new directory beside {basename(work.beside or '')}, which stays as it is"),
+        (work.disk, f"takes about {human_bytes(work.disk or 0)} of disk"),
     ]
     return [text for needed, text in words if needed]
 

@@ -46,6 +46,8 @@ class Wheel(Record):
 class EnvironmentSpec(Placed):
     """A virtual environment and what is installed in it.
 
+    - `stem`: its path without the digest of what is declared: where older versions had it, and what the
+      directories of its other declarations are named after; None: there is only the one at `path`
     - `python`: the interpreter, a path or a version; None: the distribution's python3
     - `exclude`: distributions that must not be there
     - `index_url`, `extra_index_urls`, `find_links`, `constraints`: as pip has them
@@ -53,6 +55,7 @@ class EnvironmentSpec(Placed):
     - `wheels`: what is known of releases that are asked for
     """
 
+    stem: str | None = None
     python: str | None = None
     requirements: list[Requirement] = many(Requirement)
     exclude: list[str] = []

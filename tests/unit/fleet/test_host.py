@@ -119,7 +119,7 @@ class TestSpecs:
         catalog = project.compile(FULL, vars="{model_root: /data/model}")
         assert spec(catalog, "model:r1").path == "/data/model/deepseek-ai/R1"
         assert spec(catalog, "directory:/data/model/deepseek-ai").mode is None
-        assert spec(catalog, "model:r1").python == "/opt/provision/environments/vllm/bin/python"
+        assert spec(catalog, "model:r1").python == spec(catalog, "environment:vllm").path + "/bin/python"
 
     def test_files_beside_the_playbook(self, project: Project) -> None:
         project.write("playbooks/a.txt", "as it is {{ x }}\n")

@@ -58,12 +58,13 @@ def test_one_option_a_line(project: Project) -> None:
 def test_the_programs_of_its_environment_come_first(project: Project, tmp_path: Path) -> None:
     catalog = compiled(project, "environment: app, command: serve 1, working_directory: /srv/web")
     text = script(catalog)
-    assert 'export PATH=/opt/provision/environments/app/bin:"$PATH"\n' in text
+    programs = spec(catalog, "environment:app").path + "/bin"
+    assert f'export PATH={programs}:"$PATH"\n' in text
     assert "\ncd /srv/web || exit\n" in text
     assert "environment:app" in resource(catalog, "unit:web").needs
     assert '\nReadWritePaths=-"/srv/web"\n' in render_tree(catalog)[UNIT][0]
     assert started(
-        text.replace("/opt/provision/environments/app/bin", str(tmp_path)).replace("/srv/web", "/"),
+        text.replace(programs, str(tmp_path)).replace("/srv/web", "/"),
         tmp_path,
         "serve",
     ) == ["1"]

@@ -7,7 +7,9 @@ import pytest
 from provision.wire.survey import Stake
 from tests.unit.fleet.conftest import Project
 
-ENV = "/opt/provision/environments/e"
+ENV = "/opt/provision/environments/e-bcefb7e7"
+"""Another digest would make every environment anew on all hosts that have one."""
+
 VLLM = "kind: vllm\nenvironment: e\nmodel: m\n"
 
 

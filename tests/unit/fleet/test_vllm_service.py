@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -68,7 +69,7 @@ class TestScript:
     def test_without_a_pin_every_rendering_travels_along(self, project: Project) -> None:
         catalog = project.compile(playbook("log_requests: true", "vllm, modelscope"))
         cases = spec(catalog, f"file:{SCRIPT}").cases
-        assert cases.environment == "/opt/provision/environments/vllm"
+        assert cases.environment == spec(catalog, "environment:vllm").path
         assert cases.package == "vllm"
         assert [case.since for case in cases.versions] == ["0", "0.10.1"]
         assert cases.versions[-1].content == spec(catalog, f"file:{SCRIPT}").content
@@ -120,7 +121,7 @@ class TestScript:
         catalog = project.compile(playbook("port: 8002\napi_key: {env: R1_KEY}\nenv: {A: b}"))
         preflight = record(catalog, "unit:r1", UnitSpec).preflight
         assert preflight is not None
-        assert preflight.program[0] == "/opt/provision/environments/vllm/bin/python"
+        assert preflight.program[0] == spec(catalog, "environment:vllm").path + "/bin/python"
         assert shlex.join(preflight.arguments) == " ".join(flags(catalog))
         assert (preflight.env["A"], preflight.user) == ("b", "provision")
         assert "VLLM_API_KEY" not in preflight.env
@@ -324,7 +325,7 @@ class TestScriptSupervisor:
         assert environ["A"] == 'x "$y" \\ `id`'
         assert environ["HF_HUB_OFFLINE"] == "0"
         assert environ["DO_NOT_TRACK"] == "1"
-        assert environ["PATH"].startswith(f"{prefix}/environments/vllm/bin:")
+        assert environ["PATH"].startswith(f"{prefix}/environments/vllm-")
 
 
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1, max_size=20)
@@ -360,7 +361,8 @@ def run(tree: dict[str, tuple[str, str]], prefix: str) -> tuple[list[str], dict[
     """Put the files where they belong, with a `python` that only tells its arguments and variables, and
     start.
     """
-    python = Path(prefix, "environments/vllm/bin/python")
+    (found,) = {match for text, _ in tree.values() for match in re.findall(r"environments/vllm-\w+", text)}
+    python = Path(prefix, found, "bin/python")
     python.parent.mkdir(parents=True, exist_ok=True)
     python.write_text('#!/bin/sh\nprintf "%s\\0" "$@" --- ; exec env -0\n', encoding="utf-8")
     python.chmod(0o755)
@@ -480,9 +482,11 @@ class TestTemplates:
         project.write(
             "templates/vllm/start.sh.j2", "#!/bin/sh\n# mine\nexec {{ python }} {{ flags | join(' ') }}\n"
         )
-        text = render_tree(project.compile(playbook()))[SCRIPT][0]
+        catalog = project.compile(playbook())
+        text = render_tree(catalog)[SCRIPT][0]
         assert text.splitlines()[1] == "# mine"
-        assert shlex.split(text.splitlines()[2])[1] == "/opt/provision/environments/vllm/bin/python"
+        python = spec(catalog, "environment:vllm").path + "/bin/python"
+        assert shlex.split(text.splitlines()[2])[1] == python
 
     @pytest.mark.parametrize(
         ("template", "expected"),

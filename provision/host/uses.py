@@ -1,0 +1,67 @@
+"""What still needs a directory: a process, a file of a service, or what a service can go back to."""
+
+from __future__ import annotations
+
+import os
+
+from provision.host.services import processes
+from provision.host.state import durable
+from provision.host.state.ledger import Ledger
+
+KEPT = ("former", "revisions")
+"""Parts of our state that say what a service ran with."""
+
+
+class Uses:
+    """What needs a directory on this host.
+
+    Args:
+        state: provision's directory on the host.
+        ledger: names the files of all services, also of playbooks that are not applied now.
+    """
+
+    def __init__(self, state: str, ledger: Ledger) -> None:
+        self._state = state
+        self._ledger = ledger
+        self._texts: list[str] | None = None
+
+    def of(self, path: str) -> bool:
+        """Whether anything needs this directory, or something in it."""
+        if self._texts is None:
+            self._texts = [*self._files(), *self._notes()]
+        inside = path + "/"
+        return any(inside in text or f'"{path}"' in text for text in self._texts) or _runs_in(inside)
+
+    def _files(self) -> list[str]:
+        entries = self._ledger.entries.values()
+        return [_text(entry["spec"]["path"]) for entry in entries if entry["type"] == "file"]
+
+    def _notes(self) -> list[str]:
+        above = [os.path.join(self._state, name) for name in KEPT]
+        return [
+            durable.read(os.path.join(directory, name)) or ""
+            for directory in above
+            if os.path.isdir(directory)
+            for name in os.listdir(directory)
+        ]
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def _runs_in(inside: str) -> bool:
+    """Whether a process that we may look at was started from there, or has a library of it loaded."""
+    return any(
+        inside in text
+        for pid in processes.table()
+        for text in (
+            "\0".join(processes.arguments(pid)),
+            "\0".join(processes.environment(pid)),
+            processes.mapped(pid),
+        )
+    )
