@@ -26,6 +26,7 @@ class Architecture:
     - `positions`: numbers in the tables of positions
     - `drafters`: layers for multi-token prediction, which are loaded for speculative decoding only
     - `vision`: the configuration of its image encoder, if it has one
+    - `own_code`: it comes with Python code of its own (`auto_map`)
     """
 
     name: str
@@ -42,6 +43,7 @@ class Architecture:
     drafters: int = 0
     vision: Config = field(default_factory=dict)
     text: Config = field(default_factory=dict)
+    own_code: bool = False
 
     @property
     def hybrid(self) -> bool:
@@ -91,6 +93,7 @@ def _read(config: Config) -> Architecture:
         drafters=_drafters(text, known),
         vision=config.get("vision_config") or {},
         text=text,
+        own_code=bool(config.get("auto_map")),
     )
 
 

@@ -25,10 +25,11 @@ from provision.kinds.vllm.memory.overhead import Overhead, overhead
 from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.refusals import refusals
 from provision.kinds.vllm.memory.settings import Settings, settings
+from provision.kinds.vllm.memory.support import support
 from provision.published.tensors import Tensor
 from provision.wire.finding import ERROR, WARNING, Finding, fault, information, warning
 
-UNSURE = ("may-not-fit", "gpu-taken")
+UNSURE = ("may-not-fit", "gpu-taken", "no-class")
 """Codes of warnings that make a verdict uncertain."""
 
 
@@ -92,7 +93,7 @@ def foresee(
         draft: the model that `speculative` names.
     """
     chosen = settings(service, model, card, release)
-    findings = list(refusals(model, chosen, card))
+    findings = [*support(model, release, bool(service.trust_remote_code)), *refusals(model, chosen, card)]
     known = published(model) if tensors is None and model.family else tensors
     stages = weights.stages(known or (), model, chosen)
     drafting = draft.model if draft else None

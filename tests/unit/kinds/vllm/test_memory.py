@@ -406,7 +406,7 @@ def test_an_unknown_architecture_is_not_guessed_at() -> None:
     found = foresee(shape, None, service(), named("H100"), RELEASE)
     assert found.verdict == "uncertain"
     assert found.weights is found.tokens is found.longest is None
-    assert [finding.code for finding in found.findings] == ["shape-not-known"]
+    assert [finding.code for finding in found.findings] == ["no-class", "shape-not-known"]
     tensors = [Tensor("model.layers.0.mlp.up_proj.weight", "BF16", (2**20, 2**17))]
     assert foresee(shape, tensors, service(), named("H100"), RELEASE).verdict == "does_not_fit"
 
