@@ -59,6 +59,7 @@ class _Judge:
             each.name in self.surveyed.starting and each.stake.cards for each in self.all
         ):
             self.findings.append(self.surveyed.trouble)
+        self.findings += self._unsteady()
         self.findings += self._left_over()
         self.findings += self._unlike_stated()
         found = unrepeated(self.findings)
@@ -96,7 +97,7 @@ class _Judge:
             self.findings.append(self._advised(subject, about, fullest))
         if demand.verdict != "does_not_fit":
             for gpu in subject.used:
-                self.holding.hold(gpu, subject.name, demand.holds)
+                self.holding.hold(gpu, subject.name, _again(demand, before[gpu.uuid]))
 
     def _demand(self, subject: Subject, gpu: Gpu, taken: Taken | None) -> Demand | None:
         """Return what a service takes of a GPU; None where nothing is known.
@@ -159,7 +160,22 @@ class _Judge:
     def _fits(self, subject: Subject, gpu: Gpu, taken: Taken) -> bool:
         """Whether a service fits on a GPU of which others hold so much."""
         demand = self._demand(subject, gpu, taken)
-        return demand is not None and demand.verdict == "fits"
+        return demand is not None and all(each.finding.severity == INFO for each in demand.findings)
+
+    def _unsteady(self) -> Iterator[Finding]:
+        """Give the services that measure their GPU while others on it may grow."""
+        for subject in self.all:
+            demand = self.demands.get(subject.name)
+            if demand is None or demand.steady is None:
+                continue
+            # What asks for no share takes what its work needs, at any time.
+            others = [each for each in self.all if each.share is None]
+            beside = [each.name for each in others if any(gpu in each.used for gpu in subject.used)]
+            if beside:
+                message = (
+                    f"it measures the GPU while it starts, and gets less if {listed(beside)} grows meanwhile"
+                )
+                yield subject.about(information("cache-not-fixed", message, demand.steady), (), subject.used)
 
     def _left_over(self) -> Iterator[Finding]:
         """Give the workers of servers that have ended, on GPUs of services that start."""
@@ -231,3 +247,11 @@ class _Judge:
                 learned=demand.learned if demand else False,
                 drain=self.infos[name].drain,
             )
+
+
+def _again(demand: Demand, before: int | None) -> Range:
+    """Return what a service will hold: what it holds now, where it starts again as it is."""
+    holds = demand.holds
+    if before is None or not demand.learned:
+        return holds
+    return Range(min(holds.least, before), before, max(holds.most, before))

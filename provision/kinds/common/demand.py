@@ -102,6 +102,7 @@ class Demand:
     - `tokens`: that its cache has room for; `sequences` of `length` tokens at once
     - `learned`: parts and tokens are those that its engine logged
     - `findings`: what cannot work, and what may not
+    - `steady`: what to change so that it always takes the same, where that depends on what others do
     """
 
     verdict: Verdict
@@ -113,3 +114,4 @@ class Demand:
     sequences: float | None = None
     learned: bool = False
     findings: list[About] = field(default_factory=list)
+    steady: str | None = None

@@ -6,6 +6,8 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from provision.engines.vllm import releases
 from provision.kinds.common.cards import GIB
 from provision.kinds.common.demand import About, Asked, Demand, Range, Verdict
@@ -15,19 +17,19 @@ from provision.kinds.vllm.memory.capability import too_old
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.layers import UnknownShape
 from provision.kinds.vllm.memory.remedy import remedies
+from provision.kinds.vllm.memory.weights import MIB
 from provision.kinds.vllm.share import share, utilization
 from provision.published.tensors import Tensor
 from provision.wire.finding import ERROR, Finding, information
 
 if TYPE_CHECKING:
-    from packaging.version import Version
-
     from provision.kinds.vllm.fields import VllmService
     from provision.wire.survey import Described
 
 _FIELDS: dict[str, tuple[str, ...]] = {
     "context-length": ("max_model_len",),
     "parallel-size": ("tensor_parallel_size",),
+    "dtype-refused": ("dtype",),
     "gpu-too-old": ("dtype", "quantization", "kv_cache_dtype", "model"),
     "gpu-memory": ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "gpus", "model"),
     "may-not-fit": ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "gpus", "model"),
@@ -66,6 +68,7 @@ def demand(asked: Asked[VllmService]) -> Demand:
         fit.length,
         fit.sequences,
         findings=about,
+        steady=_steady(fit, max(fit.cache.usual, 0)),
     )
 
 
@@ -91,7 +94,7 @@ def _learned(asked: Asked[VllmService], model: Architecture, fit: Fit) -> Demand
     """Return what the engine itself has logged: it has run so, and only others can be in its way now."""
     figures = asked.learned
     assert figures
-    found = fits.free(fit.settings.utilization, asked.card, asked.taken)
+    found = fits.free(fit.settings.utilization, asked.card, asked.taken) if asked.taken.by else []
     verdict: Verdict = "fits"
     if found:
         verdict = "does_not_fit" if found[0].severity == ERROR else "uncertain"
@@ -104,8 +107,20 @@ def _learned(asked: Asked[VllmService], model: Architecture, fit: Fit) -> Demand
         figures.length,
         figures.sequences,
         learned=True,
-        findings=[_about(each, {}) for each in found],
+        findings=[_about(each, _smaller(asked)) for each in found],
+        steady=_steady(fit, figures.cache or 0),
     )
+
+
+FIXED_FROM = Version("0.10.2")
+"""The first release that takes the size of the cache in bytes."""
+
+
+def _steady(fit: Fit, cache: int) -> str | None:
+    """Say how the cache gets the size that is foreseen, whatever other processes do during the start."""
+    if fit.settings.cache is not None or fit.settings.release < FIXED_FROM or not (cache and fit.tokens):
+        return None
+    return f"to fix its size, add --kv-cache-memory-bytes={cache // MIB * MIB} to extra_args"
 
 
 def _unseen(
@@ -126,8 +141,15 @@ def _unseen(
     return Demand(
         "does_not_fit" if impossible else "uncertain",
         Range(max(takes - _UNSURE, 0), wanted + BESIDE.usual, wanted + _UNSURE),
-        findings=[_about(each, {}) for each in [*found, *([finding] if finding else [])]],
+        findings=[_about(each, _smaller(asked)) for each in [*found, *([finding] if finding else [])]],
     )
+
+
+def _smaller(asked: Asked[VllmService]) -> dict[str, object]:
+    """Return the largest share that others surely leave; nothing where they leave too little."""
+    ways = (percent / 100 for percent in range(95, 5, -5))
+    part = next((each for each in ways if not fits.free(each, asked.card, asked.taken)), None)
+    return {"gpu_memory_utilization": part} if part else {}
 
 
 BESIDE = Range(GIB // 2, round(1.2 * GIB), round(2.4 * GIB))

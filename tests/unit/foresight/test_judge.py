@@ -50,13 +50,15 @@ def test_one_service_is_weights_cache_and_rest(compiled: Compile) -> None:
 
 def test_what_is_left_after_the_services_before_decides(compiled: Compile) -> None:
     catalog = compiled(
-        vllm("a", "gpus: [0], gpu_memory_utilization: 0.5"),
+        vllm("a", "gpus: [0], gpu_memory_utilization: 0.4"),
         vllm("b", "gpus: [0], gpu_memory_utilization: 0.4", 8002),
         SPEECH % 1,
     )
     found = outlook(catalog, told(gpus("1xH100"), models=[Q], starting=["a", "b", "s"]))
-    assert codes(found, ERROR) == []
     assert list(taken(found)) == ["a", "b", "s"]
+    assert codes(found) == ["cache-not-fixed", "cache-not-fixed"]
+    assert "if s grows meanwhile" in found.findings[0].message
+    assert "--kv-cache-memory-bytes=" in (found.findings[0].hint or "")
     more = compiled(
         vllm("a", "gpus: [0], gpu_memory_utilization: 0.5"),
         vllm("b", "gpus: [0], gpu_memory_utilization: 0.5", 8002),

@@ -1,6 +1,6 @@
 """What vLLM refuses before it looks at memory: sizes that do not divide, lengths, types that a GPU lacks.
 
-Follows vLLM 0.25.1: `config/model.py` (`_get_and_verify_max_len`) and
+Follows vLLM 0.25.1: `config/model.py` (`_get_and_verify_max_len`, `_check_valid_dtype`) and
 `model_executor/layers/vocab_parallel_embedding.py` (the padded vocabulary). What else divides is in
 `parallel`, what a GPU is too old for in `capability`.
 """
@@ -18,6 +18,9 @@ from provision.kinds.vllm.memory.settings import Settings
 from provision.kinds.vllm.memory.weights import VOCABULARY_PADDING
 from provision.wire.finding import Finding, fault
 
+NO_FLOAT16 = ("gemma2", "gemma3", "gemma3_text", "plamo2", "glm4")
+"""Types of models whose numbers become too large for float16 (`_FLOAT16_NOT_SUPPORTED_MODELS`)."""
+
 
 def refusals(model: Architecture, chosen: Settings, card: Card) -> Iterator[Finding]:
     """Give what vLLM refuses."""
@@ -32,5 +35,8 @@ def refusals(model: Architecture, chosen: Settings, card: Card) -> Iterator[Find
     if chosen.length and chosen.length > model.context:
         message = f"max_model_len {chosen.length:,} is more than the {model.context:,} tokens of the model"
         yield fault("context-length", message, f"set max_model_len to {model.context} or less")
+    kind = str(model.text.get("model_type"))
+    if chosen.dtype == "float16" != model.dtype and card.bfloat16 and kind in NO_FLOAT16:
+        yield fault("dtype-refused", f"vLLM refuses float16 for a {kind} model", "set dtype: bfloat16")
     method = model.quantization.method if model.quantization else chosen.quantization
     yield from too_old(card, chosen.dtype, method, chosen.cache_dtype)
