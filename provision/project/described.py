@@ -54,13 +54,26 @@ def described(model: str, source: str | None = None) -> Described:
 
 def _folder(path: Path) -> Described:
     try:
-        return _read(str(path), models.folder(str(path)))
-    except Absent:
-        raise failure(
-            "model-incomplete", f"{path} has no {CONFIG}", hint="name the folder of a model"
-        ) from None
+        names = sorted(os.listdir(path)) if path.is_dir() else [path.name]
+        return _read(str(path), models.folder(str(path)), names)
+    except (Absent, NotADirectoryError):
+        message, hint = _lacking(path, names)
+        raise failure("model-incomplete", message, hint=hint) from None
     except OSError as error:
         raise failure("unreadable-file", f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _lacking(path: Path, names: Sequence[str]) -> tuple[str, str]:
+    """Say what a folder has instead of a model in the form that is read, and what to do."""
+    if any(name.endswith(".gguf") for name in names):
+        message = (
+            f"{path} has weights in GGUF, which vLLM reads before 0.24 only, and provision does not count"
+        )
+        return message, "take the model in safetensors, in bfloat16, fp8 or awq"
+    if "params.json" in names:
+        message = f"{path} has no {CONFIG}: provision does not read Mistral's own format (params.json)"
+        return message, f"put the {CONFIG} beside it that the model has on Hugging Face"
+    return f"{path} has no {CONFIG}", "name the folder of a model"
 
 
 def _published(model: str, sources: Sequence[str]) -> Described:
@@ -85,8 +98,8 @@ def _published(model: str, sources: Sequence[str]) -> Described:
     raise failure(said[0][0], "; ".join(message for _, message in said), hint=hint)
 
 
-def _read(source: str, read: Read) -> Described:
+def _read(source: str, read: Read, names: Sequence[str] = ()) -> Described:
     try:
-        return Described(source, *models.model(read))
+        return Described(source, *models.model(read, names))
     except Unreadable as error:
         raise failure("unreadable-file", f"{source}: {error}") from None

@@ -9,7 +9,7 @@ import json
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 from provision.published.tensors import Tensor, grouped, header
 
@@ -20,6 +20,9 @@ MODELOPT = "hf_quant_config.json"
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 """The weights when they are in one file, which needs no index."""
+
+CONSOLIDATED = "consolidated"
+"""How files in Mistral's own format begin: the same weights once more; vLLM loads one of both."""
 
 LONGEST_HEADER = 100_000_000
 """The most bytes of a header, as the safetensors library has it."""
@@ -48,8 +51,12 @@ class Model(NamedTuple):
     """Its weights, those of experts that are alike as one; None when not all of its files are there."""
 
 
-def model(read: Read) -> Model:
+def model(read: Read, names: Sequence[str] = ()) -> Model:
     """Read a model by its files.
+
+    Args:
+        read: reads one of them.
+        names: all of them, where they can be listed: weights in several files then need no index.
 
     Raises:
         Absent: it has no `config.json`.
@@ -61,7 +68,7 @@ def model(read: Read) -> Model:
             config["quantization_config"] = _json(MODELOPT, read)
         except Absent:
             pass
-    return Model(config, _weights(read))
+    return Model(config, _weights(read, names))
 
 
 def folder(path: str) -> Read:
@@ -88,19 +95,26 @@ def _json(name: str, read: Read) -> dict[str, Any]:
     return found
 
 
-def _weights(read: Read) -> list[Tensor] | None:
+def _weights(read: Read, names: Sequence[str]) -> list[Tensor] | None:
     """Return the weights that the files list; None when not all files are there."""
     try:
-        listed = _json(INDEX, read).get("weight_map")
-        names = sorted(set(listed.values())) if isinstance(listed, dict) else [SINGLE]
-    except Absent:
-        names = [SINGLE]
-    try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            headers = list(pool.map(lambda name: _header(name, read), names))
+            headers = list(pool.map(lambda name: _header(name, read), _files(read, names)))
     except Absent:
         return None
     return grouped(tensor for each in headers for tensor in each)
+
+
+def _files(read: Read, names: Sequence[str]) -> list[str]:
+    """Return the files of weights: those of the index, else all that there are."""
+    try:
+        listed = _json(INDEX, read).get("weight_map")
+    except Absent:
+        listed = None
+    if isinstance(listed, dict):
+        return sorted(set(listed.values()))
+    found = sorted(name for name in names if name.endswith(".safetensors"))
+    return [name for name in found if not name.startswith(CONSOLIDATED)] or found or [SINGLE]
 
 
 def _header(name: str, read: Read) -> list[Tensor]:

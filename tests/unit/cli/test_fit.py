@@ -61,18 +61,65 @@ def test_the_table_shows_the_arithmetic(here: Provision) -> None:
     assert "weights                      14.29   computed from config.json" in answer.out
 
 
+def weights(path: Path, **shapes: list[int]) -> None:
+    """Write the header of a file of weights, in bfloat16."""
+    tensors = {
+        name.replace("__", "."): {"dtype": "BF16", "shape": shape, "data_offsets": [0, 0]}
+        for name, shape in shapes.items()
+    }
+    header = json.dumps(tensors).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+
+
+TABLE, NORM = [151936, 896], [896]
+
+
 def test_weights_are_counted_where_the_files_are_there(here: Provision) -> None:
-    header = json.dumps(
-        {
-            "model.embed_tokens.weight": {"dtype": "BF16", "shape": [151936, 896], "data_offsets": [0, 0]},
-            "model.norm.weight": {"dtype": "F32", "shape": [896], "data_offsets": [0, 0]},
-        }
-    ).encode()
-    file = here.cwd / "qwen2.5-0.5b" / "model.safetensors"
-    file.write_bytes(struct.pack("<Q", len(header)) + header)
+    folder = here.cwd / "qwen2.5-0.5b"
+    weights(folder / "model.safetensors", model__embed_tokens__weight=TABLE, model__norm__weight=NORM)
     fit = found(here, "qwen2.5-0.5b", "--gpu", "L4")
     assert fit["weights_counted"]
     assert fit["weights_bytes"] == pytest.approx(151936 * 896 * 2 + 32768 * 64 * 2, rel=0.01)
+
+
+def test_files_without_an_index_are_all_counted_and_nothing_twice(here: Provision) -> None:
+    folder = here.cwd / "qwen2.5-0.5b"
+    weights(folder / "model-00001-of-00002.safetensors", model__embed_tokens__weight=TABLE)
+    weights(folder / "model-00002-of-00002.safetensors", model__layers__0__mlp__up_proj__weight=TABLE)
+    both = found(here, "qwen2.5-0.5b", "--gpu", "L4")
+    assert both["weights_counted"]
+    assert both["weights_bytes"] == pytest.approx(2 * 151936 * 896 * 2 + 32768 * 64 * 2, rel=0.01)
+    # Mistral publishes the same weights once more in its own format.
+    weights(folder / "consolidated.safetensors", tok_embeddings__weight=TABLE, other__weight=TABLE)
+    assert found(here, "qwen2.5-0.5b", "--gpu", "L4") == both
+    for path in folder.glob("model-*"):
+        path.unlink()
+    assert found(here, "qwen2.5-0.5b", "--gpu", "L4")["weights_counted"]
+
+
+def test_weights_in_pickles_are_computed(here: Provision) -> None:
+    (here.cwd / "qwen2.5-0.5b" / "pytorch_model.bin").write_bytes(b"PK")
+    fit = found(here, "qwen2.5-0.5b", "--gpu", "L4")
+    assert not fit["weights_counted"]
+    assert fit["weights_bytes"] == pytest.approx(494_032_768 * 2, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("model-Q4_K_M.gguf", "has weights in GGUF, which vLLM reads before 0.24 only"),
+        ("params.json", "provision does not read Mistral's own format"),
+        ("README.md", "has no config.json"),
+    ],
+)
+def test_what_is_not_read_is_said(here: Provision, file: str, said: str) -> None:
+    (here.cwd / "other").mkdir()
+    (here.cwd / "other" / file).touch()
+    for named in ("other", *([f"other/{file}"] if file.endswith("gguf") else [])):
+        answer = here.run("fit", f"./{named}", "--gpu", "L4")
+        assert answer.code == 1
+        assert f"{said}" in answer.out + answer.err
+        assert "Traceback" not in answer.err
 
 
 @pytest.mark.parametrize(
