@@ -6,14 +6,14 @@ A driver that hangs takes the tool with it, which then cannot even be killed: it
 from __future__ import annotations
 
 import re
-import time
-from _thread import allocate_lock, start_new_thread
+from functools import partial
 from typing import Sequence
 
 from provision.host.capture import Completed
 from provision.host.failure import Failure
 from provision.host.files.paths import which
 from provision.host.machine import Machine
+from provision.host.threads import within
 from provision.wire.finding import Finding, fault
 
 TOOL = "nvidia-smi"
@@ -22,6 +22,8 @@ LIMIT = 15.0
 """Seconds for an answer. Without persistence mode the driver first wakes up each of eight GPUs."""
 
 _DMESG = "look for NVRM and Xid in `dmesg`"
+
+_LATE = Completed(-1, "", "", late=True)
 
 MEANINGS = (
     (
@@ -71,29 +73,15 @@ def installed() -> bool:
 
 def ask(machine: Machine, *questions: Sequence[str]) -> list[Completed]:
     """Return what the tool answers to each question; they are asked at the same time."""
-    answers: list[Completed | None] = [None] * len(questions)
-    gates = []
-    for index, words in enumerate(questions):
-        gate = allocate_lock()
-        gate.acquire()
-        gates.append(gate)
-        start_new_thread(_ask, (machine, words, answers, index, gate))
-    deadline = time.monotonic() + LIMIT + 2
-    for gate in gates:
-        gate.acquire(timeout=max(0.0, deadline - time.monotonic()))
-    return [answer or Completed(-1, "", "", late=True) for answer in answers]
+    answers = within(LIMIT + 2, [partial(_ask, machine, words) for words in questions])
+    return [answer or _LATE for answer in answers]
 
 
-def _ask(
-    machine: Machine, words: Sequence[str], answers: list[Completed | None], index: int, gate: object
-) -> None:
+def _ask(machine: Machine, words: Sequence[str]) -> Completed:
     try:
-        answers[index] = machine.run([TOOL, *words], timeout=LIMIT, check=False)
+        return machine.run([TOOL, *words], timeout=LIMIT, check=False)
     except Failure as failure:
-        late = failure.code == "command-failed" and "did not end" in failure.message
-        answers[index] = Completed(-1, "", failure.message, late=late)
-    finally:
-        gate.release()  # type: ignore[attr-defined]
+        return _LATE if "did not end" in failure.message else Completed(-1, "", failure.message)
 
 
 def trouble(answer: Completed) -> Finding | None:
