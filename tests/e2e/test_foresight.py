@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import standin
 from tests.e2e.command import REPOSITORY, Provision
 from tests.host.smi import cards, install, tool, uuid
 from tests.lab import Lab, LabHost
@@ -46,7 +47,7 @@ from provision.wire.requests import Apply
 
 playbook, inventory, host, seconds = sys.argv[1:]
 
-def slowly(host, surveyed):
+def slowly(host, surveyed, differing):
     print("surveyed", flush=True)
     time.sleep(float(seconds))
     return Outlook(host=host, loads=[], forecasts=[])
@@ -233,3 +234,57 @@ def test_a_worker_of_an_ended_server_is_told_and_ended_when_asked(site: Site) ->
     assert site.sh(f"kill -0 {living} && kill -0 {foreign} && echo both") == "both"
     assert site.sh(f"kill -0 {left} 2>/dev/null || echo gone") == "gone"
     site.sh(f"kill {foreign} {living}")
+
+
+SERVED = """\
+- hosts: {host}
+  packages: [python3-venv]
+  environments:
+    vllm: {{packages: ["vllm==0.33.0"], index_url: file:///srv/index, installer: pip}}
+  models: {{m: {{path: /srv/model}}}}
+  services:
+    served: {{kind: vllm, environment: vllm, model: m, gpus: [0], port: 8401, max_model_len: {length}}}
+"""
+
+SMALL = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "max_position_embeddings": 32768,
+    "num_attention_heads": 14,
+    "num_hidden_layers": 24,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+    "vocab_size": 151936,
+}
+
+
+def test_a_running_server_is_left_alone_when_its_new_length_cannot_work(site: Site) -> None:
+    """The whole way: what the host reads of the model, of the environment and of the GPU is judged."""
+    standin.install(site.host.root)
+    (site.host.root / "srv/model/config.json").write_text(json.dumps(SMALL))
+    site.driver(tool(cards(1)))
+    site.playbook.write_text(SERVED.format(host=site.host.name, length=4096))
+    first = site.provision.apply(site.playbook)
+    (surveyed,) = first.event("surveyed")
+    assert surveyed["engines"] == [{"service": "served", "package": "vllm", "version": "0.33.0"}]
+    assert [(each["path"], each["config"]) for each in surveyed["models"]] == [("/srv/model", SMALL)]
+    (foreseen,) = first.event("outlook")[0]["forecasts"]
+    assert (foreseen["service"], foreseen["verdict"]) == ("served", "fits")
+    pid = site.sh("systemctl show -p MainPID --value provision-served")
+
+    site.playbook.write_text(SERVED.format(host=site.host.name, length=999_999))
+    apply = site.provision.run("apply", site.playbook, "--yes", json=True)
+    assert apply.code == 1
+    assert apply.event("surveyed")[0]["serving"] == ["served"]
+    errors = [each for each in apply.event("outlook")[0]["findings"] if each["severity"] == "error"]
+    assert [each["code"] for each in errors] == ["context-length"]
+    assert errors[0]["where"].startswith(str(site.playbook))
+    assert not apply.event("started")
+    assert site.sh("systemctl show -p MainPID --value provision-served") == pid
+
+    site.playbook.write_text(SERVED.format(host=site.host.name, length=8192))
+    assert site.provision.apply(site.playbook).done(site.host.name)["ok"]
+    assert site.sh("systemctl show -p MainPID --value provision-served") != pid
