@@ -93,6 +93,10 @@ class Holding:
         """Give the workers of servers that have ended, which this run leaves alone."""
         return (each for each in self.surveyed.holders if each.left_over and not each.ends)
 
+    def only_left_over(self, gpu: Gpu) -> bool:
+        """Whether all foreign processes of a GPU are workers whose server has ended."""
+        return all(each.left_over for each in self._of(gpu) if each.service not in self.ours)
+
     def _of(self, gpu: Gpu) -> list[Holder]:
         """Return the processes on a GPU that will still be there when services start."""
         return [each for each in self.surveyed.holders if each.gpu == gpu.uuid and not each.ends]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from provision.foresight.naming import Meant, meant, whole
+from provision.foresight.naming import Meant, called, meant, whole
 from provision.kinds.registry import KINDS
 from provision.wire.finding import Finding
 
@@ -108,7 +108,7 @@ class Subject:
 
     def about(self, finding: Finding, fields: Iterable[str] = (), gpus: Sequence[Gpu] = ()) -> Finding:
         """Return a finding with the service in front of it, and the place of the field that decides."""
-        on = f" on GPU {', '.join(str(gpu.index) for gpu in gpus)}" if gpus else ""
+        on = f" on {called(gpus)}" if gpus else ""
         message = f"service {self.name}{on}: {finding.message}"
         return finding.replace(message=message, where=self.declared.at(fields))
 

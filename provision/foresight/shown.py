@@ -1,0 +1,64 @@
+"""What people are shown of starts: who takes what of each GPU, and what each start means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from provision.foresight.naming import card
+from provision.wire.survey import Forecast, Load, Taker
+
+if TYPE_CHECKING:
+    from provision.catalog.catalog import ServiceInfo
+    from provision.foresight.starts import Starts
+    from provision.foresight.subject import Subject
+    from provision.wire.survey import Gpu
+
+
+def loads(starts: Starts) -> Iterator[Load]:
+    """Give each GPU on which something is, once everything runs."""
+    for gpu in starts.surveyed.gpus or ():
+        found = card(gpu)
+        takers = [taker for each in starts.all if gpu in each.used for taker in _taker(starts, each, gpu)]
+        takers += starts.holding.strangers(gpu)
+        if found and takers:
+            yield Load(index=gpu.index, name=found.name, memory=found.total, takers=takers)
+
+
+def _taker(starts: Starts, subject: Subject, gpu: Gpu) -> Iterator[Taker]:
+    """Give what a service takes of a GPU; one that cannot run with what it would take."""
+    demand = starts.demands.get(subject.name)
+    held = starts.holding.held(gpu, subject.name)
+    known = demand or subject.figures
+    weights, cache = (known.weights, known.cache) if known else (None, None)
+    parts = weights + cache if weights is not None and cache is not None else 0
+    total = max(held or (demand.holds.usual if demand else 0), parts if demand or held else 0)
+    if total:
+        yield Taker(
+            name=subject.name,
+            foreign=False,
+            bytes=total,
+            weights=weights,
+            cache=cache,
+            rest=total - parts if parts else None,
+            learned=demand.learned if demand else known is not None,
+        )
+
+
+def forecasts(starts: Starts, services: Sequence[ServiceInfo]) -> Iterator[Forecast]:
+    """Give what is foreseen of each service that starts, as far as anything is."""
+    seconds = {each.service: each.figures.seconds for each in starts.surveyed.learned}
+    for info in services:
+        demand, last = starts.demands.get(info.name), seconds.get(info.name)
+        doomed = info.name in starts.doomed
+        if info.name in starts.surveyed.starting and (doomed or demand or last is not None):
+            yield Forecast(
+                service=info.name,
+                verdict="does_not_fit" if doomed else demand.verdict if demand else "fits",
+                tokens=demand.tokens if demand else None,
+                length=demand.length if demand else None,
+                sequences=demand.sequences if demand else None,
+                seconds=last,
+                learned=demand.learned if demand else False,
+                drain=info.drain,
+            )
