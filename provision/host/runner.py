@@ -67,9 +67,10 @@ class Run:
 
     def _look(self) -> dict[str, dict[str, Any]]:
         """Look at every resource, and tell how each is; return what is left over from earlier runs."""
-        slow = [[item] for item in self.items.values() if item.resource.waits]
+        slow = [item for item in self.items.values() if item.resource.waits]
         quick = [item for item in self.items.values() if not item.resource.waits]
-        each(self._read, [*slow, quick], READERS)
+        # What is quick is not worth a thread of its own.
+        each(self._read, [*([item] for item in slow[:-1]), [*quick, *slow[-1:]]], READERS)
         foreseeing.foresee(self.machine, self.items)
         orphans = {} if self.asked.partial else self.ledger.orphans(self.asked.playbooks, self.items)
         if any(item.changes for item in self.items.values()):

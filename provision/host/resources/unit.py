@@ -41,7 +41,6 @@ class Unit(FileRunner):
     identity = ("unit", "service", "stop_timeout", "port", "bind")
     beside = ("loaded", "current")
     ever = ("enabled", "active")
-    waits = True
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""
@@ -62,10 +61,7 @@ class Unit(FileRunner):
         """Fix what differs."""
         name = self.spec.unit
         try:
-            properties = self._load(machine)
-            if "enabled" in changes:
-                verb = "enable" if changes["enabled"][1] else "disable"
-                machine.run(["systemctl", verb, name], timeout=60)
+            properties = self._load(machine, "enabled" in changes)
             because = owed.restart(machine.state, self.spec.service).needed() or []
             if "active" not in changes and self.reloads(because):
                 self._reload(machine)
@@ -104,13 +100,20 @@ class Unit(FileRunner):
 
     # -- steps --------------------------------------------------------------------------------------------
 
-    def _load(self, machine: Machine) -> systemd.Unit:
-        """Have systemd load the unit as its file is now.
+    def _load(self, machine: Machine, enable: bool) -> systemd.Unit:
+        """Have systemd load the unit as its file is now, enabled as declared.
 
-        One reload is enough for all units: after it none needs another.
+        A reload is enough for all units: after it none needs another.
         """
         name = self.spec.unit
+        refused: Failure | None = None
         with _reloading:
+            if enable:
+                try:
+                    verb = "enable" if self.spec.enabled else "disable"
+                    machine.run(["systemctl", verb, name], timeout=120)  # and load all units anew
+                except Failure as failure:
+                    refused = failure
             properties = systemd.fresh(machine, name)
             if not _loaded(properties):
                 machine.run(["systemctl", "daemon-reload"], timeout=120)
@@ -123,6 +126,8 @@ class Unit(FileRunner):
         if state != "loaded":
             why = properties.get("LoadError", "").strip()
             raise Failure("unit-refused", f"systemd cannot load {name}: {why or state}")
+        if refused:
+            raise refused
         return properties
 
     def _start(self, machine: Machine, properties: systemd.Unit) -> None:

@@ -9,6 +9,7 @@ from typing import Dict, Iterable, Sequence
 from provision.host.failure import Failure
 from provision.host.light import plainjson
 from provision.host.machine import Machine
+from provision.host.services import bus
 from provision.host.services.failures import exits
 
 PROPERTIES = (
@@ -28,6 +29,9 @@ READ = 400
 UNITS = "/etc/systemd/system"
 """Where the unit files that provision writes lie."""
 
+OURS = "provision-*.service"
+"""Pattern of the names of provision's units."""
+
 Unit = Dict[str, str]
 """Property -> value, as `systemctl show` prints them."""
 
@@ -46,7 +50,7 @@ def units(machine: Machine) -> dict[str, Unit]:
         if not running():
             return {}
         # Also what still runs although its file has gone; but not what is inactive.
-        found = _show(machine, ["provision-*.service"])
+        found = _properties(machine, OURS)
         inactive = [
             name
             for name in (os.listdir(UNITS) if os.path.isdir(UNITS) else [])
@@ -64,7 +68,7 @@ def unit(machine: Machine, name: str) -> Unit:
 
 def fresh(machine: Machine, name: str) -> Unit:
     """Return the properties of one unit as they are now, and let the whole run know them."""
-    found = _show(machine, [name]).get(name, ABSENT)
+    found = _properties(machine, name).get(name, ABSENT)
     machine.correct("units", name, found)
     return found
 
@@ -155,6 +159,20 @@ def sync_journal(machine: Machine) -> None:
         machine.run(["journalctl", "--sync"], timeout=10, check=False)
     except Failure:
         pass
+
+
+def _properties(machine: Machine, pattern: str) -> dict[str, Unit]:
+    """Return the properties of the units that a pattern matches.
+
+    `systemctl` is asked only where it tells more: of units that systemd has to load first, or could not.
+    """
+    try:
+        found = bus.units(pattern)
+    except (OSError, ValueError):
+        found = {}
+    if found and all(unit["LoadState"] == "loaded" for unit in found.values()):
+        return found
+    return _show(machine, [pattern])
 
 
 def _show(machine: Machine, names: Iterable[str]) -> dict[str, Unit]:
