@@ -39,6 +39,10 @@ def fields(event: events.Event) -> dict[str, Any]:
             data |= {"cause": event.finding.message, "hint": event.finding.hint, "log": event.finding.log}
         case events.Error():
             data |= _said(event.finding, "message")
+        case events.Surveyed():
+            # The list of weights is for our own arithmetic, and can have thousands of lines.
+            for model in data["models"]:
+                del model["tensors"]
         case events.Waiting():
             data["for"] = event.reason
         case events.Inspected():

@@ -15,7 +15,7 @@ from provision.transport.target import Target
 from provision.wire.events import Done, Hello, Note, Unreachable
 from tests.lab import Lab, LabHost, Podman
 from tests.lab.podman import IMAGE
-from tests.unit.rollout.standin import ended, go, host_side, note
+from tests.unit.rollout.standin import AGREED, asks, ended, go, host_side, note
 
 pytestmark = pytest.mark.lab
 
@@ -59,6 +59,12 @@ def test_runs_inside(container: Callable[..., Container], tmp_path: Path) -> Non
     _, second = go([Target(container("web"), b"x")], archive)
     assert ended(first).executions == ended(second).executions == 1
     assert ended(second).sent < ended(first).sent
+
+
+def test_a_question_is_answered(container: Callable[..., Container], tmp_path: Path) -> None:
+    _, events = go([Target(container("web"), b"x")], asks(tmp_path))
+    assert events[2] == AGREED.replace(host="web")
+    assert ended(events).executions == 1
 
 
 def test_as_a_user_of_the_image(container: Callable[..., Container], tmp_path: Path) -> None:

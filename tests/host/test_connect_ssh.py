@@ -24,7 +24,7 @@ from provision.transport.archive import Archive
 from provision.transport.target import Limits, Status, Target
 from provision.wire.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
 from tests.lab import Base, Lab, LabHost
-from tests.unit.rollout.standin import PATIENT, ended, go, host_side, note
+from tests.unit.rollout.standin import AGREED, PATIENT, asks, ended, go, host_side, note
 
 pytestmark = pytest.mark.lab
 
@@ -283,6 +283,17 @@ def test_a_sudo_that_makes_a_terminal_of_its_own(way: Way, lab_host: LabHost, tm
         assert isinstance(events[-1], Done)
         assert is_told(lab_host)
         (lab_host.root / "var/tmp/told").unlink()
+
+
+def test_a_question_is_answered_in_the_same_execution(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
+    (lab_host.root / "etc/sudoers.d/pty").write_text("Defaults:deploy use_pty\n")
+    archive = asks(tmp_path, 2)
+    for user, password in (("root", None), ("root", None), ("deploy", None), ("ops", "ops")):
+        connection = way(lab_host, user, become=user != "root", asks_password=password is not None)
+        outcome, events = one(connection, archive, password=password)
+        assert outcome == "ok"
+        assert [each for each in events if isinstance(each, Note)] == [AGREED.replace(host=lab_host.name)] * 2
+        assert ended(events).executions == 1
 
 
 def test_no_sudo_is_told(way: Way, lab_host: LabHost, tmp_path: Path) -> None:

@@ -121,6 +121,8 @@ def test_all_problems_of_all_files_at_once(here: Provision) -> None:
         (["plan", "p.yml", "--forks", "x"], "'x' is not a valid whole number"),
         (["plan", "p.yml", "--connect-timeout", "0"], "is not in the range 1<=x<=600"),
         (["plan", "p.yml", "--output", "xml"], "'xml' is not one of 'text', 'json'"),
+        (["plan", "p.yml", "--ignore", "gpu-take"], "no code of what is foreseen; did you mean `gpu-taken`?"),
+        (["plan", "p.yml", "--ignore", "unknown-key"], "'unknown-key' is no code of what is foreseen"),
         (["plan", "p.yml", "--ask-become-pass"], "needs a terminal to ask on"),
         (["logs"], "error: missing argument 'SERVICE'"),
         (["logs", "nosuch", "p.yml"], "no service 'nosuch' in the playbooks"),

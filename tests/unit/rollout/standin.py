@@ -41,6 +41,27 @@ def until_input_ends():
 """
 
 
+ASKS = """
+hello()
+nothing = dict.fromkeys(["driver", "cuda", "gpus"])
+empty = dict.fromkeys(["holders", "models", "engines", "learned", "serving", "starting"], [])
+for _ in range({questions}):
+    say(event="surveyed", waits=True, **nothing, **empty)
+    line = b""
+    while not line.endswith(b"\\n"):
+        data = os.read(0, 1 << 20)
+        if not data:
+            note("nobody is there")
+            say(event="done", ok=False)
+            return 1
+        line += data
+    note(line.decode().strip())
+say(event="done", ok=True)
+return 0
+"""
+"""A host side that asks, and notes what it is answered."""
+
+
 def host_side(directory: Path, body: str) -> Archive:
     """Return an archive whose `main(request)` has this body, after `PRELUDE`."""
     package = directory / "provision"
@@ -52,6 +73,11 @@ def host_side(directory: Path, body: str) -> Archive:
     (package / "host" / "main.py").write_text(PRELUDE + main)
     shutil.copy(PACKAGE / "host" / "modules.py", package / "host")
     return Archive(package)
+
+
+def asks(directory: Path, questions: int = 1) -> Archive:
+    """Return a host side that asks so often, and notes what it is answered."""
+    return host_side(directory, ASKS.replace("{questions}", str(questions)))
 
 
 @dataclass(frozen=True)
@@ -93,6 +119,10 @@ def here(
 def note(host: str, message: str) -> Note:
     """Return the event that `note` of a host side gives."""
     return Note(host=host, finding=Finding(code="code", message=message))
+
+
+AGREED = note("", '{"go":true,"findings":[]}')
+"""What a host side of `asks` notes when it may go on."""
 
 
 def ended(events: Sequence[Event]) -> Done:

@@ -14,31 +14,7 @@ from provision.transport.target import OnQuestion, Target
 from provision.wire.events import Event, Note, Outlook, Question, Surveyed
 from provision.wire.finding import ERROR, WARNING, fault
 from provision.wire.survey import Answer
-from tests.unit.rollout.standin import PATIENT, Raw, ended, go, here, host_side
-
-ASKS = """
-hello()
-nothing = dict.fromkeys(["driver", "cuda", "gpus"])
-empty = dict.fromkeys(["holders", "models", "engines", "learned", "serving", "starting"], [])
-for _ in range({questions}):
-    say(event="surveyed", waits=True, **nothing, **empty)
-    line = b""
-    while not line.endswith(b"\\n"):
-        data = os.read(0, 1 << 20)
-        if not data:
-            note("nobody is there")
-            say(event="done", ok=False)
-            return 1
-        line += data
-    note(line.decode().strip())
-say(event="done", ok=True)
-return 0
-"""
-
-
-def asks(directory: Path, questions: int = 1) -> Archive:
-    """Return a host side that asks so often, and notes what it is answered."""
-    return host_side(directory, ASKS.replace("{questions}", str(questions)))
+from tests.unit.rollout.standin import PATIENT, Raw, asks, ended, go, here
 
 
 def ask(archive: Archive, on_question: OnQuestion, *targets: Target) -> tuple[Summary, list[Event]]:

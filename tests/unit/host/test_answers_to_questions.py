@@ -1,0 +1,112 @@
+"""A host side that waits for its controller: answered, not answered, left alone, cancelled."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from provision.host import channel as channels
+from provision.host import machine as machines
+from provision.host.channel import Channel
+from provision.host.failure import Failure
+from provision.host.machine import Machine
+from provision.wire.events import Surveyed
+from provision.wire.finding import fault
+from provision.wire.record import Mismatch
+from provision.wire.survey import Answer
+
+QUESTION = Surveyed(
+    driver=None,
+    cuda=None,
+    gpus=None,
+    holders=[],
+    models=[],
+    engines=[],
+    learned=[],
+    serving=[],
+    starting=["s"],
+)
+
+
+class Line:
+    """A machine whose controller is this test."""
+
+    def __init__(self) -> None:
+        read, self.write = os.pipe()
+        self.out = io.BytesIO()
+        self.channel = Channel(self.out, on_lost=lambda: self.machine.cancel())
+        self.machine = Machine(self.channel.emit, "/nowhere", hear=self.channel.hear)
+        self.channel.attend(read)
+
+    def send(self, text: bytes) -> None:
+        os.write(self.write, text)
+
+    def close(self) -> None:
+        os.close(self.write)
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    yield made
+    if not made.machine.cancelled.is_set():
+        made.close()
+
+
+def answer(go: bool) -> bytes:
+    """Return an answer as the controller sends it."""
+    return json.dumps(Answer(go=go, findings=[fault("a-b", "没有")]).plain()).encode() + b"\n"
+
+
+def test_an_answer_that_arrives_in_pieces(line: Line) -> None:
+    whole = answer(False)
+    line.send(whole[:10])
+    threading.Timer(0.2, line.send, [whole[10:]]).start()
+    found = line.machine.ask(QUESTION)
+    assert (found.go, found.findings[0].message) == (False, "没有")
+    assert b'"waits":true' in line.out.getvalue()
+    assert not QUESTION.waits
+
+
+def test_one_question_after_another(line: Line) -> None:
+    for go in (True, False, True):
+        line.send(answer(go))
+        assert line.machine.ask(QUESTION).go is go
+
+
+def test_what_is_no_answer_is_told(line: Line) -> None:
+    line.send(b'{"go":true,"findings":[],"more":1}\n')
+    with pytest.raises(Mismatch, match="more"):
+        line.machine.ask(QUESTION)
+
+
+def test_no_answer(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "PATIENCE", 0.3)
+    with pytest.raises(Failure) as raised:
+        line.machine.ask(QUESTION)
+    assert raised.value.code == "no-answer"
+
+
+def test_the_controller_is_told_meanwhile_that_the_host_lives(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(machines, "PATIENCE", 3.0)
+    with pytest.raises(Failure):
+        line.machine.ask(QUESTION)
+    assert b'"event":"heartbeat"' in line.out.getvalue()
+
+
+@pytest.mark.parametrize("how", ["gone", "cancelled"])
+def test_a_run_that_nobody_waits_for_ends(line: Line, how: str) -> None:
+    end: dict[str, Any] = {"gone": line.close, "cancelled": line.machine.cancel}
+    threading.Timer(0.2, end[how]).start()
+    with pytest.raises(Failure) as raised:
+        line.machine.ask(QUESTION)
+    assert raised.value.code == "run-cancelled"
