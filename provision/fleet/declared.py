@@ -15,6 +15,8 @@ def declared(context: ServiceContext[Any]) -> Declared:
     """Return what a service says of itself, and where."""
     service, kind = context.service, KINDS[context.service.kind]
     fields = service.model_dump(exclude_unset=True, include={"kind", *kind.decides})
+    if "env" in fields:  # without secrets, which are nobody's business here
+        fields["env"] = {name: value for name, value in fields["env"].items() if isinstance(value, str)}
     places = {name: str(context.play.where(*context.where, name)) for name in fields}
     places[""] = str(context.play.where(*context.where, key=True))
     models = {name: model.path for name, model in context.models.items() if name in kind.required(service)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 from provision.foresight.naming import called, listed, whole
@@ -17,6 +17,8 @@ LINKED = 3
 
 def against(subject: Subject) -> Iterator[Finding]:
     """Give what speaks against a service before its memory is looked at."""
+    if subject.needed == 0:
+        return
     if not subject.surveyed.gpus:
         yield from _without(subject)
         return
@@ -39,7 +41,7 @@ def _missing(subject: Subject) -> Iterator[Finding]:
     for name in missing:
         known = called(whole(subject.surveyed.gpus or []))
         message = f"there is no GPU {name}; the host has {known}"
-        yield subject.about(fault("gpu-missing", message, "correct the list"), ("gpus", "device"))
+        yield subject.about(_judged(subject)("gpu-missing", message, "correct the list"), ("gpus", "device"))
     needed = subject.needed
     if needed is not None and not missing and needed > len(there):
         message = f"the parallel sizes need {needed} GPUs, and the host has {len(there)}"
@@ -58,11 +60,16 @@ def _single(subject: Subject, gpu: Gpu) -> Iterator[Finding]:
     if gpu.mig == []:
         message = "it is set up to be divided (MIG), and has no instance that a process could use"
         hint = "make one by `nvidia-smi mig`, or turn MIG off by `nvidia-smi -mig 0`"
-        yield subject.about(fault("gpu-divided", message, hint), fields, [gpu])
+        yield subject.about(_judged(subject)("gpu-divided", message, hint), fields, [gpu])
     elif gpu.mig:
         message = f"it is divided (MIG) into {len(gpu.mig)}, and the service sees only the first part"
         hint = f"name the part to use by its UUID, such as {gpu.mig[0]}"
         yield subject.about(warning("gpu-divided", message, hint), fields, [gpu])
+
+
+def _judged(subject: Subject) -> Callable[[str, str, str], Finding]:
+    """Return what a missing GPU is: an error where one is needed; a program may run without."""
+    return warning if subject.needed is None else fault
 
 
 def _together(subject: Subject) -> Iterator[Finding]:

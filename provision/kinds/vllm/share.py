@@ -35,6 +35,8 @@ DECIDES = (
     "kv_cache_dtype",
     "enforce_eager",
     "enable_prefix_caching",
+    "trust_remote_code",
+    "env",
     "extra_args",
 )
 """The fields that decide whether it can start, and with how much memory."""

@@ -226,6 +226,36 @@ class TestCards:
         assert codes(outlook(compiled(vllm("a", "gpus: [0]")), told(None, starting=["a"]))) == ["gpu-missing"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ("gpu_memory_utilization: 0.2, extra_args: [--cpu-offload-gb, 8]", "gpu-memory"),
+        ("max_model_len: 131072, env: {VLLM_ALLOW_LONG_MAX_MODEL_LEN: 1}", "context-length"),
+        (
+            "max_model_len: 131072, extra_args: [--hf-overrides, {max_position_embeddings: 131072}]",
+            "context-length",
+        ),
+    ],
+)
+def test_what_a_flag_may_make_possible_is_no_error(compiled: Compile, fields: str, code: str) -> None:
+    catalog = compiled(vllm("a", fields))
+    found = outlook(catalog, told(gpus("1xH100"), models=[Q], starting=["a"]))
+    assert code in codes(found, WARNING)
+    assert codes(found, ERROR) == []
+    assert [each.verdict for each in found.forecasts] == ["uncertain"]
+
+
+def test_an_index_that_is_not_there_only_warns_a_program(compiled: Compile) -> None:
+    """It may run on the processor then."""
+    catalog = compiled("p: {kind: program, command: [serve], gpus: [5], port: 8005}")
+    assert codes(outlook(catalog, told(gpus("1xH100"), starting=["p"])), WARNING) == ["gpu-missing"]
+
+
+def test_speech_on_another_accelerator_is_not_judged_by_gpus(compiled: Compile) -> None:
+    catalog = compiled((SPEECH % 1).replace("cuda:0", "npu:3"))
+    assert outlook(catalog, told(gpus("1xH100"), starting=["s"])).findings == []
+
+
 def test_what_is_not_known_says_so_and_stops_nothing(compiled: Compile) -> None:
     program = "p: {kind: program, command: [serve], gpus: [0], port: 8005}"
     catalog = compiled(vllm("a", "gpus: [0], gpu_memory_utilization: 0.5", model="l"), program)

@@ -18,7 +18,7 @@ from provision.config.problems import quoted
 from provision.kinds.common.cards import GIB, Card, gib
 from provision.kinds.common.demand import NOBODY, Range, Taken, Verdict
 from provision.kinds.vllm.fields import VllmService
-from provision.kinds.vllm.memory import kv, weights
+from provision.kinds.vllm.memory import kv, uncounted, weights
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.kv import Cache
 from provision.kinds.vllm.memory.overhead import Overhead, overhead
@@ -28,9 +28,6 @@ from provision.kinds.vllm.memory.settings import Settings, settings
 from provision.kinds.vllm.memory.support import support
 from provision.published.tensors import Tensor
 from provision.wire.finding import ERROR, WARNING, Finding, fault, information, warning
-
-UNSURE = ("may-not-fit", "gpu-taken", "no-class")
-"""Codes of warnings that make a verdict uncertain."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +126,7 @@ def foresee(
     if not beside.measured:
         message = f"vLLM {release} was not measured: what it needs beside weights and cache is a wide range"
         findings.append(information("release-not-measured", message))
+    findings = list(uncounted.judged(findings, service))
     return Fit(
         _verdict(findings, model),
         chosen,
@@ -165,7 +163,7 @@ def _room(weights_: int, beside: Overhead, chosen: Settings, card: Card) -> Rang
 def _verdict(findings: Sequence[Finding], model: Architecture) -> Verdict:
     if any(each.severity == ERROR for each in findings):
         return "does_not_fit"
-    if model.family is None or any(each.code in UNSURE and each.severity == WARNING for each in findings):
+    if model.family is None or any(each.severity == WARNING for each in findings):
         return "uncertain"
     return "fits"
 
