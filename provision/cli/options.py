@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import wraps
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provision.rollout.verdicts import Foresee
     from provision.show.items import Item
     from provision.show.writer import Writer
-    from provision.wire.events import Outlook, Surveyed
+    from provision.wire.events import Inspected, Outlook, Surveyed
 
 Decorator: TypeAlias = Callable[[Any], Any]
 
@@ -100,7 +100,7 @@ class Call(NamedTuple):
 def _foreseen(project: Project) -> Foresee:
     """Return what says what is foreseen of the hosts of a project."""
 
-    def foreseen(host: str, surveyed: Surveyed, differing: Collection[str]) -> Outlook:
+    def foreseen(host: str, surveyed: Surveyed, differing: Sequence[Inspected]) -> Outlook:
         # Here, as only a run that starts services foresees anything.
         from provision.foresight.judge import foresee
 

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from provision.kinds.registry import KINDS
 from provision.wire.specs.environment import EnvironmentSpec
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.model import ModelSpec
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource
+    from provision.wire.events import Inspected, Options
 
 
-def changed(catalog: Catalog, differing: Collection[str]) -> frozenset[str]:
-    """Return the services whose start script, environment or models differ.
+def changed(catalog: Catalog, differing: Sequence[Inspected]) -> frozenset[str]:
+    """Return the services whose environment, models, or options that decide differ.
 
     Args:
         catalog: what the host is to have.
-        differing: ids of the resources that are not as declared.
+        differing: what is not as declared.
     """
-    wanted = frozenset(differing)
+    kinds = {info.name: info.facts.kind for info in catalog.services}
+    resources = {each.id: each for each in catalog.resources}
+    known = ((resources[seen.id], seen) for seen in differing if seen.id in resources)
     return frozenset(
-        service for each in catalog.resources if each.id in wanted for service in _decides_for(each)
+        service
+        for resource, seen in known
+        for service in _concerned(resource)
+        if not (seen.options and _idle(seen.options, KINDS[kinds[service]].idle))
     )
 
 
-def _decides_for(resource: Resource) -> Iterator[str]:
+def _concerned(resource: Resource) -> Iterator[str]:
     spec = resource.spec
     script = isinstance(spec, FileSpec) and bool(spec.options)
     if script or isinstance(spec, EnvironmentSpec | ModelSpec):
         yield from resource.triggers
+
+
+def _idle(options: tuple[Options, Options], idle: frozenset[str]) -> bool:
+    """Whether options differ, and none of those that differ decides."""
+    were, are = ([tuple(option) for option in each] for each in options)
+    different = set(were).symmetric_difference(are)
+    return bool(different) and all(option[0] in idle for option in different)

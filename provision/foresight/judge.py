@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from provision.config.problems import unrepeated
@@ -17,18 +17,18 @@ from provision.wire.finding import ERROR, INFO, WARNING, Finding, information, w
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
     from provision.config.hosts import Host
-    from provision.wire.events import Surveyed
+    from provision.wire.events import Inspected, Surveyed
 
 _ORDER = {ERROR: 0, WARNING: 1, INFO: 2}
 
 
-def foresee(catalog: Catalog, surveyed: Surveyed, differing: Collection[str] = ()) -> Outlook:
+def foresee(catalog: Catalog, surveyed: Surveyed, differing: Sequence[Inspected] = ()) -> Outlook:
     """Return what is foreseen of a host.
 
     Args:
         catalog: what the host is to have; its services start one after another, in this order.
         surveyed: what the host has told.
-        differing: ids of the resources that are not as declared.
+        differing: what is not as declared.
     """
     starts = Starts(catalog, surveyed, changed(catalog, differing))
     found = [

@@ -27,7 +27,8 @@ class Kind:
         expects: returns, for each model that a service (with its name) uses, what it must be by its own
             configuration.
         engines: the packages of which one is its engine, by the names of their distributions.
-        decides: the fields that decide whether such a service can run, and with how much of a GPU.
+        decides: the fields that decide whether such a service can run, and with how much of a GPU. The flags
+            of all others may change, and what was logged before holds.
         cards: returns how many of the GPUs that it sees a service uses; None where that is not known.
         share: returns the part of each GPU that a service asks for when its engine has this version and its
             models are in these directories; None for a kind that asks for none.
@@ -46,6 +47,12 @@ class Kind:
     share: Callable[[Any, Version | None, Collection[str]], Share | None] = lambda *_: None
     demand: Callable[[Asked[Any]], Demand] | None = None
     offers: Callable[[Any, str], Offer | None] = lambda service, name: None
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """The flags of fields that decide nothing."""
+        others = self.fields.model_fields.keys() - set(self.decides)
+        return frozenset(f"--{name.replace('_', '-')}" for name in others)
 
     @property
     def name(self) -> str:

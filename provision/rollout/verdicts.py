@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from provision.wire.events import Event, Inspected, Outlook, Question, Surveyed
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class Foresee(Protocol):
     """Says what is foreseen of a host."""
 
-    def __call__(self, host: str, surveyed: Surveyed, differing: Collection[str]) -> Outlook:
-        """Return it; `host` is its name in the inventory, `differing` the ids of what is not as declared."""
+    def __call__(self, host: str, surveyed: Surveyed, differing: Sequence[Inspected]) -> Outlook:
+        """Return it; `host` is its name in the inventory, `differing` is what is not as declared there."""
 
 
-def unforeseen(host: str, surveyed: Surveyed, differing: Collection[str]) -> Outlook:
+def unforeseen(host: str, surveyed: Surveyed, differing: Sequence[Inspected]) -> Outlook:
     """Foresee nothing but what the host itself finds to be wrong."""
     found = [surveyed.trouble] if surveyed.trouble else []
     return Outlook(host=host, loads=[], forecasts=[], findings=found)
@@ -41,13 +41,13 @@ class Verdicts:
         self._ignored = frozenset(ignored)
         self._take = take
         self._answers: dict[str, Answer] = {}
-        self._differing: defaultdict[str, list[str]] = defaultdict(list)
+        self._differing: defaultdict[str, list[Inspected]] = defaultdict(list)
 
     def take(self, event: Event) -> None:
         """Pass on an event; after a survey, what is foreseen from it."""
         self._take(event)
         if isinstance(event, Inspected) and event.changes:
-            self._differing[event.host].append(event.id)
+            self._differing[event.host].append(event)
         if isinstance(event, Surveyed):
             outlook = self._foresee(event.host, event, self._differing[event.host])
             errors = [finding for finding in outlook.findings if finding.severity == ERROR]

@@ -11,7 +11,7 @@ import yaml
 
 from provision.catalog.catalog import Catalog
 from provision.foresight.judge import foresee
-from provision.wire.events import Outlook, Surveyed
+from provision.wire.events import Inspected, Outlook, Surveyed
 from provision.wire.figures import Figures
 from provision.wire.survey import Described, Engine, Gpu, Holder, Learned
 
@@ -113,6 +113,12 @@ def told(
     )
 
 
-def outlook(catalog: Catalog, surveyed: Surveyed, differing: Sequence[str] = ()) -> Outlook:
+def differs(id: str, *options: list[list[str]]) -> Inspected:
+    """Return what is told of a resource that is not as declared."""
+    found = Inspected(id=id, type=id.partition(":")[0], label=id, changes={"content": ("a", "b")})
+    return found.replace(options=options or None)
+
+
+def outlook(catalog: Catalog, surveyed: Surveyed, differing: Sequence[Inspected] = ()) -> Outlook:
     """Return what is foreseen."""
     return foresee(catalog, surveyed, differing)

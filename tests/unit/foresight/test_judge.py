@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from provision.foresight.stated import foreseen
-from provision.wire.events import Outlook, Surveyed
+from provision.wire.events import Inspected, Outlook, Surveyed
 from provision.wire.figures import Figures
 from provision.wire.finding import ERROR, INFO, WARNING, fault
 from tests.unit.foresight.conftest import Compile, vllm
-from tests.unit.foresight.hosts import GIB, described, gpus, holder, outlook, told, uuid
+from tests.unit.foresight.hosts import GIB, described, differs, gpus, holder, outlook, told, uuid
 
 Q = described("/models/q", "Qwen2.5-7B-Instruct")
 L = described("/models/l", "Qwen3-8B")
@@ -139,7 +139,7 @@ def test_a_process_is_not_ended_where_that_does_not_help(compiled: Compile) -> N
 class TestLearned:
     """What an engine logged counts more than a formula, while what decides is the same."""
 
-    def judged(self, catalog: Any, *differing: str, **more: Any) -> Outlook:
+    def judged(self, catalog: Any, *differing: Inspected, **more: Any) -> Outlook:
         surveyed = told(
             gpus("1xH100"), models=[Q], learned={"a": FIGURES}, serving=["a"], starting=["a"], **more
         )
@@ -154,15 +154,32 @@ class TestLearned:
     def test_unless_something_changes_that_decides(self, compiled: Compile, what: str) -> None:
         catalog = compiled(vllm("a", "gpus: [0], gpu_memory_utilization: 0.5, max_model_len: 8192"))
         (id,) = (each.id for each in catalog.resources if each.id.endswith(what))
-        (forecast,) = self.judged(catalog, id).forecasts
+        (forecast,) = self.judged(catalog, differs(id)).forecasts
         assert forecast.tokens != 473_216
         assert (forecast.seconds, forecast.learned) == (43.2, False)
+
+    @pytest.mark.parametrize(
+        ("were", "are", "holds"),
+        [
+            ([["--port", "1"]], [["--port", "2"], ["--served-model-name", "x"]], True),
+            ([["--max-model-len", "8192"]], [["--max-model-len", "4096"]], False),
+            ([], [["--port", "2"], ["--enforce-eager"]], False),
+            ([], [["--new-flag"]], False),
+        ],
+    )
+    def test_options_that_decide_nothing_change_nothing(
+        self, compiled: Compile, were: list[list[str]], are: list[list[str]], holds: bool
+    ) -> None:
+        catalog = compiled(vllm("a", "gpus: [0], gpu_memory_utilization: 0.5, max_model_len: 8192"))
+        (id,) = (each.id for each in catalog.resources if each.id.endswith("start.sh"))
+        (forecast,) = self.judged(catalog, differs(id, were, are)).forecasts
+        assert forecast.learned is holds
 
     def test_a_start_that_ran_is_not_refused_by_a_formula(self, compiled: Compile) -> None:
         catalog = compiled(vllm("a", "gpus: [0], gpu_memory_utilization: 0.2"))
         assert self.judged(catalog).findings == []
         (id,) = (each.id for each in catalog.resources if each.id.endswith("start.sh"))
-        assert codes(self.judged(catalog, id)) == ["gpu-memory"]
+        assert codes(self.judged(catalog, differs(id))) == ["gpu-memory"]
 
     def test_but_others_may_be_in_its_way(self, compiled: Compile) -> None:
         catalog = compiled(vllm("a", "gpus: [0], gpu_memory_utilization: 0.5"))
