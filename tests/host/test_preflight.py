@@ -297,9 +297,10 @@ def test_a_driver_that_is_too_old_for_the_wheels(
 
 
 def test_the_newest_release_that_the_driver_runs_is_named() -> None:
-    assert "pin vllm==0.19.1" in driver._older(WHEEL, "570.86.10")
-    assert "pin vllm==0.8.5" in driver._older(WHEEL, "550.54.15")
-    assert driver._older(WHEEL, "470.57") == ""
+    assert "pin vllm==0.19.1" in driver._older(WHEEL, "535.161.08", own=False)
+    assert "pin vllm==0.19.1" in driver._older(WHEEL, "570.86.10", own=True)
+    assert "pin vllm==0.8.5" in driver._older(WHEEL, "550.54.15", own=True)
+    assert driver._older(WHEEL, "470.57", own=False) == ""
 
 
 # -- indexes -------------------------------------------------------------------------------------------------
@@ -307,7 +308,7 @@ def test_the_newest_release_that_the_driver_runs_is_named() -> None:
 
 def looked_up(**configuration: str) -> list[tuple[str, str, str]]:
     settings = {key.replace("_", "-"): value for key, value in configuration.items()}
-    found = indexes.findings(settings, "demo-alpha", {"NETRC": os.devnull})
+    found = indexes.findings(settings, ["demo-alpha"], {"NETRC": os.devnull})
     return [(each.code, each.severity, each.message) for each in found]
 
 
@@ -388,14 +389,15 @@ def test_indexes_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "proxy that wants a password" in message
 
 
-def test_one_index_of_two_is_enough(index: Path) -> None:
+def test_one_index_of_two_is_enough(index: Path, tmp_path: Path) -> None:
     with package_index.serve(index) as served:
         good, bad = f"http://127.0.0.1:{served.port}/", "http://127.0.0.1:1/"
         for first, second in ((good, bad), (bad, good)):
             ((code, severity, _),) = looked_up(index_url=first, extra_index_url=second)
             assert (code, severity) == ("index-unreachable", "warning")
-    ((_, severity, _),) = looked_up(index_url=bad, find_links="/srv/wheels")
-    assert severity == "warning"
+    for places, expected in ((tmp_path / "made", "warning"), (tmp_path, "error"), ("http://x/", "warning")):
+        ((_, severity, _),) = looked_up(index_url=bad, find_links=str(places))
+        assert severity == expected
 
 
 def test_plain_http_is_ignored_by_pip() -> None:

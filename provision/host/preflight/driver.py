@@ -67,21 +67,21 @@ def _judged(wheel: Wheel, driver: str, cuda: str) -> Finding | None:
         if library:
             place = library.rpartition("/")[0]
             return warning("driver-too-old", message, f"set LD_LIBRARY_PATH={place} in `env` of its services")
-        return fault("driver-too-old", message, f"install a newer driver{_older(wheel, driver)}")
+        return fault("driver-too-old", message, f"install a newer driver{_older(wheel, driver, own=False)}")
     own = OWN.get(cuda)
     if own and versions.compare(driver, own) < 0:
         message = (
             f"{built}, whose own driver is {own} or newer; with {driver} most of it runs, but not kernels "
             "that are compiled at run time from PTX"
         )
-        return warning("driver-too-old", message, f"install a newer driver{_older(wheel, driver)}")
+        return warning("driver-too-old", message, f"install a newer driver{_older(wheel, driver, own=True)}")
     return None
 
 
-def _older(wheel: Wheel, driver: str) -> str:
-    """Return the newest release that this driver runs, as a way out."""
+def _older(wheel: Wheel, driver: str, own: bool) -> str:
+    """Return the newest release that this driver runs, as a way out; `own`: with all that the CUDA can do."""
     for cuda, release in wheel.builds:
-        least = OWN.get(cuda) or COMPATIBLE.get(cuda.partition(".")[0])
+        least = OWN.get(cuda) if own else COMPATIBLE.get(cuda.partition(".")[0])
         if least and versions.compare(driver, least) >= 0:
             return f", or pin {wheel.name}=={release}, the newest release for a CUDA that it runs ({cuda})"
     return ""

@@ -13,6 +13,7 @@ import urllib.request
 from typing import Any, Mapping, NamedTuple, Sequence
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from provision.host.python import versions
 from provision.host.python.pip_configuration import Configuration
 from provision.host.threads import each
 from provision.published.http import cause
@@ -38,14 +39,16 @@ class _Trouble(NamedTuple):
     """pip will fail by it, too."""
 
 
-def findings(configuration: Configuration, name: str, environ: Mapping[str, str]) -> Sequence[Finding]:
-    """Return what is wrong with the indexes that pip would ask for a package.
+def findings(
+    configuration: Configuration, names: Sequence[str], environ: Mapping[str, str]
+) -> Sequence[Finding]:
+    """Return what is wrong with the indexes that pip would ask for packages.
 
-    That is an error when no index and no directory of wheels is left to install from.
+    That is an error when no index is left, and `find-links` does not have all of the packages either.
 
     Args:
         configuration: of pip, with what the environment declares.
-        name: of a package that will be installed.
+        names: of the packages that will be installed, canonical.
         environ: the variables that pip will have.
     """
     if configuration.get("no-index", "").lower() in ("1", "y", "yes", "t", "true", "on"):
@@ -56,12 +59,12 @@ def findings(configuration: Configuration, name: str, environ: Mapping[str, str]
     troubles: list[tuple[str, _Trouble]] = []
 
     def ask(url: str) -> None:
-        trouble = _ask(url, name, configuration, environ)
+        trouble = _ask(url, names[0], configuration, environ)
         if trouble:
             troubles.append((url, trouble))
 
     each(ask, asked, len(asked))
-    left = len(troubles) < len(urls) or bool(configuration.get("find-links"))
+    left = len(troubles) < len(asked) or _local(configuration, urls, names)
     found = []
     for url, trouble in sorted(troubles):
         kind = fault if trouble.certain and not left else warning
@@ -69,11 +72,26 @@ def findings(configuration: Configuration, name: str, environ: Mapping[str, str]
     return found
 
 
+def _local(configuration: Configuration, urls: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether directories of this host may have all of these packages."""
+    there: set[str] = set()
+    links = configuration.get("find-links", "").split()
+    for place in [*links, *urls]:
+        path = place[len("file://") :] if place.startswith("file:///") else place
+        if path.startswith("/") and os.path.isdir(path):
+            # Wheels, or the pages of an index.
+            for name in os.listdir(path):
+                there.update((versions.normalise(name), versions.normalise(name.split("-")[0])))
+        elif place in links and (not path.startswith("/") or os.path.exists(path)):
+            return True  # a page of links: only reading it would tell
+    return there.issuperset(names)
+
+
 def _ask(url: str, name: str, configuration: Configuration, environ: Mapping[str, str]) -> _Trouble | None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     trusted = {host, f"{host}:{parts.port}"} & set(configuration.get("trusted-host", "").split())
-    if parts.scheme == "http" and not trusted and not _local(host):
+    if parts.scheme == "http" and not trusted and not _loopback(host):
         return _Trouble("index-refused", "is ignored by pip, as it is plain http", PLAIN)
     place = (parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/{name}/")
     page = urlunsplit((*place, parts.query, ""))
@@ -158,7 +176,7 @@ def _shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _local(host: str) -> bool:
+def _loopback(host: str) -> bool:
     if host in ("localhost", "::1"):
         return True
     try:

@@ -109,7 +109,7 @@ class Environment(Resource):
             return []  # nothing to install, or only from URLs and paths
         read = pip_files.read(self.spec.path, os.environ)
         configuration = pip_configuration.with_options(read, self.spec)
-        return indexes.findings(configuration, names[0], os.environ)
+        return indexes.findings(configuration, names, os.environ)
 
     def wheels(self, changes: Changes) -> Sequence[Wheel]:
         """Return what is known of the wheels that are to be installed."""
