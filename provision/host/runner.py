@@ -6,7 +6,7 @@ import os
 from hashlib import sha256
 from typing import Any, Iterable, Sequence
 
-from provision.host import causes, foreseeing, places, removal
+from provision.host import causes, foreseeing, places, removal, uses
 from provision.host.failure import Failure
 from provision.host.fixing import Fixing
 from provision.host.item import Item
@@ -19,7 +19,6 @@ from provision.host.state import ground, overrides
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
-from provision.host.uses import Uses
 from provision.wire import events
 from provision.wire.finding import WARNING, Finding, warning
 from provision.wire.requests import Apply, Converging, Request
@@ -171,11 +170,15 @@ class Run:
         counts = _counts(item.status for item in self.items.values())
         ok = not counts["failed"] and not counts["skipped"] and not unproven
         if ok:
-            uses = Uses(self.machine.state, self.ledger)
             for item in self.items.values():
-                item.resource.tidy(self.machine, uses.of)
+                item.resource.tidy(self.machine, self._used)
         states = {} if ok else self._aftermath(unproven)
         return events.Done(ok=ok, counts=counts, orphans=len(orphans), services=states)
+
+    def _used(self, path: str) -> bool:
+        """Whether anything on this host needs a directory."""
+        state = self.machine.state
+        return self.machine.once("uses", lambda: uses.Uses(state, self.ledger)).of(path)
 
     def _aftermath(self, unproven: list[str]) -> dict[str, str]:
         """Return the state of each service that something failed for; those in `unproven` do not answer."""
