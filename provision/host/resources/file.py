@@ -43,11 +43,8 @@ class File(Resource):
         if self.spec.absent:
             return {"there": False}
         data = self._data(machine)
-        return {
-            "kind": "file",
-            "content": "as declared" if self.spec.secret else _digest(data),
-            **ownership.declared(self._owner, self.spec.group, self.spec.mode),
-        }
+        content = "as declared" if self.spec.secret else _digest(data)
+        return {"kind": "file", "content": content, **self._ownership()}
 
     def actual(self, machine: Machine) -> State:
         """Return what is there. The content of a secret file is only compared, and never shown.
@@ -56,7 +53,7 @@ class File(Resource):
             Failure: a directory is in its place, or it may not be read.
         """
         path = self.spec.path
-        wanted = self.expected(machine)
+        wanted = self._ownership()
         try:
             found = self._look()
             if found is not None and stat.S_ISDIR(found.st_mode):
@@ -67,14 +64,14 @@ class File(Resource):
             if self.spec.absent:
                 return {"there": found is not None}
             if found is None:
-                return dict.fromkeys(wanted)
+                return dict.fromkeys(("kind", "content", *wanted))
             content = self._digest_found() if stat.S_ISREG(found.st_mode) else None
         except OSError as error:
             raise causes.failure(error, path) from None
         if content and self.spec.secret:
             content = "as declared" if content == _digest(self._data(machine)) else "something else"
-        state = {"kind": _kind(found.st_mode), "content": content, **ownership.found(found, wanted)}
-        return {key: state[key] for key in wanted}
+        owned = ownership.found(found, wanted)
+        return {"kind": _kind(found.st_mode), "content": content, **{key: owned[key] for key in wanted}}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Put the declared file in place, once its validator has accepted it.
@@ -186,6 +183,9 @@ class File(Resource):
         except OSError:
             return False
         return bool(re.sub(quiet, "", found) == re.sub(quiet, "", self._case.content))
+
+    def _ownership(self) -> State:
+        return ownership.declared(self._owner, self.spec.group, self.spec.mode)
 
     def _look(self) -> os.stat_result | None:
         """Return what has the file's name, without following a link; None when nothing has."""
