@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +44,7 @@ def command(
     """
     from provision.wire.requests import Apply
 
-    project, digests, ignore = _load(call)
+    call, project, digests = _load(call)
     if not yes:
         # After the input was read: its errors come first.
         require_terminal(call)
@@ -70,22 +70,27 @@ def command(
         prune=prune,
         verify=verify,
         rollback=rollback,
-        ignore=list(ignore),
+        ignore=list(call.ignore),
         end_left_over=call.end_left_over,
     )
     return rollout.run(asked, writer, digests).exit_code
 
 
-def _load(call: options.Call) -> tuple[Project, dict[str, str], Sequence[str]]:
-    """Return what to work on, the digests of its hosts when that is a saved plan, and what is ignored."""
+def _load(call: options.Call) -> tuple[options.Call, Project, Mapping[str, str]]:
+    """Return the call, what to work on, and the digests of its hosts when that is a saved plan.
+
+    A saved plan also brings the options that it was made with.
+    """
     from provision.project.project import Selection, is_saved
 
     if len(call.playbooks) != 1 or not is_saved(call.playbooks[0]):
-        return call.project(), {}, call.ignore
+        return call, call.project(), {}
     (plan,) = call.playbooks
-    if call.selection() != Selection((plan,)) or call.ignore:
-        named = "-i, -e, --limit, --tags, --ignore"
-        raise click.UsageError(f"a saved plan says itself what to work on; leave out {named}")
+    if call.selection() != Selection((plan,)) or call.ignore or call.end_left_over:
+        named = "-i, -e, --limit, --tags, --ignore, --end-left-over"
+        raise click.UsageError(f"a saved plan says itself what to do; leave out {named}")
     from provision.project.saved import restore
 
-    return restore(plan)
+    saved = restore(plan)
+    call = call._replace(ignore=tuple(saved.ignore), end_left_over=saved.end_left_over)
+    return call, saved.project, saved.digests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def command(
     project = call.project()
     summary = inspect(call, project, call.rollout(project), deep=deep, diff=diff)
     if out is not None:
-        _save(out, project, summary, call.ignore)
+        _save(out, call, project, summary)
     differs = bool(summary.differing or summary.orphaned)
     return CHANGES if detailed_exitcode and summary.ok and differs else summary.exit_code
 
@@ -66,12 +65,12 @@ def inspect(call: options.Call, project: Project, rollout: Rollout, *, deep: boo
     return rollout.run(asked, writer)
 
 
-def _save(out: Path, project: Project, summary: Summary, ignore: Sequence[str]) -> None:
-    from provision.project.saved import save
+def _save(out: Path, call: options.Call, project: Project, summary: Summary) -> None:
+    from provision.project.saved import Saved, save
 
     if not summary.ok:
         why = "an error is foreseen" if summary.doomed else "not every host could be inspected"
         click.echo(f"{out} is not written: {why}", err=True)
         return
-    save(out, project, summary.digests, ignore)
+    save(out, Saved(project, summary.digests, call.ignore, call.end_left_over))
     click.echo(f"saved; `provision apply {out}` does this and nothing else", err=True)

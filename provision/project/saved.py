@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -37,11 +37,28 @@ class Plan(BaseModel):
     tags: list[str]
     extra: dict[str, Any]
     ignore: list[str] = []
+    end_left_over: bool = False
     inputs: str
     hosts: dict[str, str]
 
 
-def save(path: Path, project: Project, digests: Mapping[str, str], ignore: Sequence[str] = ()) -> None:
+class Saved(NamedTuple):
+    """What was planned.
+
+    Args:
+        project: as it is now.
+        digests: by host, of the state in which it was found.
+        ignore: codes of foreseen errors that are to stop nothing.
+        end_left_over: workers of ended servers are to end.
+    """
+
+    project: Project
+    digests: Mapping[str, str]
+    ignore: Sequence[str] = ()
+    end_left_over: bool = False
+
+
+def save(path: Path, planned: Saved) -> None:
     """Write what was planned. Only the user can read the file: `-e` may have brought secrets.
 
     A new file replaces what has this name, also a link: nobody who has opened the old file can read the new
@@ -49,14 +66,13 @@ def save(path: Path, project: Project, digests: Mapping[str, str], ignore: Seque
 
     Args:
         path: the file.
-        project: what was planned.
-        digests: by host, the digest of the state in which it was found.
-        ignore: codes of foreseen errors that are to stop nothing.
+        planned: what was planned; a host without a digest cannot be saved.
 
     Raises:
         ConfigError: a host has no digest: what is in it now is not what an apply will find.
         OSError: it cannot be written.
     """
+    project, digests = planned.project, planned.digests
     unknown = [name for name in project.host_names if name not in digests]
     if unknown:
         names = ", ".join(unknown)
@@ -71,7 +87,8 @@ def save(path: Path, project: Project, digests: Mapping[str, str], ignore: Seque
         limit=chosen.limit,
         tags=sorted(chosen.tags),
         extra=chosen.extra,
-        ignore=list(ignore),
+        ignore=list(planned.ignore),
+        end_left_over=planned.end_left_over,
         inputs=fingerprint(project),
         hosts=dict(digests),
     )
@@ -87,8 +104,8 @@ def _special(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
-def restore(path: Path) -> tuple[Project, dict[str, str], list[str]]:
-    """Return the project as it is now, the digest of each host as it was found, and the ignored codes.
+def restore(path: Path) -> Saved:
+    """Return what was planned, with the project as it is now.
 
     Raises:
         ConfigError: the file is damaged or of another version, or its inputs have changed since.
@@ -107,7 +124,7 @@ def restore(path: Path) -> tuple[Project, dict[str, str], list[str]]:
     project = load(Selection(playbooks, inventories, plan.limit, frozenset(plan.tags), plan.extra))
     if fingerprint(project) != plan.inputs or plan.hosts.keys() != set(project.host_names):
         raise _refused(path, "the playbooks or inventories have changed since this plan was made")
-    return project, plan.hosts, plan.ignore
+    return Saved(project, plan.hosts, plan.ignore, plan.end_left_over)
 
 
 COMPILED_AWAY = frozenset({"variables", "overridden", "facts", "groups", "position"})

@@ -14,7 +14,7 @@ from provision.config.problems import ConfigError
 from provision.fleet.fleet import Fleet
 from provision.project.load import load
 from provision.project.project import Project, Selection
-from provision.project.saved import COMPILED_AWAY, fingerprint, restore, save
+from provision.project.saved import COMPILED_AWAY, Saved, fingerprint, restore, save
 
 PLAYBOOK = """
 - hosts: all
@@ -54,7 +54,7 @@ def changed(value: Any) -> Any:
 
 def test_a_plan_of_a_container_that_has_yet_to_be_created_is_not_saved(here: Path) -> None:
     with pytest.raises(ConfigError, match=r"x\.plan: the plan of inside cannot be saved: apply first"):
-        save(here / "x.plan", load(CHOSEN), {"box": "digest"})
+        save(here / "x.plan", Saved(load(CHOSEN), {"box": "digest"}))
     assert not (here / "x.plan").exists()
 
 
@@ -90,7 +90,7 @@ def test_what_is_declared_counts(here: Path, old: str, new: str) -> None:
 
 def saved(path: Path) -> Project:
     project = load(CHOSEN)
-    save(path, project, dict.fromkeys(project.host_names, "digest"))
+    save(path, Saved(project, dict.fromkeys(project.host_names, "digest")))
     assert b"sesame" in path.read_bytes()
     assert path.lstat().st_mode & 0o7777 == 0o600
     assert path.is_file()
@@ -126,15 +126,15 @@ def test_nothing_but_a_file_is_replaced(here: Path) -> None:
     os.mkfifo(here / "pipe")
     for name in ("out", "pipe", "."):
         with pytest.raises(OSError, match="regular file"):
-            save(here / name, project, dict.fromkeys(project.host_names, "digest"))
+            save(here / name, Saved(project, dict.fromkeys(project.host_names, "digest")))
     assert (here / "out").is_symlink()
 
 
 def test_it_is_taken_while_nothing_has_changed(here: Path) -> None:
     project = load(CHOSEN)
-    save(here / "plan", project, {"box": "x", "inside": "y"}, ["does-not-fit"])
-    found, digests, ignored = restore(here / "plan")
-    assert found.selection == CHOSEN
-    assert ignored == ["does-not-fit"]
-    assert digests == {"box": "x", "inside": "y"}
-    assert found.host_names == project.host_names
+    planned = Saved(project, {"box": "x", "inside": "y"}, ["gpu-taken"], end_left_over=True)
+    save(here / "plan", planned)
+    found = restore(here / "plan")
+    assert found._replace(project=project) == planned
+    assert found.project.selection == CHOSEN
+    assert found.project.host_names == project.host_names
