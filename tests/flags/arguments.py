@@ -31,6 +31,8 @@ INSTEAD: dict[str, Any] = {
     "vllm.logger": Unknown("vllm.logger"),
     "vllm.platforms": Unknown("vllm.platforms"),
     "vllm.plugins": Unknown("vllm.plugins"),
+    "vllm.utils:LazyLoader": lambda *names: Unknown(names[-1]),
+    "vllm.utils.import_utils:LazyLoader": lambda *names: Unknown(names[-1]),
     "vllm.config:get_attr_docs": lambda cls: defaultdict(str),
     "vllm.config.utils:get_attr_docs": lambda cls: defaultdict(str),
     "vllm.engine.arg_utils:_maybe_add_docs_url": lambda cls: "",

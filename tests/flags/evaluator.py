@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dataclasses
 import enum
 import operator
 import typing
@@ -206,11 +207,11 @@ def evaluate(node: ast.expr, scope: Scope) -> Any:
             return set(_elements(elements, scope))
         case ast.Dict(keys, values):
             found: dict[Any, Any] = {}
-            for key, value in zip(keys, values, strict=True):
-                if key is None:
+            for entry, value in zip(keys, values, strict=True):
+                if entry is None:
                     found.update(evaluate(value, scope))
                 else:
-                    found[evaluate(key, scope)] = evaluate(value, scope)
+                    found[evaluate(entry, scope)] = evaluate(value, scope)
             return found
         case ast.BinOp(left, operation, right):
             return _binary(operation, evaluate(left, scope), evaluate(right, scope))
@@ -227,9 +228,9 @@ def evaluate(node: ast.expr, scope: Scope) -> Any:
             return -evaluate(operand, scope)
         case ast.Compare(left, operations, rights):
             before = evaluate(left, scope)
-            for operation, right in zip(operations, rights, strict=True):
+            for compare, right in zip(operations, rights, strict=True):
                 after = evaluate(right, scope)
-                if not OPERATORS[type(operation)](before, after):
+                if not OPERATORS[type(compare)](before, after):
                     return False
                 before = after
             return True
@@ -379,23 +380,24 @@ def klass(node: ast.ClassDef, scope: Scope) -> Any:
     known = [base for base in bases if issubclass(base, Declared) or base is dict]
     inner = Scope(scope)
     found: dict[str, Any] = {}
-    made = type(node.name, (*known, *([] if any(issubclass(b, Declared) for b in known) else [Declared])), {})
+    made: Any = type(
+        node.name, (*known, *([] if any(issubclass(b, Declared) for b in known) else [Declared])), {}
+    )
     marks = [ast.unparse(decorator).partition("(")[0].rpartition(".")[2] for decorator in node.decorator_list]
     for statement in node.body:
         match statement:
             case ast.AnnAssign(ast.Name(name), hint, value):
-                type_ = attempt(hint, scope, inner)
-                each = attempt(value, scope, inner) if value is not None else declared()
+                each = attempt(value, inner) if value is not None else declared()
                 each = each if isinstance(each, Member) else declared(each)
                 if each.default is not MISSING:
                     setattr(made, name, each.default)
-                if typing.get_origin(type_) is not typing.ClassVar and type_ is not typing.ClassVar:
-                    each.name, each.type = name, type_
+                each.name, each.type = name, evaluate(hint, inner)
+                if not _is_no_field(each.type):
                     found[name] = inner.names[name] = each
             case ast.Assign([ast.Name(name)], value):
-                inner.names[name] = attempt(value, scope, inner)
+                inner.names[name] = attempt(value, inner)
                 setattr(made, name, inner.names[name])
-            case ast.FunctionDef(name):
+            case ast.FunctionDef(name) if not name.startswith("__"):
                 setattr(
                     made, name, decorated(function(statement, scope, made), statement.decorator_list, scope)
                 )
@@ -411,10 +413,14 @@ def klass(node: ast.ClassDef, scope: Scope) -> Any:
     return made
 
 
-def attempt(node: ast.expr, scope: Scope, inner: Scope) -> Any:
-    """Return the value of a hint or default in a class; unknown where it cannot be told."""
+def _is_no_field(hint: Any) -> bool:
+    return isinstance(hint, dataclasses.InitVar) or typing.get_origin(hint) is typing.ClassVar
+
+
+def attempt(node: ast.expr, scope: Scope) -> Any:
+    """Return a value in the body of a class; unknown where it depends on the machine."""
     try:
-        return evaluate(node, inner)
+        return evaluate(node, scope)
     except Exception:
         return Unknown(ast.unparse(node))
 
@@ -424,9 +430,9 @@ def _enum(node: ast.ClassDef, scope: Scope, bases: list[type]) -> Any:
     inner = Scope(scope)
     for statement in node.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            value = attempt(statement.value, scope, inner)
+            value = attempt(statement.value, inner)
             inner.names[statement.targets[0].id] = value
             members[statement.targets[0].id] = value
     mixed = str if str in bases else int if int in bases or enum.IntEnum in bases else None
-    found: Any = enum.Enum(node.name, members, type=mixed)
-    return found
+    make: Any = enum.Enum
+    return make(node.name, members, type=mixed)

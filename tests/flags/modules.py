@@ -7,6 +7,7 @@ import ast
 import collections
 import collections.abc
 import copy
+import dataclasses
 import enum
 import functools
 import itertools
@@ -22,36 +23,42 @@ from tests.flags import values
 from tests.flags.evaluator import Scope, evaluate, member, run
 from tests.flags.values import Undecided, Unknown
 
+
+class _Some(types.SimpleNamespace):
+    """Some names of a module; the others are unknown."""
+
+    def __getattr__(self, name: str) -> Any:
+        return Unknown(name)
+
+
 SAFE: dict[str, Any] = {
     "argparse": argparse,
     "collections": collections,
     "collections.abc": collections.abc,
     "copy": copy,
-    "dataclasses": types.SimpleNamespace(
+    "dataclasses": _Some(
         MISSING=values.MISSING,
         dataclass=lambda *args, **kwargs: args[0] if args else (lambda cls: cls),
         field=values.declared,
         fields=values.fields,
         is_dataclass=values.is_dataclass,
-        asdict=Unknown("asdict"),
-        replace=Unknown("replace"),
+        InitVar=dataclasses.InitVar,
         Field=values.Member,
     ),
     "enum": enum,
     "functools": functools,
     "itertools": itertools,
     "json": json,
-    "pydantic": types.SimpleNamespace(
+    "pydantic": _Some(
         Field=values.field_info,
-        SkipValidation=typing.Annotated,
-        TypeAdapter=Unknown("TypeAdapter"),
+        SkipValidation=values.SkipValidation(),
     ),
-    "pydantic.fields": types.SimpleNamespace(FieldInfo=values.FieldInfo, Field=values.field_info),
+    "pydantic.fields": _Some(FieldInfo=values.FieldInfo, Field=values.field_info),
     "re": re,
     "regex": re,
     "ssl": ssl,
-    "sys": types.SimpleNamespace(argv=["vllm"], modules={}, version_info=(3, 12)),
-    "types": types.SimpleNamespace(UnionType=types.UnionType),
+    "sys": _Some(argv=["vllm"], modules={}, version_info=(3, 12)),
+    "types": _Some(UnionType=types.UnionType),
     "typing": typing,
     "typing_extensions": typing,
 }
@@ -142,6 +149,8 @@ class Module(Scope):
                 try:
                     run([node], scope)
                 except Undecided:
+                    if isinstance(node, ast.ClassDef):
+                        raise
                     continue
                 value = scope.names.get(name, Unknown(where))
             self.names[name] = value

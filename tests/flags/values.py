@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 
 class Undecided(Exception):
@@ -53,6 +53,7 @@ class FieldInfo:
 
     default: Any = MISSING
     default_factory: Any = None
+    init: bool | None = None
 
 
 @dataclasses.dataclass
@@ -63,11 +64,21 @@ class Member:
     type: Any
     default: Any = MISSING
     default_factory: Any = MISSING
+    init: bool = True
 
 
-def declared(default: Any = MISSING, default_factory: Any = MISSING, **_: object) -> Member:
+class SkipValidation:
+    """Stands for `pydantic.SkipValidation`."""
+
+    def __getitem__(self, hint: Any) -> Any:
+        return Annotated[hint, self]
+
+
+def declared(
+    default: Any = MISSING, default_factory: Any = MISSING, init: bool = True, **_: object
+) -> Member:
     """Stand for `dataclasses.field`."""
-    return Member("", None, default, default_factory)
+    return Member("", None, default, default_factory, init)
 
 
 def field_info(default: Any = MISSING, *, default_factory: Any = None, **_: object) -> FieldInfo:

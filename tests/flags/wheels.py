@@ -10,6 +10,7 @@ import tempfile
 import urllib.request
 import zipfile
 from functools import cached_property
+from typing import Any
 
 from tests.lab.paths import state_directory
 
@@ -51,7 +52,8 @@ class Wheel:
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
-        return zipfile.ZipFile(io.BufferedReader(_Remote(_address(self.version)), WINDOW))
+        remote: Any = _Remote(_address(self.version))
+        return zipfile.ZipFile(io.BufferedReader(remote, WINDOW))
 
 
 def _address(version: str) -> str:

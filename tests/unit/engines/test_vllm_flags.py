@@ -57,6 +57,15 @@ class TestReleases:
                 if word.startswith("--") and word != flag:
                     assert releases.history(word.partition(".")[0]), (flag, word)
 
+    def test_types_behind_an_annotation_are_read(self) -> None:
+        chunked = releases.form("--enable-chunked-prefill", Version("0.11.0"))
+        assert chunked is not None
+        assert chunked.switch
+        assert chunked.negatable
+        block = releases.form("--block-size", Version("0.11.0"))
+        assert block is not None
+        assert block.choices == (1, 8, 16, 32, 64, 128)
+
     def test_short_flags_stand_for_known_ones(self) -> None:
         assert all(releases.history(flag) for flag in releases.short().values())
 
