@@ -26,6 +26,7 @@ _CUDA = re.compile(r"[/+](?:cu(\d{2,})(\d)|(cpu))(?=[/\-]|$)")
 class _Row(NamedTuple):
     python: SpecifierSet
     glibc: dict[str, str]
+    torch: str
     cuda: str | None
 
 
@@ -34,22 +35,22 @@ def _table() -> dict[str, dict[Version, _Row]]:
     """Return the rows of each package; what vLLM needs includes what its PyTorch needs."""
     text = files("provision.catalog").joinpath("wheels.json").read_text(encoding="utf-8")
     data: dict[str, dict[str, dict[str, Any]]] = json.loads(text)
-    torch = {Version(version): _row(each) for version, each in data["torch"].items()}
+    torch = {Version(version): _row({"torch": version, **each}) for version, each in data["torch"].items()}
     vllm = {}
     for version, each in data["vllm"].items():
         row, below = _row(each), torch[Version(each["torch"])]
         machines = row.glibc.keys() & below.glibc.keys()
         oldest = {name: max(row.glibc[name], below.glibc[name], key=Version) for name in sorted(machines)}
-        vllm[Version(version)] = _Row(row.python & below.python, oldest, below.cuda)
+        vllm[Version(version)] = _Row(row.python & below.python, oldest, row.torch, below.cuda)
     return {"vllm": vllm, "torch": torch}
 
 
 def _row(data: dict[str, Any]) -> _Row:
-    return _Row(SpecifierSet(data["python"]), data["glibc"], data.get("cuda"))
+    return _Row(SpecifierSet(data["python"]), data["glibc"], data["torch"], data.get("cuda"))
 
 
 def needed(requirements: Sequence[Wanted], places: Iterable[str]) -> list[Wheel]:
-    """Return what the releases that are pinned need of a host; nothing of those that are not known.
+    """Return what the releases of vLLM and PyTorch need of a host; nothing of those that are not known.
 
     Args:
         requirements: of the environment, and its constraints.
@@ -59,14 +60,18 @@ def needed(requirements: Sequence[Wanted], places: Iterable[str]) -> list[Wheel]
 
 
 def _needed(requirements: Sequence[Wanted], places: Sequence[str]) -> Iterator[Wheel]:
-    pinned = {each.name: each for each in requirements if each.name in ("torch", "vllm") and each.pin}
+    asked: dict[str, Wanted] = {}
+    for each in requirements:
+        if each.name in ("vllm", "torch") and (each.pin or each.name not in asked):
+            asked[each.name] = each
     for name in ("vllm", "torch"):
-        wanted = pinned.get(name)
-        row = _find(name, wanted.pin) if wanted and wanted.pin else None
+        wanted = asked.get(name)
+        version = wanted and (wanted.pin or _newest(name, wanted.specifier))
+        row = _find(name, version) if version else None
         if wanted is None or row is None:
             continue
         # What is said of PyTorch counts for vLLM, too; an index for another CUDA counts for both.
-        said = [text for each in (wanted, pinned.get("torch")) if each for text in (each.raw, each.url or "")]
+        said = [text for each in (wanted, asked.get("torch")) if each for text in (each.raw, each.url or "")]
         named = [found for text in (*said, *places) if (found := _CUDA.search(text))]
         cuda = row.cuda
         if named:
@@ -74,12 +79,19 @@ def _needed(requirements: Sequence[Wanted], places: Sequence[str]) -> Iterator[W
             cuda = f"{major}.{minor}" if major else None
         yield Wheel(
             name=name,
-            version=str(wanted.pin),
+            version=str(version),
+            pinned=wanted.pin is not None,
             python=_pairs(row.python),
             glibc=row.glibc,
+            torch=row.torch,
             cuda=cuda,
             builds=[] if cuda is None else _builds(name),
         )
+
+
+def _newest(name: str, allowed: SpecifierSet) -> Version | None:
+    """Return the newest known release that is allowed."""
+    return max(allowed.filter(_table()[name]), default=None)
 
 
 def _find(name: str, version: Version) -> _Row | None:

@@ -227,6 +227,7 @@ WHEEL = Wheel(
     version="0.33.0",
     python=[[">=", "3.8"]],
     glibc={os.uname().machine: "2.17"},
+    torch="2.14.0",
     cuda="13.0",
     builds=[["13.0", "0.33.0"], ["12.8", "0.19.1"], ["12.4", "0.8.5"]],
 )
@@ -294,6 +295,48 @@ def test_a_driver_that_is_too_old_for_the_wheels(
     bench.run("inspect", environment(tmp_path / "e", "vllm==0.33.0", wheels=wheels, **links))
     assert bench.found() == ([("driver-too-old", severity)] if severity else [])
     assert said in bench.said()
+
+
+@pytest.mark.parametrize(
+    ("file", "severity"),
+    [
+        ("torch-2.14.0+cu128-cp312-cp312-linux_x86_64.whl", None),
+        ("torch-2.14.0+cu130-cp312-cp312-linux_x86_64.whl", "error"),
+        ("torch-2.14.0+cpu-cp312-cp312-linux_x86_64.whl", None),
+        ("torch-2.14.0-cp312-cp312-linux_x86_64.whl", "error"),
+        ("torch-2.13.0+cpu-cp312-cp312-linux_x86_64.whl", "error"),
+        ("vllm-0.33.0+cu129-cp38-abi3-linux_x86_64.whl", None),
+        ("torchvision-0.29.0+cpu-cp312-cp312-linux_x86_64.whl", "error"),
+    ],
+)
+def test_a_build_in_a_directory_of_the_host_counts(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, severity: str | None
+) -> None:
+    told, links = tmp_path / "version", tmp_path / "links"
+    told.write_text(CLOSED.format("575.57.08"))
+    links.mkdir()
+    (links / file).touch()
+    monkeypatch.setattr(driver, "VERSION", str(told))
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    wanted = environment(
+        tmp_path / "e", "vllm==0.33.0", wheels=[WHEEL], index_url="file:///nowhere", find_links=[str(links)]
+    )
+    bench.run("inspect", wanted)
+    assert bench.found() == ([("driver-too-old", severity)] if severity else [])
+
+
+def test_a_release_that_is_not_pinned_is_only_doubted(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "version"
+    told.write_text(CLOSED.format("535.161.08"))
+    monkeypatch.setattr(driver, "VERSION", str(told))
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    wheels = [WHEEL.replace(pinned=False)]
+    wanted = environment(tmp_path / "e", "vllm", wheels=wheels, index_url="file:///nowhere")
+    assert bench.run("inspect", wanted)
+    assert bench.found() == [("driver-too-old", "warning")]
+    assert "the newest vllm (0.33.0) is built for CUDA 13.0" in bench.said()
 
 
 def test_the_newest_release_that_the_driver_runs_is_named() -> None:

@@ -12,6 +12,7 @@ import re
 
 from provision.host.item import Item
 from provision.host.preflight.scene import Found, Scene
+from provision.host.preflight.wheels import named
 from provision.host.python import versions
 from provision.wire.finding import Finding, fault, warning
 from provision.wire.specs.environment import Wheel
@@ -60,14 +61,15 @@ def version() -> str | None:
 def _judged(wheel: Wheel, driver: str, cuda: str) -> Finding | None:
     major = cuda.partition(".")[0]
     least = COMPATIBLE.get(major)
-    built = f"{wheel.name} {wheel.version} is built for CUDA {cuda}"
+    built = f"{named(wheel)} is built for CUDA {cuda}"
     if least and versions.compare(driver, least) < 0:
         message = f"{built}, which needs driver {least} or newer; this host has {driver}"
         library = next(iter(sorted(glob.glob(FORWARD.format(major=major)))), None)
         if library:
             place = library.rpartition("/")[0]
             return warning("driver-too-old", message, f"set LD_LIBRARY_PATH={place} in `env` of its services")
-        return fault("driver-too-old", message, f"install a newer driver{_older(wheel, driver, own=False)}")
+        kind = fault if wheel.pinned else warning
+        return kind("driver-too-old", message, f"install a newer driver{_older(wheel, driver, own=False)}")
     own = OWN.get(cuda)
     if own and versions.compare(driver, own) < 0:
         message = (

@@ -6,7 +6,7 @@ import os
 
 from provision.host.preflight.scene import Found, Scene
 from provision.host.python import versions
-from provision.wire.finding import fault
+from provision.wire.finding import fault, warning
 from provision.wire.specs.environment import Wheel
 
 CODE = "no-wheel"
@@ -20,13 +20,14 @@ def findings(scene: Scene) -> Found:
             why = _why(wheel, item.resource.interpreter(scene.machine))
             if why:
                 message, hint = why
-                found.append((item, scene.verdict(item, fault(CODE, f"{item.label}: {message}", hint))))
+                kind = fault if wheel.pinned else warning
+                found.append((item, scene.verdict(item, kind(CODE, f"{item.label}: {message}", hint))))
     return found
 
 
 def _why(wheel: Wheel, python: str | None) -> tuple[str, str] | None:
     """Return why there is no wheel of a release, and the way out."""
-    release = f"{wheel.name} {wheel.version}"
+    release = named(wheel)
     machine, here = os.uname().machine, _glibc()
     oldest = wheel.glibc.get(machine)
     if oldest is None:
@@ -41,6 +42,11 @@ def _why(wheel: Wheel, python: str | None) -> tuple[str, str] | None:
         message = f"{release} needs Python {needed}, and this environment has {python}"
         return message, "set `python:` of the environment to another one, or pin another release"
     return None
+
+
+def named(wheel: Wheel) -> str:
+    """Return what to call a release."""
+    return f"{wheel.name} {wheel.version}" if wheel.pinned else f"the newest {wheel.name} ({wheel.version})"
 
 
 def _glibc() -> str | None:

@@ -17,6 +17,7 @@ from provision.host.python import (
     inside,
     installing,
     interpreters,
+    offered,
     origins,
     pip,
     pip_configuration,
@@ -107,14 +108,18 @@ class Environment(Resource):
         names = [name for name in _wanted(changes) if name == versions.normalise(name)]
         if not names:
             return []  # nothing to install, or only from URLs and paths
+        return indexes.findings(self._configuration(), names, os.environ)
+
+    def _configuration(self) -> pip_configuration.Configuration:
+        """Return pip's configuration, with what is declared; also before there is a pip."""
         read = pip_files.read(self.spec.path, os.environ)
-        configuration = pip_configuration.with_options(read, self.spec)
-        return indexes.findings(configuration, names, os.environ)
+        return pip_configuration.with_options(read, self.spec)
 
     def wheels(self, changes: Changes) -> Sequence[Wheel]:
         """Return what is known of the wheels that are to be installed."""
         wanted = _wanted(changes)
-        return [wheel for wheel in self.spec.wheels if wheel.name in wanted]
+        wheels = [wheel for wheel in self.spec.wheels if wheel.name in wanted]
+        return offered.corrected(wheels, self._configuration()) if wheels else []
 
     def interpreter(self, machine: Machine) -> str | None:
         """Return the version of its Python, or of the one that it will be made from."""

