@@ -30,13 +30,13 @@ class Scene(NamedTuple):
         """Return the resources that the run changes."""
         return [item for item in self.items.values() if item.changes and not item.error]
 
-    def follows(self, item: Item, other: Item) -> bool:
-        """Whether a resource comes after another one for certain."""
-        return any(
-            need == other.id or self.follows(self.items[need], other)
-            for need in item.needs
-            if need in self.items
-        )
+    def follow(self, item: Item) -> set[str]:
+        """Return the ids of the resources that come after another one for certain."""
+        after = {item.id}
+        for other in self.items.values():  # each comes after what it needs
+            if not after.isdisjoint(other.needs):
+                after.add(other.id)
+        return after
 
     def verdict(self, item: Item, finding: Finding, may: Callable[[Item], bool] | None = None) -> Finding:
         """Return an error as a warning where a change before it may remove the cause.
@@ -48,17 +48,10 @@ class Scene(NamedTuple):
         """
         if finding.severity != ERROR:
             return finding
-        earlier = next(
-            (
-                other
-                for other in self.changing()
-                if (other.resource.arbitrary or (may and may(other)))
-                and other is not item
-                and not self.follows(other, item)
-            ),
-            None,
-        )
-        if earlier is None:
+        after = self.follow(item)
+        others = [other for other in self.changing() if other.id not in after]
+        mends = [other for other in others if other.resource.arbitrary or (may and may(other))]
+        if not mends:
             return finding
-        hint = "; ".join(filter(None, [f"unless {earlier.label} changes that", finding.hint]))
+        hint = "; ".join(filter(None, [f"unless {mends[0].label} changes that", finding.hint]))
         return finding.replace(severity=WARNING, hint=hint)
