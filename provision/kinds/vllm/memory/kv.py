@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, lcm
 
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.layers import Heads, Latent, Mixer, State
@@ -17,6 +17,9 @@ from provision.kinds.vllm.memory.settings import Settings
 
 BLOCK = 16
 """Tokens of a block (`CacheConfig.DEFAULT_BLOCK_SIZE`)."""
+
+_FLASH_MLA = 64
+"""The same of the kernels for latent attention that is sparse, or in fp8 (`mla/flashmla.py`)."""
 
 
 class CannotUnify(Exception):
@@ -31,6 +34,7 @@ class Page:
     - `bytes`: of a page
     - `window`, `chunk`: tokens that it looks back; None for all
     - `state`: it keeps a state: one page for each sequence, whatever its length
+    - `every`: and one at the end of each block, for common beginnings
     """
 
     block: int
@@ -38,9 +42,12 @@ class Page:
     window: int | None = None
     chunk: int | None = None
     state: bool = False
+    every: bool = False
 
     def pages(self, length: int, batched: int, spare: int = 0) -> int:
         """Return the pages of one sequence of `length` tokens, when a step has at most `batched`."""
+        if self.every:
+            return ceil(length / self.block) + spare
         if self.state:
             return 1 + spare
         if self.window is not None:
@@ -138,7 +145,8 @@ def cache(
     groups, size = _groups(pages)
     if settings.pipeline > 1:
         size = _groups(own)[1]
-    spare = settings.drafted + (1 if settings.prefixes and model.hybrid else 0)
+    aligned = settings.prefixes and model.hybrid and not any(page.every for page in pages)
+    spare = settings.drafted + (1 if aligned else 0)
     return Cache(tuple(groups), size, settings.batched, spare)
 
 
@@ -146,13 +154,16 @@ def _block(mixers: Sequence[Mixer], model: Architecture, settings: Settings) -> 
     """Return the tokens of a block of full attention."""
     block = settings.block or BLOCK
     if model.latent and any(isinstance(mixer, Latent) and mixer.indexer for mixer in mixers):
-        block = max(block, 64)
+        block = max(block, _FLASH_MLA)
+    if model.latent and settings.cache_dtype.startswith("fp8"):
+        block = max(block, _FLASH_MLA)
     states = [mixer for mixer in mixers if isinstance(mixer, State)]
     keeping = [mixer for mixer in mixers if not isinstance(mixer, State)]
     if not states or not keeping:
         return block
     token = _page(keeping[0], model, settings, 1).bytes
-    return max(block, block * ceil(_state_bytes(states[0], settings) / (block * token)))
+    unit = lcm(block, states[0].chunk) if settings.prefixes and states[0].chunk else block
+    return max(block, unit * ceil(_state_bytes(states[0], settings) / (unit * token)))
 
 
 def _page(mixer: Mixer, model: Architecture, settings: Settings, block: int) -> Page:
@@ -160,7 +171,7 @@ def _page(mixer: Mixer, model: Architecture, settings: Settings, block: int) -> 
         raw = _state_bytes(mixer, settings)
         keeping = next((each.mixer for each in model.layers if isinstance(each.mixer, (Heads, Latent))), None)
         padded = _page(keeping, model, settings, block).bytes if keeping else raw
-        return Page(block, max(raw, padded), state=True)
+        return Page(block, max(raw, padded), state=True, every=bool(settings.prefixes and mixer.chunk))
     if isinstance(mixer, Latent):
         element = width(settings)
         token = (mixer.rank + mixer.rope) * element

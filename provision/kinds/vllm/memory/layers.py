@@ -66,6 +66,7 @@ class State:
     - `heads`, `rows`, `columns`: the state
     - `keys`: heads of keys, or groups (Mamba 2), each `columns` long
     - `single`: it is kept in float32 whatever the type of the model
+    - `chunk`: tokens after which the kernels can keep it for common beginnings (Mamba 2); 0 at the end only
     """
 
     kind: Literal["delta", "kimi", "lightning", "mamba"]
@@ -75,6 +76,7 @@ class State:
     columns: int
     keys: int
     single: bool = False
+    chunk: int = 0
 
     @property
     def values(self) -> int:
@@ -197,19 +199,25 @@ def _state(text: Config) -> State:
         return State(
             "kimi", whole(about, "short_conv_kernel_size") - 1, heads, size, size, heads, single=True
         )
+    chunk = int(text.get("mamba_chunk_size") or text.get("chunk_size") or 256)
     if "ssm_state_size" in text:
-        heads, size = whole(text, "mamba_num_heads"), whole(text, "mamba_head_dim")
-        taps, single = (
-            whole(text, "conv_kernel") - 1,
-            text.get("mamba_ssm_cache_dtype", "float32") == "float32",
+        heads, size, rank = (
+            whole(text, "mamba_num_heads"),
+            whole(text, "mamba_head_dim"),
+            whole(text, "ssm_state_size"),
         )
+        single = text.get("mamba_ssm_cache_dtype", "float32") == "float32"
         return State(
-            "mamba", taps, heads, size, whole(text, "ssm_state_size"), whole(text, "n_groups"), single
+            "mamba", whole(text, "conv_kernel") - 1, heads, size, rank, whole(text, "n_groups"), single, chunk
         )
     if "mamba_d_state" in text:
-        heads, size = whole(text, "mamba_n_heads"), whole(text, "mamba_d_head")
+        heads, size, rank = (
+            whole(text, "mamba_n_heads"),
+            whole(text, "mamba_d_head"),
+            whole(text, "mamba_d_state"),
+        )
         groups, taps = int(text.get("mamba_n_groups") or 1), int(text.get("mamba_d_conv") or 4) - 1
-        return State("mamba", taps, heads, size, whole(text, "mamba_d_state"), groups)
+        return State("mamba", taps, heads, size, rank, groups, chunk=chunk)
     raise UnknownShape("its config.json has layers whose state provision cannot compute")
 
 
