@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, lcm
 
+from packaging.version import Version
+
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.layers import Heads, Latent, Mixer, State
 from provision.kinds.vllm.memory.settings import Settings
@@ -20,6 +22,10 @@ BLOCK = 16
 
 _FLASH_MLA = 64
 """The same of the kernels for latent attention that is sparse, or in fp8 (`mla/flashmla.py`)."""
+
+
+_SEQUENCES_FROM = Version("0.20.1")
+"""The first release whose `GPU KV cache size` is that of whole sequences."""
 
 
 class CannotUnify(Exception):
@@ -65,12 +71,14 @@ class Cache:
     - `size`: bytes that one block takes, in all layers that share it
     - `batched`: most tokens in a step
     - `spare`: pages of state beside the one in use
+    - `shared`: the release divides blocks among groups alike when it logs tokens
     """
 
     groups: tuple[Page, ...]
     size: int
     batched: int
     spare: int
+    shared: bool = False
 
     def blocks(self, available: int) -> int:
         """Return how many blocks there are in `available` bytes."""
@@ -90,6 +98,9 @@ class Cache:
 
     def tokens(self, available: int, length: int) -> int:
         """Return vLLM's `GPU KV cache size`: what all sequences of `length` tokens have together."""
+        if self.shared and self.groups:
+            block = min(group.block for group in self.groups)
+            return self.blocks(available) // len(self.groups) * block
         return int(self.sequences(available, length) * length)
 
     def longest(self, available: int, most: int) -> int:
@@ -147,7 +158,7 @@ def cache(
         size = _groups(own)[1]
     aligned = settings.prefixes and model.hybrid and not any(page.every for page in pages)
     spare = settings.drafted + (1 if aligned else 0)
-    return Cache(tuple(groups), size, settings.batched, spare)
+    return Cache(tuple(groups), size, settings.batched, spare, settings.release < _SEQUENCES_FROM)
 
 
 def _block(mixers: Sequence[Mixer], model: Architecture, settings: Settings) -> int:

@@ -17,6 +17,7 @@ from provision.kinds.common.cards import GIB, Card
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.given import Given, given
 from provision.kinds.vllm.memory.architecture import Architecture
+from provision.kinds.vllm.memory.layers import Heads
 from provision.kinds.vllm.share import utilization
 from provision.kinds.vllm.tokens import tokens
 
@@ -97,7 +98,7 @@ def settings(service: VllmService, architecture: Architecture, card: Card, relea
         graphs=not service.enforce_eager,
         block=_whole(flags, "--block-size"),
         prefixes=service.enable_prefix_caching,
-        windows="--disable-hybrid-kv-cache-manager" not in flags.flags,
+        windows=_windows(flags, architecture, release),
         adapters=(_whole(flags, "--max-loras") or 1) if service.lora or "--enable-lora" in flags.flags else 0,
         rank=_whole(flags, "--max-lora-rank") or 16,
         images=_images(flags),
@@ -106,6 +107,20 @@ def settings(service: VllmService, architecture: Architecture, card: Card, relea
         state_dtype=flags.last("--mamba-ssm-cache-dtype") or "auto",
         release=release,
     )
+
+
+_WINDOWS_FROM = Version("0.9.1")
+"""The first release with block tables of their own for layers of each kind (`v1/core/kv_cache_utils.py`)."""
+
+_CHUNKS_FROM = Version("0.14.0")
+"""The same for chunks (`VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE`)."""
+
+
+def _windows(flags: Given, architecture: Architecture, release: Version) -> bool:
+    """Say whether layers with a window or a chunk keep only that much."""
+    heads = [layer.mixer for layer in architecture.layers if isinstance(layer.mixer, Heads)]
+    first = _CHUNKS_FROM if any(each.chunk for each in heads) else _WINDOWS_FROM
+    return "--disable-hybrid-kv-cache-manager" not in flags.flags and release >= first
 
 
 def _length(service: VllmService, architecture: Architecture) -> int | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from packaging.version import Version
 
 from provision.kinds.common.cards import GIB, Card, card, cards
@@ -22,10 +20,8 @@ from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.remedy import remedies
 from provision.kinds.vllm.memory.settings import Settings, settings
 from provision.published.tensors import Tensor, grouped, size
+from tests.unit.kinds.vllm.models import MODELS
 
-MODELS: dict[str, dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent / "published.yml").read_text(encoding="utf-8")
-)
 RELEASE = Version("0.25.1")
 
 
@@ -111,6 +107,49 @@ def test_a_window_holds_for_all_layers_where_nothing_else_is_said() -> None:
 def test_llama_4_has_chunks() -> None:
     divided = cache("Llama-4-Scout-17B-16E-Instruct", tensor_parallel_size=8)
     assert sorted(group.chunk or 0 for group in divided.groups) == [0, 8192, 8192, 8192]
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "windows"),
+    [
+        ("gpt-oss-20b", "0.9.0", False),
+        ("gpt-oss-20b", "0.10.1", True),
+        ("Llama-4-Scout-17B-16E-Instruct", "0.13.0", False),
+        ("Llama-4-Scout-17B-16E-Instruct", "0.14.1", True),
+    ],
+)
+def test_older_releases_keep_windows_and_chunks_in_full(name: str, release: str, windows: bool) -> None:
+    shape = model(name)
+    asked = chosen(shape, release=Version(release))
+    divided = kv.cache(shape, asked, 0, len(shape.layers))
+    assert (len(divided.groups) > 1) == windows
+
+
+def test_older_releases_log_tokens_of_blocks() -> None:
+    shape = model("gpt-oss-20b")
+    asked = chosen(shape, release=Version("0.19.1"), max_model_len=1000)
+    divided = kv.cache(shape, asked, 0, len(shape.layers))
+    assert divided.tokens(divided.size * 101, 1000) == 101 // 2 * 16
+
+
+@pytest.mark.parametrize(
+    ("changes", "block", "state"),
+    [({}, 400, 1), ({"enable_prefix_caching": True}, 512, 8)],
+)
+def test_mamba_2_keeps_a_state_at_each_block_for_common_beginnings(
+    changes: dict[str, Any], block: int, state: int
+) -> None:
+    # vLLM 0.25.1 logs blocks of 400 and, in chunks of 256, of 512 tokens for granite-4.0-h-tiny.
+    shape = model("granite-4.0-h-tiny")
+    divided = kv.cache(shape, chosen(shape, **changes), 0, len(shape.layers))
+    attention = next(group for group in divided.groups if not group.state)
+    assert attention.block == block
+    assert divided.groups[0].pages(8 * block, 8192, divided.spare) == state
+
+
+@pytest.mark.parametrize(("cache_dtype", "block"), [("auto", 16), ("fp8", 64)])
+def test_latent_attention_in_fp8_has_larger_blocks(cache_dtype: str, block: int) -> None:
+    assert cache("DeepSeek-V3", tensor_parallel_size=8, kv_cache_dtype=cache_dtype).groups[0].block == block
 
 
 def test_a_state_makes_the_blocks_of_attention_larger() -> None:
