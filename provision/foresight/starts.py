@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from provision.foresight import machine
+from provision.foresight.equal import demand_of
 from provision.foresight.holding import UNKNOWN, Holding
 from provision.foresight.naming import card, listed
 from provision.foresight.subject import Subject, subjects
@@ -86,13 +87,14 @@ class Starts:
             for gpu in subject.used:
                 self.holding.hold(gpu, subject.name, _again(demand, before[gpu.uuid]))
 
-    def _demand(self, subject: Subject, gpu: Gpu, taken: Taken | None) -> Demand | None:
+    def _demand(self, subject: Subject, gpu: Gpu, taken: Taken | None, advise: bool = True) -> Demand | None:
         """Return what a service takes of a GPU; None where nothing is known.
 
         Args:
             subject: the service.
             gpu: of those that it uses, the one with the least room.
             taken: what others hold of it; None for a service that runs there already.
+            advise: look for changes that help where it does not fit.
         """
         found, kind = card(gpu), subject.kind
         if subject.service is None or kind.demand is None or found is None:
@@ -104,8 +106,9 @@ class Starts:
             subject.models,
             taken or NOBODY,
             subject.figures if taken is None or subject.name not in self.changed else None,
+            advise,
         )
-        return kind.demand(asked)
+        return demand_of(kind, asked)
 
     def _unknown(self, subject: Subject, before: dict[str, int | None]) -> Iterator[Finding]:
         """Take it that a service of which nothing is known takes what it held before, if it ran."""
@@ -144,7 +147,7 @@ class Starts:
 
     def _fits(self, subject: Subject, gpu: Gpu, taken: Taken) -> bool:
         """Whether nothing speaks against a service on a GPU of which others hold so much."""
-        demand = self._demand(subject, gpu, taken)
+        demand = self._demand(subject, gpu, taken, advise=False)
         return demand is not None and all(each.finding.severity == INFO for each in demand.findings)
 
 

@@ -103,7 +103,7 @@ def answer(found: Described, asked: VllmService, chosen: Gpus, version: Version)
     if fit.settings.gpus > chosen.count:
         needed = f"the parallel sizes need {fit.settings.gpus} GPUs, and --gpu names {chosen.count}"
         raise failure("gpu-count", needed, hint=f"write --gpu {fit.settings.gpus}x{chosen.card.name}")
-    return Answer(model, fit, remedies(fit, model, asked, chosen.card, foreseen))
+    return Answer(model, fit, list(remedies(fit, model, asked, chosen.card, foreseen)))
 
 
 def _shape(found: Described) -> Architecture:

@@ -65,6 +65,7 @@ class Asked(Generic[S]):
       not there has said nothing
     - `taken`: what others hold when it starts
     - `learned`: what it logged about its last proven start, if nothing that decides has changed since
+    - `advise`: look for changes that help where it does not fit
     """
 
     service: S
@@ -73,6 +74,7 @@ class Asked(Generic[S]):
     models: Mapping[str, Described] = field(default_factory=dict)
     taken: Taken = NOBODY
     learned: Figures | None = None
+    advise: bool = True
 
 
 class Share(NamedTuple):

@@ -56,8 +56,8 @@ def demand(asked: Asked[VllmService]) -> Demand:
     fit = foreseen(asked.service)
     if asked.learned:
         return _learned(asked, model, fit)
-    changes = remedies(fit, model, asked.service, asked.card, foreseen)
-    first = changes[0] if changes else None
+    changes = remedies(fit, model, asked.service, asked.card, foreseen) if asked.advise else iter(())
+    first = next(changes, None)
     about = [_about(each, first.fields if first else {}) for each in fit.findings]
     return Demand(
         fit.verdict,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from provision.foresight.stated import foreseen
+from provision.kinds.registry import KINDS
 from provision.wire.events import Inspected, Outlook, Surveyed
 from provision.wire.figures import Figures
 from provision.wire.finding import ERROR, INFO, WARNING, fault
@@ -354,3 +356,17 @@ class TestWithoutAnyHost:
         catalog = compiled(vllm("a", "tensor_parallel_size: 4"), gpus="2xH100")
         (finding,) = foreseen({f"h{number}": catalog for number in range(9)})
         assert finding.message.startswith("h0, h1, h2, h3 and 5 more: service a: the parallel sizes need 4")
+
+
+def test_equal_hosts_are_computed_once(compiled: Compile, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = KINDS["vllm"].demand
+    assert real
+    counting = replace(KINDS["vllm"], demand=lambda question: asked.append(question) or real(question))
+    monkeypatch.setitem(KINDS, "vllm", counting)
+    catalog = compiled(vllm("a", "gpus: [0], gpu_memory_utilization: 0.77"))
+    surveys = [told(gpus("1xH100"), models=[Q], starting=["a"]) for _ in range(50)]
+    assert len({repr(outlook(catalog, each)) for each in surveys}) == 1
+    assert len(asked) == 1
+    outlook(catalog, told(gpus("1xH200"), models=[Q], starting=["a"]))
+    assert len(asked) == 2

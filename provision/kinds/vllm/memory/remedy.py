@@ -35,8 +35,8 @@ class Remedy:
 
 def remedies(
     found: Fit, model: Architecture, service: VllmService, card: Card, foreseen: Callable[[VllmService], Fit]
-) -> list[Remedy]:
-    """Return the changes of one field that make a service fit, the smallest first; none when it fits.
+) -> Iterator[Remedy]:
+    """Give the changes of one field that make a service fit, the smallest first; none when it fits.
 
     Args:
         found: what is foreseen of the service as it is.
@@ -46,13 +46,15 @@ def remedies(
         foreseen: says what is foreseen of it with other fields.
     """
     if found.verdict == "fits":
-        return []
-    result: list[Remedy] = []
+        return
+    helped: list[set[str]] = []
     for fields in _changes(found, model, card):
+        if set(fields) in helped:
+            continue
         fit = foreseen(service.model_copy(update=fields))
-        if fit.verdict == "fits" and all(set(fields) != set(each.fields) for each in result):
-            result.append(Remedy(fields, fit))
-    return result
+        if fit.verdict == "fits":
+            helped.append(set(fields))
+            yield Remedy(fields, fit)
 
 
 def _changes(found: Fit, model: Architecture, card: Card) -> Iterator[dict[str, Any]]:

@@ -374,7 +374,7 @@ def test_a_shorter_context_is_proposed_as_long_as_it_fits() -> None:
     shape, where = model("Llama-3.1-8B-Instruct"), named("RTX-4090")
     foreseen = partial(foresee, shape, None, card=where, release=RELEASE)
     found = foreseen(service())
-    ways = remedies(found, shape, service(), where, foreseen)
+    ways = list(remedies(found, shape, service(), where, foreseen))
     length = next(way.fields["max_model_len"] for way in ways if "max_model_len" in way.fields)
     assert length % 1024 == 0
     assert 0.9 * (found.longest or 0) < length <= (found.longest or 0)
@@ -461,7 +461,7 @@ def test_every_remedy_makes_it_fit() -> None:
     shape, asked, where = model("Qwen3-32B"), service(), named("H100")
     foreseen = partial(foresee, shape, None, card=where, release=RELEASE)
     found = foreseen(asked)
-    ways = remedies(found, shape, asked, where, foreseen)
+    ways = list(remedies(found, shape, asked, where, foreseen))
     assert ways
     for way in ways:
         changed = asked.model_copy(update=way.fields)
