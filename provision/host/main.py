@@ -28,7 +28,7 @@ def _carry_out(machine: Machine, request: Request) -> events.Done:
         machine.deep, machine.ignored = asked.deep, asked.ignore
         return runner.converge(machine, request, asked)
     if isinstance(asked, requests.Verify):
-        return verify.verify(machine, request.resources)
+        return verify.verify(machine, request.resources, asked)
     if isinstance(asked, requests.Status):
         return status.status(machine, request.services)
     if isinstance(asked, requests.Logs):

@@ -6,14 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from provision.host.machine import Machine
 from provision.host.resources import make
+from provision.host.state import marks
 from provision.wire import events
-from provision.wire.requests import Entry
+from provision.wire.requests import Entry, Verify
 
 
-def verify(machine: Machine, entries: list[Entry]) -> events.Done:
+def verify(machine: Machine, entries: list[Entry], asked: Verify) -> events.Done:
     """Carry out the verb `verify`: run every check of these probes."""
     probes = [make(entry.id, entry.type, entry.spec) for entry in entries]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda each: each.prove(machine), probes))
+    for each, answer in zip(probes, answers):
+        if asked.late and not answer:
+            marks.doubt(machine.state, each.spec.service)
     passed = sum(1 for answer in answers if answer)
     return events.Done(ok=passed == len(probes), counts={"passed": passed, "failed": len(probes) - passed})

@@ -87,7 +87,7 @@ class Rollout:
         with closing(listener):
             self._send(targets, verdicts.take, summary, verdicts.answer)
             if isinstance(asked, Apply) and summary.ok:
-                late = self._targets(Verify(), self._late_proofs(summary.changed), {})
+                late = self._targets(Verify(late=True), self._late_proofs(summary.changed), {})
                 if late:
                     self._send(late, containers.late_proofs(self._fleet, listener.take), summary)
         return summary

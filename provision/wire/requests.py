@@ -94,9 +94,13 @@ class Apply(Converging):
 
 
 class Verify(Asked):
-    """Run every check of the probes."""
+    """Run every check of the probes.
+
+    - `late`: it ends an apply, in which they had to wait for other hosts: what fails is not proven any more
+    """
 
     NAME: ClassVar[str] = "verify"
+    late: bool = False
 
 
 class Status(Asked):

@@ -21,6 +21,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 INVENTORY = """
 hosts:
   gpu-1: {connection: ssh, address: 192.0.2.1, user: root}
+  gpu-2: {connection: ssh, address: 192.0.2.2, user: root}
+  front: {connection: ssh, address: 192.0.2.9, user: root}
 groups:
   gpu: {hosts: [gpu-1]}
 """

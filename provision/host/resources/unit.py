@@ -147,7 +147,9 @@ class Unit(FileRunner):
     def _reload(self, machine: Machine) -> None:
         """Have it read its files again. When it refuses them, it goes on with the former ones."""
         name, service = self.spec.unit, self.spec.service
-        marks.unprove(machine.state, service)
+        # HAProxy would pause the ports that it has while it tries to get a new one.
+        self._require_free()
+        marks.doubt(machine.state, service)
         try:
             machine.run(["systemctl", "reload", name], timeout=RELOAD)
         except Failure:
@@ -217,6 +219,9 @@ class Unit(FileRunner):
 
     def _runs(self, machine: Machine) -> bool:
         return supervision.active(systemd.unit(machine, self.spec.unit))
+
+    def _places(self) -> list[tuple[int, str | None]]:
+        return [*super()._places(), *((each.port, each.bind) for each in self.spec.beside)]
 
     def owns(self) -> Callable[[int], bool]:
         """Return what tells whether the process of a pid belongs to the service."""

@@ -77,9 +77,8 @@ class FileRunner(Runner):
         return [] if self._runs(machine) else access.notes(machine, self.spec.service, self.spec.access)
 
     def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:
-        """Return its port, if it is started or restarted."""
-        port = self.spec.port if changes.keys() & STARTS else None
-        return [(port, self.spec.bind)] if port else []
+        """Return its ports, if it is started or restarted."""
+        return self._places() if changes.keys() & STARTS else []
 
     def demands(self, changes: Changes) -> Demands | None:
         """Return what the service wants of the host, if it is started or restarted."""
@@ -101,19 +100,28 @@ class FileRunner(Runner):
 
     def _require_start(self, machine: Machine) -> None:
         """Raise `Failure` for what would keep the service from starting: a server may notice it late."""
+        self._require_free()
+        access.require(machine, self.spec.service, self.spec.access)
+
+    def _require_free(self) -> None:
+        """Raise `Failure` when somebody else holds a port."""
         taken = self._taken()
         if taken:
             raise Failure("port-taken", taken, hint="stop it, or give the service another port")
-        access.require(machine, self.spec.service, self.spec.access)
 
     def _taken(self) -> str | None:
-        """Return who else holds the port, as a sentence."""
-        port = self.spec.port
-        holders = processes.listeners(port, self.spec.bind) if port else []
-        if not holders:
+        """Return who else holds a port, as a sentence."""
+        held = [(port, each) for port, bind in self._places() for each in processes.listeners(port, bind)]
+        if not held:
             return None
         ours = self.owns()
-        return next((f"port {port} is held by {each}" for each in holders if not ours(each.pid or 0)), None)
+        return next(
+            (f"port {port} is held by {each}" for port, each in held if not ours(each.pid or 0)), None
+        )
+
+    def _places(self) -> list[tuple[int, str | None]]:
+        """Return the ports where it listens, each with its address."""
+        return [(self.spec.port, self.spec.bind)] if self.spec.port else []
 
     def _listens(self) -> bool:
         """Whether it has begun to serve, as far as its port tells."""

@@ -52,7 +52,7 @@ def read(state: str, service: str) -> Record | None:
     """Return the record: `runner`, `probe`, and `files` by path; None if it is not of the last answer."""
     try:
         record: Record = json.loads(durable.read(_path(state, service)) or "null")
-        return record if record["invocation"] == marks.proven(state, service) else None
+        return record if record["invocation"] == marks.answered(state, service) else None
     except (ValueError, KeyError, TypeError):
         return None
 

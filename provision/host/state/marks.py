@@ -4,7 +4,7 @@ An *invocation* is one life of a service's main process, `<pid>:<start time in t
 that supervision has brought back since, or a host that has booted since, is another one and has to prove
 itself again.
 
-    proven/<service>     the invocation that has answered
+    proven/<service>     the invocation that has answered, and ` again` when it has to once more
     stopping/<service>   the invocation that was told to stop: a stop that goes on must not tell it again
 
 Beside them lie `figures/<service>`, what the server logged about the start that was proven last, and
@@ -16,6 +16,8 @@ from __future__ import annotations
 import os
 
 from provision.host.state import durable, owed
+
+_AGAIN = " again"
 
 
 def proven(state: str, service: str) -> str | None:
@@ -32,9 +34,16 @@ def prove(state: str, service: str, invocation: str) -> None:
     owed.restart(state, service).answered()
 
 
-def unprove(state: str, service: str) -> None:
-    """Forget which invocation has answered, because it goes on with something else than it answered with."""
-    durable.remove(os.path.join(state, "proven", service))
+def doubt(state: str, service: str) -> None:
+    """Note that the invocation which has answered has to answer again: it goes on with something else."""
+    invocation = answered(state, service)
+    if invocation is not None:
+        durable.write(os.path.join(state, "proven", service), invocation + _AGAIN + "\n")
+
+
+def answered(state: str, service: str) -> str | None:
+    """Return the invocation that has last answered, even if it has to answer again; or None."""
+    return (proven(state, service) or "").replace(_AGAIN, "") or None
 
 
 def told(state: str, service: str) -> str | None:

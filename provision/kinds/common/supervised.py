@@ -19,7 +19,7 @@ from provision.kinds.common.reach import reach
 from provision.wire.server import Server
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.process import ProcessSpec
-from provision.wire.specs.unit import UnitSpec
+from provision.wire.specs.unit import Place, UnitSpec
 from provision.wire.specs.user import UserSpec
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     }
     spec: Server
     if context.systemd:
-        spec = UnitSpec(unit=unit_name(name), reloads=list(program.reloads), **common)
+        spec = UnitSpec(
+            unit=unit_name(name), reloads=list(program.reloads), beside=_beside(context, program), **common
+        )
     else:
         log, pid_file = layout.log(name), layout.pid_file(name)
         for path in (log, pid_file):
@@ -111,6 +113,15 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     stake = program.stake(name)
     drain = program.drain
     endpoint.add(context, spec, reached_at, needs=needs, made=files, stop=stop, stake=stake, drain=drain)
+
+
+def _beside(context: ServiceContext[Any], program: Program) -> list[Place]:
+    """Return where a service listens besides the port of its program."""
+    return [
+        Place(port=each.port, bind=each.address)
+        for each in context.service.listeners()
+        if each.protocol == "tcp" and each.port != program.port
+    ]
 
 
 def _check_readable(context: ServiceContext[Any], program: Program) -> None:

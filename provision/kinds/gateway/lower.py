@@ -81,6 +81,7 @@ def lower(context: ServiceContext[GatewayService]) -> None:
                     "runtime_name": text.unit(f"provision-{name}"),
                     "python": text.unit_word(builder.host.python, command=True),
                     "admin": text.unit_word(config.admin, command=True),
+                    "configuration": text.unit_word(config.path, command=True),
                 },
             ),
             reloads=made,

@@ -122,9 +122,13 @@ class Load:
 
     def __exit__(self, *error: object) -> None:
         """End, once every stream that has begun has ended."""
-        self._over.set()
+        self.stop()
         for thread in self._threads:
             thread.join()
+
+    def stop(self) -> None:
+        """Begin no more streams."""
+        self._over.set()
 
     def _work(self) -> None:
         while not self._over.is_set():

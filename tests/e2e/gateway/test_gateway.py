@@ -330,6 +330,20 @@ def test_a_refused_configuration_is_explained_and_changes_nothing(site: Site) ->
     site.provision.plan(site.playbook, code=0)
 
 
+def test_what_does_not_answer_through_it_stays_unproven(site: Site) -> None:
+    check = "      checks: [{chat: hello, model: chat, expect: never said}]\n      keys:"
+    site.edit("      keys:", check)
+    site.edit("body: 3M", "body: 4M")
+    for _ in range(2):
+        answer = site.provision.run("apply", site.playbook, "--yes", json=True)
+        assert answer.code == 1
+        assert [each["ok"] for each in answer.event("proof", check="chat of chat")] == [False]
+        assert "gateway-not-answering" in [each["code"] for each in answer.event("error", host="front")]
+    site.edit(check, "      keys:")
+    site.provision.apply(site.playbook)
+    site.provision.plan(site.playbook, code=0)
+
+
 def test_a_server_that_dies_takes_only_its_own_requests_along(site: Site) -> None:
     with Load(site.client, clients=6) as load:
         time.sleep(1)

@@ -3,7 +3,7 @@
 haproxy_admin.py SOCKET show                          the servers, one a line
 haproxy_admin.py SOCKET drain BACKEND/SERVER          out of rotation; what runs there is finished
 haproxy_admin.py SOCKET ready BACKEND/SERVER          back in rotation
-haproxy_admin.py SOCKET reload PID STATE              a new process takes over, and the state of the servers
+haproxy_admin.py SOCKET reload PID STATE FILE         a new process takes over, and the state of the servers
 
 A backend is a service, a server is a host.
 """
@@ -133,15 +133,44 @@ def worker(path: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def save(path: str, file: str) -> None:
-    """Write the state of all servers where the next process reads it."""
-    text = ask(path, "show servers state")
+def save(path: str, file: str, configuration: str) -> None:
+    """Write the state of all servers where the next process reads it.
+
+    The port in a line would win over the one in the configuration, so it is replaced by that (seen with 2.6).
+    """
+    with open(configuration, encoding="utf-8") as new:
+        ports = _ports(new.read())
     with open(file + ".new", "w", encoding="utf-8") as new:
-        new.write(text)
+        new.write(_with_ports(ask(path, "show servers state"), ports))
     os.replace(file + ".new", file)
 
 
-def reload(path: str, master: int, file: str) -> None:
+def _ports(configuration: str) -> dict[tuple[str, str], str]:
+    """Return the ports of servers in a configuration, by backend and server."""
+    found: dict[tuple[str, str], str] = {}
+    backend = ""
+    for line in configuration.splitlines():
+        words = line.split()
+        if words[:1] == ["backend"]:
+            backend = words[1]
+        elif words[:1] == ["server"]:
+            found[backend, words[1]] = words[2].strip("'").rpartition(":")[2]
+    return found
+
+
+def _with_ports(state: str, ports: dict[tuple[str, str], str]) -> str:
+    """Return the answer to `show servers state` with other ports."""
+    lines = state.splitlines()
+    column = next((line.split()[1:].index("srv_port") for line in lines if line.startswith("# ")), None)
+    for number, line in enumerate(lines):
+        words = line.split(" ")
+        if column is not None and len(words) > column and not line.startswith("#"):
+            words[column] = ports.get((words[1], words[3]), words[column])
+            lines[number] = " ".join(words)
+    return "\n".join(lines) + "\n"
+
+
+def reload(path: str, master: int, file: str, configuration: str) -> None:
     """Have a new process read the configuration and take over; running requests stay with the old one.
 
     Raises:
@@ -149,15 +178,37 @@ def reload(path: str, master: int, file: str) -> None:
     """
     before = worker(path)
     if before is not None:
-        save(path, file)
+        save(path, file, configuration)
+    told, _ = _refusals(master)
     os.kill(master, signal.SIGUSR2)
     last = time.monotonic() + TAKEOVER
     while time.monotonic() < last:
         now = worker(path)
         if now is not None and now != before:
             return
+        times, failed = _refusals(master)
+        if times > told and failed:
+            raise AdminError("the new process refuses what has changed")
         time.sleep(LOOK)
     raise AdminError(f"no new process has taken over within {TAKEOVER:.0f} s")
+
+
+def _refusals(master: int) -> tuple[int, int]:
+    """Return how often a master has been told to reload, and how many of the last times in vain.
+
+    It notes that in its environment when it starts itself anew (mworker.c: `mworker_proc_list_to_env`). Zeros
+    while it loads, and where that cannot be read.
+    """
+    try:
+        with open(f"/proc/{master}/environ", "rb") as file:
+            found = file.read().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return 0, 0
+    noted = "".join(each for each in found if each.startswith("HAPROXY_PROCESSES="))
+    counts = re.search(r"type=m;[^|]*?;reloads=(\d+);failedreloads=(\d+)", noted)
+    if counts is None or "HAPROXY_MWORKER_WAIT_ONLY=1" not in found:
+        return 0, 0
+    return int(counts.group(1)), int(counts.group(2))
 
 
 def main(words: list[str]) -> int:
@@ -170,8 +221,8 @@ def main(words: list[str]) -> int:
         elif verb in (DRAIN, READY) and len(rest) == 1 and "/" in rest[0]:
             backend, _, name = rest[0].partition("/")
             turn(path, backend, name, verb)
-        elif verb == "reload" and len(rest) == 2 and rest[0].isdigit():
-            reload(path, int(rest[0]), rest[1])
+        elif verb == "reload" and len(rest) == 3 and rest[0].isdigit():
+            reload(path, int(rest[0]), *rest[1:])
         else:
             raise IndexError
     except IndexError:

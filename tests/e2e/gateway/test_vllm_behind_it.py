@@ -1,0 +1,89 @@
+"""The real vLLM behind a gateway: each path of its own application, a chat, and a stream."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from provision.kinds.common.offer import MODELS, OPENAI
+from tests.e2e.command import REPOSITORY, Provision
+from tests.e2e.gateway.client import Client
+from tests.lab import Lab, LabHost
+from tests.lab.hub import Hub
+from tests.lab.models import hub_root
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+UPSTREAM_KEY = 'sk-"xq7walk" $HOME `id` \\ end'
+
+GATEWAY = """
+- hosts: all
+  services:
+    gateway:
+      kind: gateway
+      upstreams: [r1-1.5b]
+      keys: {alice: {env: ALICE}}
+      checks: [{chat: "你好", expect: provision}]
+"""
+
+
+class Site(NamedTuple):
+    """The host, a client of the gateway, and what vLLM says of its own paths."""
+
+    host: LabHost
+    client: Client
+    paths: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    host = lab.add("behind")[0]
+    playbook = tmp_path_factory.mktemp("behind") / "vllm.yml"
+    playbook.write_text((REPOSITORY / "tests/lab/playbooks/vllm.yml").read_text() + GATEWAY)
+    with Hub(hub_root(), address=lab.network.gateway) as hub:
+        options = ["-i", str(lab.inventory), "-e", f"hub={hub.url}", "--limit", "behind"]
+        provision = Provision(options, {"R1_API_KEY": UPSTREAM_KEY, "ALICE": "sk-alice"}, Path())
+        provision.apply(playbook)
+    with urllib.request.urlopen(f"http://{host.address}:8002/openapi.json", timeout=60) as answer:
+        paths = json.load(answer)["paths"]
+    yield Site(host, Client(host.address, 8080, "sk-alice"), paths)
+    lab.remove("behind")
+
+
+def test_no_path_of_vllm_answers_without_the_key(site: Site) -> None:
+    asked = 0
+    for path, methods in site.paths.items():
+        for method in methods:
+            for key in ("", "sk-wrong", UPSTREAM_KEY):
+                plain = re.sub(r"\{[^}]*\}", "x", path)
+                reply = site.client.ask(method.upper(), plain, {} if method == "post" else None, key=key)
+                assert reply.status == (200 if plain == "/health" else 401), (method, path, key)
+                asked += 1
+    assert asked > 60
+
+
+def test_with_the_key_only_what_runs_the_model_is_open(site: Site) -> None:
+    reached = set()
+    for path, methods in site.paths.items():
+        for method in methods:
+            plain = re.sub(r"\{[^}]*\}", "x", path)
+            reply = site.client.ask(method.upper(), plain, {} if method == "post" else None)
+            if reply.status not in (404, 405):
+                reached.add(plain)
+    assert "/invocations" in site.paths
+    assert "/v1/chat/completions" in reached
+    assert reached <= {*OPENAI, MODELS, "/health"}
+
+
+def test_a_chat_and_a_stream(site: Site) -> None:
+    chat = site.client.chat("r1-1.5b", max_tokens=16)
+    assert "provision" in chat.json["choices"][0]["message"]["content"]
+    stream = site.client.chat("r1-1.5b", max_tokens=16, stream=True)
+    assert len(stream.pieces) > 5
+    assert [each["id"] for each in site.client.ask("GET", "/v1/models").json["data"]] == ["r1-1.5b"]
