@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import NoReturn
 
@@ -16,6 +17,8 @@ def main() -> NoReturn:
 
         print(overview(), end="")
         sys.exit(0)
+    # A tenth of a short run would go into looking for garbage among what is imported.
+    gc.set_threshold(100_000)
     from provision.cli import main as run
 
     run()

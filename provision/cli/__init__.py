@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from importlib import import_module
@@ -64,8 +63,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
     Args:
         argv: the arguments; None for those of this process, which then ends at once.
     """
-    # A tenth of a short run would go into looking for garbage among what was just imported.
-    gc.set_threshold(100_000)
     try:
         code = cli.main(args=argv, prog_name="provision", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

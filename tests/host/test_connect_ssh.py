@@ -531,6 +531,18 @@ def test_a_socket_whose_owner_does_not_answer(way: Way, host: LabHost, tmp_path:
     assert connection.kept()
 
 
+def test_a_kept_connection_that_takes_no_more_commands(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
+    (lab_host.root / "etc/ssh/sshd_config.d/one.conf").write_text("MaxSessions 1\n", encoding="ascii")
+    lab_host.exec(["systemctl", "restart", "ssh"])
+    connection, archive = way(lab_host), host_side(tmp_path, ANSWER)
+    one(connection, archive)
+    with subprocess.Popen(connection.argv("sleep 1000"), stdin=subprocess.DEVNULL) as busy:
+        lab_host.exec(["sh", "-c", "until pgrep -x sleep; do sleep 0.1; done"])
+        outcome, events = one(connection, archive)
+        busy.kill()
+    assert (outcome, ended(events).executions) == ("ok", 1)
+
+
 def test_a_host_that_was_booted_again(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
     archive = host_side(tmp_path, ANSWER)
     one(way(lab_host), archive)
