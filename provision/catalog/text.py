@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 MASK = "***"
 """What is shown and rendered in place of a secret."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
-_VISIBLE = re.compile(r"[!-~]+")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Compiled at their first use: a run that remembers what it has compiled uses none of them.
+_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
+_VISIBLE = r"[!-~]+"
+_ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 def check(value: str) -> str:
@@ -36,7 +37,7 @@ def check(value: str) -> str:
     Raises:
         ConfigError: it holds a line end, NUL, another control character, or half a surrogate pair.
     """
-    match = _CONTROL.search(value)
+    match = re.search(_CONTROL, value)
     if not match:
         return value
     name = {"\n": "a line end", "\r": "a carriage return", "\0": "a NUL character"}.get(match[0])
@@ -76,7 +77,7 @@ def env_line(name: str, value: str) -> str:
     Raises:
         ConfigError: the name is no name of a variable, or the value holds a control character.
     """
-    if not _ENV_NAME.fullmatch(name):
+    if not re.fullmatch(_ENV_NAME, name):
         raise failure(
             "unsafe-text", f"{name!r} is no name for an environment variable (letters, digits and _)"
         )
@@ -115,7 +116,7 @@ def token_digest(token: str) -> str:
     Raises:
         ConfigError: a header cannot carry it as one word.
     """
-    if not _VISIBLE.fullmatch(token):
+    if not re.fullmatch(_VISIBLE, token):
         raise failure(
             "unsafe-text", "a key that clients send consists of visible ASCII characters without blanks"
         )
@@ -124,7 +125,7 @@ def token_digest(token: str) -> str:
 
 def comment(value: str) -> str:
     """Return a text that can follow `#`: one line, whatever the text was."""
-    return " ".join(_CONTROL.sub(" ", value).split())
+    return " ".join(re.sub(_CONTROL, " ", value).split())
 
 
 @dataclass(frozen=True)

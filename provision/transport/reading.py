@@ -9,7 +9,7 @@ from typing import Any
 from provision.wire.events import Event, Inspected, Result
 from provision.wire.record import Mismatch
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
 """All but tab and newline; and halves of surrogate pairs, which cannot be written at all."""
 
 
@@ -49,7 +49,7 @@ def parse(line: bytes) -> Any:
 def visible(value: Any) -> Any:
     r"""Return plain data with control characters in its texts as escapes: `\x1b[2J` clears no screen."""
     if isinstance(value, str):
-        return value if value.isprintable() else _CONTROL.sub(_escape, value)
+        return value if value.isprintable() else re.sub(_CONTROL, _escape, value)
     if isinstance(value, list):
         return [visible(item) for item in value]
     if isinstance(value, dict):
