@@ -102,5 +102,6 @@ class Channel:
 
 
 def _may_wait(event: events.Event) -> bool:
-    """Whether an event is one of many that come at once, as of what is as declared: they share a packet."""
-    return isinstance(event, events.Inspected) or (isinstance(event, events.Result) and event.status == "ok")
+    """Whether more follows at once, as where all is as declared: what comes together shares a packet."""
+    quick = isinstance(event, (events.Hello, events.Inspected))
+    return quick or (isinstance(event, events.Result) and event.status == "ok")

@@ -21,6 +21,9 @@ from provision.wire import VERSION, events, requests
 from provision.wire.record import Mismatch
 from provision.wire.requests import Request
 
+BUFFER = 1 << 16
+"""Bytes that are written at once: what a converged host tells is one write, and few packets."""
+
 
 def _carry_out(machine: Machine, request: Request) -> events.Done:
     asked = request.asked
@@ -74,7 +77,7 @@ def main(request: bytes, place: str | None = None) -> int:
     its end means that the controller has gone.
     """
     os.umask(0o022)
-    out = os.fdopen(os.dup(1), "wb")
+    out = os.fdopen(os.dup(1), "wb", BUFFER)
     os.dup2(2, 1)
     started = time.monotonic()
     said: dict[str, Any] = plainjson.loads(request.decode("utf-8"))

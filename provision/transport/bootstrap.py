@@ -76,7 +76,7 @@ def script(connection: Connection, install_python: bool = False) -> str:
     if connection.become:
         body = "export LC_ALL=C.UTF-8; " + as_root(body, connection.asks_password)
     # The line break ends what a login shell may have printed without one.
-    return f"echo; echo '{REACHED.decode()}'; {body}"
+    return f"printf '\\n%s\\n' '{REACHED.decode()}'; {body}"
 
 
 def message(archive: str, request: bytes) -> bytes:
