@@ -30,6 +30,7 @@ class Foreseen:
             "memory_bytes": fit.card.total,
             "weights_bytes": fit.weights,
             "weights_counted": fit.counted,
+            "files_bytes": fit.files,
             "activation_bytes": _three(fit.overhead.activation),
             "graphs_bytes": _three(fit.overhead.graphs),
             "other_bytes": _three(fit.overhead.other),

@@ -1,8 +1,9 @@
 """Which architectures vLLM has a class for, in which release.
 
-`architectures.json` was read from `model_executor/models/registry.py` of 33 releases, 0.8.0 to 0.33.0. For
-each architecture it holds the first of these that has it, and, where it is gone, the first without it.
-What is gone, and what vLLM never had, may still run by the Transformers backend.
+`architectures.json` is made by `python -m tests.flags` from the registries of released packages
+(`model_executor/models/registry.py`). For each architecture it holds the first of these that has it, and,
+where it is gone, the first without it. What is gone, and what vLLM never had, may run by the Transformers
+backend.
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ def test_several_gpus_share_the_model(here: Provision) -> None:
     assert two["gpus"] == 2
     assert two["weights_bytes"] == pytest.approx(one["weights_bytes"] / 2, rel=0.01)
     assert two["kv_tokens"] > 2 * one["kv_tokens"]
+    assert two["files_bytes"] == one["files_bytes"] == 2 * 8_030_261_248
 
 
 def test_the_table_shows_the_arithmetic(here: Provision) -> None:

@@ -26,7 +26,7 @@ from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.refusals import refusals
 from provision.kinds.vllm.memory.settings import Settings, settings
 from provision.kinds.vllm.memory.support import support
-from provision.published.tensors import Tensor
+from provision.published.tensors import Tensor, size
 from provision.wire.finding import ERROR, WARNING, Finding, fault, information, warning
 
 
@@ -36,6 +36,7 @@ class Fit:
 
     - `weights`: bytes; None when neither files nor a known family tell
     - `counted`: the files list the weights; else they are computed
+    - `files`: bytes of the whole model's files, with what is not loaded; None as for `weights`
     - `overhead`: what is needed beside weights and cache
     - `cache`: bytes for keys and values
     - `needed`: the bytes of these that one sequence of `length` tokens takes
@@ -50,6 +51,7 @@ class Fit:
     card: Card
     weights: int | None
     counted: bool
+    files: int | None
     overhead: Overhead
     cache: Range
     needed: int | None
@@ -133,6 +135,7 @@ def foresee(
         card,
         heaviest.weights if known else None,
         tensors is not None,
+        size(known) if known else None,
         beside,
         room,
         needed,
