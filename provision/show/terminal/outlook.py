@@ -124,13 +124,15 @@ def _consequence(forecasts: Sequence[Forecast], again: bool) -> str:
         return f"{said}; {paint('cannot run', BAD)}"
     smallest = min(forecasts, key=lambda each: each.tokens or 0)
     if smallest.tokens:
-        said += f"; {_thousands(smallest.tokens)} KV tokens"
+        said += f"; {_short(smallest.tokens)} KV tokens"
         if smallest.sequences and smallest.length:
             said += f" = {count(floor(smallest.sequences), 'sequence')} of {smallest.length:,}"
     return f"{said}; {paint('may not fit', OLD)}" if first.verdict == "uncertain" else said
 
 
-def _thousands(number: int) -> str:
+def _short(number: int) -> str:
+    if number >= 1_000_000:
+        return f"{number / 1_000_000:.2f}M"
     return f"{number / 1000:.0f}k" if number >= 10_000 else f"{number:,}"
 
 

@@ -107,6 +107,12 @@ def test_what_cannot_run_says_so() -> None:
     assert "57 sequences of 8,192; may not fit" in found
 
 
+def test_numbers_of_tokens_are_short() -> None:
+    found = [forecast(str(tokens), tokens=tokens, sequences=1.0) for tokens in (2_276_000, 999_900, 8_192)]
+    shown = text(outlook(forecasts=found))
+    assert all(words in shown for words in ("2.28M KV", "1000k KV", "8,192 KV tokens = 1 sequence of"))
+
+
 def test_nothing_known_is_no_line() -> None:
     empty = forecast(tokens=None, length=None, sequences=None, seconds=None)
     assert "→" not in text(outlook(forecasts=[empty]))
