@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic_core import PydanticUndefined
 
-from provision.config import model, playbook, references, resources, settings
+from provision.config import model, playbook, references, resources, rollout, settings
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
@@ -31,6 +31,7 @@ MODELS: dict[str, tuple[str, type[Model]]] = {
     "a host": ("inventory", settings.HostFields),
     "a group of hosts": ("inventory", settings.GroupFields),
     "a play": ("playbook", playbook.PlayFields),
+    "rollout": ("playbook", rollout.Rollout),
     "a group": ("playbook", resources.Group),
     "a user": ("playbook", resources.User),
     "a directory": ("playbook", resources.Directory),
@@ -101,6 +102,9 @@ WORDS: list[tuple[Any, str]] = [
 """The words for the types of fields, the specific before the general."""
 
 SPECIAL = {
+    ("PlayFields", "rollout"): "mapping",
+    ("Rollout", "serial"): "number of hosts, or a share such as 25%",
+    ("Rollout", "max_failures"): "number of hosts, or a share such as 25%",
     ("Sandbox", "AmbientCapabilities"): "list of capabilities",
     ("Sandbox", "RestrictAddressFamilies"): "no, or a list of address families",
     ("Check", "body"): "text, or a mapping",

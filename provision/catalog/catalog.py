@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from provision.catalog.pace import Pace
 from provision.wire.finding import Finding
 from provision.wire.requests import Service
 from provision.wire.spec import Spec
@@ -122,12 +123,14 @@ class Catalog:
         resources: in an order in which each comes after what it needs.
         services: in the order of the playbooks.
         notes: warnings and information for the plan.
+        paces: of each play with services that is for this host, by its place: the order of its hosts.
     """
 
     host: Host
     resources: list[Resource]
     services: list[ServiceInfo]
     notes: list[Finding] = field(default_factory=list)
+    paces: dict[str, Pace] = field(default_factory=dict)
 
     def tagged(self, tags: frozenset[str]) -> Catalog:
         """Return the part that carries one of `tags`, with everything it needs."""
@@ -146,4 +149,4 @@ class Catalog:
             for resource in self.resources
             if resource.id in wanted
         ]
-        return Catalog(self.host, kept, services, self.notes)
+        return Catalog(self.host, kept, services, self.notes, self.paces)

@@ -39,8 +39,8 @@ def command(
 ) -> int:
     """Converge hosts to PLAYBOOKS, or to a saved plan, then prove that every changed service answers.
 
-    On a terminal the plan is shown first and a question asked. A host that cannot be reached or fails is
-    named in the summary and does not stop the others. Exit code 0 when every host is as declared, 1 if not.
+    On a terminal the plan is shown first and a question asked. Hosts with services change in waves, one
+    first; after a failure no further one is changed. Exit code 0 when every host is as declared, 1 if not.
     """
     from provision.wire.requests import Apply
 
@@ -86,11 +86,11 @@ def _load(call: options.Call) -> tuple[options.Call, Project, Mapping[str, str]]
     if len(call.playbooks) != 1 or not is_saved(call.playbooks[0]):
         return call, call.project(), {}
     (plan,) = call.playbooks
-    if call.selection() != Selection((plan,)) or call.ignore or call.end_left_over:
-        named = "-i, -e, --limit, --tags, --ignore, --end-left-over"
+    if call.selection() != Selection((plan,)) or any((call.ignore, call.end_left_over, call.serial)):
+        named = "-i, -e, --limit, --tags, --ignore, --end-left-over, --serial"
         raise click.UsageError(f"a saved plan says itself what to do; leave out {named}")
     from provision.project.saved import restore
 
     saved = restore(plan)
-    call = call._replace(ignore=tuple(saved.ignore), end_left_over=saved.end_left_over)
+    call = call._replace(ignore=tuple(saved.ignore), end_left_over=saved.end_left_over, serial=saved.serial)
     return call, saved.project, saved.digests

@@ -13,6 +13,7 @@ import click
 from provision.show.formats import TEXT, offered
 
 if TYPE_CHECKING:
+    from provision.catalog.pace import Portion
     from provision.project.project import Project, Selection
     from provision.rollout.rollout import Rollout
     from provision.rollout.verdicts import Foresee
@@ -37,6 +38,7 @@ class Call(NamedTuple):
     extra: tuple[str, ...] = ()
     forks: int | None = None
     ask_become_pass: bool = False
+    serial: Portion | None = None
     connect_timeout: float = 15.0
     output: str = TEXT
     files: Mapping[str, Path] = {}
@@ -72,7 +74,9 @@ class Call(NamedTuple):
         from provision.rollout.rollout import Reach, Rollout
 
         password = sudo_password() if self.ask_become_pass else None
-        return Rollout(project, Reach(self.forks, self.connect_timeout, password), _foreseen(project))
+        return Rollout(
+            project, Reach(self.forks, self.connect_timeout, password), _foreseen(project), self.serial
+        )
 
     def writer(self, project: Project | None = None, *, diffs: bool = True) -> Writer:
         """Return what writes the items of the verb, in the formats that were chosen.
@@ -107,6 +111,22 @@ def _foreseen(project: Project) -> Foresee:
         return foresee(project.fleet.catalogs[host], surveyed, differing)
 
     return foreseen
+
+
+class Hosts(click.ParamType["Portion"]):
+    """A number of hosts, or a share of them."""
+
+    name = "number of hosts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return it; usage errors say how it is written."""
+        from provision.catalog.pace import Portion
+
+        try:
+            return value if isinstance(value, Portion) else Portion.read(value)
+        except ValueError:
+            message = f"'{value}' is no number of hosts and no share of them; write such as 5 or 25%"
+            self.fail(message, param, ctx)
 
 
 class Whole(click.IntRange):
@@ -183,6 +203,12 @@ def _ignored(ctx: click.Context, param: click.Parameter, codes: tuple[str, ...])
 
 CONVERGING: tuple[Decorator, ...] = (
     *HOSTS,
+    click.option(
+        "--serial",
+        type=Hosts(),
+        metavar="N|P%",
+        help="Hosts that are changed at once, after those of the canary; instead of what the plays say.",
+    ),
     click.option(
         "--ignore",
         multiple=True,

@@ -49,12 +49,14 @@ def command(
 
 def inspect(call: options.Call, project: Project, rollout: Rollout, *, deep: bool, diff: bool) -> Summary:
     """Show what an apply would change."""
-    from provision.show.items import noted
+    from provision.show.items import Waves, noted
     from provision.wire.requests import Inspect
 
     writer = call.writer(project, diffs=diff)
     for note in noted(project):
         writer.take(note)
+    if len(rollout.order.hosts) > 1:
+        writer.take(Waves(rollout.order))
     asked = Inspect(
         playbooks=project.playbook_names,
         partial=project.selection.partial,
@@ -72,5 +74,5 @@ def _save(out: Path, call: options.Call, project: Project, summary: Summary) -> 
         why = "an error is foreseen" if summary.doomed else "not every host could be inspected"
         click.echo(f"{out} is not written: {why}", err=True)
         return
-    save(out, Saved(project, summary.digests, call.ignore, call.end_left_over))
+    save(out, Saved(project, summary.digests, call.ignore, call.end_left_over, call.serial))
     click.echo(f"saved; `provision apply {out}` does this and nothing else", err=True)

@@ -17,6 +17,7 @@ from provision.config.documents import Document, Part, load
 from provision.config.hosts import Host
 from provision.config.model import HostPath, Model, Name, OneOrMany, Tags, Text, one_or_many
 from provision.config.problems import ConfigError, Position, Problem, Problems, failure, found
+from provision.config.rollout import Rollout
 from provision.config.secrets import Secret
 from provision.config.services.any import AnyService
 from provision.config.validation import keys_of, meant, validate
@@ -43,6 +44,8 @@ class PlayFields(Model):
     """Words to select the play by (`--tags`)."""
     vars: dict[str, Any] | None = None
     """Variables of the play."""
+    rollout: Rollout = Rollout()
+    """In which order its hosts are changed, where it has services. Default: one first, then all others."""
     packages: list[resources.AptPackage] = []
     """apt packages: "git", or "git=1:2.43.0-1" for one version."""
     groups: resources.Groups = {}

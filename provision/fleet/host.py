@@ -12,6 +12,7 @@ from provision.catalog.catalog import Catalog
 from provision.catalog.environments import Environment
 from provision.catalog.layout import Layout
 from provision.catalog.models import Model, Use
+from provision.catalog.pace import Pace, Portion
 from provision.catalog.templates import Templates
 from provision.config.crosschecks import check_host
 from provision.config.problems import ConfigError, Problem, did_you_mean, failure, quoted
@@ -24,6 +25,7 @@ from provision.kinds.registry import KINDS
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.playbook import Play
+    from provision.config.rollout import Rollout
     from provision.kinds.common.offer import Replicas
 
 
@@ -80,7 +82,18 @@ def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas) -> Catal
     resources, problems = ordered(builder.finish())
     if builder.problems or problems:
         raise ConfigError([*builder.problems, *problems])
-    return Catalog(host.reached(), resources, builder.services, builder.notes)
+    paces = {str(play.where("hosts")): _pace(play.fields.rollout) for play in plays if play.fields.services}
+    return Catalog(host.reached(), resources, builder.services, builder.notes, paces)
+
+
+def _pace(rollout: Rollout) -> Pace:
+    return Pace(
+        canary=rollout.canary,
+        serial=Portion.read(rollout.serial),
+        max_failures=Portion.read(rollout.max_failures),
+        pause=rollout.pause,
+        declared=bool(rollout.model_fields_set),
+    )
 
 
 def _unknown_gpus(host: Host) -> Iterator[Problem]:

@@ -228,19 +228,19 @@ class Machine:
         if self.cancelled.wait(seconds):
             raise Failure("run-cancelled", CANCELLED)
 
-    def ask(self, question: events.Question) -> Answer:
-        """Ask the controller, and wait for its answer, `PATIENCE` seconds at most.
+    def ask(self, question: events.Question, patience: float | None = PATIENCE) -> Answer:
+        """Ask the controller, and wait for its answer for `patience` seconds; None: as long as it is there.
 
         Raises:
             Failure: the run was cancelled, or no answer has come.
             Mismatch: what has come is no answer.
         """
         self.emit(question.replace(waits=True))
-        deadline = time.monotonic() + PATIENCE
+        asked = time.monotonic()
         while not self.cancelled.is_set():
-            left = deadline - time.monotonic()
+            left = LOOK if patience is None else asked + patience - time.monotonic()
             if left <= 0:
-                message = f"the controller has not answered within {PATIENCE:.0f} s; nothing was changed"
+                message = f"the controller has not answered within {patience:.0f} s; nothing was changed"
                 raise Failure("no-answer", message, hint="apply again")
             line = self._hear(min(left, LOOK))
             if line is not None:

@@ -148,6 +148,7 @@ class Run:
             )
         self._refuse()
         ignored = self._agree()
+        self._await_turn(asked, orphans)
         if not os.path.isdir(self.machine.state):
             ground.lay(self.machine.state)
             self.machine.forget("made")
@@ -199,6 +200,19 @@ class Run:
         for item in self.items.values():
             if item.error is not None and item.error.final:
                 raise Failure(item.error.code, f"{item.label}: {item.error.message}", hint=item.error.hint)
+
+    def _await_turn(self, asked: Apply, orphans: dict[str, dict[str, Any]]) -> None:
+        """Wait for the wave of this host, if there are waves and something is to be changed.
+
+        Raises:
+            Failure: no more hosts are changed.
+        """
+        differs = any(item.changes for item in self.items.values()) or (asked.prune and orphans)
+        if not asked.waves or not differs:
+            return
+        answer = self.machine.ask(events.Turn(), patience=None)
+        if not answer.go:
+            raise Failure.of(answer.findings[0])
 
     def _agree(self) -> list[Finding]:
         """Wait for the controller's word if services start; return the findings that are ignored on purpose.

@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from provision import __version__
 from provision.caches import write
+from provision.catalog.pace import Portion
 from provision.catalog.text import private, secrets
 from provision.config.problems import ConfigError, failure
+from provision.fleet.waves import waves
 from provision.project.load import load
 from provision.project.project import SAVED_PLAN, Project, Selection
 
@@ -38,6 +40,8 @@ class Plan(BaseModel):
     extra: dict[str, Any]
     ignore: list[str] = []
     end_left_over: bool = False
+    serial: str | None = None
+    waves: list[list[str]] = []
     inputs: str
     hosts: dict[str, str]
 
@@ -50,12 +54,14 @@ class Saved(NamedTuple):
         digests: by host, of the state in which it was found.
         ignore: codes of foreseen errors that are to stop nothing.
         end_left_over: workers of ended servers are to end.
+        serial: hosts of a wave, instead of what the plays say.
     """
 
     project: Project
     digests: Mapping[str, str]
     ignore: Sequence[str] = ()
     end_left_over: bool = False
+    serial: Portion | None = None
 
 
 def save(path: Path, planned: Saved) -> None:
@@ -89,6 +95,8 @@ def save(path: Path, planned: Saved) -> None:
         extra=chosen.extra,
         ignore=list(planned.ignore),
         end_left_over=planned.end_left_over,
+        serial=str(planned.serial) if planned.serial else None,
+        waves=_waves(project, planned.serial),
         inputs=fingerprint(project),
         hosts=dict(digests),
     )
@@ -102,6 +110,10 @@ def _special(path: Path) -> bool:
     if path.is_symlink() and path.readlink().is_relative_to("/proc"):
         return True
     return path.exists() and not path.is_file()
+
+
+def _waves(project: Project, serial: Portion | None) -> list[list[str]]:
+    return [list(names) for names in waves(project.fleet, serial).hosts]
 
 
 def restore(path: Path) -> Saved:
@@ -122,9 +134,11 @@ def restore(path: Path) -> Saved:
         raise _refused(path, "this saved plan is damaged") from None
     playbooks, inventories = tuple(map(Path, plan.playbooks)), tuple(map(Path, plan.inventories))
     project = load(Selection(playbooks, inventories, plan.limit, frozenset(plan.tags), plan.extra))
-    if fingerprint(project) != plan.inputs or plan.hosts.keys() != set(project.host_names):
+    serial = Portion.read(plan.serial) if plan.serial else None
+    same = plan.hosts.keys() == set(project.host_names) and plan.waves == _waves(project, serial)
+    if not same or fingerprint(project) != plan.inputs:
         raise _refused(path, "the playbooks or inventories have changed since this plan was made")
-    return Saved(project, plan.hosts, plan.ignore, plan.end_left_over)
+    return Saved(project, plan.hosts, plan.ignore, plan.end_left_over, serial)
 
 
 COMPILED_AWAY = frozenset({"variables", "overridden", "facts", "groups", "position"})

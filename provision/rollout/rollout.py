@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -12,18 +12,23 @@ from provision.config.problems import ConfigError, Problem
 from provision.connect import connection_to
 from provision.connect.base import PATIENCE
 from provision.fleet.fleet import Fleet
+from provision.fleet.waves import waves
 from provision.rollout import containers, places
 from provision.rollout.keyring import Keyring
 from provision.rollout.request import build
-from provision.rollout.run import Limits, Target, agreed, run
+from provision.rollout.run import Limits, Order, Target, agreed, run
 from provision.rollout.summary import Summary
+from provision.rollout.turns import Turns
 from provision.rollout.verdicts import Foresee, Verdicts, unforeseen
+from provision.wire.events import Turn
 from provision.wire.requests import Apply, Asked, Converging, Inspect, Remove, Verify
 
 if TYPE_CHECKING:
+    from provision.catalog.pace import Portion
     from provision.project.project import Project
     from provision.transport.target import OnEvent, OnQuestion
-    from provision.wire.events import Event
+    from provision.wire.events import Event, Question
+    from provision.wire.survey import Answer
 
 
 class Listener(Protocol):
@@ -57,12 +62,21 @@ class Rollout:
         project: what the hosts are to have.
         reach: how they are reached.
         foresee: says what is foreseen from what a host has told.
+        serial: hosts of a wave, instead of what the plays say.
     """
 
-    def __init__(self, project: Project, reach: Reach, foresee: Foresee = unforeseen) -> None:
+    def __init__(
+        self,
+        project: Project,
+        reach: Reach,
+        foresee: Foresee = unforeseen,
+        serial: Portion | None = None,
+    ) -> None:
         self._project = project
         self._foresee = foresee
         self._fleet = project.fleet
+        self.order = waves(self._fleet, serial)
+        """In which order an apply changes the hosts."""
         self._reach = reach
         self._keyring = Keyring()
 
@@ -77,6 +91,9 @@ class Rollout:
         Raises:
             ConfigError: secrets cannot be read; no host has been reached then.
         """
+        several = isinstance(asked, Apply) and len(self.order.hosts) > 1
+        if isinstance(asked, Apply):
+            asked = asked.replace(waves=several)
         targets = self._targets(asked, self._fleet, digests or {})
         summary = Summary()
         take = places.adding(self._fleet, _both(summary, listener))
@@ -84,8 +101,13 @@ class Rollout:
             take = containers.noting_recreated(self._fleet, take)
         ignored = asked.ignore if isinstance(asked, Converging) else ()
         verdicts = Verdicts(self._foresee, ignored, take)
+        turns = None
+        if several:
+            # Hosts begin in the order of the waves: one that waits for its turn holds up none before it.
+            targets.sort(key=lambda target: self.order.number(target.host))
+            turns = Turns(self.order, take)
         with closing(listener):
-            self._send(targets, verdicts.take, summary, verdicts.answer)
+            self._send(targets, verdicts.take, summary, answering(verdicts, turns), turns)
             if isinstance(asked, Apply) and summary.ok:
                 late = self._targets(Verify(late=True), self._late_proofs(summary.changed), {})
                 if late:
@@ -147,12 +169,36 @@ class Rollout:
         )
 
     def _send(
-        self, targets: list[Target], take: OnEvent, summary: Summary, answer: OnQuestion = agreed
+        self,
+        targets: list[Target],
+        take: OnEvent,
+        summary: Summary,
+        answer: OnQuestion = agreed,
+        order: Order | None = None,
     ) -> None:
         reach = self._reach
-        limits = Limits(connect=reach.connect_timeout)
-        ended = run(targets, reach.forks, take, on_question=answer, password=reach.password, limits=limits)
+        ended = run(
+            targets,
+            reach.forks,
+            take,
+            on_question=answer,
+            order=order,
+            password=reach.password,
+            limits=Limits(connect=reach.connect_timeout),
+        )
         summary.end(ended.outcomes, ended.cancelled)
+
+
+def answering(verdicts: Verdicts, turns: Turns | None) -> OnQuestion:
+    """Return what answers hosts: after a survey with what is foreseen, before a change in their turn."""
+
+    def answer(question: Question, send: Callable[[Answer], None]) -> None:
+        if isinstance(question, Turn) and turns:
+            turns.ask(question, send)
+        else:
+            verdicts.answer(question, send)
+
+    return answer
 
 
 def _both(summary: Summary, listener: Listener) -> OnEvent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from provision.caches import cache
 from provision.rollout.summary import Summary
@@ -13,7 +14,7 @@ from provision.transport.loop import Loop, Promise, Slots
 from provision.transport.session import Session
 from provision.transport.target import LIMITS, Limits, OnEvent, OnQuestion, Status, Target, Terms
 from provision.wire.events import Error, Event, Question, Unreachable
-from provision.wire.finding import fault
+from provision.wire.finding import Finding, fault
 from provision.wire.survey import Answer
 
 __all__ = ["FORKS", "GRACE", "Limits", "Summary", "Target", "run"]
@@ -44,6 +45,23 @@ def agreed(question: Question, answer: Callable[[Answer], None]) -> None:
     answer(Answer(go=True))
 
 
+class Later(Protocol):
+    """Calls a function after some time."""
+
+    def __call__(self, seconds: float, call: Callable[[], object], /) -> object:
+        """Do so."""
+
+
+class Order(Protocol):
+    """Says which hosts are begun, and hears how they end."""
+
+    def refused(self, host: str) -> Finding | None:
+        """Return why a host is not to be begun any more."""
+
+    def ended(self, host: str, status: Status, later: Later) -> None:
+        """Take note of how a host has ended; `later` calls a function of this run."""
+
+
 def run(
     targets: Sequence[Target],
     forks: int | None,
@@ -51,6 +69,7 @@ def run(
     *,
     password: str | None = None,
     on_question: OnQuestion = agreed,
+    order: Order | None = None,
     limits: Limits = LIMITS,
     archive: Archive | None = None,
 ) -> Summary:
@@ -67,18 +86,20 @@ def run(
             cancels the run and is raised in the end.
         on_question: called with each event that a host waits on, and with what sends the answer; else the
             hosts may go on.
+        order: is asked before each host, and told how it ended; None lets all begin.
         password: for sudo, where the connections say that it may ask.
         limits: see `Limits`.
         archive: the host side; None for the one of this provision.
     """
     archive = archive or Archive(cache=cache("archives"))
     terms = Terms(Loop(), archive, on_event, on_question, password, limits)
-    return _Fleet(targets, forks or FORKS, terms).run()
+    return _Fleet(targets, forks or FORKS, terms, order).run()
 
 
 class _Fleet:
-    def __init__(self, targets: Sequence[Target], forks: int, terms: Terms) -> None:
+    def __init__(self, targets: Sequence[Target], forks: int, terms: Terms, order: Order | None) -> None:
         self.targets = targets
+        self.order = order
         self.on_event = terms.on_event
         self.on_question = terms.on_question
         self.terms = terms._replace(on_event=self._emit, on_question=self._ask)
@@ -140,9 +161,12 @@ class _Fleet:
                     await self.finished[other]
             await self.slots.acquire()
             try:
-                self.summary.outcomes[target.host] = await self._work(target)
+                status = self.summary.outcomes[target.host] = await self._work(target)
             finally:
                 self.slots.release()
+            if self.order:
+                order, host = self.order, target.host
+                self._call(lambda: order.ended(host, status, self.loop.later))
         finally:
             self.finished[target.host].keep(None)
 
@@ -151,6 +175,10 @@ class _Fleet:
         if self.summary.cancelled:
             self._emit(Error(host=host, finding=fault("run-cancelled", "cancelled before it began")))
             return "cancelled"
+        refused = self.order.refused(host) if self.order else None
+        if refused:
+            self._emit(Error(host=host, finding=refused))
+            return "failed"
         if self.summary.outcomes.get(target.after or "") == "unreachable":
             message = f"{target.after}, on which it runs, could not be reached"
             self._emit(Unreachable(host=host, finding=fault("outer-unreachable", message)))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo
     from provision.config.problems import Position
     from provision.findings import Entry
+    from provision.fleet.waves import Waves as Order
     from provision.project.project import Project
     from provision.wire.finding import Finding
 
@@ -97,6 +98,23 @@ def noted(project: Project) -> Iterator[Located]:
     yield from (Located(note) for note in project.notes)
     for name, catalog in project.fleet.catalogs.items():
         yield from (Located(note, host=name) for note in catalog.notes)
+
+
+class Waves(NamedTuple):
+    """In which order hosts are changed."""
+
+    order: Order
+
+    def plain(self) -> dict[str, Any]:
+        """Return the hosts of each wave, and when it ends early."""
+        hosts = [list(names) for names in self.order.hosts]
+        return {
+            "event": "waves",
+            "waves": hosts,
+            "max_failures": self.order.max_failures,
+            "pause": self.order.pause,
+            "declared": self.order.declared,
+        }
 
 
 class Valid(NamedTuple):

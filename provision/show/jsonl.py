@@ -32,6 +32,8 @@ class JsonLines(Writer):
 def fields(event: events.Event) -> dict[str, Any]:
     """Return an event as it is printed: as it is, and the texts of its findings under keys of their own."""
     data = {"host": event.host, **event.plain()}
+    if isinstance(event, events.Wave):
+        del data["host"]
     match event:
         case events.Note():
             data["text"] = event.finding.message

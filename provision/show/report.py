@@ -81,6 +81,11 @@ class HostReport:
         return [*(self.outlook.findings if self.outlook else ()), *self.notes]
 
     @property
+    def held(self) -> bool:
+        """Whether nothing was done on the host because others had failed before its turn."""
+        return self.error is not None and self.error.finding.code == "rollout-stopped"
+
+    @property
     def about(self) -> str | None:
         """What kind of machine the host is, in a few words; None before it has told."""
         if self.hello is None:
@@ -125,7 +130,7 @@ class Report:
         """Remember an event of a host, or a finding that is about one."""
         if isinstance(item, Located) and item.host is not None:
             self._of(item.host).notes.append(item.finding)
-        elif isinstance(item, events.Event):
+        elif isinstance(item, events.Event) and not isinstance(item, events.Wave):
             self._of(item.host).take(item)
 
     def _of(self, host: str) -> HostReport:

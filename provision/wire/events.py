@@ -155,6 +155,12 @@ class Surveyed(Question):
     starting: list[str]
 
 
+class Turn(Question):
+    """Something is to be changed here, and the host waits until its wave begins."""
+
+    NAME: ClassVar[str] = "turn"
+
+
 class Outlook(Event):
     """Made by the controller: what is foreseen of a host, from what it has told.
 
@@ -316,6 +322,21 @@ class Note(Event):
     NAME: ClassVar[str] = "note"
     finding: Finding = one(Finding)
     id: str | None = None
+
+
+class Wave(Event):
+    """Made by the controller: some hosts may be changed now, or no more hosts are changed. About no host.
+
+    - `number`: of the wave, from 1; `of`: how many there are
+    - `hosts`: those of the wave; of a rollout that has stopped, those that stay as they are
+    - `stopped`: why no more hosts are changed; None as a wave begins
+    """
+
+    NAME: ClassVar[str] = "wave"
+    number: int
+    of: int
+    hosts: list[str]
+    stopped: Finding | None = one(Finding, default=None)
 
 
 class Heartbeat(Event):

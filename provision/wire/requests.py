@@ -84,6 +84,7 @@ class Apply(Converging):
     - `verify`: run the checks of services that did not change, too
     - `rollback`: put back the files that a service last answered with when it does not answer any more
     - `workers`: resources that are fixed at once
+    - `waves`: hosts change in waves: this one waits for its turn before anything is changed
     """
 
     NAME: ClassVar[str] = "apply"
@@ -91,6 +92,7 @@ class Apply(Converging):
     verify: bool
     rollback: bool
     workers: int = 4
+    waves: bool = False
 
 
 class Verify(Asked):

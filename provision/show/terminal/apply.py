@@ -40,7 +40,7 @@ class Apply(Screen):
 
     def lines(self, item: Item) -> list[str]:
         """Return what an item leaves on the screen."""
-        if isinstance(item, events.Event):
+        if isinstance(item, events.Event) and not isinstance(item, events.Wave):
             self._progress.take(self.report.hosts[item.host], item)
         return lasting(self.report, item)
 
@@ -78,7 +78,10 @@ def totals(report: Report) -> str:
     for name in ("failed", "skipped"):
         if any(each.get(name) for each in done):
             parts.append(paint(f"{sum(each.get(name, 0) for each in done)} {name}", BAD))
-    broken = sum(1 for host in hosts if not host.ok)
+    held = sum(1 for host in hosts if host.held)
+    if held:
+        parts.append(f"{count(held, 'host')} not changed")
+    broken = sum(1 for host in hosts if not host.ok and not host.held)
     if broken:
         parts.append(paint(f"{count(broken, 'host')} in trouble", BAD))
     return f"{paint('Apply:', LOUD)} {', '.join(parts)}."
@@ -100,6 +103,8 @@ def service_lines(host: HostReport, services: Sequence[ServiceInfo]) -> Iterator
 def verdict(host: HostReport) -> str:
     """Return a host's counts, or the one cause of its trouble."""
     trouble = cause(host)
+    if host.held and host.error:
+        return paint(host.error.finding.message, OLD)
     if trouble:
         return f"{paint('failed', BAD)}: {trouble}"
     if host.done is None:

@@ -6,7 +6,7 @@ from provision.show.items import Item
 from provision.show.report import HostReport, Report
 from provision.show.terminal.findings import coded, located, sentence
 from provision.show.terminal.style import BAD, GOOD, LOUD, OLD, QUIET, paint
-from provision.show.words import human_seconds
+from provision.show.words import human_seconds, listing
 from provision.wire import events
 from provision.wire.finding import ERROR, INFO, Finding
 
@@ -14,6 +14,10 @@ from provision.wire.finding import ERROR, INFO, Finding
 def lasting(report: Report, item: Item) -> list[str]:
     """Return the lines that an item leaves on the screen, the first with its host; most leave none."""
     match item:
+        case events.Wave():
+            return [wave_words(item)]
+        case events.Error() if item.finding.code == "rollout-stopped":
+            return []  # said once for all hosts
         case events.Result():
             lines = _result(report.hosts[item.host], item)
         case events.Proof():
@@ -38,6 +42,14 @@ def lasting(report: Report, item: Item) -> list[str]:
             return []
     first = [f"{paint(item.host, LOUD)}  {line}" for line in lines[:1]]
     return [*first, *lines[1:]]
+
+
+def wave_words(wave: events.Wave) -> str:
+    """Return that a wave begins, or that no further host is changed."""
+    names = listing(wave.hosts)
+    if wave.stopped is None:
+        return paint(f"wave {wave.number} of {wave.of}: {names}", LOUD)
+    return f"{paint('✗', BAD)} {names}: {sentence(wave.stopped)}"
 
 
 def failed(label: str, error: str) -> str:

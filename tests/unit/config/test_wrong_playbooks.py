@@ -190,7 +190,7 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
             "- hosts: gpu\n  rules: [a]",
             [
                 "2:3: unknown key `rules`; known: commands, directories, environments, files, groups, hosts, "
-                "models, name, packages, services, sysctls, tags, users, vars"
+                "models, name, packages, rollout, services, sysctls, tags, users, vars"
             ],
         ),
         ("- hosts: gpu\n  name: 3.5", ["2:9: `name`: expected text, found the number 3.5; put it in quotes"]),

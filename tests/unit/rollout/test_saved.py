@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from provision.catalog.pace import Portion
 from provision.config.hosts import Host
 from provision.config.problems import ConfigError
 from provision.fleet.fleet import Fleet
@@ -132,7 +133,7 @@ def test_nothing_but_a_file_is_replaced(here: Path) -> None:
 
 def test_it_is_taken_while_nothing_has_changed(here: Path) -> None:
     project = load(CHOSEN)
-    planned = Saved(project, {"box": "x", "inside": "y"}, ["gpu-taken"], end_left_over=True)
+    planned = Saved(project, {"box": "x", "inside": "y"}, ["gpu-taken"], True, Portion.read("25%"))
     save(here / "plan", planned)
     found = restore(here / "plan")
     assert found._replace(project=project) == planned
