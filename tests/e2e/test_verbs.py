@@ -46,6 +46,7 @@ MAIN = """\
       tags: [tiny]
       api_key: {env: SITE_KEY}
       max_model_len: 512
+      gpu_memory_utilization: 0.4
       checks: [{chat: hello, expect: hello}]
     second:
       <<: *tiny
