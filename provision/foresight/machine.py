@@ -29,7 +29,8 @@ def against(subject: Subject) -> Iterator[Finding]:
 
 
 def _without(subject: Subject) -> Iterator[Finding]:
-    if not subject.stake.implied and subject.surveyed.trouble is None:
+    stake = subject.stake
+    if stake.cards and not stake.implied and subject.surveyed.trouble is None:
         # Not an error: what this run installs may bring a driver, and there are other GPUs than NVIDIA's.
         message = "it names GPUs, and no driver of NVIDIA answers on this host"
         found = warning("gpu-missing", message, "look at `nvidia-smi` on the host")

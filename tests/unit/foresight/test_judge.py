@@ -243,6 +243,8 @@ class TestCards:
     def test_without_a_driver_only_those_that_name_gpus_are_warned(self, compiled: Compile) -> None:
         assert outlook(compiled(vllm("a", "")), told(None, starting=["a"])).findings == []
         assert codes(outlook(compiled(vllm("a", "gpus: [0]")), told(None, starting=["a"]))) == ["gpu-missing"]
+        program = compiled("p: {kind: program, command: [serve], port: 8005}")
+        assert outlook(program, told(None, starting=["p"])).findings == []
 
 
 @pytest.mark.parametrize(
