@@ -43,7 +43,7 @@ def command(
     from provision.show.foreseen import Foreseen
 
     chosen, version = question.gpus(gpu), question.release(vllm)
-    service = question.service(fields, chosen)
+    service = question.service(fields, chosen, version)
     answer = question.answer(described(model, source), service, chosen, version)
     call.tell([Foreseen(model, answer)])
     return int(answer.fit.verdict == "does_not_fit")

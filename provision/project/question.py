@@ -15,6 +15,7 @@ from provision.config.variables import parse_extra
 from provision.engines.vllm import releases
 from provision.kinds.common.cards import Card, card, cards, counted
 from provision.kinds.vllm.fields import VllmService
+from provision.kinds.vllm.launch import refusals
 from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.layers import UnknownShape
@@ -69,11 +70,11 @@ def release(text: str | None) -> Version:
         ) from None
 
 
-def service(assignments: Iterable[str], chosen: Gpus) -> VllmService:
+def service(assignments: Iterable[str], chosen: Gpus, version: Version) -> VllmService:
     """Return the service whose fields `--set NAME=VALUE` gives; it uses all GPUs unless it says otherwise.
 
     Raises:
-        ConfigError: a field does not exist or cannot have its value.
+        ConfigError: a field does not exist, cannot have its value, or is nothing that the release can do.
     """
     fields = parse_extra(assignments)
     data: dict[str, Any] = {"kind": "vllm", "environment": "vllm", "model": "model", **fields}
@@ -84,6 +85,9 @@ def service(assignments: Iterable[str], chosen: Gpus) -> VllmService:
     found = validate(VllmService, data, lambda loc, key: None, problems)
     if found is None:
         raise ConfigError(problems)
+    refused = refusals(found, version)
+    if refused:
+        raise ConfigError(Problem(each.code, None, each.message, each.hint) for each in refused)
     return found
 
 

@@ -37,8 +37,13 @@ SUCCESSORS: dict[str, str] = {
     "--guided-decoding-disable-fallback": (
         "leave it out (0.11 alone has --structured-outputs-config.disable_fallback)"
     ),
+    "--logits-processor-pattern": "leave it out, and see --logits-processors",
+    "--long-lora-scaling-factors": "leave it out: Long LoRA is no longer supported",
+    "--lora-extra-vocab-size": "leave it out: adapters cannot add to the vocabulary any more",
     "--max-long-partial-prefills": "leave it out, and see --long-prefill-token-threshold",
     "--max-num-partial-prefills": "leave it out, and see --long-prefill-token-threshold",
+    "--max-prompt-adapter-token": "leave it out: prompt adapters are no longer supported",
+    "--max-prompt-adapters": "leave it out: prompt adapters are no longer supported",
     "--max-seq-len-to-capture": "use --max-cudagraph-capture-size, which counts tokens of a batch",
     "--multi-step-stream-outputs": "leave it out: it belonged to the old V0 engine",
     "--ngram-prompt-lookup-max": "use --speculative-config.prompt_lookup_max",
@@ -49,6 +54,8 @@ SUCCESSORS: dict[str, str] = {
     "--num-speculative-tokens": "use --speculative-config.num_speculative_tokens",
     "--override-pooler-config": "use --pooler-config",
     "--preemption-mode": "leave it out: the V1 engine always recomputes",
+    "--prompt-adapters": "leave it out: prompt adapters are no longer supported",
+    "--qlora-adapter-name-or-path": "leave it out: it had no effect any more",
     "--rope-scaling": """use --hf-overrides '{"rope_parameters": {...}}' (up to 0.11: "rope_scaling")""",
     "--rope-theta": (
         """use --hf-overrides '{"rope_parameters": {"rope_theta": ...}}' (up to 0.11: "rope_theta" alone)"""
@@ -60,6 +67,9 @@ SUCCESSORS: dict[str, str] = {
     "--speculative-model-quantization": "use --speculative-config.quantization",
     "--swap-space": "leave it out: the V1 engine never swapped the KV cache to memory",
     "--task": "use --runner and --convert (--task embed is --runner pooling --convert embed)",
+    "--tokenizer-pool-extra-config": "leave it out: there is no pool of tokenizers any more",
+    "--tokenizer-pool-size": "leave it out: there is no pool of tokenizers any more",
+    "--tokenizer-pool-type": "leave it out: there is no pool of tokenizers any more",
     "--use-v2-block-manager": "leave it out: there has been only one block manager since",
 }
 

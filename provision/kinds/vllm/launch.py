@@ -84,11 +84,8 @@ class Launch:
             "tls": service.tls.model_dump() if service.tls is not None else None,
         }
         found, refusals = arguments.render(fields, service.model, version)
-        data = {index for index, item in enumerate(service.extra_args) if not isinstance(item, str)}
-        foreign = service.flags == "unchecked"
-        extra = extra_words(service)
-        found += by_option(extra, lambda word: not is_value(word))
-        return found, refusals + extra_args.check(extra, version, data, foreign)
+        found += by_option(extra_words(service), lambda word: not is_value(word))
+        return found, refusals + _extra_refusals(service, version)
 
     def script(self, flags: list[Words]) -> str:
         """Return the start script."""
@@ -173,6 +170,17 @@ class Launch:
         )
         asking = cases.replace(versions=questions)
         return start._replace(cases=cases, preflight=start.preflight.replace(cases=asking))
+
+
+def refusals(service: VllmService, version: Version) -> list[Refusal]:
+    """Return what a release cannot do of a service, without a host that it is for."""
+    fields = {**dict(service), "tls": service.tls.model_dump() if service.tls is not None else None}
+    return arguments.render(fields, service.model, version)[1] + _extra_refusals(service, version)
+
+
+def _extra_refusals(service: VllmService, version: Version) -> list[Refusal]:
+    data = {index for index, item in enumerate(service.extra_args) if not isinstance(item, str)}
+    return extra_args.check(extra_words(service), version, data, service.flags == "unchecked")
 
 
 def extra_words(service: VllmService) -> list[str]:

@@ -132,6 +132,11 @@ def test_what_is_not_read_is_said(here: Provision, file: str, said: str) -> None
             "did you mean `max_num_seqs`? [unknown-key]",
         ),
         (["qwen2.5-7b", "--gpu", "H100", "--set", "port=99999"], "[out-of-range]"),
+        (["qwen2.5-7b", "--gpu", "H100", "--set", "dtype=flaot16"], "did you mean float16? [flag-value]"),
+        (
+            ["qwen2.5-7b", "--gpu", "H100", "--vllm", "0.17.1", "--set", "shutdown_timeout=9s"],
+            "shutdown_timeout (--shutdown-timeout) needs vLLM 0.18.0 or later",
+        ),
         (["qwen2.5-7b", "--gpu", "H100", "--vllm", "newest"], "--vllm 'newest' is no version"),
         (["qwen2.5-7b", "--gpu", "H100", "--set", "tensor_parallel_size=2"], "[gpu-count]"),
         (["qwen2.5-7b", "--gpu", "8xH100"], "cannot be divided among tensor_parallel_size 8"),
