@@ -12,6 +12,8 @@ VERBS = {
     "verify": "Run every service's checks: a chat completed, an audio file transcribed.",
     "status": "Show the state, PID, uptime, port, model and GPU memory of services.",
     "logs": "Print or follow the log of a service.",
+    "history": "List what services have run with: who changed what, and how it went.",
+    "rollback": "Run again what a service ran with before, and prove that it answers.",
     "inventory": "List hosts, or show one host's variables and where each value came from.",
     "schema": "Print the JSON Schema of playbooks or inventories, for editors.",
     "explain": "Say what a code such as unknown-key means: cause, example, way out.",

@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any, Sequence
 
-from provision.host import causes, foreseeing, rollback
+from provision.host import attempts, causes, foreseeing, rollback
 from provision.host.accounts import order
 from provision.host.failure import Failure
 from provision.host.item import Item
@@ -29,13 +29,22 @@ class Fixing:
         items: all of the run, by id.
         ledger: gets what is fixed.
         asked: how to go about it.
+        attempts: is told what becomes of services; None where none changes.
     """
 
-    def __init__(self, machine: Machine, items: dict[str, Item], ledger: Ledger, asked: Apply) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        items: dict[str, Item],
+        ledger: Ledger,
+        asked: Apply,
+        attempts: attempts.Attempts | None,
+    ) -> None:
         self.machine = machine
         self.items = items
         self.ledger = ledger
         self.asked = asked
+        self.attempts = attempts
 
     def fix(self, items: list[Item]) -> None:
         """Fix what differs of some items, each after all that it needs, and report each result."""
@@ -142,7 +151,9 @@ class Fixing:
                     self.ledger.release(item.id, None)
             self._conclude(item, "failed", changes, causes.explain(error))
             if item.service and item.resource.role and self.asked.rollback:
-                rollback.undo(self.machine, item.id, item.service)
+                back = rollback.undo(self.machine, item.id, item.service)
+                if back and self.attempts:
+                    self.attempts.restored(item.service)
         else:
             self._conclude(item, "changed", changes)
 
@@ -151,12 +162,15 @@ class Fixing:
         if not probe.proves or not probe.service:
             return
         runners = [item for item in self.items.values() if item.service == probe.service and item.runs]
-        if [item.resource.from_files for item in runners] == [True]:
-            records = [
-                {"id": item.id, "type": item.type, "spec": item.resource.spec.plain()}
-                for item in (*runners, probe)
-            ]
-            backup.commit(self.machine.state, probe.service, *records)
+        records = [
+            {"id": item.id, "type": item.type, "spec": item.resource.spec.plain()}
+            for item in (*runners, probe)
+        ]
+        runner = records[0] if [item.resource.from_files for item in runners] == [True] else None
+        if runner:
+            backup.commit(self.machine.state, probe.service, runner, records[-1])
+        if self.attempts:
+            self.attempts.proved(probe.service, runner, records[-1])
 
     def _spare(self, item: Item, triggers: Sequence[str]) -> None:
         """Raise `Failure` before a running service is stopped or changed, if it would not start again."""

@@ -23,7 +23,7 @@ def foresee(machine: Machine, items: Items) -> None:
 
 def _foresee_restarts(machine: Machine, items: Items) -> None:
     """Add the restart of a service when something that it has read will change."""
-    for service, because in _because(machine, items).items():
+    for service, because in reasons(machine, items).items():
         for item in items.values():
             if item.service == service and item.resource.role:
                 item.changes = {**item.changes, **item.resource.due}
@@ -48,7 +48,8 @@ def _foresee_commands(items: Items) -> None:
                     follower.changes = {**follower.changes, **follower.resource.due}
 
 
-def _because(machine: Machine, items: Items) -> dict[str, list[str]]:
+def reasons(machine: Machine, items: Items) -> dict[str, list[str]]:
+    """Return the services that change, each with the ids of what it changes because of."""
     because: dict[str, list[str]] = {}
     for item in items.values():
         if item.runs and item.service:
@@ -58,9 +59,9 @@ def _because(machine: Machine, items: Items) -> dict[str, list[str]]:
     for item in items.values():
         if item.changes and not item.error and item.resource.restarts(item.changes):
             for service in item.triggers:
-                reasons = because.setdefault(service, [])
-                if item.id not in reasons:
-                    reasons.append(item.id)
+                known = because.setdefault(service, [])
+                if item.id not in known:
+                    known.append(item.id)
     return because
 
 

@@ -11,7 +11,7 @@ from _thread import start_new_thread
 from typing import Any
 
 from provision import __version__
-from provision.host import causes, logs, removal, runner, status, verify
+from provision.host import causes, history, logs, removal, runner, status, verify
 from provision.host.capture import TERM
 from provision.host.channel import Channel
 from provision.host.failure import Failure
@@ -34,6 +34,10 @@ def _carry_out(machine: Machine, request: Request) -> events.Done:
         return verify.verify(machine, request.resources, asked)
     if isinstance(asked, requests.Status):
         return status.status(machine, request.services)
+    if isinstance(asked, requests.History):
+        return history.history(machine, request)
+    if isinstance(asked, requests.Rollback):
+        return history.rollback(machine, request, asked)
     if isinstance(asked, requests.Logs):
         return logs.logs(machine, request.services, asked)
     assert isinstance(asked, requests.Remove)

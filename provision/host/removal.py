@@ -12,6 +12,7 @@ from provision.host.resources import recall, type_of
 from provision.host.state import backup, ground, marks
 from provision.host.state.ledger import Entry, Ledger
 from provision.host.state.lock import RunLock
+from provision.host.state.revisions import Revisions
 from provision.wire import events
 from provision.wire.events import SERVICE
 from provision.wire.requests import Remove
@@ -59,6 +60,7 @@ def remove_entries(
                     if resource.role == SERVICE and entry.get("service"):
                         marks.forget(machine.state, entry["service"])
                         backup.forget(machine.state, entry["service"])
+                        Revisions(machine.state, entry["service"]).forget()
                 ledger.release(id, playbooks)
             counts["removed" if event.kept is None else "kept"] += 1
         except (Failure, OSError) as error:

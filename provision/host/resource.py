@@ -103,6 +103,10 @@ class Resource:
         """Return the paths of the request that are others on this host: path -> where it is."""
         return {}
 
+    def edition(self, machine: Machine) -> str | None:
+        """Return what is there, in a few words, where another may take its place in the same directory."""
+        return None
+
     def tidy(self, machine: Machine, used: Callable[[str], bool]) -> None:
         """Delete what former declarations have left behind, once all that is declared is there and proven.
 

@@ -10,11 +10,11 @@ from provision.host.state import backup, owed
 from provision.wire import events
 
 
-def undo(machine: Machine, id: str, service: str) -> None:
-    """Put back the files that a service last answered with, restart it and check it.
+def undo(machine: Machine, id: str, service: str) -> bool:
+    """Put back the files that a service last answered with, restart it and check it; whether it answers.
 
-    Only where nothing but files has changed since: a former environment or model is not kept. The event
-    `restored` tells how it went.
+    With its script comes the environment that the script names. Not where anything has changed in place,
+    such as a model. The event `restored` tells how it went.
 
     Args:
         machine: where it runs.
@@ -25,20 +25,16 @@ def undo(machine: Machine, id: str, service: str) -> None:
     restart = owed.restart(machine.state, service)
     note = restart.read()
     if record is None or not record["files"] or note is None or machine.cancelled.is_set():
-        return
+        return False
     changed = set(note["because"]) - {f"file:{path}" for path in record["files"]}
     if changed:
         what = ", ".join(sorted(changed)).replace(":", " ")
         _tell(machine, id, service, f"nothing is put back, as {what} changed too")
-        return
+        return False
     machine.output(id, f"putting back the files that {service} last worked with")
     try:
         restart.need()  # a crash from here on must not lose the restart
-        backup.restore(record)
-        # It started with these files before. Older versions wrote `preflight` in another form, too.
-        runner = {**record["runner"], "spec": {**record["runner"]["spec"], "preflight": None}}
-        for each in (recall(**runner), recall(**record["probe"])):
-            each.fix(machine, each.due)
+        put_back(machine, record)
         backup.commit(machine.state, service, record["runner"], record["probe"])
     except Exception as error:
         why = causes.explain(error)
@@ -49,8 +45,22 @@ def undo(machine: Machine, id: str, service: str) -> None:
             "the files that it last worked with are back, and it fails with them, too",
             why,
         )
-    else:
-        _tell(machine, id, service, "the files that it last worked with are back, and it answers", ok=True)
+        return False
+    _tell(machine, id, service, "the files that it last worked with are back, and it answers", ok=True)
+    return True
+
+
+def put_back(machine: Machine, record: backup.Record) -> None:
+    """Write the files of a record, restart its service and check it.
+
+    Raises:
+        Failure: it does not start, or does not answer.
+    """
+    backup.restore(record)
+    # It started with these files before. Older versions wrote `preflight` in another form, too.
+    runner = {**record["runner"], "spec": {**record["runner"]["spec"], "preflight": None}}
+    for each in (recall(**runner), recall(**record["probe"])):
+        each.fix(machine, each.due)
 
 
 def _tell(

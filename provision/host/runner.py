@@ -6,7 +6,7 @@ import os
 from hashlib import sha256
 from typing import Any, Iterable, Sequence
 
-from provision.host import causes, foreseeing, places, removal, uses
+from provision.host import attempts, causes, foreseeing, places, removal, uses
 from provision.host.failure import Failure
 from provision.host.fixing import Fixing
 from provision.host.item import Item
@@ -15,7 +15,7 @@ from provision.host.machine import Machine
 from provision.host.preflight import preflight, scene
 from provision.host.services import aftermath, survey
 from provision.host.services.gpus import leftovers
-from provision.host.state import ground, overrides
+from provision.host.state import ground, overrides, revisions
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
@@ -41,7 +41,7 @@ class Run:
     def __init__(self, machine: Machine, request: Request, asked: Converging) -> None:
         self.machine = machine
         self.asked = asked
-        self.who = request.who
+        self.request = request
         request, self.items = places.found(machine, request)
         self.stakes = request.stakes
         self.ledger = Ledger(machine.state)
@@ -71,6 +71,7 @@ class Run:
         # What is quick is not worth a thread of its own.
         each(self._read, [*([item] for item in slow[:-1]), [*quick, *slow[-1:]]], READERS)
         foreseeing.foresee(self.machine, self.items)
+        self._tell_of_rollbacks()
         orphans = {} if self.asked.partial else self.ledger.orphans(self.asked.playbooks, self.items)
         if any(item.changes for item in self.items.values()):
             prunes = not isinstance(self.asked, Apply) or self.asked.prune
@@ -78,6 +79,14 @@ class Run:
             self._errors, self._ignored = preflight.look(run, self.asked.ignore)
         self._tell(orphans)
         return orphans
+
+    def _tell_of_rollbacks(self) -> None:
+        """Say so where somebody has gone back by hand, and an apply would go forward again."""
+        for item in self.items.values():
+            if item.proves and item.changes and item.service:
+                text = revisions.went_back(self.machine.state, item.service)
+                if text:
+                    self.machine.emit(events.Note(finding=warning("rolled-back-by-hand", text)))
 
     def _read(self, items: Sequence[Item]) -> None:
         for item in items:
@@ -153,10 +162,14 @@ class Run:
             ground.lay(self.machine.state)
             self.machine.forget("made")
         if ignored:
-            overrides.note(self.machine.state, self.who, ignored)
+            overrides.note(self.machine.state, self.request.who, ignored)
         self._forget_what_was_never_made()
         needed, services = self._split()
-        fixing = Fixing(self.machine, self.items, self.ledger, asked)
+        tried = None
+        if any(item.changes for item in self.items.values()):
+            tried = attempts.Attempts(self.machine, self.items, self.ledger, self.request, ignored)
+            tried.begin()
+        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried)
         fixing.fix(needed)
         if asked.prune and orphans and not any(item.status == "failed" for item in needed):
             # What has left the playbook is removed before services start: both may want the same port.
@@ -164,6 +177,8 @@ class Run:
         if self._left_over:
             leftovers.end(self.machine, self._left_over)
         fixing.fix(services)
+        if tried:
+            tried.conclude()
         if not self.asked.partial:
             self.ledger.leave_to_others(self.asked.playbooks, self.items)
         unproven = self._prove_the_rest() if asked.verify else []

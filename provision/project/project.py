@@ -12,6 +12,7 @@ from provision.wire.finding import Finding
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.fleet.fleet import Fleet
+    from provision.wire.revision import Origin
 
 SAVED_PLAN: Literal["provision-plan/3"] = "provision-plan/3"
 """The format of a saved plan, and its version."""
@@ -63,6 +64,13 @@ class Project:
     def playbook_names(self) -> list[str]:
         """The names of the playbooks, sorted."""
         return sorted(self.playbooks)
+
+    def origin(self) -> Origin | None:
+        """Return the commit that the playbooks come from; None outside of a git repository."""
+        from provision.project.commit import origin
+
+        playbooks = tuple(self.playbooks.values())
+        return origin(find_root(playbooks), playbooks)
 
     @property
     def host_names(self) -> list[str]:

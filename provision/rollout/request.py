@@ -14,7 +14,18 @@ from provision.config.problems import ConfigError, Problem
 from provision.rollout.keyring import Keyring
 from provision.wire import VERSION
 from provision.wire.checks import Running
-from provision.wire.requests import Asked, Converging, Entry, Logs, Request, Status, Verify
+from provision.wire.requests import (
+    Asked,
+    Converging,
+    Entry,
+    History,
+    Logs,
+    Request,
+    Rollback,
+    Status,
+    Verify,
+)
+from provision.wire.revision import Origin
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource
@@ -27,6 +38,7 @@ def build(
     keyring: Keyring,
     deferred: Collection[str] = (),
     digest: str | None = None,
+    origin: Origin | None = None,
 ) -> bytes:
     """Return the request for one host.
 
@@ -36,6 +48,7 @@ def build(
         keyring: resolves secrets, each once a run.
         deferred: ids of probes that wait for other hosts: now their service only has to run.
         digest: of the plan that was agreed to.
+        origin: where the playbooks come from.
 
     Raises:
         ConfigError: secrets cannot be read; each problem at the place of its reference.
@@ -47,7 +60,7 @@ def build(
     elif isinstance(asked, Verify):
         # The proofs alone, and so no secret.
         resources = [each for each in catalog.resources if each.proves]
-    asks_services = isinstance(asked, Status | Logs)
+    asks_services = isinstance(asked, Status | Logs | History | Rollback)
     request = Request(
         version=__version__,
         wire=VERSION,
@@ -58,6 +71,7 @@ def build(
         resources=_entries(resources, keyring, deferred),
         services=[service.facts for service in catalog.services] if asks_services else [],
         digest=digest,
+        origin=origin,
         stakes=[each.stake for each in catalog.services if each.stake] if converges else [],
     )
     return json.dumps(request.plain(), ensure_ascii=False, separators=(",", ":")).encode()

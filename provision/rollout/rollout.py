@@ -21,13 +21,14 @@ from provision.rollout.summary import Summary
 from provision.rollout.turns import Turns
 from provision.rollout.verdicts import Foresee, Verdicts, unforeseen
 from provision.wire.events import Turn
-from provision.wire.requests import Apply, Asked, Converging, Inspect, Remove, Verify
+from provision.wire.requests import Apply, Asked, Converging, Inspect, Remove, Rollback, Verify
 
 if TYPE_CHECKING:
     from provision.catalog.pace import Portion
     from provision.project.project import Project
     from provision.transport.target import OnEvent, OnQuestion
     from provision.wire.events import Event, Question
+    from provision.wire.revision import Origin
     from provision.wire.survey import Answer
 
 
@@ -79,6 +80,7 @@ class Rollout:
         """In which order an apply changes the hosts."""
         self._reach = reach
         self._keyring = Keyring()
+        self._commit: tuple[Origin | None] | None = None
 
     def run(self, asked: Asked, listener: Listener, digests: Mapping[str, str] | None = None) -> Summary:
         """Ask all hosts the same, and return how it went. An apply then proves what waits for other hosts.
@@ -161,12 +163,27 @@ class Rollout:
             absent = partial(containers.planned, catalog)
         return Target(
             connection=connection_to(catalog.host, self._project.hosts, self._reach.password is not None),
-            request=build(catalog, asked, self._keyring, fleet.deferred(name) if applies else (), digest),
+            request=build(
+                catalog,
+                asked,
+                self._keyring,
+                fleet.deferred(name) if applies else (),
+                digest,
+                self._origin(asked),
+            ),
             install_python=applies,
             after=None if inside_out or way is None else way.host,
             behind=tuple(fleet.inside(name)) if inside_out else (),
             foreseen=absent,
         )
+
+    def _origin(self, asked: Asked) -> Origin | None:
+        """Return where the playbooks come from, for what is noted in the history of services."""
+        if not isinstance(asked, Apply | Rollback):
+            return None
+        if self._commit is None:
+            self._commit = (self._project.origin(),)
+        return self._commit[0]
 
     def _send(
         self,

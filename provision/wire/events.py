@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Dict, List, Tuple
 from provision.wire.figures import Figures
 from provision.wire.finding import Finding
 from provision.wire.record import Record, Variant, many, one
+from provision.wire.revision import Revision
 from provision.wire.survey import Described, Engine, Forecast, Gpu, Holder, Learned, Load
 
 Changes = Dict[str, Tuple[Any, Any]]
@@ -286,6 +287,14 @@ class ServiceStatus(Event):
     proven: bool
     owed: list[str] | None
     figures: Figures | None = one(Figures, default=None)
+
+
+class History(Event):
+    """What a service has run with, the oldest revision first."""
+
+    NAME: ClassVar[str] = "history"
+    service: str
+    revisions: list[Revision] = many(Revision)
 
 
 class Line(Event):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from provision.wire.record import Record, Variant, many, one
+from provision.wire.revision import Origin
 from provision.wire.spec import Supervised
 from provision.wire.survey import Stake
 
@@ -119,6 +120,19 @@ class Logs(Asked):
     follow: bool = False
 
 
+class History(Asked):
+    """Tell what the services have run with, and what became of each change."""
+
+    NAME: ClassVar[str] = "history"
+
+
+class Rollback(Asked):
+    """Go back to what services ran with before: `to` a revision by its number; None: the one before."""
+
+    NAME: ClassVar[str] = "rollback"
+    to: int | None = None
+
+
 class Remove(Asked):
     """Take away what was put on the host.
 
@@ -143,8 +157,9 @@ class Request(Record):
     - `who`: the person and the machine that ask, for whoever finds the host locked
     - `asked`: what to do
     - `resources`: what the host is to have, each after all that it needs; for `verify` the probes alone
-    - `services`: those that `status` and `logs` are about
+    - `services`: those that `status`, `logs`, `history` and `rollback` are about
     - `digest`: of the plan that was agreed to; a host that is found otherwise refuses
+    - `origin`: where the playbooks come from; None outside of a git repository
     - `stakes`: the services of which it can be foreseen whether they run
     """
 
@@ -157,4 +172,5 @@ class Request(Record):
     resources: list[Entry] = many(Entry)
     services: list[Service] = many(Service)
     digest: str | None
+    origin: Origin | None = one(Origin, default=None)
     stakes: list[Stake] = many(Stake, default=[])

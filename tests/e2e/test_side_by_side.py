@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ PLAYBOOK = """\
       environment: app
       command: [python, -m, demo_serve, 8151]
       port: 8151
-      checks: [{http: /}]
+      checks: [{http: /, timeout: 5s}]
 """
 
 
@@ -63,7 +64,7 @@ class Site:
         self.provision = Provision(["-i", str(lab.inventory), "--limit", host.name])
         wheels = host.root / "srv/wheels"
         wheels.mkdir(parents=True)
-        for version, status in (("1.0", 200), ("2.0", 200), ("3.0", 500), ("4.0", 200)):
+        for version, status in (("1.0", 200), ("2.0", 200), ("3.0", 404), ("4.0", 200)):
             main = {"demo_serve/__main__.py": SERVER.replace("STATUS", str(status))}
             wheel(wheels, "demo-serve", version, modules=main)
         wheel(wheels, "demo-heavy", "1.0", files=3000)
@@ -78,6 +79,11 @@ class Site:
 
     def apply(self) -> Answer:
         return self.provision.apply(self.playbook)
+
+    def history(self) -> list[dict[str, Any]]:
+        (told,) = self.provision.run("history", self.playbook, json=True).event("history")
+        found: list[dict[str, Any]] = told["revisions"]
+        return found
 
     @property
     def pid(self) -> str:
@@ -178,6 +184,66 @@ def test_the_former_one_stays_beside_the_new_one(site: Site) -> None:
     assert set(site.directories) == {before, site.running}
     assert site.link == site.running != before
     assert site.provision.plan(site.playbook, code=0).changes() == {}
+
+
+def test_one_that_cannot_serve_is_left_for_the_one_before(site: Site) -> None:
+    before = site.running
+    site.edit("demo-serve==2.0", "demo-serve==3.0")
+    failed = site.provision.run("apply", site.playbook, "--yes", json=True)
+    assert failed.code == 1
+    assert [each["ok"] for each in failed.event("restored")] == [True]
+    assert site.reply == "2.0"
+    assert site.running == before == site.link
+    assert len(site.directories) == 3  # the one that failed is there to be looked at
+
+
+def test_the_history_tells_all_of_it(site: Site) -> None:
+    revisions = site.history()
+    outcomes = ["proven", "proven", "begun", "proven", "rolled back"]
+    assert [each["outcome"] for each in revisions] == outcomes
+    assert revisions[0]["changes"] == ["first start"]
+    assert "environment app: demo-serve==2.0" in revisions[3]["changes"]
+    assert [each["number"] for each in revisions if each["kept"]] == [1, 2, 4]
+    assert [each["number"] for each in revisions if each["current"]] == [4]
+    assert all("@" in each["who"] for each in revisions)
+    text = site.provision.run("history", "web", site.playbook).out
+    assert "4 (runs)" in text
+    assert "interrupted" in text
+    assert "rolled back" in text
+
+
+def test_back_by_hand_and_forward_again(site: Site) -> None:
+    answer = site.provision.run("rollback", "web", site.playbook, "--yes")
+    assert answer.code == 0, answer.out + answer.err
+    assert "revision 2 runs again" in answer.out
+    assert site.reply == "1.0"
+    site.edit("demo-serve==3.0", "demo-serve==2.0")
+    plan = site.provision.plan(site.playbook, code=2)
+    (note,) = plan.event("note", code="rolled-back-by-hand")
+    assert "web was rolled back to revision 2 by " in note["text"]
+    assert f"file:{SCRIPT}" in plan.changes()
+    site.apply()
+    assert site.reply == "2.0"
+    assert [each["outcome"] for each in site.history()[-2:]] == ["by hand", "proven"]
+    assert site.history()[-2]["back_to"] == 2
+
+
+def test_what_is_not_kept_cannot_be_gone_back_to(site: Site) -> None:
+    answer = site.provision.run("rollback", "web", site.playbook, "--yes", "--to", "99")
+    assert answer.code == 1
+    assert "web has no revision 99 to go back to" in answer.out
+    assert site.reply == "2.0"
+
+
+def test_environments_go_with_the_revisions_that_need_them(site: Site) -> None:
+    newest = site.running
+    for number in range(2):
+        site.edit("8151]", f"8151, {number}]") if number == 0 else site.edit("8151, 0]", "8151, 1]")
+        site.apply()
+    assert site.directories == [newest]
+    kept = [each["number"] for each in site.history() if each["kept"]]
+    assert len(kept) == 3
+    assert site.sh("stat -c %a /opt/provision/state/revisions/web") == "600"
 
 
 def _wait_for(root: Path, pattern: str) -> str:

@@ -161,10 +161,8 @@ class Environment(Resource):
         beside.link(self.spec, only_first=True)
 
     def tidy(self, machine: Machine, used: Callable[[str], bool]) -> None:
-        """Delete the directories of other declarations that nothing uses any more, but for the last one."""
-        others = list(beside.others(self.spec))
-        last = next(filter(whole, others), None)
-        gone = [path for path in others if path != last and not used(path)]
+        """Delete the directories of other declarations that nothing uses any more."""
+        gone = [path for path in beside.others(self.spec) if not used(path)]
         for path in gone:
             beside.remove(path, self.spec)
             machine.note("environment-removed", f"{path} is removed: nothing uses it any more")

@@ -94,6 +94,11 @@ class Model(Resource):
         _put_files(expected, actual, files)
         return expected, actual
 
+    def edition(self, machine: Machine) -> str | None:
+        """Return which snapshot is there; None for a directory that somebody else fills."""
+        manifest = None if self.spec.source == "path" else manifests.load(self.path)
+        return _title(manifest) if manifest else None
+
     def _missing_required(self) -> list[str]:
         required = self._required()
         return _without(required, self._contents.names()) if required else []

@@ -44,7 +44,7 @@ def save(state: str, service: str, path: str) -> None:
     with _writing:
         record = read(state, service)
         if record is not None and path not in record["files"]:
-            record["files"][path] = _file(path)
+            record["files"][path] = content(path)
             _write(state, service, record)
 
 
@@ -76,15 +76,16 @@ def forget(state: str, service: str) -> None:
         durable.remove(_path(state, service))
 
 
-def _file(path: str) -> Record | None:
+def content(path: str) -> Record | None:
+    """Return a file as it is, to be written again by `restore`; None when there is none."""
     try:
         with open(path, "rb") as file:
             found = os.fstat(file.fileno())
-            content = base64.b64encode(file.read()).decode("ascii")
+            encoded = base64.b64encode(file.read()).decode("ascii")
     except FileNotFoundError:
         return None
     mode = stat.S_IMODE(found.st_mode)
-    return {"content": content, "mode": mode, "uid": found.st_uid, "gid": found.st_gid}
+    return {"content": encoded, "mode": mode, "uid": found.st_uid, "gid": found.st_gid}
 
 
 def _write(state: str, service: str, record: Record) -> None:

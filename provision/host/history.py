@@ -1,0 +1,103 @@
+"""What services have run with, and going back to it by hand."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from provision.host import causes
+from provision.host.failure import Failure
+from provision.host.machine import Machine
+from provision.host.resources import recall
+from provision.host.rollback import put_back
+from provision.host.state import backup, owed
+from provision.host.state.lock import RunLock
+from provision.host.state.revisions import Revisions
+from provision.wire import events
+from provision.wire.finding import warning
+from provision.wire.requests import Request, Rollback
+from provision.wire.revision import FAILED, PROVEN
+
+
+def history(machine: Machine, request: Request) -> events.Done:
+    """Carry out the verb `history`: send an event for each service."""
+    for service in request.services:
+        found = Revisions(machine.state, service.service).history()
+        machine.emit(events.History(service=service.service, revisions=found))
+    return events.Done(ok=True)
+
+
+def rollback(machine: Machine, request: Request, asked: Rollback) -> events.Done:
+    """Carry out the verb `rollback`: run what services ran with before, and prove it."""
+    failed = 0
+    with RunLock(machine, request.who):
+        for service in request.services:
+            try:
+                _go_back(machine, request, service.service, asked.to)
+            except Exception as error:
+                failed += 1
+                machine.emit(events.Error(finding=causes.explain(error).finding))
+    return events.Done(ok=not failed, counts={"changed": len(request.services) - failed, "failed": failed})
+
+
+def _go_back(machine: Machine, request: Request, service: str, to: int | None) -> None:
+    revisions = Revisions(machine.state, service)
+    record = _chosen(revisions, service, to)
+    for path in record["directories"]:
+        if not os.path.isdir(path):
+            raise Failure(
+                "no-revision",
+                f"{service} cannot go back to revision {record['number']}: {path} is gone",
+                hint="apply the playbook of that time again",
+            )
+    _compare_editions(machine, service, record)
+    words = [f"back to revision {record['number']}"]
+    number = revisions.begin(request.who, words, request.origin)
+    id = record["runner"]["id"]
+    machine.output(id, f"putting back the files of revision {record['number']} of {service}")
+    try:
+        owed.restart(machine.state, service).need(id)
+        put_back(machine, record)
+    except Exception:
+        revisions.conclude(number, FAILED)
+        raise
+    backup.commit(machine.state, service, record["runner"], record["probe"])
+    revisions.go_back(number, record["number"])
+    text = f"revision {record['number']} runs again, and it answers; the next apply goes forward"
+    machine.emit(events.Restored(id=id, service=service, ok=True, text=text))
+
+
+def _chosen(revisions: Revisions, service: str, to: int | None) -> dict[str, Any]:
+    """Return the kept revision to go back to."""
+    kept = revisions.kept()
+    numbers = ", ".join(str(each["number"]) for each in sorted(kept, key=lambda each: int(each["number"])))
+    if to is not None:
+        found = [each for each in kept if each["number"] == to]
+        if not found:
+            raise Failure(
+                "no-revision",
+                f"{service} has no revision {to} to go back to",
+                hint=f"these are kept: {numbers}" if numbers else "none is kept yet",
+            )
+        return found[0]
+    last = revisions.history()[-1:]
+    # After a change that failed and was left as it is, what answered last is the one before.
+    left = bool(last) and last[0].outcome not in (PROVEN, "by hand", "rolled back")
+    before = kept[-1:] if left else kept[-2:-1]
+    if not before:
+        raise Failure(
+            "no-revision",
+            f"{service} has no revision before the one that runs",
+            hint="`provision history` lists those that are kept",
+        )
+    return before[0]
+
+
+def _compare_editions(machine: Machine, service: str, record: dict[str, Any]) -> None:
+    """Tell of a model whose files have been replaced in place since: they do not come back."""
+    for id, was in record.get("editions", {}).items():
+        now = recall(id, was["type"], was["spec"]).edition(machine)
+        if now != was["edition"]:
+            what = id.replace(":", " ", 1)
+            text = f"{service} ran with {was['edition']}; {what} is {now or 'gone'} now, and stays so"
+            machine.emit(events.Note(finding=warning("replaced-in-place", text)))
