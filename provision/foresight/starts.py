@@ -102,6 +102,7 @@ class Starts:
         asked = Asked(
             subject.service,
             found,
+            len(subject.visible.gpus),
             subject.release,
             subject.models,
             taken or NOBODY,

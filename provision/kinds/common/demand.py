@@ -60,6 +60,7 @@ class Asked(Generic[S]):
 
     - `service`: its fields
     - `card`: the GPUs that it runs on; of several kinds the one with the least memory
+    - `gpus`: how many it sees
     - `release`: of its engine; None when that is not known
     - `models`: what its models say of themselves, by the names that the service has for them; a model that is
       not there has said nothing
@@ -70,6 +71,7 @@ class Asked(Generic[S]):
 
     service: S
     card: Card
+    gpus: int = 1
     release: Version | None = None
     models: Mapping[str, Described] = field(default_factory=dict)
     taken: Taken = NOBODY

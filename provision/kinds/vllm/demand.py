@@ -34,6 +34,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "gpu-memory": ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "gpus", "model"),
     "may-not-fit": ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "gpus", "model"),
     "gpu-taken": ("gpu_memory_utilization", "gpus"),
+    "flag-not-counted": ("extra_args",),
 }
 """By code, the fields that decide, the one to change first; it is `model` for all others."""
 
@@ -57,7 +58,8 @@ def demand(asked: Asked[VllmService]) -> Demand:
     if asked.learned:
         return _learned(asked, model, fit)
     changes = remedies(fit, model, asked.service, asked.card, foreseen) if asked.advise else iter(())
-    first = next(changes, None)
+    possible = (each for each in changes if each.fields.get("tensor_parallel_size", 1) <= asked.gpus)
+    first = next(possible, None)
     about = [_about(each, first.fields if first else {}) for each in fit.findings]
     return Demand(
         fit.verdict,
@@ -79,6 +81,8 @@ def _about(finding: Finding, change: dict[str, object]) -> About:
         said = ", ".join(f"{name}: {value}" for name, value in change.items())
         finding = finding.replace(hint=f"set {said}")
         fields = (*change, *fields)
+    elif finding.code == "gpu-memory" and finding.hint is None:
+        finding = finding.replace(hint="no change of one field makes it fit: use more GPUs, or larger ones")
     return About(finding, fields)
 
 

@@ -50,6 +50,15 @@ def test_one_service_is_weights_cache_and_rest(compiled: Compile) -> None:
     assert forecast.sequences == pytest.approx((forecast.tokens or 0) / 8192, rel=0.01)
 
 
+def test_a_change_is_proposed_only_if_the_host_has_the_gpus_for_it(compiled: Compile) -> None:
+    large = described("/models/l", "Qwen2.5-32B-Instruct")
+    catalog = compiled(vllm("a", "max_model_len: 4096, gpu_memory_utilization: 0.85", model="l"))
+    small = outlook(catalog, told(gpus("1xL4"), models=[large], starting=["a"]))
+    assert small.findings[0].hint == "no change of one field makes it fit: use more GPUs, or larger ones"
+    several = outlook(catalog, told(gpus("4xL4"), models=[large], starting=["a"]))
+    assert several.findings[0].hint == "set tensor_parallel_size: 4"
+
+
 def test_what_is_left_after_the_services_before_decides(compiled: Compile) -> None:
     catalog = compiled(
         vllm("a", "gpus: [0], gpu_memory_utilization: 0.4"),

@@ -31,7 +31,12 @@ def demand(start: Start, others: float = 0, learned: Figures | None = None) -> D
     assert foresee
     return foresee(
         Asked(
-            VllmService.model_validate(fields), found, start.fit.settings.release, {"m": said}, taken, learned
+            VllmService.model_validate(fields),
+            found,
+            release=start.fit.settings.release,
+            models={"m": said},
+            taken=taken,
+            learned=learned,
         )
     )
 
