@@ -164,8 +164,8 @@ def test_a_port_of_somebody_else_is_noticed_before_anything_is_disturbed(site: S
         site.edit("      metrics: null", "      metrics: {port: 8405}")
         answer = site.provision.run("apply", site.playbook, "--yes", json=True)
     assert answer.code == 1
-    assert "port 8405 is held by" in answer.out
-    assert '"code":"port-taken"' in answer.out
+    (told,) = answer.event("note", code="port-taken")
+    assert "needs port 8405, which is held by python3" in told["text"]
     assert answer.event("started") == []
     assert load.failures == []
     assert site.pid() == before
