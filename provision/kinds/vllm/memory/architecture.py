@@ -69,7 +69,7 @@ def read(config: Config) -> Architecture:
     """
     try:
         return _read(config)
-    except (TypeError, ValueError, LookupError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise UnknownShape(f"its config.json has a value of another form: {error}") from None
 
 
@@ -91,7 +91,7 @@ def _read(config: Config) -> Architecture:
         positions=table(text, found),
         quantization=quantization(config, text),
         drafters=_drafters(text, known),
-        vision=config.get("vision_config") or {},
+        vision=_vision(config),
         text=text,
         own_code=bool(config.get("auto_map")),
     )
@@ -104,6 +104,11 @@ def _text(config: Config) -> Config:
     return {**DEFAULTS.get(kind.replace("gemma3", "gemma3_text").replace("_text_text", "_text"), {}), **text}
 
 
+def _vision(config: Config) -> Config:
+    found = config.get("vision_config")
+    return found if isinstance(found, Mapping) else {}
+
+
 def _tied(config: Config, text: Config) -> bool:
     """Say whether input and output share one table: what the whole configuration says, then its text part."""
     for place in (config, text):
@@ -113,7 +118,7 @@ def _tied(config: Config, text: Config) -> bool:
 
 
 def _dtype(config: Config, text: Config) -> str:
-    for place in (config, text, config.get("vision_config") or {}):
+    for place in (config, text, _vision(config)):
         value = place.get("torch_dtype") or place.get("dtype")
         if isinstance(value, str):
             return value.removeprefix("torch.")

@@ -26,7 +26,7 @@ def encoder(about: Config, hidden: int, write: Matrices) -> Iterator[Tensor]:
     """
     own, kind = _size(about, "embed_dim", "hidden_size"), str(about.get("model_type") or "")
     layers = _size(about, "num_hidden_layers", "depth")
-    width = _size(about, "intermediate_size") or own * int(about.get("mlp_ratio") or 4)
+    width = _size(about, "intermediate_size") or own * (_size(about, "mlp_ratio") or 4)
     if kind.startswith("glm4v"):
         width = _size(about, "out_hidden_size")
     # Qwen2.5-VL's is told by its windows: it does not always name its type.
@@ -44,7 +44,7 @@ def encoder(about: Config, hidden: int, write: Matrices) -> Iterator[Tensor]:
 
 
 def _size(about: Config, *names: str) -> int:
-    return next((int(about[name]) for name in names if about.get(name)), 0)
+    return next((value for name in names if isinstance(value := about.get(name), int)), 0)
 
 
 def _places(about: Config, kind: str, patch: int) -> int:
@@ -58,7 +58,7 @@ def _places(about: Config, kind: str, patch: int) -> int:
 
 def _joint(about: Config, kind: str, own: int, width: int, hidden: int, write: Matrices) -> Iterator[Tensor]:
     """What brings the vectors of an encoder to the width of the model."""
-    merge = int(about.get("spatial_merge_size") or 2)
+    merge = _size(about, "spatial_merge_size") or 2
     if kind.startswith("glm4v"):
         inner = _size(about, "intermediate_size")
         yield write.plain(f"{_TOWER}.downsample.weight", hidden, own, merge, merge)

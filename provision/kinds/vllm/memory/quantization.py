@@ -67,8 +67,7 @@ def quantization(config: Config, text: Config) -> Quantization | None:
     skipped: list[Any] = next((inner[name] for name in _SKIPPED if inner.get(name)), [])
     names = tuple(str(each) for each in skipped)
     if method == "fp8":
-        block = found.get("weight_block_size")
-        return Quantization(method, 8, block=tuple(block) if block else None, skipped=names)
+        return Quantization(method, 8, block=_pair(found.get("weight_block_size")), skipped=names)
     if method in ("awq", "gptq", "awq_marlin", "gptq_marlin"):
         return Quantization(
             method, int(found.get("bits") or 4), int(found.get("group_size") or 128), skipped=names
@@ -79,11 +78,16 @@ def quantization(config: Config, text: Config) -> Quantization | None:
         first: Config = next(iter((found.get("config_groups") or {}).values()), {})
         weights = first.get("weights") or {}
         bits = int(weights.get("num_bits") or 8)
-        block = weights.get("block_structure")
+        block = _pair(weights.get("block_structure"))
         group = int(weights.get("group_size") or 0) or None
         channels = weights.get("strategy") == "channel"
-        return Quantization(method, bits, group, tuple(block) if block else None, channels, names)
+        return Quantization(method, bits, group, block, channels, names)
     if method.startswith("modelopt"):
         four = "fp4" in method or "FP4" in str(inner.get("quant_algo"))
         return Quantization(method, 4 if four else 8, 16 if four else None, skipped=names)
     return Quantization(method, int(found.get("bits") or 8), skipped=names)
+
+
+def _pair(found: Any) -> tuple[int, int] | None:
+    """Return rows and columns; None when a configuration does not hold them so."""
+    return (int(found[0]), int(found[1])) if isinstance(found, list) and len(found) == 2 else None

@@ -457,6 +457,23 @@ def test_a_config_that_lacks_its_shape_says_so() -> None:
         model("Qwen3-8B", layer_types=["ring_attention"] * 36)
 
 
+@pytest.mark.parametrize(
+    "name", ["Qwen3-VL-8B-Instruct", "DeepSeek-V3", "granite-4.0-h-tiny", "Hunyuan-A13B"]
+)
+@pytest.mark.parametrize("value", [None, 0, "x", [], {}])
+def test_a_config_with_values_of_another_form_is_read_or_refused(name: str, value: Any) -> None:
+    parts = ("text_config", "vision_config", "quantization_config")
+    for part in (None, *(each for each in parts if each in MODELS[name]["config"])):
+        whole = MODELS[name]["config"]
+        for key in whole[part] if part else whole:
+            changes = {part: {**whole[part], key: value}} if part else {key: value}
+            try:
+                shape = model(name, **changes)
+            except UnknownShape:
+                continue
+            assert foresee(shape, None, service(), named("H100"), RELEASE).verdict
+
+
 def test_every_remedy_makes_it_fit() -> None:
     shape, asked, where = model("Qwen3-32B"), service(), named("H100")
     foreseen = partial(foresee, shape, None, card=where, release=RELEASE)
