@@ -16,6 +16,7 @@ from provision.host.services.gpus import cards, leftovers, memory
 from provision.host.threads import within
 from provision.wire import survey
 from provision.wire.events import Surveyed
+from provision.wire.finding import warning
 from provision.wire.requests import Converging
 from provision.wire.specs.environment import EnvironmentSpec
 from provision.wire.specs.model import ModelSpec
@@ -23,6 +24,8 @@ from provision.wire.survey import Described, Engine, Learned, Stake
 
 LIMIT = 90.0
 """Seconds for all of it; each look has a limit of its own."""
+
+NOT_LOOKED_AT = warning("not-checked", "the GPUs could not be looked at", "look at `nvidia-smi` on the host")
 
 INTERPRETERS = re.compile(r"(python|pypy|node|java|bash|sh)[\d.]*$")
 
@@ -37,7 +40,7 @@ def survey_of(
         partial(_cards, machine, stakes, starting),
     ]
     told, gpus = within(LIMIT, looks)
-    found: cards.Cards = gpus or cards.Cards()
+    found: cards.Cards = gpus or cards.Cards(trouble=NOT_LOOKED_AT)
     return Surveyed(
         driver=found.driver,
         cuda=found.cuda,
