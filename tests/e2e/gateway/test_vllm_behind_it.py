@@ -49,7 +49,7 @@ def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Hub(hub_root(), address=lab.network.gateway) as hub:
         options = ["-i", str(lab.inventory), "-e", f"hub={hub.url}", "--limit", "behind"]
         provision = Provision(options, {"R1_API_KEY": UPSTREAM_KEY, "ALICE": "sk-alice"}, Path())
-        provision.apply(playbook)
+        provision.apply(playbook, timeout=1800)
     with urllib.request.urlopen(f"http://{host.address}:8002/openapi.json", timeout=60) as answer:
         paths = json.load(answer)["paths"]
     yield Site(host, Client(host.address, 8080, "sk-alice"), paths)
