@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from provision.host.models import described
 from provision.host.models.described import Place, describe
+from provision.wire.events import Surveyed
 from provision.wire.specs.model import ModelSpec
 from provision.wire.survey import Described
+from tests.host import archived
+from tests.host.archived import PYTHONS
 from tests.lab.hub import Hub
 
 CONFIG = {"architectures": ["X"], "hidden_size": 8}
@@ -106,3 +110,34 @@ def test_a_disk_that_does_not_answer_is_not_waited_for(
     assert found.trouble == "it could not be read within 1 s"
     with (tmp_path / "m/config.json").open("w") as pipe:
         pipe.write("{}")
+
+
+SURVEY = """
+import json, os
+from provision.host.machine import Machine
+from provision.host.services import survey
+from provision.wire.requests import Inspect
+from provision.wire.survey import Stake
+
+stake = Stake(
+    service="s", cards=["0"], implied=False, models=[%r], environment="/nowhere", packages=["vllm"], port=1
+)
+asked = Inspect(playbooks=[], partial=False, deep=False)
+machine = Machine(lambda event: None, "/nowhere")
+found = survey.survey_of(machine, {}, [stake], ["s"], asked)
+print(json.dumps(found.plain()), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.parent.parent.name)
+def test_a_survey_by_each_python(tmp_path: Path, python: Path) -> None:
+    """As the host side runs from its archive."""
+    put(tmp_path / "m")
+    program = SURVEY % str(tmp_path / "m")
+    argv = [python, *archived.arguments(python, tmp_path, program)]
+    ended = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found = Surveyed.parse(json.loads(ended.stdout))
+    assert found.models[0].tensors == TENSORS
+    assert found.starting == ["s"]
