@@ -50,7 +50,8 @@ PLAYBOOK = """\
       environment: app
       command: [python, -m, demo_serve, 8151]
       port: 8151
-      checks: [{http: /, timeout: 5s}]
+      start_timeout: 15
+      checks: [{http: /}]
 """
 
 
