@@ -12,20 +12,22 @@ run() {  # run NAME VERB ARGUMENTS...: its output with its exit code and seconds
   $PROVISION "$verb" "$here/foresight.yml" -e "environment=$ENVIRONMENT" -e "models=$MODELS" "$@" 2>&1
   say "exit $?, $((SECONDS - begun)) s; engines: $(nvidia-smi --query-compute-apps=pid,used_memory --format=csv,noheader | tr '\n' ';')"
 }
-leave_over() {  # a process that holds 24 GiB under the name of a dead server's worker
+leave_over() {  # a process that holds 29 GiB under the name of a dead server's worker
   "$ENVIRONMENT/bin/python" - <<'PY' &
 import os, sys
 if os.fork():
     os._exit(0)
 os.setsid()
 import setproctitle, time, torch
-held = torch.empty(24 * 2**30, dtype=torch.uint8, device="cuda")
+held = torch.empty(29 * 2**30, dtype=torch.uint8, device="cuda")
 setproctitle.setproctitle("VLLM::EngineCore")
 time.sleep(600)
 PY
   wait $!
-  until nvidia-smi --query-compute-apps=used_memory --format=csv,noheader,nounits | awk '$1 > 24000 {n++} END {exit n < 1}'; do sleep 0.5; done
-  sleep 1
+  for _ in $(seq 40); do
+    nvidia-smi --query-compute-apps=process_name,used_memory --format=csv,noheader | grep -q "^VLLM::EngineCore, 30" && return
+    sleep 0.5
+  done
 }
 {
   run "first plan" plan --no-diff
@@ -33,15 +35,14 @@ PY
   run "second plan" plan --no-diff
   run "too long" apply --yes --no-diff -e length=200000
   run "a neighbour too large" apply --yes --no-diff -e neighbour=0.65
-  run "more GPUs than there are" apply --yes --no-diff -e tensor=2
-  run "heads that do not divide" apply --yes --no-diff -e tensor=3
-  run "a good change, planned" plan --no-diff -e seqs=64
+  run "more GPUs than are given to it" apply --yes --no-diff -e tensor=2
+  run "a good change, planned" plan --no-diff -e share=0.6
   leave_over
-  run "a left-over worker" apply --yes --no-diff -e seqs=64
-  run "a left-over worker, ended" apply --yes --no-diff -e seqs=64 --end-left-over
-  run "the last plan" plan --no-diff -e seqs=64
+  run "a left-over worker" apply --yes --no-diff -e share=0.6
+  run "a left-over worker, ended" apply --yes --no-diff -e share=0.6 --end-left-over
+  run "the last plan" plan --no-diff -e share=0.6
   run "status" status
 } 2>&1 | tee "$OUT/foresight.txt"
-$PROVISION plan "$here/foresight.yml" -e "environment=$ENVIRONMENT" -e "models=$MODELS" -e seqs=48 --output json > "$OUT/foresight.jsonl"
+$PROVISION plan "$here/foresight.yml" -e "environment=$ENVIRONMENT" -e "models=$MODELS" -e share=0.6 -e seqs=48 --output json > "$OUT/foresight.jsonl"
 grep -hE "Available KV|KV cache size|Model loading" /opt/provision/log/*.log /opt/provision/logs/*.log 2>/dev/null | tail -8
 $PROVISION remove "$here/foresight.yml" -e "environment=$ENVIRONMENT" -e "models=$MODELS" --yes > "$OUT/foresight-remove.txt" 2>&1

@@ -31,12 +31,22 @@ class Holder(NamedTuple):
 
 
 def service_of(pid: int) -> str | None:
-    """Return the service of ours that a process belongs to, by its unit or by what a start marks it with."""
+    """Return the service of ours that a process belongs to, by its unit or by what a start marks it with.
+
+    A process that gives itself a title, as the workers of vLLM do, overwrites the variables that it was
+    started with: then those of its parents tell.
+    """
     unit = re.search(r"/provision-([^/]+)\.service", processes.cgroup(pid))
     if unit:
         return unit.group(1)
-    marks = [each for each in processes.environment(pid) if each.startswith("PROVISION_SERVICE=")]
-    return marks[0].partition("=")[2] if marks else None
+    there = processes.process(pid)
+    while there is not None and there.pid > 1:
+        for each in processes.environment(there.pid):
+            name, _, value = each.partition("=")
+            if name == "PROVISION_SERVICE":
+                return value
+        there = processes.process(there.parent)
+    return None
 
 
 def holders() -> list[Holder] | None:
