@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
+from provision.engines.vllm import releases
+from provision.kinds.vllm.extra_args import check
 from tests.e2e.command import REPOSITORY, Provision
 from tests.lab import Lab, LabHost
 from tests.lab.hub import Hub
@@ -23,6 +26,7 @@ PREFIX = "/opt/provision"
 MODEL = f"{PREFIX}/models/deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
 UNIT = "/etc/systemd/system/provision-r1-1.5b.service"
 SCRIPT = f"{PREFIX}/services/r1-1.5b/start.sh"
+PARSER = f"{PREFIX}/environments/vllm/lib/python3.11/site-packages/vllm/entrypoints/launchers/cli_args.py"
 ENV_FILE = f"{PREFIX}/services/r1-1.5b/env"
 
 
@@ -155,6 +159,33 @@ def test_what_need_not_restart_is_mended_while_serving(box: Box) -> None:
     assert box.sh(f"stat -c %a {ENV_FILE}").strip() == "600"
 
 
+VALUES = ["", "1", "1.5", "1k", "2M", "1.5K", "auto", "None", "many", "a=1", "{}", "[]", '{"a": 1}', "{a: 1}"]
+
+
+def test_the_catalogue_of_flags_is_that_of_the_real_parser(box: Box) -> None:
+    version = Version("0.32.0")
+    script = REPOSITORY / "tests/flags/real.py"
+    argv = ["env", "HF_HUB_OFFLINE=1", f"{PREFIX}/environments/vllm/bin/python", "-c", script.read_text()]
+    told = box.host.exec(argv, input=json.dumps(VALUES)).stdout
+    real = json.loads(told.splitlines()[-1])
+    assert set(real) == releases.known(version) - {"--config"}
+    for flag, found in real.items():
+        form = releases.form(flag, version)
+        assert form is not None
+        if form.choices is not None:
+            assert list(form.choices) == found["choices"], flag
+        if isinstance(form.default, (bool, int, float)) or form.default is None:
+            assert form.default == found["default"], flag
+        for value in found["takes"]:
+            words = [flag] if value is None else [flag, value]
+            refused = [each for each in check(words, version) if "is what the field" not in each.message]
+            assert not refused, f"vLLM takes {words}"
+    taken = {flag: found["takes"] for flag, found in real.items()}
+    assert not check(["--block-size", "16"], version)
+    assert check(["--block-size", "many"], version)
+    assert "many" not in taken["--block-size"]
+
+
 DAMAGE = {
     "the unit edited": (f"sed -i s/RestartSec=10/RestartSec=11/ {UNIT}", f"file:{UNIT}"),
     "a model file truncated": (f"truncate -s 100 {MODEL}/vocab.json", "model:r1-1.5b"),
@@ -192,11 +223,20 @@ def test_a_change_that_vllm_refuses_leaves_the_server_alone(box: Box) -> None:
     text, script, pid = box.playbook.read_text(), box.sh(f"cat {SCRIPT}"), box.pid
     box.playbook.write_text(text.replace("max_model_len: 512", "max_model_len: 100000"))
     try:
-        answer = box.provision.run("apply", box.playbook, "--yes")
+        answer = box.provision.run("apply", box.playbook, "--yes", json=True)
         assert answer.code == 1
         assert "left running as it is" in answer.out
         assert "max_model_len" in answer.out
+        assert "asking whether r1-1.5b would start" in answer.out
+        # Without its parser, vLLM could not refuse anything: the answer is the one that was kept.
+        box.sh(f"mv {PARSER} {PARSER}.away")
+        again = box.provision.run("apply", box.playbook, "--yes", json=True)
+        assert again.code == 1
+        assert "left running as it is" in again.out
+        assert "asking whether" not in again.out
+        assert "not asked again whether r1-1.5b would start" in again.out
     finally:
+        box.sh(f"! test -e {PARSER}.away || mv {PARSER}.away {PARSER}")
         box.playbook.write_text(text)
     assert (box.sh(f"cat {SCRIPT}"), box.pid) == (script, pid)
     assert "provision" in box.chat()["choices"][0]["message"]["content"]
