@@ -269,6 +269,11 @@ def test_other_revision_fetches_what_differs(host: Host, hub: Hub) -> None:
     (hub.root / REPO / "empty.txt").unlink()
     assert host.look() == {}  # a branch that moved is not a difference
     before = len(hub.downloads())
+    model, machine = host.model(revision="v1.0"), host.machine()
+    model.expected(machine)
+    (note,) = model.notes(machine)
+    assert note.code == "replaced-in-place"
+    assert host.spec.revision in note.message
     changes = host.converge(revision="v1.0")
     assert list(changes) == ["snapshot"]
     assert (host.path / "config.json").read_text() == "{}"

@@ -18,7 +18,7 @@ from provision.host.models.manifest import Manifest
 from provision.host.preflight import needs
 from provision.host.resource import Changes, Resource, State
 from provision.wire.events import Work
-from provision.wire.finding import Finding, warning
+from provision.wire.finding import Finding, information, warning
 from provision.wire.specs.model import ModelSpec
 
 TIMEOUT = 15.0
@@ -117,9 +117,17 @@ class Model(Resource):
         return Work(bytes=sum(file.size for file in wanted)) if wanted else None
 
     def notes(self, machine: Machine) -> list[Finding]:
-        """Return what somebody else has yet to bring."""
-        if not self._differs or self.spec.source != "path":
+        """Return what somebody else has yet to bring, and what no rollback would bring back."""
+        if not self._differs:
             return []
+        if self.spec.source != "path":
+            former, wanted = self.edition(machine), _title(self.spec)
+            if former is None or former == wanted:
+                return []
+            message = (
+                f"{wanted} takes the place of {former} in {self.path}; a rollback does not bring it back"
+            )
+            return [information("replaced-in-place", message, "give it another `directory` to keep both")]
         may = f"{', '.join(self.spec.made_by)} may bring it"
         return [warning("model-incomplete", self._unusable().message, may)]
 
