@@ -82,8 +82,10 @@ def test_with_the_key_only_what_runs_the_model_is_open(site: Site) -> None:
 
 
 def test_a_chat_and_a_stream(site: Site) -> None:
-    chat = site.client.chat("r1-1.5b", max_tokens=16)
-    assert "provision" in chat.json["choices"][0]["message"]["content"]
-    stream = site.client.chat("r1-1.5b", max_tokens=16, stream=True)
-    assert len(stream.pieces) > 5
+    asked = {"messages": [{"role": "user", "content": "你好"}], "max_tokens": 32, "temperature": 0}
+    chat = site.client.chat("r1-1.5b", **asked)
+    text = chat.json["choices"][0]["message"]["content"]
+    assert "provision" in text
+    pieces = site.client.chat("r1-1.5b", stream=True, **asked).pieces
+    assert "".join(each["choices"][0]["delta"].get("content") or "" for each in pieces) == text
     assert [each["id"] for each in site.client.ask("GET", "/v1/models").json["data"]] == ["r1-1.5b"]
