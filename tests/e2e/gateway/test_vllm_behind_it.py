@@ -84,6 +84,7 @@ def test_with_the_key_only_what_runs_the_model_is_open(site: Site) -> None:
 def test_a_chat_and_a_stream(site: Site) -> None:
     asked = {"messages": [{"role": "user", "content": "你好"}], "max_tokens": 32, "temperature": 0}
     chat = site.client.chat("r1-1.5b", **asked)
+    assert chat.status == 200, chat
     text = chat.json["choices"][0]["message"]["content"]
     assert "provision" in text
     pieces = site.client.chat("r1-1.5b", stream=True, **asked).pieces
