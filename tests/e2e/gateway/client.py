@@ -60,6 +60,8 @@ class Client:
         bearer = key if key is not None else self.key
         if bearer is not None:
             sent.setdefault("Authorization", f"Bearer {bearer}")
+        if body is not None and not isinstance(body, bytes):
+            sent.setdefault("Content-Type", "application/json")
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         connection: http.client.HTTPConnection
         if self.tls:
