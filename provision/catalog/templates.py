@@ -38,7 +38,12 @@ class Templates:
     """
 
     def __init__(self, directories: Sequence[Path] = ()) -> None:
+        self._directories = directories
         self._environment = _environment((*directories, shipped()))
+
+    def own(self, name: str) -> bool:
+        """Whether a template is the user's, and not the shipped one."""
+        return any((directory / name).is_file() for directory in self._directories)
 
     def render(self, name: str, values: Mapping[str, object]) -> str:
         """Return the text of a template.

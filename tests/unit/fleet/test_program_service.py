@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from provision.catalog.catalog import Catalog
 from provision.catalog.render import render_tree
+from provision.catalog.templates import shipped
 from provision.wire import checks
 from provision.wire.specs.probe import ProbeSpec
 from provision.wire.specs.process import ProcessSpec
@@ -158,6 +159,17 @@ def test_its_unit_is_what_systemd_accepts(project: Project, tmp_path: Path) -> N
     argv = ["systemd-analyze", "verify", "--man=no", str(file)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_systemd_is_asked_about_what_a_user_has_put_into_its_unit(project: Project) -> None:
+    def asked(service: str) -> object:
+        return spec(compiled(project, service), f"file:{UNIT}").validate
+
+    assert asked("command: serve, port: 81") is None
+    assert asked("command: serve, port: 81, sandbox: {PrivateTmp: no}") == "systemd"
+    name = "service.unit.j2"
+    project.write(f"playbooks/templates/{name}", (shipped() / name).read_text(encoding="utf-8"))
+    assert asked("command: serve, port: 81") == "systemd"
 
 
 @pytest.mark.parametrize(
