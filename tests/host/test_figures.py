@@ -14,7 +14,8 @@ from provision.host.services import figures
 from provision.wire.figures import Figures
 
 RECORDS = Path(__file__).resolve().parents[1] / "gpu" / "records"
-LOGS = sorted(RECORDS.glob("logs/*/*.log"))
+LOGS = sorted(path for path in RECORDS.glob("logs/*/*.log") if not path.stem.endswith("-cpu"))
+ON_CPU = sorted(RECORDS.glob("logs/*/*-cpu.log"))
 STARTS: dict[tuple[str, str], Any] = {
     (run["release"], run["name"]): run
     for path in RECORDS.glob("memory-h100-*.json")
@@ -39,6 +40,17 @@ def test_a_real_log_tells_its_figures(log: Path) -> None:
     assert found.sequences == known.get("concurrency")
     captured = known.get("graph_capture_gib")
     assert found.graphs == (int(captured * GIB) if captured else None)
+
+
+def test_there_are_logs_of_five_releases() -> None:
+    assert len({log.parent.name for log in (*LOGS, *ON_CPU)}) >= 5
+
+
+@pytest.mark.parametrize("log", ON_CPU, ids=named)
+def test_a_real_log_on_a_cpu_tells_its_tokens(log: Path) -> None:
+    found = figures.read(log.read_text(encoding="utf-8"), 20)
+    assert (found.tokens, found.length, found.sequences) == (1048576, 512, 2048.0)
+    assert found.graphs is None
 
 
 MESSAGES = json.loads((RECORDS / "messages.json").read_text(encoding="utf-8"))
