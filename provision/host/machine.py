@@ -228,8 +228,8 @@ class Machine:
         if self.cancelled.wait(seconds):
             raise Failure("run-cancelled", CANCELLED)
 
-    def ask(self, question: events.Question, patience: float | None = PATIENCE) -> Answer:
-        """Ask the controller, and wait for its answer for `patience` seconds; None: as long as it is there.
+    def ask(self, question: events.Question, *, endless: bool = False) -> Answer:
+        """Ask the controller, and wait for its answer: `PATIENCE` seconds at most, or as long as it is there.
 
         Raises:
             Failure: the run was cancelled, or no answer has come.
@@ -238,9 +238,9 @@ class Machine:
         self.emit(question.replace(waits=True))
         asked = time.monotonic()
         while not self.cancelled.is_set():
-            left = LOOK if patience is None else asked + patience - time.monotonic()
+            left = LOOK if endless else asked + PATIENCE - time.monotonic()
             if left <= 0:
-                message = f"the controller has not answered within {patience:.0f} s; nothing was changed"
+                message = f"the controller has not answered within {PATIENCE:.0f} s; nothing was changed"
                 raise Failure("no-answer", message, hint="apply again")
             line = self._hear(min(left, LOOK))
             if line is not None:

@@ -225,7 +225,7 @@ class Run:
         differs = any(item.changes for item in self.items.values()) or (asked.prune and orphans)
         if not asked.waves or not differs:
             return
-        answer = self.machine.ask(events.Turn(), patience=None)
+        answer = self.machine.ask(events.Turn(), endless=True)
         if not answer.go:
             raise Failure.of(answer.findings[0])
 
