@@ -70,7 +70,7 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(clone: Clone) -> None:
     with socket.create_server(("127.0.0.1", 0)) as squatter:
         clone.port = squatter.getsockname()[1]
         out = clone.make("quickstart", ok=False)
-    assert f"port {clone.port} is held by " in out
+    assert f"needs port {clone.port}, which is held by " in out
     assert "make quickstart QUICKSTART_PORT=8012" in out
     clone.port = mine
 
