@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from provision.catalog.pace import Pace
+from provision.config.pace import Pace
 from provision.wire.finding import Finding
 from provision.wire.requests import Service
 from provision.wire.spec import Spec

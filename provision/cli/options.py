@@ -13,7 +13,7 @@ import click
 from provision.show.formats import TEXT, offered
 
 if TYPE_CHECKING:
-    from provision.catalog.pace import Portion
+    from provision.config.pace import Portion
     from provision.project.project import Project, Selection
     from provision.rollout.rollout import Rollout
     from provision.rollout.verdicts import Foresee
@@ -120,7 +120,7 @@ class Hosts(click.ParamType["Portion"]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return it; usage errors say how it is written."""
-        from provision.catalog.pace import Portion
+        from provision.config.pace import Portion
 
         try:
             return value if isinstance(value, Portion) else Portion.read(value)

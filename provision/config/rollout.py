@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import PlainValidator
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.model import Duration, Model, NotNegative, reject
+from provision.config.pace import Portion
 from provision.config.problems import found
 
 _PATTERN = "^((100|[0-9]{1,2})%|[0-9]{1,6})$"
@@ -15,15 +17,13 @@ _PATTERN = "^((100|[0-9]{1,2})%|[0-9]{1,6})$"
 
 def portion(value: Any) -> str:
     """Return a number of hosts, or a share of them, as text: 5, 25%."""
-    text = str(value)
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    number = text.removesuffix("%")
-    if not whole and not (isinstance(value, str) and number.isdecimal() and len(number) <= 6):
+    try:
+        return str(Portion.read(value))
+    except ValueError:
+        if isinstance(value, str) and re.fullmatch(r"\d{1,6}%", value):
+            raise reject("out-of-range", f"expected a share of at most 100%, found {value}") from None
         message = f"expected a number of hosts or a share of them, found {found(value)}"
-        raise reject("out-of-range", message, "write such as 5 or 25%")
-    if text.endswith("%") and int(number) > 100:
-        raise reject("out-of-range", f"expected a share of at most 100%, found {text}")
-    return text
+        raise reject("out-of-range", message, "write such as 5 or 25%") from None
 
 
 Hosts = Annotated[

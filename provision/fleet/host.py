@@ -12,9 +12,9 @@ from provision.catalog.catalog import Catalog
 from provision.catalog.environments import Environment
 from provision.catalog.layout import Layout
 from provision.catalog.models import Model, Use
-from provision.catalog.pace import Pace, Portion
 from provision.catalog.templates import Templates
 from provision.config.crosschecks import check_host
+from provision.config.pace import Pace, Portion
 from provision.config.problems import ConfigError, Problem, did_you_mean, failure, quoted
 from provision.fleet.declared import declared
 from provision.fleet.graph import ordered

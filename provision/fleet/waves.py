@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from provision.catalog.pace import Pace, Portion
+    from provision.config.pace import Pace, Portion
     from provision.fleet.fleet import Fleet
 
 
@@ -26,9 +26,9 @@ class Waves(NamedTuple):
     pause: float = 0.0
     declared: bool = False
 
-    def number(self, host: str) -> int:
-        """Return the wave of a host, counted from 0."""
-        return next(number for number, names in enumerate(self.hosts) if host in names)
+    def numbers(self) -> dict[str, int]:
+        """Return the wave of each host, counted from 0."""
+        return {name: number for number, names in enumerate(self.hosts) for name in names}
 
 
 def waves(fleet: Fleet, serial: Portion | None = None) -> Waves:

@@ -73,7 +73,7 @@ class Run:
         foreseeing.foresee(self.machine, self.items)
         self._tell_of_rollbacks()
         orphans = {} if self.asked.partial else self.ledger.orphans(self.asked.playbooks, self.items)
-        if any(item.changes for item in self.items.values()):
+        if self._differs():
             prunes = not isinstance(self.asked, Apply) or self.asked.prune
             run = scene.Scene(self.machine, self.items, self.ledger.entries, orphans, prunes)
             self._errors, self._ignored = preflight.look(run, self.asked.ignore)
@@ -125,6 +125,10 @@ class Run:
             playbooks = orphans[ids[0]]["playbooks"]
             self.machine.emit(events.Orphan(service=service or None, playbooks=playbooks, ids=ids))
 
+    def _differs(self) -> bool:
+        """Whether anything is not as declared."""
+        return any(item.changes for item in self.items.values())
+
     def _missing_directory(self, item: Item) -> list[Finding]:
         """Warn of a directory that must exist and that nobody declares."""
         wanted = item.resource.wants_directory()
@@ -166,7 +170,7 @@ class Run:
         self._forget_what_was_never_made()
         needed, services = self._split()
         tried = None
-        if any(item.changes for item in self.items.values()):
+        if self._differs():
             tried = attempts.Attempts(self.machine, self.items, self.ledger, self.request, ignored)
             tried.begin()
         fixing = Fixing(self.machine, self.items, self.ledger, asked, tried)
@@ -222,8 +226,7 @@ class Run:
         Raises:
             Failure: no more hosts are changed.
         """
-        differs = any(item.changes for item in self.items.values()) or (asked.prune and orphans)
-        if not asked.waves or not differs:
+        if not asked.waves or not (self._differs() or (asked.prune and orphans)):
             return
         answer = self.machine.ask(events.Turn(), endless=True)
         if not answer.go:

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from provision import __version__
 from provision.caches import write
-from provision.catalog.pace import Portion
 from provision.catalog.text import private, secrets
+from provision.config.pace import Portion
 from provision.config.problems import ConfigError, failure
 from provision.fleet.waves import waves
 from provision.project.load import load

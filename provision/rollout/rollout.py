@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from provision.config.problems import ConfigError, Problem
 from provision.connect import connection_to
 from provision.connect.base import PATIENCE
 from provision.fleet.fleet import Fleet
-from provision.fleet.waves import waves
+from provision.fleet.waves import Waves, waves
 from provision.rollout import containers, places
 from provision.rollout.keyring import Keyring
 from provision.rollout.request import build
@@ -24,7 +24,7 @@ from provision.wire.events import Turn
 from provision.wire.requests import Apply, Asked, Converging, Inspect, Remove, Rollback, Verify
 
 if TYPE_CHECKING:
-    from provision.catalog.pace import Portion
+    from provision.config.pace import Portion
     from provision.project.project import Project
     from provision.transport.target import OnEvent, OnQuestion
     from provision.wire.events import Event, Question
@@ -76,11 +76,19 @@ class Rollout:
         self._project = project
         self._foresee = foresee
         self._fleet = project.fleet
-        self.order = waves(self._fleet, serial)
-        """In which order an apply changes the hosts."""
+        self._serial = serial
         self._reach = reach
         self._keyring = Keyring()
-        self._commit: tuple[Origin | None] | None = None
+
+    @cached_property
+    def order(self) -> Waves:
+        """In which order an apply changes the hosts."""
+        return waves(self._fleet, self._serial)
+
+    @cached_property
+    def _origin(self) -> Origin | None:
+        """Where the playbooks come from, for what is noted in the history of services."""
+        return self._project.origin()
 
     def run(self, asked: Asked, listener: Listener, digests: Mapping[str, str] | None = None) -> Summary:
         """Ask all hosts the same, and return how it went. An apply then proves what waits for other hosts.
@@ -106,7 +114,8 @@ class Rollout:
         turns = None
         if several:
             # Hosts begin in the order of the waves: one that waits for its turn holds up none before it.
-            targets.sort(key=lambda target: self.order.number(target.host))
+            numbers = self.order.numbers()
+            targets.sort(key=lambda target: numbers[target.host])
             turns = Turns(self.order, take)
         with closing(listener):
             self._send(targets, verdicts.take, summary, answering(verdicts, turns), turns)
@@ -169,21 +178,13 @@ class Rollout:
                 self._keyring,
                 fleet.deferred(name) if applies else (),
                 digest,
-                self._origin(asked),
+                self._origin if isinstance(asked, Apply | Rollback) else None,
             ),
             install_python=applies,
             after=None if inside_out or way is None else way.host,
             behind=tuple(fleet.inside(name)) if inside_out else (),
             foreseen=absent,
         )
-
-    def _origin(self, asked: Asked) -> Origin | None:
-        """Return where the playbooks come from, for what is noted in the history of services."""
-        if not isinstance(asked, Apply | Rollback):
-            return None
-        if self._commit is None:
-            self._commit = (self._project.origin(),)
-        return self._commit[0]
 
     def _send(
         self,

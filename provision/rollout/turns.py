@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from provision.wire.events import Question, Wave
+from provision.wire.events import STOPPED, Question, Wave
 from provision.wire.finding import Finding, fault
 from provision.wire.survey import Answer
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from provision.fleet.waves import Waves
     from provision.rollout.run import Later
     from provision.transport.target import OnEvent, Status
-
-STOPPED = "rollout-stopped"
 
 
 class Turns:
@@ -31,7 +29,7 @@ class Turns:
     def __init__(self, waves: Waves, take: OnEvent) -> None:
         self._waves = waves
         self._take = take
-        self._number = {name: number for number, names in enumerate(waves.hosts) for name in names}
+        self._number = waves.numbers()
         self._left = [set(names) for names in waves.hosts]
         self._waiting: dict[str, Callable[[Answer], None]] = {}
         self._failed: list[str] = []

@@ -32,7 +32,7 @@ class JsonLines(Writer):
 def fields(event: events.Event) -> dict[str, Any]:
     """Return an event as it is printed: as it is, and the texts of its findings under keys of their own."""
     data = {"host": event.host, **event.plain()}
-    if isinstance(event, events.Wave):
+    if not event.host:
         del data["host"]
     match event:
         case events.Note():

@@ -83,7 +83,7 @@ class HostReport:
     @property
     def held(self) -> bool:
         """Whether nothing was done on the host because others had failed before its turn."""
-        return self.error is not None and self.error.finding.code == "rollout-stopped"
+        return self.error is not None and self.error.finding.code == events.STOPPED
 
     @property
     def about(self) -> str | None:
@@ -130,7 +130,7 @@ class Report:
         """Remember an event of a host, or a finding that is about one."""
         if isinstance(item, Located) and item.host is not None:
             self._of(item.host).notes.append(item.finding)
-        elif isinstance(item, events.Event) and not isinstance(item, events.Wave):
+        elif isinstance(item, events.Event) and item.host:
             self._of(item.host).take(item)
 
     def _of(self, host: str) -> HostReport:

@@ -19,13 +19,16 @@ Changes = Dict[str, Tuple[Any, Any]]
 Options = List[List[str]]
 """Each option of a command with its values."""
 
+STOPPED = "rollout-stopped"
+"""The code of an error of a host that stays as it is because others have failed before its turn."""
+
 SERVICE = "service"
 PROOF = "proof"
 """The role of a resource in its service; most have none."""
 
 
 class Event(Variant):
-    """What all events have in common: the host that they are about, which the controller fills in."""
+    """What all events have in common: the host that they are about (the controller fills it in), or none."""
 
     TAG: ClassVar[str] = "event"
     host: str = ""

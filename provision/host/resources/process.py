@@ -102,7 +102,7 @@ class Process(FileRunner):
 
         def left() -> dict[int, processes.Process]:
             known.update(self._members())
-            return {pid: each for pid, each in known.items() if _same(each)}
+            return {pid: each for pid, each in known.items() if processes.lives(each)}
 
         def sleep(seconds: float) -> None:
             nonlocal told
@@ -171,12 +171,6 @@ class Process(FileRunner):
                 os.replace(log, _old(log))
         except FileNotFoundError:
             pass
-
-
-def _same(known: processes.Process) -> bool:
-    """Whether a process still lives: its parent may have changed since, its start has not."""
-    now = processes.process(known.pid)
-    return now is not None and now.start == known.start
 
 
 def _old(log: str) -> str:

@@ -165,11 +165,16 @@ def members(root: int | None, variables: dict[str, str]) -> dict[int, Process]:
     return {pid: among[pid] for pid in found}
 
 
+def lives(known: Process) -> bool:
+    """Whether a process still lives: its parent may have changed since, its start has not."""
+    now = process(known.pid)
+    return now is not None and now.start == known.start
+
+
 def send(signum: int, to: Iterable[Process]) -> None:
     """Send a signal to processes; those that have ended, or whose pid is another's by now, get none."""
     for each in to:
-        now = process(each.pid)
-        if now is not None and now.start == each.start:
+        if lives(each):
             try:
                 os.kill(each.pid, signum)
             except (ProcessLookupError, PermissionError):

@@ -40,7 +40,7 @@ class Apply(Screen):
 
     def lines(self, item: Item) -> list[str]:
         """Return what an item leaves on the screen."""
-        if isinstance(item, events.Event) and not isinstance(item, events.Wave):
+        if isinstance(item, events.Event) and item.host:
             self._progress.take(self.report.hosts[item.host], item)
         return lasting(self.report, item)
 

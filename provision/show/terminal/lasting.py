@@ -16,7 +16,7 @@ def lasting(report: Report, item: Item) -> list[str]:
     match item:
         case events.Wave():
             return [wave_words(item)]
-        case events.Error() if item.finding.code == "rollout-stopped":
+        case events.Error() if report.hosts[item.host].held:
             return []  # said once for all hosts
         case events.Result():
             lines = _result(report.hosts[item.host], item)

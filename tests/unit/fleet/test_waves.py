@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.catalog.pace import Portion
+from provision.config.pace import Portion
 from provision.config.problems import ConfigError
 from provision.fleet.waves import Waves, waves
 from provision.project.load import load

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from provision.catalog.pace import Portion
 from provision.config.hosts import Host
+from provision.config.pace import Portion
 from provision.config.problems import ConfigError
 from provision.fleet.fleet import Fleet
 from provision.project.load import load

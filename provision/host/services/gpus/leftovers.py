@@ -87,12 +87,7 @@ def _after(machine: Machine, told: Sequence[Process]) -> list[Process]:
     deadline = time.monotonic() + PATIENCE
     left = list(told)
     while left and time.monotonic() < deadline:
-        left = [each for each in left if _same(each)]
+        left = [each for each in left if processes.lives(each)]
         if left:
             machine.sleep(0.1)
     return left
-
-
-def _same(known: Process) -> bool:
-    now = processes.process(known.pid)
-    return now is not None and now.start == known.start
