@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import REPOSITORY, Answer, Provision
+from tests.e2e.editable import Editable
 from tests.host.services import SERVER
 from tests.lab import Lab, LabHost
 
@@ -49,7 +50,7 @@ PLAYBOOK = f"""\
 """
 
 
-class Site:
+class Site(Editable):
     """A project, its host, and the command line in the project's directory."""
 
     def __init__(self, folder: Path, lab: Lab, host: LabHost) -> None:
@@ -60,14 +61,6 @@ class Site:
         self.playbook = folder / "playbooks/main.yml"
         self.playbook.write_text(PLAYBOOK.replace("hosts: box", f"hosts: {host.name}"))
         self.sh("mkdir -p /srv/model && echo '{}' > /srv/model/config.json")
-
-    def sh(self, script: str) -> str:
-        return self.host.exec(["sh", "-c", script]).stdout.strip()
-
-    def edit(self, old: str, new: str) -> None:
-        text = self.playbook.read_text()
-        assert old in text
-        self.playbook.write_text(text.replace(old, new, 1))
 
     def pid(self, service: str) -> str:
         if service == "second":

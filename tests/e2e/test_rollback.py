@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import Provision
+from tests.e2e.editable import Editable
 from tests.host.services import SERVER
 from tests.lab import Lab, LabHost
 
@@ -38,7 +39,7 @@ PLAYBOOK = f"""\
 """
 
 
-class Site:
+class Site(Editable):
     """A playbook that may be edited, and its host."""
 
     def __init__(self, lab: Lab, host: LabHost, folder: Path) -> None:
@@ -46,14 +47,6 @@ class Site:
         self.playbook = folder / "site.yml"
         self.playbook.write_text(PLAYBOOK)
         self.provision = Provision(["-i", str(lab.inventory), "--limit", "former"], {"SITE_KEY": SECRET})
-
-    def edit(self, old: str, new: str) -> None:
-        text = self.playbook.read_text()
-        assert old in text
-        self.playbook.write_text(text.replace(old, new))
-
-    def sh(self, script: str) -> str:
-        return self.host.exec(["sh", "-c", script]).stdout.strip()
 
     @property
     def command(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import REPOSITORY, Answer, Provision
+from tests.e2e.editable import Editable
 from tests.host.wheels import wheel
 from tests.lab import Lab, LabHost
 
@@ -55,7 +56,7 @@ PLAYBOOK = """\
 """
 
 
-class Site:
+class Site(Editable):
     """A playbook that may be edited, its host, and an index there."""
 
     def __init__(self, lab: Lab, host: LabHost, folder: Path) -> None:
@@ -69,14 +70,6 @@ class Site:
             main = {"demo_serve/__main__.py": SERVER.replace("STATUS", str(status))}
             wheel(wheels, "demo-serve", version, modules=main)
         wheel(wheels, "demo-heavy", "1.0", files=3000)
-
-    def edit(self, old: str, new: str) -> None:
-        text = self.playbook.read_text()
-        assert old in text
-        self.playbook.write_text(text.replace(old, new))
-
-    def sh(self, script: str) -> str:
-        return self.host.exec(["sh", "-c", script]).stdout.strip()
 
     def apply(self) -> Answer:
         return self.provision.apply(self.playbook)

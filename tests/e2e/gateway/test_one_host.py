@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import REPOSITORY, Provision
+from tests.e2e.editable import Editable
 from tests.e2e.gateway.client import Client, Load
 from tests.host.certificates import certificate
 from tests.lab import Lab, LabHost
@@ -40,7 +41,7 @@ PLAYBOOK = f"""\
 UNIT = "provision-gateway"
 
 
-class Site:
+class Site(Editable):
     """One host with HAProxy in use, and the playbook."""
 
     def __init__(self, folder: Path, lab: Lab, host: LabHost) -> None:
@@ -51,14 +52,6 @@ class Site:
         self.playbook.write_text(PLAYBOOK)
         self.client = Client(host.address, 443, "sk-alice", tls=True)
         self.folder = folder
-
-    def sh(self, script: str) -> str:
-        return self.host.exec(["sh", "-c", script]).stdout.strip()
-
-    def edit(self, old: str, new: str) -> None:
-        text = self.playbook.read_text()
-        assert old in text
-        self.playbook.write_text(text.replace(old, new, 1))
 
     def pid(self, unit: str = UNIT) -> str:
         return self.sh(f"systemctl show -p MainPID --value {unit}")
@@ -152,7 +145,7 @@ def test_each_key_has_its_rate(site: Site) -> None:
 
 def test_another_port_of_the_server_is_followed(site: Site) -> None:
     for _ in range(2):
-        site.edit("8101", "8109")
+        site.edit("8101", "8109", count=1)
     site.provision.apply(site.playbook)
     assert site.client.chat().status == 200
 

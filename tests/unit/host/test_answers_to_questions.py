@@ -16,22 +16,10 @@ from provision.host import machine as machines
 from provision.host.channel import Channel
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.wire.events import Surveyed
 from provision.wire.finding import fault
 from provision.wire.record import Mismatch
 from provision.wire.survey import Answer
-
-QUESTION = Surveyed(
-    driver=None,
-    cuda=None,
-    gpus=None,
-    holders=[],
-    models=[],
-    engines=[],
-    learned=[],
-    serving=[],
-    starting=["s"],
-)
+from tests.unit.surveys import NOTHING as QUESTION
 
 
 class Line:

@@ -11,10 +11,11 @@ from provision.rollout.run import Summary, run
 from provision.rollout.verdicts import Verdicts
 from provision.transport.archive import Archive
 from provision.transport.target import OnQuestion, Target
-from provision.wire.events import Event, Note, Outlook, Question, Surveyed
+from provision.wire.events import Event, Note, Outlook, Question
 from provision.wire.finding import ERROR, WARNING, fault
 from provision.wire.survey import Answer
 from tests.unit.rollout.standin import PATIENT, Raw, asks, ended, go, here
+from tests.unit.surveys import NOTHING
 
 
 def ask(archive: Archive, on_question: OnQuestion, *targets: Target) -> tuple[Summary, list[Event]]:
@@ -86,18 +87,7 @@ def gone_target(connection: Raw) -> Target:
     return Target(connection, b"{}")
 
 
-SURVEYED = Surveyed(
-    host="h",
-    driver=None,
-    cuda=None,
-    gpus=None,
-    holders=[],
-    models=[],
-    engines=[],
-    learned=[],
-    serving=[],
-    starting=["s"],
-)
+SURVEYED = NOTHING.replace(host="h")
 
 
 def judged(*ignored: str) -> tuple[Outlook, Answer]:
