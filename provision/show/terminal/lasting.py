@@ -16,6 +16,9 @@ def lasting(report: Report, item: Item) -> list[str]:
     match item:
         case events.Wave():
             return [wave_words(item)]
+        case events.Outlook():
+            told = [finding for finding in item.findings if finding.severity != INFO]
+            return [f"{paint(item.host, LOUD)}  {_mark(finding)} {located(finding)}" for finding in told]
         case events.Error() if report.hosts[item.host].held:
             return []  # said once for all hosts
         case events.Result():
@@ -28,14 +31,11 @@ def lasting(report: Report, item: Item) -> list[str]:
             lines = [_coded(f"{mark} {item.service}: {item.text}{why}", item.finding), *_below(item.finding)]
         case events.Removed():
             lines = [_removed(item)]
-        case events.Outlook():
-            lines = [_foreseen(finding) for finding in item.findings if finding.severity != INFO]
         case events.Bootstrapped():
             took = human_seconds(item.seconds)
             lines = [f"{paint('✓', GOOD)} python3 {item.python} installed ({took})"]
         case events.Note() if item.finding.severity != INFO:
-            mark = paint("✗", BAD) if item.finding.severity == ERROR else paint("!", OLD)
-            lines = [f"{mark} {located(item.finding)}", *_log(item.finding)]
+            lines = [f"{_mark(item.finding)} {located(item.finding)}", *_log(item.finding)]
         case events.Unreachable() | events.Error():
             lines = [f"{paint('✗', BAD)} {sentence(item.finding)}", *_log(item.finding)]
         case _:
@@ -63,9 +63,8 @@ def failed(label: str, error: str) -> str:
     return f"{label}: {error}"
 
 
-def _foreseen(finding: Finding) -> str:
-    mark = paint("✗", BAD) if finding.severity == ERROR else paint("·", OLD)
-    return f"{mark} {located(finding)}"
+def _mark(finding: Finding) -> str:
+    return paint("✗", BAD) if finding.severity == ERROR else paint("!", OLD)
 
 
 def _result(host: HostReport, event: events.Result) -> list[str]:

@@ -10,6 +10,7 @@ from provision.show.formats import FORMATS
 from provision.show.items import Run
 from provision.show.report import Report
 from provision.show.terminal.differences import plan_lines
+from provision.show.terminal.lasting import lasting
 from provision.show.words import columns
 from provision.wire import events
 from provision.wire.finding import fault, information, warning
@@ -172,3 +173,11 @@ def test_annotations_are_at_the_place() -> None:
         "::warning file=p.yml,line=11,col=3,title=may-not-fit::h1: service c: perhaps",
     ]
     assert [each["check_name"] for each in json.loads(written("gitlab"))] == ["gpu-taken", "may-not-fit"]
+
+
+def test_an_apply_says_the_host_of_each() -> None:
+    lines = lasting(Report(["h1"]), outlook(findings=[WRONG, DOUBT, KNOW]))
+    assert lines == [
+        "h1  ✗ p.yml:9:12: service b: too much; use GPU 1 [gpu-taken]",
+        "h1  ! p.yml:11:3: service c: perhaps [may-not-fit]",
+    ]
