@@ -1,4 +1,4 @@
-"""A client of a gateway, and a load of streams of which each has to arrive whole."""
+"""A client of a gateway, or of the server behind it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import http.client
 import json
 import socket
 import ssl
-import threading
 import time
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -31,10 +30,15 @@ class Reply(NamedTuple):
     @property
     def pieces(self) -> list[dict[str, Any]]:
         """The pieces of a stream, which must have come to its end."""
-        lines = [line[6:] for line in self.body.decode().splitlines() if line.startswith("data: ")]
-        assert lines, self
-        assert lines[-1] == "[DONE]", self
-        return [json.loads(line) for line in lines[:-1]]
+        assert self.body.rstrip().endswith(b"data: [DONE]"), self
+        return pieces(self.body)
+
+
+def pieces(body: bytes) -> list[dict[str, Any]]:
+    """Return the pieces of a stream of which at least these bytes have come; not its `[DONE]`."""
+    events = body.decode(errors="replace").split("\n\n")[:-1]
+    data = [event.removeprefix("data: ") for event in events if event.startswith("data: ")]
+    return [json.loads(piece) for piece in data if piece != "[DONE]"]
 
 
 @dataclass
@@ -46,7 +50,8 @@ class Client:
     key: str | None = None
     tls: bool = False
 
-    def ask(
+    @contextmanager
+    def asking(
         self,
         method: str,
         path: str,
@@ -54,8 +59,11 @@ class Client:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
         timeout: float = 60,
-    ) -> Reply:
-        """Make one request on a connection of its own; `body` is plain data, or bytes as they are."""
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Make one request on a connection of its own; `body` is plain data, or bytes as they are.
+
+        What is yielded has the status and the headers; its body has still to be read.
+        """
         sent = dict(headers or {})
         bearer = key if key is not None else self.key
         if bearer is not None:
@@ -72,27 +80,32 @@ class Client:
             )
         else:
             connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
-        began = time.monotonic()
         try:
             connection.request(method, path, data, sent)
-            answer = connection.getresponse()
-            start = answer.read(1)
-            first = time.monotonic() - began
-            return Reply(
-                answer.status,
-                {name.lower(): value for name, value in answer.headers.items()},
-                start + answer.read(),
-                first,
-            )
+            yield connection.getresponse()
         finally:
             connection.close()
 
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        timeout: float = 60,
+    ) -> Reply:
+        """Make one request, and read the answer to its end."""
+        began = time.monotonic()
+        with self.asking(method, path, body, headers, key, timeout) as answer:
+            start = answer.read(1)
+            first = time.monotonic() - began
+            named = {name.lower(): value for name, value in answer.headers.items()}
+            return Reply(answer.status, named, start + answer.read(), first)
+
     def chat(self, model: str | None = "chat", key: str | None = None, **asked: Any) -> Reply:
         """Have a chat answered."""
-        body = {"messages": [{"role": "user", "content": "ping"}], **asked}
-        if model is not None:
-            body["model"] = model
-        return self.ask("POST", "/v1/chat/completions", body, key=key)
+        return self.ask("POST", CHAT, chat(model, **asked), key=key)
 
     def raw(self, request: bytes, timeout: float = 60) -> bytes:
         """Send bytes as they are, and return what comes back until the gateway closes."""
@@ -104,45 +117,10 @@ class Client:
             return got
 
 
-@dataclass
-class Load:
-    """Streams without a pause, by several clients at once, until the block ends."""
+CHAT = "/v1/chat/completions"
 
-    client: Client
-    clients: int = 8
-    asked: Mapping[str, Any] = field(default_factory=lambda: {"n": 4, "gap": 0.05})
-    failures: list[str] = field(default_factory=list)
-    servers: Counter[str] = field(default_factory=Counter)
 
-    def __enter__(self) -> Load:
-        """Begin."""
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._work) for _ in range(self.clients)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """End, once every stream that has begun has ended."""
-        self.stop()
-        for thread in self._threads:
-            thread.join()
-
-    def stop(self) -> None:
-        """Begin no more streams."""
-        self._over.set()
-
-    def _work(self) -> None:
-        while not self._over.is_set():
-            try:
-                reply = self.client.chat(stream=True, **self.asked)
-                if reply.status != 200:
-                    self.failures.append(f"{reply.status} {reply.body[:200]!r}")
-                    time.sleep(0.05)
-                    continue
-                pieces = reply.pieces
-                assert len(pieces) == self.asked["n"], pieces
-                self.servers[pieces[0]["server"]] += 1
-            except Exception as error:
-                self.failures.append(repr(error))
-                time.sleep(0.05)
+def chat(model: str | None = "chat", **asked: Any) -> dict[str, Any]:
+    """Return the body of a chat request."""
+    named = {} if model is None else {"model": model}
+    return {"messages": [{"role": "user", "content": "ping"}], **asked, **named}

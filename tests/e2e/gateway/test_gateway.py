@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import REPOSITORY, Provision
-from tests.e2e.gateway.client import Client, Load
+from tests.e2e.gateway.client import Client
+from tests.e2e.gateway.load import Load
 from tests.lab import Lab, LabHost
 
 pytestmark = pytest.mark.lab

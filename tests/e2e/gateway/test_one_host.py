@@ -11,7 +11,8 @@ import pytest
 
 from tests.e2e.command import REPOSITORY, Provision
 from tests.e2e.editable import Editable
-from tests.e2e.gateway.client import Client, Load
+from tests.e2e.gateway.client import Client
+from tests.e2e.gateway.load import Load
 from tests.host.certificates import certificate
 from tests.lab import Lab, LabHost
 

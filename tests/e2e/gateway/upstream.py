@@ -3,7 +3,8 @@
 upstream.py PORT NAME [MODEL]
 
 A chat request says how it is answered: `n` pieces with `gap` seconds between two, after `first` seconds.
-Each piece names the server; an answer that is no stream repeats the headers that reached it.
+Each piece names the server, and the last one has a reason to end; an answer that is no stream repeats the
+headers that reached it.
 """
 
 from __future__ import annotations
@@ -56,10 +57,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for number in range(asked.get("n", 3)):
+        pieces = asked.get("n", 3)
+        for number in range(pieces):
             if number:
                 time.sleep(asked.get("gap", 0.2))
-            self.piece(json.dumps({"n": number, "server": self.name}))
+            reason = "stop" if number == pieces - 1 else None
+            choice = {"index": 0, "delta": {"content": f"{number} "}, "finish_reason": reason}
+            self.piece(json.dumps({"choices": [choice], "server": self.name}))
         self.piece("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
 
