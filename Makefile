@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Tests on real hosts mostly wait, so try more jobs than cores; 1 runs the files one after another.
 JOBS ?= 3
 
-.PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr bench-first clean prerequisites
+.PHONY: help quickstart quickstart-remove test unit lint format bench bench-asr bench-first bench-gateway clean prerequisites
 
 help:
 	@echo "make quickstart   set up, serve a tiny model with vLLM on this machine, and show that it answers"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint         ruff and mypy"
 	@echo "make bench-asr    the speech service compared with a hand-written script (ARGS='--memory 5000')"
 	@echo "make bench-first  from a bare host to vLLM's first answer, compared with the same by hand (as root; ARGS='--rounds 3')"
+	@echo "make bench-gateway  what a gateway adds to a chat, and to streams (as root; ARGS='--rounds 5 --servers stand-in')"
 	@echo "make bench        provision compared with other tools on real hosts (as root; ARGS='--hosts 1,10 --latency 0,40')"
 
 $(VENV)/ready: pyproject.toml
@@ -66,6 +67,9 @@ bench-asr: $(VENV)/ready-dev
 
 bench-first: $(VENV)/ready-dev
 	$(BIN)/python -m tests.bench.first $(ARGS)
+
+bench-gateway: $(VENV)/ready-dev
+	$(BIN)/python -m tests.bench.gateway $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

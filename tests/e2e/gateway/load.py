@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     load = Load(
         Client(options.address, options.port, os.environ[options.key] if options.key else None, options.tls),
         options.streams,
-        {"model": options.model, "max_tokens": options.tokens, "ignore_eos": True, "n": options.tokens},
+        {"model": options.model, "max_tokens": options.tokens, "ignore_eos": True},
         options.short,
         {"model": options.model, "max_tokens": 8},
         told=lambda request: print(f"{time.monotonic() - began:6.1f} s  {request}", flush=True),

@@ -2,7 +2,8 @@
 
 upstream.py PORT NAME [MODEL]
 
-A chat request says how it is answered: `n` pieces with `gap` seconds between two, after `first` seconds.
+A chat request says how it is answered: `n` (or `max_tokens`) pieces with `gap` seconds between two, after
+`first` seconds.
 Each piece names the server, and the last one has a reason to end; an answer that is no stream repeats the
 headers that reached it.
 """
@@ -19,6 +20,7 @@ import time
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     name = sys.argv[2]
     model = sys.argv[3] if len(sys.argv) > 3 else "chat"
 
@@ -57,13 +59,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        pieces = asked.get("n", 3)
+        pieces = asked.get("n", asked.get("max_tokens", 3))
         for number in range(pieces):
             if number:
                 time.sleep(asked.get("gap", 0.2))
             reason = "stop" if number == pieces - 1 else None
             choice = {"index": 0, "delta": {"content": f"{number} "}, "finish_reason": reason}
             self.piece(json.dumps({"choices": [choice], "server": self.name}))
+        if asked.get("stream_options"):
+            self.piece(json.dumps({"choices": [], "usage": {"completion_tokens": pieces}}))
         self.piece("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
 
