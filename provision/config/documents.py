@@ -85,7 +85,26 @@ class Document:
 
         A block mapping or list is best found by its key, so its key is the place given for it.
         """
-        value = place = self._root
+        return self._place(self._root, self._root, loc, key)
+
+    def below(self, position: Position, loc: Sequence[Part]) -> Position:
+        """The place of the value at `loc` below the value whose place `where` has given as `position`.
+
+        That is `position` itself when nothing of `loc` is there.
+        """
+        waiting = [(self._root, self._root)]
+        while waiting:
+            place, value = waiting.pop()
+            if (place.line, place.column) == (position.line, position.column):
+                return self._place(place, value, loc)
+            children = value.children or []
+            if isinstance(children, dict):
+                waiting += [(name if each.by_key else each, each) for name, each in children.values()]
+            else:
+                waiting += [(each, each) for each in children]
+        return position
+
+    def _place(self, place: _Value, value: _Value, loc: Sequence[Part], key: bool = False) -> Position:
         for part in loc:
             children = value.children
             if isinstance(children, dict) and part in children:

@@ -54,6 +54,9 @@ class Resource:
     inherits_limits: ClassVar[bool] = False
     """It runs a service with the limits of whoever applies: open files, locked memory."""
 
+    port_field: ClassVar[str] = "port"
+    """Of its service: the field that says which ports it opens."""
+
     number_field: ClassVar[str] = ""
     """Of an account: the field of its number, `uid` or `gid`."""
 
@@ -166,6 +169,10 @@ class Resource:
     def wheels(self, changes: Changes) -> Sequence[environment.Wheel]:
         """Return what is known of the wheels that `fix` installs."""
         return ()
+
+    def asks_for(self, package: str) -> str:
+        """Return the field of what is declared that asks for a package."""
+        return ""
 
     def interpreter(self, machine: Machine) -> str | None:
         """Return the version of the Python that the wheels are for; None when it is not there yet."""

@@ -16,7 +16,8 @@ class Finding(Record):
     - `severity`: `error`: it does not work so; `warning`: it may not work; `info`: good to know
     - `message`: one sentence that says what is wrong
     - `hint`: the way out, where it is known
-    - `where`: `file:line:column` of what has to be changed, where that is a file of the user's
+    - `where`: `file:line:column` of what has to be changed, where that is a file of the user's. A host, which
+      has no such file, names the field of a resource (`port`, `packages/0`), and the controller the place
     - `log`: the lines of output that explain it
     """
 
@@ -26,6 +27,10 @@ class Finding(Record):
     hint: str | None = None
     where: str | None = None
     log: list[str] = []
+
+    def at(self, *keys: str | int) -> Finding:
+        """Return it as one about a field of the resource that it is told of: the keys that lead there."""
+        return self.replace(where="/".join(map(str, keys)))
 
     def sentence(self) -> str:
         """Return what it says and the way out, on one line."""

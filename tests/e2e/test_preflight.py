@@ -93,9 +93,9 @@ def test_a_port_that_somebody_holds(site: Site) -> None:
     error = site.stops(playbook, "port-taken")
     pid = site.sh("systemctl show -P MainPID hole").strip()
     assert error["message"] == f"service web needs port 8123, which is held by python3 (pid {pid}, root)"
-    assert error["where"] == f"{playbook}:4:5"
+    assert error["where"] == f"{playbook}:7:13"
     shown = site.provision.run("apply", "--yes", playbook)
-    assert f"strict  ✗ {playbook}:4:5: service web needs port 8123" in shown.out
+    assert f"strict  ✗ {playbook}:7:13: service web needs port 8123" in shown.out
     # For the brave: the service is started, and says itself what is wrong.
     assert site.provision.run("apply", "--yes", playbook, "--ignore", "port-taken").code == 1
     assert site.changed("ports")

@@ -26,7 +26,8 @@ def findings(scene: Scene) -> Found:
         parts.sort(key=lambda part: -part[1].usual)
         finding = _judged(parts)
         if finding:
-            found.append((parts[0][0], scene.verdict(parts[0][0], finding)))
+            item, fetch = parts[0]
+            found.append((item, scene.verdict(item, finding.at(fetch.field))))
     return found
 
 

@@ -43,6 +43,7 @@ def findings(scene: Scene) -> Found:
             finding = _judged(wheel, driver, wheel.cuda) if driver and wheel.cuda else None
             if finding:
                 finding = finding.replace(message=f"{item.label}: {finding.message}")
+                finding = finding.at(item.resource.asks_for(wheel.name))
                 found.append((item, scene.verdict(item, finding, _brings_driver)))
                 break  # PyTorch says the same as vLLM
     return found

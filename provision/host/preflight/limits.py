@@ -29,10 +29,10 @@ def findings(scene: Scene) -> Found:
             continue
         if files not in (-1, resource.RLIM_INFINITY) and files < FILES:
             message = f"{item.label} could open only {files} files, and a server needs more"
-            found.append((item, warning(CODE, message, RAISE.format("nofile"))))
+            found.append((item, warning(CODE, message, RAISE.format("nofile")).at("supervisor")))
         demands = item.resource.demands(item.changes)
         limited = locked not in (-1, resource.RLIM_INFINITY)
         if demands and demands.gpus > 1 and limited and os.path.isdir(INFINIBAND) and os.listdir(INFINIBAND):
             message = f"{item.label} could lock only {locked >> 10} kB of memory, and InfiniBand needs more"
-            found.append((item, warning(CODE, message, RAISE.format("memlock"))))
+            found.append((item, warning(CODE, message, RAISE.format("memlock")).at("supervisor")))
     return found

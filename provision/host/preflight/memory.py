@@ -11,6 +11,8 @@ from provision.wire.finding import Finding, fault, warning
 from provision.wire.server import Demands
 
 CODE = "low-memory"
+SEVERAL = "tensor_parallel_size"
+"""The field that most often makes a service use several GPUs."""
 
 SHARED = "/dev/shm"
 LEAST = 10 * 16 * 1024**2
@@ -40,9 +42,11 @@ def _kept(item: Item, demands: Demands) -> Finding | None:
         return None
     message = f"{item.label} keeps {human(demands.memory)} in the memory of the host ({demands.because})"
     hint = "let it keep less"
+    field = demands.because.split()[0].lstrip("-").replace("-", "_")
     if demands.memory > total:
-        return fault(CODE, f"{message}, which has {human(total)}", hint)
-    return warning(CODE, f"{message}, of which {human(free)} are available now", f"{hint}, or end others")
+        return fault(CODE, f"{message}, which has {human(total)}", hint).at(field)
+    said = f"{message}, of which {human(free)} are available now"
+    return warning(CODE, said, f"{hint}, or end others").at(field)
 
 
 def _shared(item: Item, demands: Demands) -> Finding | None:
@@ -52,13 +56,14 @@ def _shared(item: Item, demands: Demands) -> Finding | None:
     try:
         there = os.statvfs(SHARED)
     except OSError:
-        return fault(CODE, f"{message}, which is not there", f"mount a tmpfs at {SHARED}")
+        return fault(CODE, f"{message}, which is not there", f"mount a tmpfs at {SHARED}").at(SEVERAL)
     free = there.f_bavail * there.f_frsize
     if free >= USUAL:
         return None
     wanted = LEAST if free < LEAST else USUAL
     kind = fault if free < LEAST else warning
-    return kind(CODE, f"{message}, which has {human(free)} free of the {human(wanted)} that it wants", LARGER)
+    said = f"{message}, which has {human(free)} free of the {human(wanted)} that it wants"
+    return kind(CODE, said, LARGER).at(SEVERAL)
 
 
 def _meminfo() -> dict[str, int]:

@@ -14,4 +14,6 @@ class Fetch(NamedTuple):
     """What it takes for certain."""
     usual: int
     """What it takes as far as is known; the same as `least` where that is exact."""
+    field: str
+    """The field of what is declared that asks for it."""
     files: int = 0

@@ -23,7 +23,8 @@ def findings(scene: Scene) -> Found:
             ours = resource.owns() if held else None
             foreign = next((each for each in held if ours and not ours(each.pid or 0)), None)
             if foreign:
-                found.append((item, scene.verdict(item, _judged(scene, item, port, foreign))))
+                finding = _judged(scene, item, port, foreign).at(resource.port_field)
+                found.append((item, scene.verdict(item, finding)))
     return found
 
 

@@ -21,7 +21,8 @@ def findings(scene: Scene) -> Found:
             if why:
                 message, hint = why
                 kind = fault if wheel.pinned else warning
-                found.append((item, scene.verdict(item, kind(CODE, f"{item.label}: {message}", hint))))
+                finding = kind(CODE, f"{item.label}: {message}", hint).at(item.resource.asks_for(wheel.name))
+                found.append((item, scene.verdict(item, finding)))
     return found
 
 

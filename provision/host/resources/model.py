@@ -138,14 +138,15 @@ class Model(Resource):
         except Failure:
             return []
         size = self._contents.missing_bytes(wanted)
-        return [needs.Fetch(self.path, size, size, len(wanted))]
+        return [needs.Fetch(self.path, size, size, self.spec.source, len(wanted))]
 
     def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
         """Return why the hub will not give it."""
         try:
             self._foresee(machine)
         except Failure as failure:
-            return [failure.finding]
+            moved = failure.code == "hub-unreachable" and self.spec.endpoint
+            return [failure.finding.at("endpoint" if moved else self.spec.source)]
         return []
 
     def _foresee(self, machine: Machine) -> list[RemoteFile]:
