@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Sequence
 
+from provision.published import gguf, gguf_models, mistral
 from provision.published.tensors import Tensor, grouped, header
 
 CONFIG = "config.json"
@@ -59,16 +60,53 @@ def model(read: Read, names: Sequence[str] = ()) -> Model:
         names: all of them, where they can be listed: weights in several files then need no index.
 
     Raises:
-        Absent: it has no `config.json`.
+        Absent: it has no `config.json`, and no `params.json` either.
         Unreadable: a file is not what its name says.
     """
-    config = _json(CONFIG, read)
+    try:
+        config = _json(CONFIG, read)
+    except Absent:
+        return _mistral(read)
     if "quantization_config" not in config:
         try:
             config["quantization_config"] = _json(MODELOPT, read)
         except Absent:
             pass
-    return Model(config, _weights(read, names))
+    return Model(config, _weights(read, _files(read, names)))
+
+
+def _mistral(read: Read) -> Model:
+    """Read a model in Mistral's own format."""
+    try:
+        params = _json(mistral.PARAMS, read)
+    except Absent:
+        raise Absent(CONFIG) from None
+    try:
+        config = mistral.config(params)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Unreadable(f"{mistral.PARAMS} has another form than is known: {error!r}") from None
+    found = _weights(read, _listed(mistral.INDEX, read) or [mistral.SINGLE])
+    return Model(config, None if found is None else grouped(map(mistral.renamed, found)))
+
+
+def gguf_model(read: Read, name: str) -> Model:
+    """Read a model in GGUF, by the name of its file, or of one of its files.
+
+    Raises:
+        Absent: one of them is missing.
+        Unreadable: a file is not what its name says.
+    """
+    files = [_gguf(each, read) for each in gguf.parts(name)]
+    tensors = [tensor for file in files for tensor in file.tensors]
+    config = gguf_models.config(files[0].metadata, tensors)
+    return Model(config, [gguf_models.renamed(tensor) for tensor in tensors])
+
+
+def _gguf(name: str, read: Read) -> gguf.File:
+    try:
+        return gguf.read(lambda first, last: read(name, first, last))
+    except ValueError as error:
+        raise Unreadable(f"{name} is no GGUF file: {error}") from None
 
 
 def folder(path: str) -> Read:
@@ -95,11 +133,11 @@ def _json(name: str, read: Read) -> dict[str, Any]:
     return found
 
 
-def _weights(read: Read, names: Sequence[str]) -> list[Tensor] | None:
-    """Return the weights that the files list; None when not all files are there."""
+def _weights(read: Read, files: Sequence[str]) -> list[Tensor] | None:
+    """Return the weights that files list; None when not all files are there."""
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            headers = list(pool.map(lambda name: _header(name, read), _files(read, names)))
+            headers = list(pool.map(lambda name: _header(name, read), files))
     except Absent:
         return None
     return grouped(tensor for each in headers for tensor in each)
@@ -107,14 +145,20 @@ def _weights(read: Read, names: Sequence[str]) -> list[Tensor] | None:
 
 def _files(read: Read, names: Sequence[str]) -> list[str]:
     """Return the files of weights: those of the index, else all that there are."""
-    try:
-        listed = _json(INDEX, read).get("weight_map")
-    except Absent:
-        listed = None
-    if isinstance(listed, dict):
-        return sorted(set(listed.values()))
+    listed = _listed(INDEX, read)
+    if listed:
+        return listed
     found = sorted(name for name in names if name.endswith(".safetensors"))
     return [name for name in found if not name.startswith(CONSOLIDATED)] or found or [SINGLE]
+
+
+def _listed(index: str, read: Read) -> list[str]:
+    """Return the files that an index lists; none without one."""
+    try:
+        listed = _json(index, read).get("weight_map")
+    except Absent:
+        return []
+    return sorted(set(listed.values())) if isinstance(listed, dict) else []
 
 
 def _header(name: str, read: Read) -> list[Tensor]:

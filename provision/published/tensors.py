@@ -29,6 +29,34 @@ BITS = {
 }
 """Bits of an element, by the names that safetensors gives to types."""
 
+BLOCKS = {
+    "Q4_0": (32, 18),
+    "Q4_1": (32, 20),
+    "Q5_0": (32, 22),
+    "Q5_1": (32, 24),
+    "Q8_0": (32, 34),
+    "Q8_1": (32, 36),
+    "Q2_K": (256, 84),
+    "Q3_K": (256, 110),
+    "Q4_K": (256, 144),
+    "Q5_K": (256, 176),
+    "Q6_K": (256, 210),
+    "Q8_K": (256, 292),
+    "IQ1_S": (256, 50),
+    "IQ1_M": (256, 56),
+    "IQ2_XXS": (256, 66),
+    "IQ2_XS": (256, 74),
+    "IQ2_S": (256, 82),
+    "IQ3_XXS": (256, 98),
+    "IQ3_S": (256, 110),
+    "IQ4_NL": (32, 18),
+    "IQ4_XS": (256, 136),
+    "TQ1_0": (256, 54),
+    "TQ2_0": (256, 66),
+    "MXFP4": (32, 17),
+}
+"""Types of GGUF: the elements of a block, and its bytes (ggml's `gguf-py/gguf/constants.py`)."""
+
 FLOATS = {"F64", "F32", "F16", "BF16"}
 """Types that vLLM casts to the type of the model."""
 
@@ -38,8 +66,7 @@ class Tensor:
     """One tensor, or `count` of them that are alike (experts).
 
     - `name`: as in the files; `*` stands for the number of an expert
-    - `dtype`: as safetensors names it
-    - `scale`: it belongs to a quantized matrix, and keeps its type
+    - `dtype`: as safetensors names it, or GGUF
     """
 
     name: str
@@ -55,6 +82,9 @@ class Tensor:
     @property
     def bytes(self) -> int:
         """Its size in the files, in bytes, of all `count`."""
+        if self.dtype in BLOCKS:
+            elements, size = BLOCKS[self.dtype]
+            return self.elements // elements * size
         return prod(self.shape) * BITS[self.dtype] // 8 * self.count
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import REPOSITORY, Provision
+from tests.unit.published.ggufs import METADATA, TENSORS, gguf
+from tests.unit.published.test_mistral import SMALL
 
 RECORDS = REPOSITORY / "tests" / "gpu" / "records"
 CONFIGS: dict[str, Any] = json.loads((RECORDS / "memory-h200.json").read_text(encoding="utf-8"))["configs"]
@@ -23,8 +25,8 @@ def here(tmp_path: Path) -> Provision:
     return Provision(cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY)})
 
 
-def found(here: Provision, *arguments: str) -> dict[str, Any]:
-    answer = here.run("fit", *arguments, "--vllm", "0.25.1", "--output", "json")
+def found(here: Provision, *arguments: str, release: str = "0.25.1") -> dict[str, Any]:
+    answer = here.run("fit", *arguments, "--vllm", release, "--output", "json")
     parsed: dict[str, Any] = json.loads(answer.out)
     assert answer.code == (parsed["verdict"] == "does_not_fit")
     return parsed
@@ -105,22 +107,40 @@ def test_weights_in_pickles_are_computed(here: Provision) -> None:
     assert fit["weights_bytes"] == pytest.approx(494_032_768 * 2, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("file", "said"),
-    [
-        ("model-Q4_K_M.gguf", "has weights in GGUF, which vLLM reads before 0.24 only"),
-        ("params.json", "provision does not read Mistral's own format"),
-        ("README.md", "has no config.json"),
-    ],
-)
-def test_what_is_not_read_is_said(here: Provision, file: str, said: str) -> None:
+def test_gguf_is_counted_where_it_is_named_or_the_only_model(here: Provision) -> None:
+    folder = here.cwd / "other"
+    folder.mkdir()
+    (folder / "a-Q4_K_M.gguf").write_bytes(gguf(METADATA, TENSORS))
+    named = found(here, "./other/a-Q4_K_M.gguf", "--gpu", "L4", release="0.23.0")
+    assert named["weights_counted"]
+    assert named["verdict"] == "fits"
+    assert found(here, "other", "--gpu", "L4", release="0.23.0") == {**named, "model": "other"}
+    later = found(here, "other", "--gpu", "L4", release="0.25.1")
+    assert later["verdict"] == "uncertain"
+    assert "plugin-needed" in [each["code"] for each in later["findings"]]
+    (folder / "b-Q8_0.gguf").touch()
+    answer = here.run("fit", "./other", "--gpu", "L4")
+    assert answer.code == 1
+    assert "several models in GGUF: a-Q4_K_M.gguf, b-Q8_0.gguf" in answer.err
+    empty = here.run("fit", "./other/b-Q8_0.gguf", "--gpu", "L4")
+    assert (empty.code, "Traceback" in empty.err) == (1, False)
+    assert "b-Q8_0.gguf is no GGUF file: it is cut off" in empty.err
+
+
+def test_mistrals_own_format_is_read_where_there_is_no_other(here: Provision) -> None:
     (here.cwd / "other").mkdir()
-    (here.cwd / "other" / file).touch()
-    for named in ("other", *([f"other/{file}"] if file.endswith("gguf") else [])):
-        answer = here.run("fit", f"./{named}", "--gpu", "L4")
-        assert answer.code == 1
-        assert f"{said}" in answer.out + answer.err
-        assert "Traceback" not in answer.err
+    (here.cwd / "other" / "params.json").write_text(json.dumps(SMALL))
+    fit = found(here, "other", "--gpu", "H100")
+    assert (fit["verdict"], fit["max_model_len"]) == ("fits", 32768)
+
+
+def test_a_folder_without_a_model_is_said(here: Provision) -> None:
+    (here.cwd / "other").mkdir()
+    (here.cwd / "other" / "README.md").touch()
+    answer = here.run("fit", "./other", "--gpu", "L4")
+    assert answer.code == 1
+    assert "other has no config.json" in answer.err
+    assert "Traceback" not in answer.err
 
 
 @pytest.mark.parametrize(

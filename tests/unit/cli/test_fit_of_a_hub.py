@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.command import REPOSITORY, Provision
 from tests.lab.hub import Hub
+from tests.unit.published.ggufs import METADATA, TENSORS, gguf
 
 CONFIG: dict[str, Any] = json.loads(
     (REPOSITORY / "tests" / "gpu" / "records" / "memory-h200.json").read_text(encoding="utf-8")
@@ -69,6 +70,18 @@ def test_only_the_beginnings_of_the_weights_are_read(
     assert found["weights_bytes"] == pytest.approx(2 * 896 * (151936 + 896), rel=0.03)
     assert 0 < sent(hubs[0]) < 10_000
     assert not sent(hubs[1])
+
+
+def test_a_file_in_gguf_is_named_behind_the_id(
+    here: Provision, hubs: tuple[Hub, Hub], tmp_path: Path
+) -> None:
+    folder = tmp_path / "hf" / "owner" / "tiny" / "q4"
+    folder.mkdir(parents=True)
+    (folder / "tiny.gguf").write_bytes(gguf(METADATA, TENSORS) + PAYLOAD)
+    answer = here.run("fit", "owner/tiny/q4/tiny.gguf", "--gpu", "L4", "--vllm", "0.23.0", "--output", "json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["weights_counted"]
+    assert 0 < sent(hubs[1]) <= 2**20
 
 
 @pytest.mark.parametrize("source", [[], ["--source", "huggingface"]])

@@ -12,10 +12,15 @@ from packaging.version import Version
 
 from provision.engines.vllm.architectures import Span, span
 from provision.kinds.vllm.memory.architecture import Architecture
+from provision.published.gguf_models import METHOD
 from provision.wire.finding import Finding, fault, warning
 
 _TAKEN_FOR = ("ForSequenceClassification", "ForTokenClassification", "RewardModel", "EmbeddingModel", "Model")
 """Ends of names that vLLM takes for ForCausalLM with another head."""
+
+
+_GGUF_UNTIL = Version("0.24.0")
+"""The first release that reads GGUF by a plugin only."""
 
 
 def support(model: Architecture, release: Version, trusted: bool) -> Iterator[Finding]:
@@ -26,6 +31,9 @@ def support(model: Architecture, release: Version, trusted: bool) -> Iterator[Fi
         release: vLLM's.
         trusted: code of the model's own may run (`trust_remote_code`).
     """
+    if model.quantization and model.quantization.method == METHOD and release >= _GGUF_UNTIL:
+        message = f"vLLM {release} reads GGUF only with its plugin"
+        yield warning("plugin-needed", message, "add vllm-gguf-plugin to the packages of the environment")
     found = _span(model.name, release)
     if found and found.too_old(release):
         message = f"vLLM {release} does not know the architecture {model.name}; {found.since} does"

@@ -17,7 +17,7 @@ from math import ceil
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.layers import Heads, Latent
 from provision.kinds.vllm.memory.settings import Settings
-from provision.published.tensors import BITS, FLOATS, Tensor
+from provision.published.tensors import BITS, BLOCKS, FLOATS, Tensor
 
 MIB = 2**20
 
@@ -59,9 +59,13 @@ def stages(tensors: Iterable[Tensor], model: Architecture, settings: Settings) -
     """Return what the GPUs of each stage hold; all GPUs of a stage hold the same."""
     bounds = _bounds(len(model.layers), settings.pipeline)
     fused: list[defaultdict[str, float]] = [defaultdict(float) for _ in bounds]
+    tensors = list(tensors)
+    widest = _widest(tensors)
     for tensor in tensors:
+        name = _fused(tensor.name)
+        share = _share(tensor, model, settings) * widest.get(name, 1.0) / (_row(tensor) or 1.0)
         for stage in _places(tensor.name, model, bounds, settings):
-            fused[stage][_fused(tensor.name)] += _share(tensor, model, settings)
+            fused[stage][name] += share
     return [
         Stage(first, last, sum(map(_allocated, sizes.values())) + _beside(model, settings, first, last))
         for (first, last), sizes in zip(bounds, fused, strict=True)
@@ -159,6 +163,25 @@ def _fused(name: str) -> str:
     for pattern, whole in _FUSED:
         name = pattern.sub(whole, name)
     return name
+
+
+def _widest(tensors: Iterable[Tensor]) -> dict[str, float]:
+    """Return the widest row of what is kept as one matrix in GGUF: its other rows are padded to that width.
+
+    As `_create_padded_weight_param` of `layers/quantization/gguf.py` does, of 0.11.0.
+    """
+    found: dict[str, float] = {}
+    for tensor in tensors:
+        row = _row(tensor)
+        if row:
+            name = _fused(tensor.name)
+            found[name] = max(found.get(name, 0.0), row)
+    return found
+
+
+def _row(tensor: Tensor) -> float:
+    """Return the bytes of a row of a matrix in a type of GGUF; 0 of all others."""
+    return tensor.shape[-1] * tensor.bytes / tensor.elements if tensor.dtype in BLOCKS else 0.0
 
 
 def _allocated(size: float) -> int:
