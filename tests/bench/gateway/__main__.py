@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.e2e.gateway.client import Client
 from tests.lab import Lab, LabError, LabHost
@@ -25,8 +26,22 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 KEY = "sk-bench"
 
-SERVERS = {"stand-in": (8101, 8201, 500, 8), "vllm": (8102, 8202, 200, 4)}
-"""Ports of the server and of its gateway, the length of a stream, and how many at once."""
+
+class Server(NamedTuple):
+    """How a server is set up and asked."""
+
+    port: int
+    gateway: int
+    """The port of the gateway in front of it."""
+    length: int
+    """Tokens of a stream."""
+    streams: int
+    """At once."""
+    gap: float
+    """Seconds between two tokens. Without, the cores that all share would be what is measured."""
+
+
+SERVERS = {"stand-in": Server(8101, 8201, 500, 8, 0.005), "vllm": Server(8102, 8202, 200, 4, 0.0)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,15 +56,16 @@ def main(arguments: list[str] | None = None) -> int:
             (front,) = lab.add("front")
             for name in options.servers:
                 _apply(lab, name)
-                direct, through, length, streams = SERVERS[name]
+                how = SERVERS[name]
                 clients = {
-                    "bare": Client(server.address, direct),
-                    "gateway": Client(front.address, through, KEY),
+                    "bare": Client(server.address, how.port),
+                    "gateway": Client(front.address, how.gateway, KEY),
                 }
-                print(f"  {name}: load of the machine {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-                measured += Pair(name, clients, length, streams).measure(options.rounds, options.requests)
-            print(f"{os.cpu_count()} cores, {_haproxy(front)}. {options.rounds} rounds.\n")
-            print(markdown(measured))
+                pair = Pair(name, clients, how.length, how.streams, how.gap)
+                print(f"{name}: load of the machine {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+                measured += pair.measure(options.rounds, options.requests)
+                print(_haproxy(front, pair))
+            print(f"{os.cpu_count()} cores, {options.rounds} rounds.\n\n{markdown(measured)}")
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -67,11 +83,23 @@ def _apply(lab: Lab, name: str) -> None:
         raise LabError(f"{name} could not be set up:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
 
 
-def _haproxy(front: LabHost) -> str:
-    """Return the release of HAProxy, and the memory that its processes take."""
+def _haproxy(front: LabHost, pair: Pair) -> str:
+    """Return what HAProxy takes: memory, and its processor time for streams."""
     version = front.exec(["haproxy", "-v"]).stdout.split()[2]
+    before = _seconds(front)
+    for _ in range(3):
+        pair.rate("gateway")
+    used = (_seconds(front) - before) / (3 * pair.streams * pair.length)
     sizes = front.exec(["ps", "-C", "haproxy", "-o", "rss="]).stdout.split()
-    return f"HAProxy {version} ({', '.join(f'{int(size) / 1000:.0f} MB' for size in sizes)})"
+    memory = max(int(size) for size in sizes) / 1000
+    return f"HAProxy {version}: {memory:.0f} MB; {used * 1e6:.0f} µs of a core for each token of {pair.name}"
+
+
+def _seconds(front: LabHost) -> float:
+    """Return the processor time of all HAProxy so far."""
+    script = "for pid in $(pgrep -x haproxy); do cut -d ' ' -f 14,15 /proc/$pid/stat; done"
+    ticks = front.exec(["sh", "-c", script]).stdout.split()
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -83,7 +111,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--servers",
         nargs="+",
-        choices=SERVERS,
+        choices=list(SERVERS),
         default=list(SERVERS),
         metavar="SERVER",
         help=", ".join(SERVERS),

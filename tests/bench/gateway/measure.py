@@ -58,14 +58,16 @@ class Pair:
     Args:
         name: of the server, and of its model.
         clients: by way.
-        length: pieces, or tokens, of a stream.
+        length: tokens of a stream.
         streams: how many of them at once.
+        gap: seconds between two tokens, which the stand-in waits; vLLM takes the time that it takes.
     """
 
     name: str
     clients: Mapping[str, Client]
     length: int
     streams: int
+    gap: float = 0.0
 
     def measure(self, rounds: int, requests: int) -> Iterator[Taken]:
         """Measure in rounds that take turns, and yield all when it is complete."""
@@ -80,7 +82,7 @@ class Pair:
             for line in lines.values():
                 line.connection.close()
             for way in turn:
-                streams.values[way].append(self._rate(self.clients[way]))
+                streams.values[way].append(self.rate(way))
         yield from (new, kept, streams)
 
     def _alternate(self, taken: Taken, requests: int, asks: Mapping[str, _Ask]) -> None:
@@ -104,8 +106,9 @@ class Pair:
     def _short(self) -> dict[str, Any]:
         return chat(self.name, max_tokens=8, temperature=0)
 
-    def _rate(self, client: Client) -> float:
+    def rate(self, way: str) -> float:
         """Return the tokens a second of some streams at once."""
+        client = self.clients[way]
         began = time.perf_counter()
         with ThreadPoolExecutor(self.streams) as pool:
             tokens = sum(pool.map(self._stream, [client] * self.streams))
@@ -118,7 +121,7 @@ class Pair:
             stream_options={"include_usage": True},
             max_tokens=self.length,
             ignore_eos=True,
-            gap=0,
+            gap=self.gap,
         )
         got = []
         with client.asking("POST", CHAT, asked, timeout=300) as answer:
@@ -156,7 +159,7 @@ def markdown(all: Sequence[Taken]) -> str:
             f"{each.median(way):.2f} ms" if each.unit == "ms" else f"{each.median(way):,.0f}" for way in WAYS
         ]
         told, wanted = (
-            (f"+{each.added:.2f} ms", "at most 1 ms more")
+            (f"{each.added:+.2f} ms", "at most 1 ms more")
             if each.unit == "ms"
             else (f"{each.ratio:.3f} ×", "at least 0.97 ×")
         )
