@@ -27,6 +27,7 @@ AREAS = {
     "preflight": "What is checked before a change",
     "memory": "Memory of GPUs",
     "servers": "Servers that do not start or answer",
+    "gateways": "Gateways",
     "connection": "The way to a host",
     "host": "Files, users and commands on a host",
     "commands": "The command line",
@@ -43,7 +44,7 @@ class Entry:
     - `way_out`: what to do
     - `example`: a line with the code, as it is printed
     - `playbook`, `inventory`: an input that gives exactly this example, if YAML is the cause
-    - `foreseen`: it is told of services before they start, so that `--ignore` can name it
+    - `foreseen`: it is told before services start or stop, so that `--ignore` can name it
     """
 
     title: str
@@ -70,5 +71,5 @@ def catalogue() -> dict[str, Entry]:
 
 
 def foreseen() -> list[str]:
-    """Return the codes of what is foreseen of services before they start."""
+    """Return the codes of what is told before services start or stop."""
     return [code for code, entry in catalogue().items() if entry.foreseen]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.config.problems import ConfigError, Problem
 from provision.fleet.fleet import Fleet
+from provision.fleet.gateways import gateways
 from provision.fleet.host import compile_host
 from provision.fleet.replicas import replicas
 from provision.wire.specs.container import ContainerSpec
@@ -37,7 +38,8 @@ def compile_fleet(
     """
     problems: list[Problem] = []
     catalogs: dict[str, Catalog] = {}
-    known = replicas({**(around or {}), **plays})
+    every = {**(around or {}), **plays}
+    known = replicas(every)
     for host in hosts:
         try:
             catalogs[host.name] = compile_host(host, plays[host.name], known)
@@ -45,7 +47,7 @@ def compile_fleet(
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    fleet = Fleet.of(catalogs)
+    fleet = Fleet.of(catalogs, gateways(every, known))
     for catalog in catalogs.values():
         catalog.host = _with_engine(fleet, catalog.host)
     return fleet

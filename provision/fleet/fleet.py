@@ -11,6 +11,7 @@ from provision.fleet.edges import Edge, Node, edges_between
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource, ServiceInfo
+    from provision.fleet.gateways import Gateway
 
 
 class Fleet(NamedTuple):
@@ -19,15 +20,25 @@ class Fleet(NamedTuple):
     Args:
         catalogs: what each host is to have, by the host's name, in the order of the playbooks.
         edges: the order between hosts. Within one host, the `needs` of its resources say the order.
+        gateways: those that pass requests to its services, also on other hosts.
     """
 
     catalogs: dict[str, Catalog]
     edges: tuple[Edge, ...]
+    gateways: tuple[Gateway, ...] = ()
 
     @classmethod
-    def of(cls, catalogs: dict[str, Catalog]) -> Fleet:
+    def of(cls, catalogs: dict[str, Catalog], gateways: tuple[Gateway, ...] = ()) -> Fleet:
         """Return the fleet of these hosts, with the edges between them."""
-        return cls(catalogs, tuple(edges_between(catalogs)))
+        return cls(catalogs, tuple(edges_between(catalogs)), gateways)
+
+    def fronted(self) -> dict[str, list[str]]:
+        """Return the services that gateways pass requests to, each with these gateways in words."""
+        found: dict[str, list[str]] = {}
+        for each in self.gateways:
+            for service in each.front.upstreams:
+                found.setdefault(service, []).append(each.during(service))
+        return found
 
     @property
     def resources(self) -> Iterator[Resource]:
@@ -69,7 +80,7 @@ class Fleet(NamedTuple):
             for name, catalog in self.catalogs.items()
             if (found := [each for each in catalog.services if each.name == service])
         }
-        return Fleet(parts, self.edges)
+        return self._replace(catalogs=parts)
 
     def tagged(self, tags: frozenset[str]) -> Fleet:
         """Return the part that carries one of `tags`, with everything it needs.
@@ -85,4 +96,4 @@ class Fleet(NamedTuple):
             hint = did_you_mean(unknown[0], known, "tags") or "no play and no service has tags"
             raise failure("unknown-tag", f"nothing has the tag {quoted(unknown[0])}", hint=hint)
         parts = {name: catalog.tagged(tags) for name, catalog in self.catalogs.items()}
-        return Fleet.of({name: part for name, part in parts.items() if part.resources})
+        return Fleet.of({name: part for name, part in parts.items() if part.resources}, self.gateways)

@@ -22,26 +22,24 @@ _LOOK = 1.0
 
 
 class Channel:
-    """Writes events, one JSON object a line; safe to use from any thread."""
+    """Writes events, one JSON object a line; safe to use from any thread.
 
-    def __init__(self, out: BinaryIO, on_lost: Callable[[], None]) -> None:
+    Args:
+        out: where to.
+        on_lost: is called when the controller has gone.
+        hears: gets each line that the controller sends.
+    """
+
+    def __init__(
+        self, out: BinaryIO, on_lost: Callable[[], None], hears: Callable[[bytes], None] = lambda line: None
+    ) -> None:
         self._out = out
         self._on_lost = on_lost
         self._lock = allocate_lock()
         self._last = time.monotonic()
         self._lost = False
         self._input = bytearray()
-        self._line: bytes | None = None
-        self._arrival = allocate_lock()
-        """Is released when a line has arrived, or none will."""
-        self._arrival.acquire()
-
-    def hear(self, seconds: float) -> bytes | None:
-        """Return the line that the controller has sent; None when none comes within some seconds."""
-        if not self._arrival.acquire(timeout=max(0.0, seconds)):
-            return None
-        line, self._line = self._line, None
-        return line
+        self._hears = hears
 
     def emit(self, event: events.Event) -> None:
         """Send one event. When the controller has gone, call `on_lost` once and drop the rest."""
@@ -69,7 +67,6 @@ class Channel:
             if select.select(watched, [], [], _LOOK)[0] and not self._take(fd):
                 watched.clear()
                 self._on_lost()
-                self._arrived(None)
             elif time.monotonic() - self._last >= HEARTBEAT:
                 self.emit(events.Heartbeat())
             else:
@@ -82,16 +79,11 @@ class Channel:
         except OSError:
             data = b""
         self._input += data
-        line, end, rest = self._input.partition(b"\n")
-        if end:
-            self._input = rest
-            self._arrived(bytes(line))
+        *lines, rest = self._input.split(b"\n")
+        self._input = bytearray(rest)
+        for line in lines:
+            self._hears(bytes(line))
         return bool(data)
-
-    def _arrived(self, line: bytes | None) -> None:
-        self._line = line
-        if self._arrival.locked():
-            self._arrival.release()
 
     def _flush(self) -> None:
         with self._lock:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Iterable, TypeVar
 
 from provision.wire.finding import Finding
+
+F = TypeVar("F", bound="Failure")
 
 
 class Failure(Exception):
@@ -35,7 +37,7 @@ class Failure(Exception):
         self.log: list[str] = list(log)
 
     @classmethod
-    def of(cls, finding: Finding) -> Failure:
+    def of(cls: type[F], finding: Finding) -> F:
         """Return the failure that a finding was made from."""
         return cls(finding.code, finding.message, finding.hint, finding.log)
 

@@ -13,6 +13,7 @@ from provision.host.failure import Failure
 from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.resource import Changes, State
+from provision.host.rotation import InService, Rotation
 from provision.host.services import preflight as questions
 from provision.host.state import backup, ground, owed
 from provision.host.state.ledger import Ledger
@@ -30,6 +31,7 @@ class Fixing:
         ledger: gets what is fixed.
         asked: how to go about it.
         attempts: is told what becomes of services; None where none changes.
+        rotation: has gateways pass no requests to a service that is stopped.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class Fixing:
         ledger: Ledger,
         asked: Apply,
         attempts: attempts.Attempts | None,
+        rotation: Rotation,
     ) -> None:
         self.machine = machine
         self.items = items
         self.ledger = ledger
         self.asked = asked
         self.attempts = attempts
+        self.rotation = rotation
 
     def fix(self, items: list[Item]) -> None:
         """Fix what differs of some items, each after all that it needs, and report each result."""
@@ -134,6 +138,8 @@ class Fixing:
                 backup.save(state, triggers[0], file)
             for each, reason in due:
                 each.need(reason)
+            if item.runs and item.service:
+                self.rotation.leave(item.service, item.resource.work(self.machine, changes))
             item.resource.fix(self.machine, changes)
             item.read(self.machine)
             if item.error:
@@ -142,6 +148,10 @@ class Fixing:
                 missed = item.resource.missed(self.machine, item.changes)
                 raise missed or Failure("not-converged", f"did not converge: {_still(item.changes)}")
             self._remember(item)
+            if item.proves and item.service:
+                self.rotation.back(item.service)
+        except InService as refused:
+            self._conclude(item, "failed", changes, refused)
         except Exception as error:
             if self._left_as_it_was(item, before):
                 for (each, reason), note in zip(due, earlier):
@@ -154,6 +164,8 @@ class Fixing:
                 back = rollback.undo(self.machine, item.id, item.service)
                 if back and self.attempts:
                     self.attempts.restored(item.service)
+                if back:
+                    self.rotation.restored(item.service)
         else:
             self._conclude(item, "changed", changes)
 

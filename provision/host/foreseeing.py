@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Sequence
+from typing import Dict, Mapping, Sequence
 
 from provision.host.item import Item
 from provision.host.machine import Machine
@@ -15,13 +15,19 @@ from provision.wire.survey import Stake
 Items = Dict[str, Item]
 
 
-def foresee(machine: Machine, items: Items) -> None:
-    """Add to what differs the restarts and runs that the changes of other resources lead to."""
-    _foresee_restarts(machine, items)
+def foresee(machine: Machine, items: Items, fronted: Mapping[str, Sequence[str]]) -> None:
+    """Add to what differs the restarts and runs that the changes of other resources lead to.
+
+    Args:
+        machine: this one.
+        items: all of the run.
+        fronted: the services that gateways pass requests to, each with these gateways.
+    """
+    _foresee_restarts(machine, items, fronted)
     _foresee_commands(items)
 
 
-def _foresee_restarts(machine: Machine, items: Items) -> None:
+def _foresee_restarts(machine: Machine, items: Items, fronted: Mapping[str, Sequence[str]]) -> None:
     """Add the restart of a service when something that it has read will change."""
     for service, because in reasons(machine, items).items():
         for item in items.values():
@@ -33,8 +39,10 @@ def _foresee_restarts(machine: Machine, items: Items) -> None:
             reload = any(
                 item.service == service and item.resource.reloads(because) for item in items.values()
             )
-            told = None if reload else learned
-            machine.emit(events.Restart(service=service, because=because, reload=reload, figures=told))
+            restart = events.Restart(service=service, because=because, reload=reload)
+            if not reload:
+                restart.figures, restart.drained = learned, list(fronted.get(service, ()))
+            machine.emit(restart)
 
 
 def _foresee_commands(items: Items) -> None:

@@ -10,6 +10,7 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resources import recall
 from provision.host.rollback import put_back
+from provision.host.rotation import Rotation
 from provision.host.state import backup, owed
 from provision.host.state.lock import RunLock
 from provision.host.state.revisions import Revisions
@@ -30,17 +31,18 @@ def history(machine: Machine, request: Request) -> events.Done:
 def rollback(machine: Machine, request: Request, asked: Rollback) -> events.Done:
     """Carry out the verb `rollback`: run what services ran with before, and prove it."""
     failed = 0
+    rotation = Rotation(machine, request.fronted, request.who)
     with RunLock(machine, request.who):
         for service in request.services:
             try:
-                _go_back(machine, request, service.service, asked.to)
+                _go_back(machine, request, service.service, asked.to, rotation)
             except Exception as error:
                 failed += 1
                 machine.emit(events.Error(finding=causes.explain(error).finding))
     return events.Done(ok=not failed, counts={"changed": len(request.services) - failed, "failed": failed})
 
 
-def _go_back(machine: Machine, request: Request, service: str, to: int | None) -> None:
+def _go_back(machine: Machine, request: Request, service: str, to: int | None, rotation: Rotation) -> None:
     revisions = Revisions(machine.state, service)
     record = _chosen(revisions, service, to)
     for path in record["directories"]:
@@ -51,6 +53,8 @@ def _go_back(machine: Machine, request: Request, service: str, to: int | None) -
                 hint="apply the playbook of that time again",
             )
     _compare_editions(machine, service, record)
+    if recall(**record["runner"]).running(machine):
+        rotation.stop(service)
     words = [f"back to revision {record['number']}"]
     number = revisions.begin(request.who, words, request.origin)
     id = record["runner"]["id"]
@@ -65,6 +69,7 @@ def _go_back(machine: Machine, request: Request, service: str, to: int | None) -
     revisions.go_back(number, record["number"])
     text = f"revision {record['number']} runs again, and it answers; the next apply goes forward"
     machine.emit(events.Restored(id=id, service=service, ok=True, text=text))
+    rotation.back(service)
 
 
 def _chosen(revisions: Revisions, service: str, to: int | None) -> dict[str, Any]:

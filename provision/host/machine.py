@@ -11,8 +11,8 @@ from typing import Any, Callable, Hashable, Mapping, Sequence, TypeVar
 
 from provision.host import children
 from provision.host.capture import KILL, TERM, Completed, capture, end_group, group_lives
+from provision.host.dialogue import Dialogue
 from provision.host.failure import Failure
-from provision.host.light import plainjson
 from provision.wire import events
 from provision.wire.finding import information
 from provision.wire.survey import Answer
@@ -49,7 +49,7 @@ class Machine:
         state: directory of what provision remembers on this host (ledger, marks).
         deep: read everything again, however long it takes (hash every model file).
         place: directory for what may be forgotten at any time; None without one.
-        hear: returns the line that the controller sends next; None when none comes within some seconds.
+        dialogue: gives answers of the controller to who has asked; None where there is no controller.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Machine:
         state: str,
         deep: bool = False,
         place: str | None = None,
-        hear: Callable[[float], bytes | None] = lambda seconds: None,
+        dialogue: Dialogue | None = None,
     ) -> None:
         self.emit = emit
-        self._hear = hear
+        self._dialogue = dialogue or Dialogue()
         self.state = state
         self.deep = deep
         self.ignored: Sequence[str] = ()
@@ -235,16 +235,20 @@ class Machine:
             Failure: the run was cancelled, or no answer has come.
             Mismatch: what has come is no answer.
         """
-        self.emit(question.replace(waits=True))
+        number = self._dialogue.begin()
+        self.emit(question.replace(waits=True, number=number))
         asked = time.monotonic()
-        while not self.cancelled.is_set():
-            left = LOOK if endless else asked + PATIENCE - time.monotonic()
-            if left <= 0:
-                message = f"the controller has not answered within {PATIENCE:.0f} s; nothing was changed"
-                raise Failure("no-answer", message, hint="apply again")
-            line = self._hear(min(left, LOOK))
-            if line is not None:
-                return Answer.parse(plainjson.loads(line.decode("utf-8")))
+        try:
+            while not self.cancelled.is_set():
+                left = LOOK if endless else asked + PATIENCE - time.monotonic()
+                if left <= 0:
+                    message = f"the controller has not answered within {PATIENCE:.0f} s; nothing was changed"
+                    raise Failure("no-answer", message, hint="apply again")
+                answer = self._dialogue.hear(number, min(left, LOOK))
+                if answer is not None:
+                    return answer
+        finally:
+            self._dialogue.end(number)
         raise Failure("run-cancelled", CANCELLED)
 
     # -- telling ------------------------------------------------------------------------------------------

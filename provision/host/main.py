@@ -11,9 +11,10 @@ from _thread import start_new_thread
 from typing import Any
 
 from provision import __version__
-from provision.host import causes, history, logs, removal, runner, status, verify
+from provision.host import causes, history, hold, logs, removal, runner, status, verify
 from provision.host.capture import TERM
 from provision.host.channel import Channel
+from provision.host.dialogue import Dialogue
 from provision.host.failure import Failure
 from provision.host.light import plainjson
 from provision.host.machine import Machine
@@ -38,10 +39,12 @@ def _carry_out(machine: Machine, request: Request) -> events.Done:
         return history.history(machine, request)
     if isinstance(asked, requests.Rollback):
         return history.rollback(machine, request, asked)
+    if isinstance(asked, requests.Hold):
+        return hold.hold(machine, asked, request.who)
     if isinstance(asked, requests.Logs):
         return logs.logs(machine, request.services, asked)
     assert isinstance(asked, requests.Remove)
-    return removal.remove(machine, request.who, asked)
+    return removal.remove(machine, request, asked)
 
 
 def _unrecognized(said: dict[str, Any], error: Mismatch) -> Failure:
@@ -86,8 +89,9 @@ def main(request: bytes, place: str | None = None) -> int:
     started = time.monotonic()
     said: dict[str, Any] = plainjson.loads(request.decode("utf-8"))
     machine: Machine
-    channel = Channel(out, on_lost=lambda: machine.cancel())
-    machine = Machine(channel.emit, said["state"], place=place, hear=channel.hear)
+    dialogue = Dialogue()
+    channel = Channel(out, on_lost=lambda: machine.cancel(), hears=dialogue.take)
+    machine = Machine(channel.emit, said["state"], place=place, dialogue=dialogue)
     channel.attend(0)
     # In a thread, as the main one may hold a lock that `cancel` needs. The commands end as after ^C.
     signal(TERM, lambda *_: start_new_thread(machine.cancel, ()))

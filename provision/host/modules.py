@@ -60,7 +60,7 @@ class Modules:
         return found
 
     def get_source(self, name: str) -> str:
-        """Return the text of a module that another Python is to run, one of `PROGRAMS` in `unpack.py`."""
+        """Return the text of a module that is also a program, one of `PROGRAMS` in `unpack.py`."""
         _, at, size = self._index[self._index[name][0]]
         return os.pread(self._file, size, at).decode("utf-8")
 

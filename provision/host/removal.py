@@ -9,26 +9,28 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import PACKAGES
 from provision.host.resources import recall, type_of
+from provision.host.rotation import Rotation
 from provision.host.state import backup, ground, marks
 from provision.host.state.ledger import Entry, Ledger
 from provision.host.state.lock import RunLock
 from provision.host.state.revisions import Revisions
 from provision.wire import events
 from provision.wire.events import SERVICE
-from provision.wire.requests import Remove
+from provision.wire.requests import Remove, Request
 
 
-def remove(machine: Machine, who: str, asked: Remove) -> events.Done:
-    """Carry out the verb `remove`; `who` asks for it."""
+def remove(machine: Machine, request: Request, asked: Remove) -> events.Done:
+    """Carry out the verb `remove`."""
     if not os.path.isdir(machine.state):
         return events.Done(ok=True, counts={"removed": 0, "kept": 0, "failed": 0})
     ledger = Ledger(machine.state)
     entries = {id: entry for id, entry in ledger.entries.items() if _chosen(entry, asked)}
     if asked.dry:
-        counts = remove_entries(machine, ledger, entries, asked.playbooks, dry=True)
-        return events.Done(ok=True, counts=counts)
-    with RunLock(machine, who):
         counts = remove_entries(machine, ledger, entries, asked.playbooks)
+        return events.Done(ok=True, counts=counts)
+    with RunLock(machine, request.who):
+        rotation = Rotation(machine, request.fronted, request.who)
+        counts = remove_entries(machine, ledger, entries, asked.playbooks, rotation)
         ledger.save()
         if not ledger.entries:
             ground.leave(machine.state)
@@ -40,27 +42,32 @@ def remove_entries(
     ledger: Ledger,
     entries: dict[str, Entry],
     playbooks: list[str] | None,
-    dry: bool = False,
+    rotation: Rotation | None = None,
 ) -> dict[str, int]:
-    """Remove the resources of `entries`, each before what it needs.
+    """Remove the resources of `entries`, each before what it needs; without `rotation`, tell what would go.
 
     A failure is reported and does not stop the rest; what another playbook still wants stays.
     """
+    dry = rotation is None
     counts = {"removed": 0, "kept": 0, "failed": 0}
     for id in in_order(entries):
         entry = entries[id]
         event = events.Removed(id=id, label=entry["label"], planned=dry)
         try:
             event.kept = _kept(entry, playbooks)
-            if not dry:
+            if rotation is not None:
                 if event.kept is None:
                     resource = recall(id, entry["type"], entry["spec"])
+                    service = entry.get("service") if resource.role == SERVICE else None
+                    if service and resource.running(machine):
+                        rotation.stop(service, ends=True)
                     if not resource.remove(machine):
                         event.kept = resource.left(machine)
-                    if resource.role == SERVICE and entry.get("service"):
-                        marks.forget(machine.state, entry["service"])
-                        backup.forget(machine.state, entry["service"])
-                        Revisions(machine.state, entry["service"]).forget()
+                    if service:
+                        rotation.back(service, ends=True)
+                        marks.forget(machine.state, service)
+                        backup.forget(machine.state, service)
+                        Revisions(machine.state, service).forget()
                 ledger.release(id, playbooks)
             counts["removed" if event.kept is None else "kept"] += 1
         except (Failure, OSError) as error:

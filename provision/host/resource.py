@@ -134,6 +134,10 @@ class Resource:
         """Whether its service runs, so that it is restarted rather than started."""
         return False
 
+    def running(self, machine: Machine) -> bool:
+        """Whether its service runs, as far as this run knows; `identity` is enough to tell."""
+        return False
+
     def waits_for_others(self) -> bool:
         """Whether its fix mostly waits, for an answer or its turn on a GPU: other work goes on meanwhile."""
         return False

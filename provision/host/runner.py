@@ -13,6 +13,7 @@ from provision.host.item import Item
 from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.preflight import preflight, scene
+from provision.host.rotation import Rotation
 from provision.host.services import aftermath, survey
 from provision.host.services.gpus import leftovers
 from provision.host.state import ground, overrides, revisions
@@ -70,7 +71,7 @@ class Run:
         quick = [item for item in self.items.values() if not item.resource.waits]
         # What is quick is not worth a thread of its own.
         each(self._read, [*([item] for item in slow[:-1]), [*quick, *slow[-1:]]], READERS)
-        foreseeing.foresee(self.machine, self.items)
+        foreseeing.foresee(self.machine, self.items, self.request.fronted)
         self._tell_of_rollbacks()
         orphans = {} if self.asked.partial else self.ledger.orphans(self.asked.playbooks, self.items)
         if self._differs():
@@ -173,11 +174,12 @@ class Run:
         if self._differs():
             tried = attempts.Attempts(self.machine, self.items, self.ledger, self.request, ignored)
             tried.begin()
-        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried)
+        rotation = Rotation(self.machine, self.request.fronted, self.request.who)
+        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried, rotation)
         fixing.fix(needed)
         if asked.prune and orphans and not any(item.status == "failed" for item in needed):
             # What has left the playbook is removed before services start: both may want the same port.
-            removal.remove_entries(self.machine, self.ledger, orphans, asked.playbooks)
+            removal.remove_entries(self.machine, self.ledger, orphans, asked.playbooks, rotation)
         if self._left_over:
             leftovers.end(self.machine, self._left_over)
         fixing.fix(services)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 if TYPE_CHECKING:
     from packaging.version import Version
 
+    from provision.catalog.layout import Layout
     from provision.config.services.base import Service
     from provision.kinds.common.context import ServiceContext
     from provision.kinds.common.demand import Asked, Demand, Share
+    from provision.kinds.common.front import Front
     from provision.kinds.common.offer import Offer
     from provision.wire.specs.model import Expectation
 
@@ -35,6 +37,7 @@ class Kind:
         demand: foresees what a service takes of a GPU; None for a kind of which nothing is known.
         offers: returns what a service (with its name) offers to a gateway; None when there can be none in
             front of it.
+        front: returns how a service (with its name) passes requests to others; None for one that does not.
     """
 
     fields: type[Service]
@@ -47,6 +50,7 @@ class Kind:
     share: Callable[[Any, Version | None, Collection[str]], Share | None] = lambda *_: None
     demand: Callable[[Asked[Any]], Demand] | None = None
     offers: Callable[[Any, str], Offer | None] = lambda service, name: None
+    front: Callable[[Any, str, Layout], Front | None] = lambda service, name, layout: None
 
     @property
     def idle(self) -> frozenset[str]:

@@ -39,6 +39,7 @@ def build(
     deferred: Collection[str] = (),
     digest: str | None = None,
     origin: Origin | None = None,
+    fronted: dict[str, list[str]] | None = None,
 ) -> bytes:
     """Return the request for one host.
 
@@ -49,6 +50,7 @@ def build(
         deferred: ids of probes that wait for other hosts: now their service only has to run.
         digest: of the plan that was agreed to.
         origin: where the playbooks come from.
+        fronted: the services that gateways pass requests to, each with these gateways.
 
     Raises:
         ConfigError: secrets cannot be read; each problem at the place of its reference.
@@ -72,6 +74,7 @@ def build(
         services=[service.facts for service in catalog.services] if asks_services else [],
         digest=digest,
         origin=origin,
+        fronted=fronted or {},
         stakes=[each.stake for each in catalog.services if each.stake] if converges else [],
     )
     return json.dumps(request.plain(), ensure_ascii=False, separators=(",", ":")).encode()

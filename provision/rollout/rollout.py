@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from provision.catalog.catalog import Catalog
 from provision.config.problems import ConfigError, Problem
 from provision.connect import connection_to
 from provision.connect.base import PATIENCE
@@ -16,15 +17,17 @@ from provision.fleet.waves import Waves, waves
 from provision.rollout import containers, places
 from provision.rollout.keyring import Keyring
 from provision.rollout.request import build
-from provision.rollout.run import Limits, Order, Target, agreed, run
+from provision.rollout.rotation import Rotation
+from provision.rollout.run import Beside, Limits, Order, Target, agreed, run
 from provision.rollout.summary import Summary
 from provision.rollout.turns import Turns
 from provision.rollout.verdicts import Foresee, Verdicts, unforeseen
-from provision.wire.events import Turn
-from provision.wire.requests import Apply, Asked, Converging, Inspect, Remove, Rollback, Verify
+from provision.wire.events import Leave, Return, Turn
+from provision.wire.requests import Apply, Asked, Converging, Hold, Inspect, Remove, Rollback, Verify
 
 if TYPE_CHECKING:
     from provision.config.pace import Portion
+    from provision.fleet.gateways import Gateway
     from provision.project.project import Project
     from provision.transport.target import OnEvent, OnQuestion
     from provision.wire.events import Event, Question
@@ -111,6 +114,7 @@ class Rollout:
             take = containers.noting_recreated(self._fleet, take)
         ignored = asked.ignore if isinstance(asked, Converging) else ()
         verdicts = Verdicts(self._foresee, ignored, take)
+        rotation = self._rotation(take, ignored)
         turns = None
         if several:
             # Hosts begin in the order of the waves: one that waits for its turn holds up none before it.
@@ -118,12 +122,24 @@ class Rollout:
             targets.sort(key=lambda target: numbers[target.host])
             turns = Turns(self.order, take)
         with closing(listener):
-            self._send(targets, verdicts.take, summary, answering(verdicts, turns), turns)
+            answer = answering(verdicts, turns, rotation)
+            self._send(targets, verdicts.take, summary, answer, turns, rotation)
             if isinstance(asked, Apply) and summary.ok:
                 late = self._targets(Verify(late=True), self._late_proofs(summary.changed), {})
                 if late:
                     self._send(late, containers.late_proofs(self._fleet, listener.take), summary)
         return summary
+
+    def _rotation(self, take: OnEvent, ignored: Collection[str]) -> Rotation:
+        """Return what speaks with the hosts of gateways while services are changed."""
+        hosts, asks = self._project.hosts, self._reach.password is not None
+
+        def target(gateway: Gateway, asked: Hold) -> Target:
+            host = hosts[gateway.host]
+            request = build(Catalog(host, [], []), asked, self._keyring)
+            return Target(connection=connection_to(host, hosts, asks), request=request)
+
+        return Rotation(self._fleet.gateways, target, ignored, take)
 
     def _late_proofs(self, changed: Collection[str]) -> Fleet:
         """Return the proofs that had to wait for other hosts.
@@ -140,7 +156,7 @@ class Rollout:
             ]
             if due:
                 left[name] = replace(catalog, resources=due)
-        return Fleet(left, self._fleet.edges)
+        return self._fleet._replace(catalogs=left)
 
     def _targets(self, asked: Asked, fleet: Fleet, digests: Mapping[str, str]) -> list[Target]:
         """Return what to ask of each host, in an order that follows the edges.
@@ -179,6 +195,7 @@ class Rollout:
                 fleet.deferred(name) if applies else (),
                 digest,
                 self._origin if isinstance(asked, Apply | Rollback) else None,
+                self._fleet.fronted() if isinstance(asked, Converging | Rollback | Remove) else None,
             ),
             install_python=applies,
             after=None if inside_out or way is None else way.host,
@@ -193,6 +210,7 @@ class Rollout:
         summary: Summary,
         answer: OnQuestion = agreed,
         order: Order | None = None,
+        beside: Beside | None = None,
     ) -> None:
         reach = self._reach
         ended = run(
@@ -201,18 +219,23 @@ class Rollout:
             take,
             on_question=answer,
             order=order,
+            beside=beside,
             password=reach.password,
             limits=Limits(connect=reach.connect_timeout),
         )
         summary.end(ended.outcomes, ended.cancelled)
 
 
-def answering(verdicts: Verdicts, turns: Turns | None) -> OnQuestion:
-    """Return what answers hosts: after a survey with what is foreseen, before a change in their turn."""
+def answering(verdicts: Verdicts, turns: Turns | None, rotation: Rotation) -> OnQuestion:
+    """Return what answers hosts: after a survey, before their turn, and around the stop of a service."""
 
     def answer(question: Question, send: Callable[[Answer], None]) -> None:
         if isinstance(question, Turn) and turns:
             turns.ask(question, send)
+        elif isinstance(question, Leave):
+            rotation.leave(question, send)
+        elif isinstance(question, Return):
+            rotation.back(question, send)
         else:
             verdicts.answer(question, send)
 

@@ -62,6 +62,25 @@ class Order(Protocol):
         """Take note of how a host has ended; `later` calls a function of this run."""
 
 
+class Open(Protocol):
+    """Carries out a request beside those of the run, and not counted among the hosts at a time."""
+
+    def __call__(
+        self, target: Target, on_event: OnEvent, on_question: OnQuestion, on_end: Callable[[Status], None], /
+    ) -> None:
+        """Begin it; `on_end` is called when it has ended."""
+
+
+class Beside(Protocol):
+    """Has requests of its own while a run goes on."""
+
+    def begin(self, open: Open) -> None:
+        """Take what carries them out."""
+
+    def ended(self, host: str) -> None:
+        """Take note that a host of the run has ended."""
+
+
 def run(
     targets: Sequence[Target],
     forks: int | None,
@@ -70,6 +89,7 @@ def run(
     password: str | None = None,
     on_question: OnQuestion = agreed,
     order: Order | None = None,
+    beside: Beside | None = None,
     limits: Limits = LIMITS,
     archive: Archive | None = None,
 ) -> Summary:
@@ -87,19 +107,30 @@ def run(
         on_question: called with each event that a host waits on, and with what sends the answer; else the
             hosts may go on.
         order: is asked before each host, and told how it ended; None lets all begin.
+        beside: has requests of its own meanwhile.
         password: for sudo, where the connections say that it may ask.
         limits: see `Limits`.
         archive: the host side; None for the one of this provision.
     """
     archive = archive or Archive(cache=cache("archives"))
     terms = Terms(Loop(), archive, on_event, on_question, password, limits)
-    return _Fleet(targets, forks or FORKS, terms, order).run()
+    return _Fleet(targets, forks or FORKS, terms, order, beside).run()
 
 
 class _Fleet:
-    def __init__(self, targets: Sequence[Target], forks: int, terms: Terms, order: Order | None) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        forks: int,
+        terms: Terms,
+        order: Order | None,
+        beside: Beside | None,
+    ) -> None:
         self.targets = targets
         self.order = order
+        self.beside = beside
+        if beside:
+            beside.begin(self.open)
         self.on_event = terms.on_event
         self.on_question = terms.on_question
         self.terms = terms._replace(on_event=self._emit, on_question=self._ask)
@@ -154,6 +185,26 @@ class _Fleet:
             self.fault = fault
             self.cancel()
 
+    def open(
+        self, target: Target, on_event: OnEvent, on_question: OnQuestion, on_end: Callable[[Status], None]
+    ) -> None:
+        """Carry out a request beside those of the run."""
+        terms = self.terms._replace(
+            on_event=lambda event: self._call(lambda: on_event(event)),
+            on_question=lambda question, answer: self._call(lambda: on_question(question, answer)),
+        )
+
+        async def carry_out() -> None:
+            session = Session(target, terms, self.handshakes)
+            self.sessions.add(session)
+            try:
+                status = await session.run()
+            finally:
+                self.sessions.discard(session)
+            self._call(lambda: on_end(status))
+
+        self.loop.add(carry_out())
+
     async def _one(self, target: Target) -> None:
         try:
             for other in (target.after, *target.behind):
@@ -164,6 +215,9 @@ class _Fleet:
                 status = self.summary.outcomes[target.host] = await self._work(target)
             finally:
                 self.slots.release()
+            if self.beside:
+                beside, ended = self.beside, target.host
+                self._call(lambda: beside.ended(ended))
             if self.order:
                 order, host = self.order, target.host
                 self._call(lambda: order.ended(host, status, self.loop.later))

@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from provision import __version__
@@ -212,7 +213,7 @@ class Execution:
             self._watch = self._loop.later(self.limits.ending, self.streams.end)
         self._on_event(event)
         if isinstance(event, Question) and event.waits:
-            self._terms.on_question(event, self._answer)
+            self._terms.on_question(event, partial(self._answer, event.number))
 
     def _unrecognized(self, why: str, data: dict[str, Any]) -> None:
         """Fail, once: what the host says after that may be about anything."""
@@ -245,8 +246,9 @@ class Execution:
     def _send_request(self) -> None:
         self._send(bootstrap.message(self._terms.archive.name, self._request))
 
-    def _answer(self, answer: Answer) -> None:
-        self._send(json.dumps(answer.plain(), separators=(",", ":")).encode() + b"\n")
+    def _answer(self, number: int, answer: Answer) -> None:
+        said = answer.replace(number=number)
+        self._send(json.dumps(said.plain(), separators=(",", ":")).encode() + b"\n")
 
     def _send(self, data: bytes) -> None:
         self.sent += len(data)

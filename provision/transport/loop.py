@@ -116,6 +116,11 @@ class Loop:
                 if call:
                     call()
 
+    def add(self, work: Work) -> None:
+        """Run a further coroutine beside those that run."""
+        self._running += 1
+        self._ready.append(work)
+
     def resume(self, work: Iterable[Work]) -> None:
         """Go on with coroutines that have waited for a promise."""
         self._ready.extend(work)

@@ -21,8 +21,12 @@ KEPT = 3
 
 DAY = 86400
 
-PROGRAMS = ("provision/host/python/inside.py",)
-"""Modules that the host side also runs by the Pythons of environments: their text is kept, too."""
+PROGRAMS = (
+    "provision/host/python/inside.py",
+    "provision/host/services/gateways/haproxy_admin.py",
+    "provision/host/services/gateways/haproxy_keeper.py",
+)
+"""Modules that the host side also runs as programs of their own: their text is kept, too."""
 
 
 def unpack(

@@ -35,9 +35,13 @@ class Event(Variant):
 
 
 class Question(Event):
-    """What the controller answers by one line with an `Answer`, where the host `waits` for it."""
+    """What the controller answers by one line with an `Answer`, where the host `waits` for it.
+
+    `number`: of the question, from 1: several threads of a host may ask at the same time.
+    """
 
     waits: bool = False
+    number: int = 0
 
 
 class Facts(Record):
@@ -165,6 +169,82 @@ class Turn(Question):
     NAME: ClassVar[str] = "turn"
 
 
+class Leave(Question):
+    """A service that a gateway passes requests to is about to be stopped.
+
+    The host waits until no gateway passes requests to it any more, and the running ones have ended.
+
+    `ends`: it does not come back.
+    """
+
+    NAME: ClassVar[str] = "leave"
+    service: str
+    ends: bool = False
+
+
+class Return(Question):
+    """A service that had left has been proven, or (`ends`) has stopped.
+
+    The host waits until gateways pass requests to it again.
+    """
+
+    NAME: ClassVar[str] = "return"
+    service: str
+    ends: bool = False
+
+
+class Beside(Record):
+    """A server of a gateway, as HAProxy sees it: `host`, and whether it gets requests (`up`)."""
+
+    host: str
+    up: bool
+
+
+class Rotation(Question):
+    """How the servers of a service are at a gateway, before one of them is taken out of rotation.
+
+    The gateway's host waits until that may be done. `known`: the gateway has this server.
+    """
+
+    NAME: ClassVar[str] = "rotation"
+    known: bool
+    servers: list[Beside] = many(Beside)
+
+
+class Out(Question):
+    """A server is out of rotation; the gateway's host waits until it may put it back.
+
+    - `left`: requests that still run there, when the time for them is over
+    - `seconds`: that were waited for them
+    - `by_hand`: somebody else had taken it out before, so that it stays out
+    """
+
+    NAME: ClassVar[str] = "out"
+    left: int = 0
+    seconds: float = 0.0
+    by_hand: bool = False
+
+
+class Rotated(Event):
+    """Made by the controller: a service left the rotation of a gateway, or came back.
+
+    - `gateway`, `at`: the gateway and its host
+    - `out`: it left; else it is back, and HAProxy says that it is up
+    - `left`: requests that still ran there when the time for them was over
+    - `seconds`: that it took
+    - `finding`: what is to be known of it, such as what clients see meanwhile
+    """
+
+    NAME: ClassVar[str] = "rotated"
+    service: str
+    gateway: str
+    at: str
+    out: bool
+    left: int = 0
+    seconds: float = 0.0
+    finding: Finding | None = one(Finding, default=None)
+
+
 class Outlook(Event):
     """Made by the controller: what is foreseen of a host, from what it has told.
 
@@ -221,6 +301,7 @@ class Restart(Event):
     """A running service has to be restarted, because of these resources.
 
     - `reload`: it takes them in while it goes on serving
+    - `drained`: the gateways that pass no new requests to it before it stops
     - `figures`: of its last start
     """
 
@@ -228,6 +309,7 @@ class Restart(Event):
     service: str
     because: list[str] = []
     reload: bool = False
+    drained: list[str] = []
     figures: Figures | None = one(Figures, default=None)
 
 

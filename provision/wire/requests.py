@@ -148,6 +148,29 @@ class Remove(Asked):
     dry: bool = False
 
 
+class Hold(Asked):
+    """Take a server of a gateway out of rotation, and put it back when the controller says so, or it answers.
+
+    Takes no lock of the host. Server and host have one name.
+
+    - `gateway`: the service
+    - `keys`: the file on its host with the keys of servers, by service
+    - `service`, `server`: which server of which service
+    - `port`: where it will listen; None when that is not known
+    - `seconds`: that its running requests have at most
+    - `ends`: it does not come back
+    """
+
+    NAME: ClassVar[str] = "hold"
+    gateway: str
+    keys: str
+    service: str
+    server: str
+    port: int | None
+    seconds: float
+    ends: bool = False
+
+
 class Request(Record):
     """What one host is asked, and everything that deciding there needs.
 
@@ -161,6 +184,7 @@ class Request(Record):
     - `digest`: of the plan that was agreed to; a host that is found otherwise refuses
     - `origin`: where the playbooks come from; None outside of a git repository
     - `stakes`: the services of which it can be foreseen whether they run
+    - `fronted`: the services that gateways pass requests to, each with these gateways as people call them
     """
 
     version: str
@@ -174,3 +198,4 @@ class Request(Record):
     digest: str | None
     origin: Origin | None = one(Origin, default=None)
     stakes: list[Stake] = many(Stake, default=[])
+    fronted: dict[str, list[str]] = {}

@@ -108,10 +108,12 @@ class Answer(Record):
     """What the controller says to a host that waits.
 
     - `go`: go on; else end, and change nothing
+    - `number`: that of the question
     - `findings`: why not; or what the user has chosen to ignore
     """
 
     go: bool
+    number: int = 0
     findings: list[Finding] = many(Finding, default=[])
 
 

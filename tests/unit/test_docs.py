@@ -119,7 +119,7 @@ def test_every_verb_is_described() -> None:
 def test_every_event_is_described_with_its_fields() -> None:
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for event in events.Event.VARIANTS.values():
-        if event is events.Heartbeat:
+        if event in (events.Heartbeat, events.Rotation, events.Out):
             continue  # never printed
         row = re.search(rf"^\| `{event.NAME}` \|(.*)$", text, re.MULTILINE)
         assert row, event.NAME

@@ -146,6 +146,10 @@ class Container(Runner):
             return []
         return [(each.port, each.address) for each in self.spec.ports if each.protocol == "tcp"]
 
+    def running(self, machine: Machine) -> bool:
+        """Whether the container runs."""
+        return engines.invocation(self._found(machine)) is not None
+
     def remove(self, machine: Machine) -> bool:
         """Stop the service and remove its container; one that provision has not made stays."""
         unit = self._unit()

@@ -54,12 +54,12 @@ class Process(FileRunner):
 
     def actual(self, machine: Machine) -> State:
         """Return the state found."""
-        return {"running": self._runs(machine), "current": self.current(machine)}
+        return {"running": self.running(machine), "current": self.current(machine)}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Fix what differs."""
         self._require_start(machine)
-        if not self._runs(machine):
+        if not self.running(machine):
             self._stop(machine)  # workers that it has left behind
         else:
             with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
@@ -86,7 +86,8 @@ class Process(FileRunner):
     def _members(self) -> dict[int, processes.Process]:
         return processes.members(supervision.recorded(self.spec.pid_file), self._marker())
 
-    def _runs(self, machine: Machine) -> bool:
+    def running(self, machine: Machine) -> bool:
+        """Whether the service runs."""
         return supervision.recorded(self.spec.pid_file) is not None
 
     def owns(self) -> Callable[[int], bool]:

@@ -217,7 +217,8 @@ class Unit(FileRunner):
     def _send(self, machine: Machine, words: list[str], check: bool = True) -> None:
         machine.run(["systemctl", *words], timeout=60, check=check)
 
-    def _runs(self, machine: Machine) -> bool:
+    def running(self, machine: Machine) -> bool:
+        """Whether the service runs, as far as this run knows."""
         return supervision.active(systemd.unit(machine, self.spec.unit))
 
     def _places(self) -> list[tuple[int, str | None]]:

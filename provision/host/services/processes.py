@@ -218,6 +218,24 @@ def listeners(port: int, host: str | None = None) -> list[Listener]:
     return sorted(found | hidden, key=lambda each: each.pid or 0)
 
 
+def connected(pids: Iterable[int], address: str, port: int) -> int:
+    """Return how many TCP connections to a place some processes have open."""
+    to: set[str] = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/net/{name}", encoding="utf-8") as file:
+                rows = file.read().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            fields = row.split()
+            place, _, number = fields[2].rpartition(":")
+            if int(number, 16) == port and _address(place) == address:
+                to.add(f"socket:[{fields[9]}]")
+    owners = _owners(to, map(str, pids)) if to else {}
+    return sum(map(len, owners.values()))
+
+
 def _address(digits: str) -> str:
     """Return an address of `/proc/net/tcp`, 32-bit words in the machine's byte order, as people write it."""
     words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
@@ -235,9 +253,9 @@ def _numeric(host: str | None) -> bool:
     return False
 
 
-def _owners(inodes: set[str]) -> dict[str, list[int]]:
+def _owners(inodes: set[str], among: Iterable[str] | None = None) -> dict[str, list[int]]:
     owners: dict[str, list[int]] = {}
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir("/proc") if among is None else among:
         if not entry.isdigit():
             continue
         try:

@@ -70,11 +70,11 @@ class FileRunner(Runner):
         if not changes.keys() & STARTS:
             return None
         service = self.spec.service
-        return Work(restart=service) if self._runs(machine) else Work(start=service)
+        return Work(restart=service) if self.running(machine) else Work(start=service)
 
     def notes(self, machine: Machine) -> list[Finding]:
         """Warn where a start could not succeed."""
-        return [] if self._runs(machine) else access.notes(machine, self.spec.service, self.spec.access)
+        return [] if self.running(machine) else access.notes(machine, self.spec.service, self.spec.access)
 
     def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:
         """Return its ports, if it is started or restarted."""
@@ -94,7 +94,7 @@ class FileRunner(Runner):
         found: Preflight | None = self.spec.preflight
         return found
 
-    def _runs(self, machine: Machine) -> bool:
+    def running(self, machine: Machine) -> bool:
         """Whether the service runs, as far as this run knows."""
         raise NotImplementedError
 

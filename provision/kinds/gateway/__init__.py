@@ -3,4 +3,4 @@
 from provision.kinds.gateway import fields, lower
 from provision.kinds.kind import Kind
 
-KIND = Kind(fields.GatewayService, lower.lower)
+KIND = Kind(fields.GatewayService, lower.lower, front=lower.front)

@@ -22,6 +22,9 @@ THREADS = 4
 SPARE = 16384
 """Bytes of a buffer for the headers that are added, and for HAProxy's own notes beside a request."""
 
+SERVERS_KEYS = "upstreams.map"
+"""The file with the keys that servers ask for, by service."""
+
 INTERVAL = 2
 """Seconds between two looks at `/health` of a server."""
 
@@ -55,14 +58,14 @@ def rendered(
             "headers": limits.headers,
             "body": limits.body,
             "rate": limits.requests_per_minute,
-            "timeouts": {name: _milliseconds(value) for name, value in timeouts},
+            "timeouts": {name: _milliseconds(value) for name, value in timeouts if name != "drain"},
             "bind": text.haproxy(_place(service.host, service.port)),
             "certificate": text.haproxy(certificate) if certificate is not None else None,
             "metrics": text.haproxy(_place(service.metrics.host, service.metrics.port))
             if service.metrics is not None
             else None,
             "keys": text.haproxy(own("clients.map")) if service.keys else None,
-            "servers_keys": own("upstreams.map"),
+            "servers_keys": own(SERVERS_KEYS),
             "models": text.haproxy(own("models.map")),
             "listed": text.haproxy(own("models.json")),
             "hold": text.haproxy(own("hold.lua")),

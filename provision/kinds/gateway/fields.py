@@ -93,6 +93,8 @@ class Timeouts(Model):
     """For the next bytes of an answer: before the first one a server queues and reads the prompt."""
     reload: PositiveDuration = 3600.0
     """For running requests to end, once a reload has put a new process in charge."""
+    drain: PositiveDuration = 300.0
+    """For the running requests of a server to end before its service is restarted."""
 
 
 class Metrics(Model):

@@ -9,13 +9,15 @@ from posixpath import join
 from typing import TYPE_CHECKING
 
 from provision.catalog import text
-from provision.catalog.layout import USER
+from provision.catalog.layout import USER, Layout
 from provision.catalog.text import SecretPart, SecretText
 from provision.kinds.common import certificates, checks, packages, supervised
 from provision.kinds.common.context import ServiceContext
+from provision.kinds.common.front import Front
 from provision.kinds.common.generated import start_script
 from provision.kinds.common.program import Program
 from provision.kinds.gateway import certificate, configuration, upstreams
+from provision.kinds.gateway.configuration import SERVERS_KEYS
 from provision.kinds.gateway.fields import SELF_SIGNED
 from provision.wire.checks import Check, Fitting, Http
 from provision.wire.specs.apt import Package
@@ -95,6 +97,17 @@ def lower(context: ServiceContext[GatewayService]) -> None:
     )
 
 
+def front(service: GatewayService, name: str, layout: Layout) -> Front:
+    """Return how a gateway passes requests to its upstreams."""
+    return Front(
+        name=name,
+        upstreams=service.upstreams,
+        keys=layout.service(name, SERVERS_KEYS),
+        drain=service.timeouts.drain,
+        queue=service.queue,
+    )
+
+
 class _Files:
     """What HAProxy reads, all of which a reload takes in.
 
@@ -135,7 +148,7 @@ class _Files:
         several = len(behind) > 1
         made = [
             *self._file("clients.map", configuration.client_keys(service) if service.keys else None, user),
-            *self._file("upstreams.map", configuration.server_keys(behind) or None, user),
+            *self._file(SERVERS_KEYS, configuration.server_keys(behind) or None, user),
             *self._file("models.map", configuration.model_map(behind) if several else None),
             *self._file("models.json", configuration.model_list(behind) if several else None),
             *self._file("hold.lua", self._hold() if service.queue is not None else None),

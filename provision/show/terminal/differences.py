@@ -64,6 +64,8 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
         why = listing([host.label(id) for id in restart.because], 4)
         verb = "reload" if restart.reload else "restart"
         yield f"  {paint('↻', OLD)} {verb} {restart.service}, because of {why or 'an earlier change'}"
+        if restart.drained:
+            yield f"      first out of rotation at {' and '.join(restart.drained)}"
     for orphan in host.orphans:
         yield f"  {paint('-', BAD)} {orphan_words(orphan)}"
     for note in host.doubts:

@@ -29,6 +29,8 @@ def lasting(report: Report, item: Item) -> list[str]:
             mark = paint("✓", GOOD) if item.ok else paint("·", OLD)
             why = f": {item.finding.message}" if item.finding else ""
             lines = [_coded(f"{mark} {item.service}: {item.text}{why}", item.finding), *_below(item.finding)]
+        case events.Rotated():
+            lines = _rotated(item)
         case events.Removed():
             lines = [_removed(item)]
         case events.Bootstrapped():
@@ -101,6 +103,18 @@ def _proof(event: events.Proof) -> list[str]:
     if event.received:
         lines.append(f"    {paint('<', QUIET)} {event.received}")
     return [*lines, *_below(event.finding)]
+
+
+def _rotated(event: events.Rotated) -> list[str]:
+    """Return that a service has left the rotation of a gateway, or is back, and what is to be known of it."""
+    gateway = f"{event.gateway} on {event.at}"
+    finding = event.finding
+    if finding and finding.severity != INFO:
+        return [f"{paint('!', OLD)} {located(finding)}", *_hint(finding)]
+    took = paint(f" ({human_seconds(event.seconds)})", QUIET) if event.seconds >= 0.1 else ""
+    where = "out of" if event.out else "back in"
+    told = [f"    {finding.message}"] if finding else []
+    return [f"{paint('✓', GOOD)} {event.service} is {where} rotation at {gateway}{took}", *told]
 
 
 def _removed(event: events.Removed) -> str:

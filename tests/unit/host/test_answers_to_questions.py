@@ -14,6 +14,7 @@ import pytest
 from provision.host import channel as channels
 from provision.host import machine as machines
 from provision.host.channel import Channel
+from provision.host.dialogue import Dialogue
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.wire.finding import fault
@@ -28,8 +29,9 @@ class Line:
     def __init__(self) -> None:
         read, self.write = os.pipe()
         self.out = io.BytesIO()
-        self.channel = Channel(self.out, on_lost=lambda: self.machine.cancel())
-        self.machine = Machine(self.channel.emit, "/nowhere", hear=self.channel.hear)
+        self.dialogue = Dialogue()
+        self.channel = Channel(self.out, lambda: self.machine.cancel(), self.dialogue.take)
+        self.machine = Machine(self.channel.emit, "/nowhere", dialogue=self.dialogue)
         self.channel.attend(read)
 
     def send(self, text: bytes) -> None:
@@ -47,15 +49,20 @@ def line() -> Iterator[Line]:
         made.close()
 
 
-def answer(go: bool) -> bytes:
+def answer(go: bool, number: int = 1) -> bytes:
     """Return an answer as the controller sends it."""
-    return json.dumps(Answer(go=go, findings=[fault("a-b", "没有")]).plain()).encode() + b"\n"
+    return json.dumps(Answer(go=go, number=number, findings=[fault("a-b", "没有")]).plain()).encode() + b"\n"
+
+
+def later(line: Line, *texts: bytes) -> None:
+    """Send texts once a question has been asked."""
+    threading.Timer(0.1, lambda: [line.send(text) for text in texts]).start()
 
 
 def test_an_answer_that_arrives_in_pieces(line: Line) -> None:
     whole = answer(False)
-    line.send(whole[:10])
-    threading.Timer(0.2, line.send, [whole[10:]]).start()
+    later(line, whole[:10])
+    threading.Timer(0.3, line.send, [whole[10:]]).start()
     found = line.machine.ask(QUESTION)
     assert (found.go, found.findings[0].message) == (False, "没有")
     assert b'"waits":true' in line.out.getvalue()
@@ -63,13 +70,31 @@ def test_an_answer_that_arrives_in_pieces(line: Line) -> None:
 
 
 def test_one_question_after_another(line: Line) -> None:
-    for go in (True, False, True):
-        line.send(answer(go))
+    for number, go in enumerate((True, False, True), 1):
+        later(line, answer(go, number))
         assert line.machine.ask(QUESTION).go is go
 
 
+def test_answers_go_to_those_who_have_asked_in_whatever_order(line: Line) -> None:
+    found: dict[str, bool] = {}
+    asked = threading.Event()
+
+    def first() -> None:
+        asked.set()
+        found["first"] = line.machine.ask(QUESTION).go
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    asked.wait()
+    threading.Event().wait(0.05)
+    later(line, answer(False, 2) + answer(True, 1))
+    found["second"] = line.machine.ask(QUESTION).go
+    thread.join()
+    assert found == {"first": True, "second": False}
+
+
 def test_what_is_no_answer_is_told(line: Line) -> None:
-    line.send(b'{"go":true,"findings":[],"more":1}\n')
+    later(line, b'{"go":true,"findings":[],"more":1}\n')
     with pytest.raises(Mismatch, match="more"):
         line.machine.ask(QUESTION)
 

@@ -11,13 +11,15 @@ A backend is a service, a server is a host.
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 import re
 import signal
 import socket
 import sys
 import time
-from typing import NamedTuple
+from contextlib import contextmanager
+from typing import Iterator, NamedTuple
 
 ANSWER = 10.0
 """Seconds for one answer on the socket."""
@@ -30,6 +32,12 @@ LOOK = 0.05
 DRAIN, READY = "drain", "ready"
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+_MAINTAINED, _DRAINED = 0x01, 0x08
+"""The flags of a server that was taken out by `state maint` and by `state drain`."""
+
+_RUNNING = "2"
+"""The state of a server that answers the checks."""
 
 
 class AdminError(Exception):
@@ -59,6 +67,26 @@ class Server(NamedTuple):
     def up(self) -> bool:
         """Whether it gets new requests."""
         return self.state.startswith("UP") and self.weight > 0
+
+
+class Standing(NamedTuple):
+    """Whether a server is in rotation, as HAProxy notes it for the process that takes over from it.
+
+    Args:
+        out: it was taken out of rotation.
+        maintained: it was, in the way of `maint`: no check asks it either.
+        healthy: it answers the checks.
+        address: where it is reached.
+        port: the same.
+        tls: whether it speaks TLS.
+    """
+
+    out: bool
+    maintained: bool
+    healthy: bool
+    address: str
+    port: int
+    tls: bool
 
 
 def ask(path: str, command: str) -> str:
@@ -111,6 +139,28 @@ def server(path: str, backend: str, name: str) -> Server:
     return found
 
 
+def standing(path: str, backend: str, name: str) -> Standing | None:
+    """Return how one server stands; None when there is no such server."""
+    names: list[str] = []
+    for line in ask(path, "show servers state").splitlines():
+        words = line.split()
+        if line.startswith("# "):
+            names = words[1:]
+            continue
+        found = dict(zip(names, words))
+        if (found.get("be_name"), found.get("srv_name")) == (backend, name):
+            flags = int(found["srv_admin_state"])
+            return Standing(
+                bool(flags & (_MAINTAINED | _DRAINED)),
+                bool(flags & _MAINTAINED),
+                found["srv_op_state"] == _RUNNING,
+                found["srv_addr"],
+                int(found["srv_port"]),
+                found.get("srv_use_ssl") == "1",
+            )
+    return None
+
+
 def turn(path: str, backend: str, name: str, state: str) -> None:
     """Take a server out of rotation (`drain`: its requests go on), or put it back (`ready`).
 
@@ -119,9 +169,24 @@ def turn(path: str, backend: str, name: str, state: str) -> None:
     """
     if not (_NAME.fullmatch(backend) and _NAME.fullmatch(name)):
         raise AdminError(f"there is no server {backend}/{name}")
-    said = ask(path, f"set server {backend}/{name} state {state}").strip()
+    with _alone(path):
+        said = ask(path, f"set server {backend}/{name} state {state}").strip()
     if said:
         raise AdminError(f"{backend}/{name}: {said}")
+
+
+@contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """Change servers while nobody else does: a change during a reload would be lost to the new process."""
+    try:
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise AdminError(f"{path}: {error.strerror or error}") from None
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def worker(path: str) -> int | None:
@@ -176,21 +241,22 @@ def reload(path: str, master: int, file: str, configuration: str) -> None:
     Raises:
         AdminError: the new process does not take over: it refuses the configuration, as its log says.
     """
-    before = worker(path)
-    if before is not None:
-        save(path, file, configuration)
-    told, _ = _refusals(master)
-    os.kill(master, signal.SIGUSR2)
-    last = time.monotonic() + TAKEOVER
-    while time.monotonic() < last:
-        now = worker(path)
-        if now is not None and now != before:
-            return
-        times, failed = _refusals(master)
-        if times > told and failed:
-            raise AdminError("the new process refuses what has changed")
-        time.sleep(LOOK)
-    raise AdminError(f"no new process has taken over within {TAKEOVER:.0f} s")
+    with _alone(path):
+        before = worker(path)
+        if before is not None:
+            save(path, file, configuration)
+        told, _ = _refusals(master)
+        os.kill(master, signal.SIGUSR2)
+        last = time.monotonic() + TAKEOVER
+        while time.monotonic() < last:
+            now = worker(path)
+            if now is not None and now != before:
+                return
+            times, failed = _refusals(master)
+            if times > told and failed:
+                raise AdminError("the new process refuses what has changed")
+            time.sleep(LOOK)
+        raise AdminError(f"no new process has taken over within {TAKEOVER:.0f} s")
 
 
 def _refusals(master: int) -> tuple[int, int]:
