@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -106,6 +110,68 @@ def test_a_change_goes_through_in_waves_and_may_leave_some_behind(fleet: Provisi
     finally:
         lab.start("w3")
     end = fleet.run("apply", "play.yml", "--yes", "-e", "word=two", json=True)
+    assert end.code == 0
+
+
+@pytest.fixture
+def two_in_trouble(fleet: Provision, lab: Lab) -> Iterator[None]:
+    """Let w3 be dead, and w4 hang: it takes connections and never says a word."""
+    lab.stop("w3")
+    lab["w4"].blackhole()
+    yield
+    lab["w4"].revive()
+    lab.start("w3")
+
+
+@pytest.mark.usefixtures("two_in_trouble")
+def test_one_dead_and_one_hung_host_hold_up_nobody(fleet: Provision) -> None:
+    before = {host: pid for host, pid in pids(fleet).items() if host not in ("w3", "w4")}
+    wrong = fleet.run("apply", "other.yml", "--yes", "-e", "program=-m no_such_module", json=True)
+    assert wrong.code == 1
+    assert {event["host"] for event in wrong.event("result", status="failed")} == {"w1"}
+    after = pids(fleet)
+    assert {host: after[host] for host in before if host != "w1"} == {
+        host: pid for host, pid in before.items() if host != "w1"
+    }
+
+    text = (fleet.cwd / "other.yml").read_text().replace("max_failures: 1", "max_failures: 2")
+    (fleet.cwd / "two.yml").write_text(text)
+    right = fleet.run("apply", "two.yml", "--yes", "-e", "word=three", json=True)
+    assert right.code == 1
+    assert not [event for event in right.event("wave") if event["stopped"]]
+    assert {event["host"] for event in right.event("proof", ok=True)} >= {"w1", "w2", "w5", "w6"}
+    assert {event["host"] for event in right.event("error")} == {"w3", "w4"}
+
+
+def test_who_hangs_while_it_waits_for_its_turn_counts_as_failed(fleet: Provision, lab: Lab) -> None:
+    slow = PLAY.replace("serial: 2", "serial: 2, pause: 10s")
+    (fleet.cwd / "slow.yml").write_text(slow)
+    argv = [sys.executable, "-m", "provision", "apply", "slow.yml", "--yes", "-e", "word=four"]
+    before = pids(fleet)
+    try:
+        with subprocess.Popen(
+            [*argv, "--output", "json", *fleet.options],
+            stdout=subprocess.PIPE,
+            cwd=fleet.cwd,
+            env={**os.environ, **fleet.env},
+            text=True,
+        ) as run:
+            assert run.stdout
+            events = []
+            for line in run.stdout:
+                events.append(json.loads(line))
+                if events[-1]["event"] == "wave" and events[-1]["number"] == 1:
+                    lab["w4"].blackhole()
+            assert run.wait() == 1
+    finally:
+        lab["w4"].revive()
+    (silent,) = [event for event in events if event["event"] == "error"]
+    assert (silent["host"], silent["code"]) == ("w4", "host-silent")
+    (stop,) = [event for event in events if event["event"] == "wave" and event["stopped"]]
+    assert stop["hosts"] == ["w6"]
+    after = pids(fleet)
+    assert {host: after[host] for host in ("w4", "w6")} == {host: before[host] for host in ("w4", "w6")}
+    end = fleet.run("apply", "play.yml", "--yes", "-e", "word=four", json=True)
     assert end.code == 0
 
 
