@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.command import REPOSITORY, Answer, Provision
-from tests.e2e.gateway.client import Client, Load
+from tests.e2e.gateway.client import Client
+from tests.e2e.gateway.load import Load
 from tests.lab import Lab, LabHost
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
