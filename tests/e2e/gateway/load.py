@@ -1,7 +1,7 @@
 """A load on a gateway, of which each request is accounted for: answered whole, failed, or cut.
 
-``python -m tests.e2e.gateway.load ADDRESS PORT --model NAME`` makes chat streams and short requests without a
-pause until ^C, or for ``--seconds``, prints what went wrong when it does, and at the end the count.
+``python -m tests.e2e.gateway.load ADDRESS PORT --model NAME`` makes chat streams and short requests
+until ^C, or for ``--seconds``, prints what went wrong when it does, and at the end the count.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Request:
 
 @dataclass
 class Load:
-    """Requests without a pause, by several clients at once, until the block ends.
+    """Requests one after another, by several clients at once, until the block ends.
 
     Args:
         client: whom they ask.
@@ -63,6 +63,7 @@ class Load:
         short: how many of them ask for short answers.
         asked: what a stream is asked for, besides the message.
         asked_short: the same of a short answer.
+        think: seconds that a client waits before its next request.
         timeout: seconds without a byte after which a request counts as failed, or cut.
         told: called with each request that is not answered whole.
     """
@@ -72,6 +73,7 @@ class Load:
     asked: Mapping[str, Any] = field(default_factory=lambda: {"n": 4, "gap": 0.05})
     short: int = 0
     asked_short: Mapping[str, Any] = field(default_factory=dict)
+    think: float = 0
     timeout: float = 120
     told: Callable[[Request], object] = lambda request: None
     requests: list[Request] = field(default_factory=list)
@@ -117,6 +119,7 @@ class Load:
             if done.end != "whole":
                 self.told(done)
                 time.sleep(PAUSE)
+            self._over.wait(self.think)
 
     def _ask(self, stream: bool) -> Request:
         asked = chat(**{**self.asked, "stream": True} if stream else self.asked_short)
@@ -190,6 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, default=200, help="length of a stream (default: 200)")
     parser.add_argument("--streams", type=int, default=4, help="how many at once (default: 4)")
     parser.add_argument("--short", type=int, default=2, help="short requests at once (default: 2)")
+    parser.add_argument("--think", type=float, default=0, help="seconds before the next request of a client")
     parser.add_argument("--seconds", type=float, help="end after so long")
     options = parser.parse_args(arguments)
     over = threading.Event()
@@ -202,6 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
         {"model": options.model, "max_tokens": options.tokens, "ignore_eos": True},
         options.short,
         {"model": options.model, "max_tokens": 8},
+        options.think,
         told=lambda request: print(f"{time.monotonic() - began:6.1f} s  {request}", flush=True),
     )
     with load:

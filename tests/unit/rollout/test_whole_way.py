@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[3]
 INVENTORY = {
     "hosts": {
         "h1": {"address": "192.0.2.1", "user": "root"},
+        "h2": {"address": "192.0.2.5", "user": "root"},
+        "h3": {"address": "192.0.2.6", "user": "root"},
         "gpu-1": {"address": "192.0.2.2", "user": "root"},
         "gpu-2": {"address": "192.0.2.3", "user": "root"},
         "front": {"address": "192.0.2.4", "user": "root"},

@@ -23,7 +23,11 @@ from tests.unit.test_docs import EXAMPLES, ROOT, example
 SHIPPED = sorted([*ROOT.glob("playbooks/*.yml"), *ROOT.glob("tests/lab/playbooks/*.yml")])
 
 HOSTS = """
-hosts: {h1: {connection: ssh, address: 192.0.2.1, user: root}, localhost: {connection: local}}
+hosts:
+  h1: {connection: ssh, address: 192.0.2.1, user: root}
+  h2: {connection: ssh, address: 192.0.2.2, user: root}
+  h3: {connection: ssh, address: 192.0.2.3, user: root}
+  localhost: {connection: local}
 groups: {gpu: {hosts: [h1]}, asr: {hosts: [h1]}}
 """
 
