@@ -128,6 +128,13 @@ class RawPlay:
             self._document.data[self._index].get("vars"), "play", self._document, loc, Problems()
         )
 
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of its services, as they are written."""
+        services = self._data.get("services")
+        written = services.values() if isinstance(services, dict) else ()
+        return {str(each.get("kind")) for each in written if isinstance(each, dict)}
+
     def for_host(self, host: Host, extra_vars: Mapping[str, Any] | None = None) -> Play:
         """The play as it is for one host: rendered, checked, typed.
 

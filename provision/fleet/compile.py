@@ -23,6 +23,7 @@ def compile_fleet(
     hosts: Sequence[Host],
     plays: Mapping[str, Sequence[Play]],
     around: Mapping[str, Sequence[Play]] | None = None,
+    beyond: Mapping[str, Sequence[Play]] | None = None,
 ) -> Fleet:
     """Return what the hosts are to have, and in which order.
 
@@ -32,6 +33,8 @@ def compile_fleet(
         hosts: from the inventory, each once.
         plays: by host, the plays of all playbooks that match it, rendered for it, in order.
         around: the plays of hosts that are left out now; gateways still pass requests to their services.
+        beyond: the plays of all playbooks of the project: gateways in them may pass requests to services
+            of these hosts.
 
     Raises:
         ConfigError: everything that is wrong on any host, at its place in the playbooks.
@@ -40,6 +43,7 @@ def compile_fleet(
     catalogs: dict[str, Catalog] = {}
     every = {**(around or {}), **plays}
     known = replicas(every)
+    fronts = gateways(every, known) if beyond is None else gateways(beyond, replicas(beyond))
     for host in hosts:
         try:
             catalogs[host.name] = compile_host(host, plays[host.name], known)
@@ -47,7 +51,7 @@ def compile_fleet(
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    fleet = Fleet.of(catalogs, gateways(every, known))
+    fleet = Fleet.of(catalogs, fronts)
     for catalog in catalogs.values():
         catalog.host = _with_engine(fleet, catalog.host)
     return fleet

@@ -52,12 +52,12 @@ def gateways(plays: Mapping[str, Sequence[Play]], known: Replicas) -> tuple[Gate
     for host, every in plays.items():
         for play in every:
             for name, service in play.fields.services.items():
-                if not service.fronts() or not play.host.prefix:
+                made = KINDS[service.kind].front
+                if made is None or not play.host.prefix:
                     continue
-                front = KINDS[service.kind].front(service, name, Layout(play.host.prefix))
-                if front is not None:
-                    servers = {each: _ports(known, each) for each in front.upstreams}
-                    found.append(Gateway(host, front, servers))
+                front = made(service, name, Layout(play.host.prefix))
+                servers = {each: _ports(known, each) for each in front.upstreams}
+                found.append(Gateway(host, front, servers))
     return tuple(found)
 
 

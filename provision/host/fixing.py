@@ -7,13 +7,12 @@ import json
 import time
 from typing import Any, Sequence
 
-from provision.host import attempts, causes, foreseeing, rollback
+from provision.host import attempts, causes, foreseeing, rollback, rotation
 from provision.host.accounts import order
 from provision.host.failure import Failure
 from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.resource import Changes, State
-from provision.host.rotation import InService, Rotation
 from provision.host.services import preflight as questions
 from provision.host.state import backup, ground, owed
 from provision.host.state.ledger import Ledger
@@ -31,7 +30,7 @@ class Fixing:
         ledger: gets what is fixed.
         asked: how to go about it.
         attempts: is told what becomes of services; None where none changes.
-        rotation: has gateways pass no requests to a service that is stopped.
+        gateways: those in front of services, which have to leave before they are stopped.
     """
 
     def __init__(
@@ -41,14 +40,14 @@ class Fixing:
         ledger: Ledger,
         asked: Apply,
         attempts: attempts.Attempts | None,
-        rotation: Rotation,
+        gateways: rotation.Gateways,
     ) -> None:
         self.machine = machine
         self.items = items
         self.ledger = ledger
         self.asked = asked
         self.attempts = attempts
-        self.rotation = rotation
+        self.gateways = gateways
 
     def fix(self, items: list[Item]) -> None:
         """Fix what differs of some items, each after all that it needs, and report each result."""
@@ -139,7 +138,7 @@ class Fixing:
             for each, reason in due:
                 each.need(reason)
             if item.runs and item.service:
-                self.rotation.leave(item.service, item.resource.work(self.machine, changes))
+                self.gateways.leave(item.service, item.resource.work(self.machine, changes))
             item.resource.fix(self.machine, changes)
             item.read(self.machine)
             if item.error:
@@ -149,8 +148,8 @@ class Fixing:
                 raise missed or Failure("not-converged", f"did not converge: {_still(item.changes)}")
             self._remember(item)
             if item.proves and item.service:
-                self.rotation.back(item.service)
-        except InService as refused:
+                self.gateways.back(item.service)
+        except rotation.InService as refused:
             self._conclude(item, "failed", changes, refused)
         except Exception as error:
             if self._left_as_it_was(item, before):
@@ -165,7 +164,7 @@ class Fixing:
                 if back and self.attempts:
                     self.attempts.restored(item.service)
                 if back:
-                    self.rotation.restored(item.service)
+                    self.gateways.restored(item.service)
         else:
             self._conclude(item, "changed", changes)
 

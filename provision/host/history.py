@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from provision.host import causes
+from provision.host import causes, rotation
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resources import recall
 from provision.host.rollback import put_back
-from provision.host.rotation import Rotation
 from provision.host.state import backup, owed
 from provision.host.state.lock import RunLock
 from provision.host.state.revisions import Revisions
@@ -31,18 +30,20 @@ def history(machine: Machine, request: Request) -> events.Done:
 def rollback(machine: Machine, request: Request, asked: Rollback) -> events.Done:
     """Carry out the verb `rollback`: run what services ran with before, and prove it."""
     failed = 0
-    rotation = Rotation(machine, request.fronted, request.who)
+    gateways = rotation.Gateways(machine, request.fronted, request.who)
     with RunLock(machine, request.who):
         for service in request.services:
             try:
-                _go_back(machine, request, service.service, asked.to, rotation)
+                _go_back(machine, request, service.service, asked.to, gateways)
             except Exception as error:
                 failed += 1
                 machine.emit(events.Error(finding=causes.explain(error).finding))
     return events.Done(ok=not failed, counts={"changed": len(request.services) - failed, "failed": failed})
 
 
-def _go_back(machine: Machine, request: Request, service: str, to: int | None, rotation: Rotation) -> None:
+def _go_back(
+    machine: Machine, request: Request, service: str, to: int | None, gateways: rotation.Gateways
+) -> None:
     revisions = Revisions(machine.state, service)
     record = _chosen(revisions, service, to)
     for path in record["directories"]:
@@ -54,7 +55,7 @@ def _go_back(machine: Machine, request: Request, service: str, to: int | None, r
             )
     _compare_editions(machine, service, record)
     if recall(**record["runner"]).running(machine):
-        rotation.stop(service)
+        gateways.stop(service)
     words = [f"back to revision {record['number']}"]
     number = revisions.begin(request.who, words, request.origin)
     id = record["runner"]["id"]
@@ -69,7 +70,7 @@ def _go_back(machine: Machine, request: Request, service: str, to: int | None, r
     revisions.go_back(number, record["number"])
     text = f"revision {record['number']} runs again, and it answers; the next apply goes forward"
     machine.emit(events.Restored(id=id, service=service, ok=True, text=text))
-    rotation.back(service)
+    gateways.back(service)
 
 
 def _chosen(revisions: Revisions, service: str, to: int | None) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from provision.host import causes
+from provision.host import causes, rotation
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import PACKAGES
 from provision.host.resources import recall, type_of
-from provision.host.rotation import Rotation
 from provision.host.state import backup, ground, marks
 from provision.host.state.ledger import Entry, Ledger
 from provision.host.state.lock import RunLock
@@ -29,8 +28,8 @@ def remove(machine: Machine, request: Request, asked: Remove) -> events.Done:
         counts = remove_entries(machine, ledger, entries, asked.playbooks)
         return events.Done(ok=True, counts=counts)
     with RunLock(machine, request.who):
-        rotation = Rotation(machine, request.fronted, request.who)
-        counts = remove_entries(machine, ledger, entries, asked.playbooks, rotation)
+        gateways = rotation.Gateways(machine, request.fronted, request.who)
+        counts = remove_entries(machine, ledger, entries, asked.playbooks, gateways)
         ledger.save()
         if not ledger.entries:
             ground.leave(machine.state)
@@ -42,29 +41,29 @@ def remove_entries(
     ledger: Ledger,
     entries: dict[str, Entry],
     playbooks: list[str] | None,
-    rotation: Rotation | None = None,
+    gateways: rotation.Gateways | None = None,
 ) -> dict[str, int]:
-    """Remove the resources of `entries`, each before what it needs; without `rotation`, tell what would go.
+    """Remove the resources of `entries`, each before what it needs; without `gateways`, tell what would go.
 
     A failure is reported and does not stop the rest; what another playbook still wants stays.
     """
-    dry = rotation is None
+    dry = gateways is None
     counts = {"removed": 0, "kept": 0, "failed": 0}
     for id in in_order(entries):
         entry = entries[id]
         event = events.Removed(id=id, label=entry["label"], planned=dry)
         try:
             event.kept = _kept(entry, playbooks)
-            if rotation is not None:
+            if gateways is not None:
                 if event.kept is None:
                     resource = recall(id, entry["type"], entry["spec"])
                     service = entry.get("service") if resource.role == SERVICE else None
                     if service and resource.running(machine):
-                        rotation.stop(service, ends=True)
+                        gateways.stop(service, ends=True)
                     if not resource.remove(machine):
                         event.kept = resource.left(machine)
                     if service:
-                        rotation.back(service, ends=True)
+                        gateways.back(service, ends=True)
                         marks.forget(machine.state, service)
                         backup.forget(machine.state, service)
                         Revisions(machine.state, service).forget()

@@ -15,8 +15,8 @@ class InService(Failure):
     """A service is left as it runs, or answers: nothing has to be undone for it."""
 
 
-class Rotation:
-    """Asks the controller, which speaks with the hosts of the gateways.
+class Gateways:
+    """The gateways in front of services of this host: the controller speaks with their hosts.
 
     Args:
         machine: this one.

@@ -6,14 +6,13 @@ import os
 from hashlib import sha256
 from typing import Any, Iterable, Sequence
 
-from provision.host import attempts, causes, foreseeing, places, removal, uses
+from provision.host import attempts, causes, foreseeing, places, removal, rotation, uses
 from provision.host.failure import Failure
 from provision.host.fixing import Fixing
 from provision.host.item import Item
 from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.preflight import preflight, scene
-from provision.host.rotation import Rotation
 from provision.host.services import aftermath, survey
 from provision.host.services.gpus import leftovers
 from provision.host.state import ground, overrides, revisions
@@ -174,12 +173,12 @@ class Run:
         if self._differs():
             tried = attempts.Attempts(self.machine, self.items, self.ledger, self.request, ignored)
             tried.begin()
-        rotation = Rotation(self.machine, self.request.fronted, self.request.who)
-        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried, rotation)
+        gateways = rotation.Gateways(self.machine, self.request.fronted, self.request.who)
+        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried, gateways)
         fixing.fix(needed)
         if asked.prune and orphans and not any(item.status == "failed" for item in needed):
             # What has left the playbook is removed before services start: both may want the same port.
-            removal.remove_entries(self.machine, self.ledger, orphans, asked.playbooks, rotation)
+            removal.remove_entries(self.machine, self.ledger, orphans, asked.playbooks, gateways)
         if self._left_over:
             leftovers.end(self.machine, self._left_over)
         fixing.fix(services)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from provision.host.machine import Machine
 from provision.host.services import figures, processes, supervision
+from provision.host.services.gateways import servers
 from provision.host.services.gpus import memory
 from provision.host.state import marks, owed
 from provision.wire import events
@@ -67,6 +68,7 @@ def describe(machine: Machine, service: Service, among: dict[int, processes.Proc
         and life.invocation == marks.proven(machine.state, service.service),
         owed=owed.restart(machine.state, service.service).needed(),
         figures=figures.kept(machine.state, service.service),
+        servers=servers.servers(machine, service.service),
     )
 
 

@@ -37,7 +37,7 @@ class Kind:
         demand: foresees what a service takes of a GPU; None for a kind of which nothing is known.
         offers: returns what a service (with its name) offers to a gateway; None when there can be none in
             front of it.
-        front: returns how a service (with its name) passes requests to others; None for one that does not.
+        front: returns how a service (with its name) passes requests to others; None for a kind that does not.
     """
 
     fields: type[Service]
@@ -50,7 +50,7 @@ class Kind:
     share: Callable[[Any, Version | None, Collection[str]], Share | None] = lambda *_: None
     demand: Callable[[Asked[Any]], Demand] | None = None
     offers: Callable[[Any, str], Offer | None] = lambda service, name: None
-    front: Callable[[Any, str, Layout], Front | None] = lambda service, name, layout: None
+    front: Callable[[Any, str, Layout], Front] | None = None
 
     @property
     def idle(self) -> frozenset[str]:

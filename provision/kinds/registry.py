@@ -18,3 +18,6 @@ def _found() -> dict[str, Kind]:
 
 KINDS: dict[str, Kind] = _found()
 """By the `kind` of the service, in the order of the names."""
+
+FRONTS = frozenset(name for name, kind in KINDS.items() if kind.front is not None)
+"""The kinds whose services pass requests to others."""

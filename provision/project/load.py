@@ -13,7 +13,9 @@ from provision.config.playbook import Playbook, load_playbook
 from provision.config.problems import ConfigError, Position, Problem, failure, quoted
 from provision.config.templating import SURROGATE
 from provision.fleet.compile import compile_fleet
+from provision.kinds.registry import FRONTS
 from provision.project.project import Project, Selection, find_root, is_saved
+from provision.wire.finding import Finding, warning
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
@@ -79,13 +81,30 @@ def load(selection: Selection) -> Project:
     problems += _same_names(playbooks)
     if problems:
         raise ConfigError(problems)
+    others, notes = _others(selection, paths)
     return Project(
         selection=selection,
         playbooks={playbook.name: playbook.path for playbook in playbooks},
         hosts={name: host.reached() for name, host in inventory.hosts.items()},
-        fleet=_fleet(inventory, playbooks, selection),
-        notes=inventory.notes,
+        fleet=_fleet(inventory, playbooks, others, selection),
+        notes=[*inventory.notes, *notes],
     )
+
+
+def _others(selection: Selection, paths: list[Path]) -> tuple[list[Playbook], list[Finding]]:
+    """Return the other playbooks of the project, and notes on those that cannot be read."""
+    others: list[Playbook] = []
+    notes: list[Finding] = []
+    known = {path.resolve() for path in paths}
+    for path in inputs.entries(find_root(selection.playbooks) / "playbooks") or ():
+        if path.suffix not in SUFFIXES or path.resolve() in known or path.is_dir():
+            continue
+        try:
+            others.append(load_playbook(path))
+        except ConfigError as error:
+            message = f"gateways in {path} are not known, as it cannot be read: {error.problems[0]}"
+            notes.append(warning("skipped-playbook", message))
+    return others, notes
 
 
 def _not_utf8(paths: list[Path]) -> Iterator[Problem]:
@@ -141,21 +160,31 @@ def match(
     return {name: found for name, found in plays.items() if name not in failed}, problems
 
 
+def _may_front(playbooks: Iterable[Playbook]) -> bool:
+    """Say whether playbooks have a service of a kind that passes requests to others."""
+    return any(play.kinds & FRONTS for playbook in playbooks for play in playbook.plays)
+
+
 def _fronts(plays: Mapping[str, Sequence[Play]]) -> bool:
     """Say whether a service of these plays passes requests to others, which may be on other hosts."""
     every = (play for found in plays.values() for play in found)
     return any(service.fronts() for play in every for service in play.fields.services.values())
 
 
-def _fleet(inventory: Inventory, playbooks: list[Playbook], selection: Selection) -> Fleet:
+def _fleet(
+    inventory: Inventory, playbooks: list[Playbook], others: list[Playbook], selection: Selection
+) -> Fleet:
     plays, problems = match(inventory, playbooks, selection)
     around: Mapping[str, Sequence[Play]] = {}
     if selection.limit is not None and _fronts(plays):
-        around, others = match(inventory, playbooks, replace(selection, limit=None))
+        around, found = match(inventory, playbooks, replace(selection, limit=None))
         # What is wrong with the hosts that are left out keeps a gateway from knowing what is behind it.
-        problems += [each for each in others if each not in problems]
+        problems += [each for each in found if each not in problems]
+    beyond = None
+    if (others or selection.limit is not None) and _may_front([*playbooks, *others]):
+        beyond, _ = match(inventory, [*playbooks, *others], replace(selection, limit=None))
     try:
-        fleet = compile_fleet([inventory.host(name) for name in plays], plays, around)
+        fleet = compile_fleet([inventory.host(name) for name in plays], plays, around, beyond)
     except ConfigError as error:
         problems += error.problems
     if problems:

@@ -195,6 +195,9 @@ class _Fleet:
         )
 
         async def carry_out() -> None:
+            if self.summary.cancelled:
+                self._call(lambda: on_end("cancelled"))
+                return
             session = Session(target, terms, self.handshakes)
             self.sessions.add(session)
             try:

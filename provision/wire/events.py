@@ -340,6 +340,24 @@ class Restored(Event):
     finding: Finding | None = one(Finding, default=None)
 
 
+class ServerStatus(Record):
+    """A server of a gateway, as HAProxy sees it.
+
+    - `service`, `host`: which replica
+    - `state`: `up`, `down`, or `out` (of rotation)
+    - `running`: requests that run there
+    - `since`: when a run has taken it out, in seconds since 1970; `why`: for whom; both None when nobody did,
+      or somebody by hand
+    """
+
+    service: str
+    host: str
+    state: str
+    running: int
+    since: float | None = None
+    why: str | None = None
+
+
 class ServiceStatus(Event):
     """How a service is, as its supervisor, port and GPU tell.
 
@@ -352,6 +370,7 @@ class ServiceStatus(Event):
     - `proven`: whether the process that runs has answered
     - `owed`: the ids of what it has to be restarted for, or None
     - `figures`: what it logged about the start that was proven last
+    - `servers`: of a gateway
     """
 
     NAME: ClassVar[str] = "service"
@@ -372,6 +391,7 @@ class ServiceStatus(Event):
     proven: bool
     owed: list[str] | None
     figures: Figures | None = one(Figures, default=None)
+    servers: list[ServerStatus] = many(ServerStatus, default=[])
 
 
 class History(Event):

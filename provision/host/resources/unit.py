@@ -132,13 +132,16 @@ class Unit(FileRunner):
 
     def _start(self, machine: Machine, properties: systemd.Unit) -> None:
         self._require_start(machine)
-        if properties.get("ActiveState") != "inactive":
-            with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
-                self._stop(machine, properties)
         try:
-            self._send_start(machine)
-        except Failure as failure:
-            raise self._not_started(machine, failure) from None
+            if properties.get("ActiveState") != "inactive":
+                with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
+                    self._stop(machine, properties)
+            self._begin(machine)
+        except Failure:
+            if machine.cancelled.is_set() and supervision.active(properties):
+                # A service that ran must not stay down because nobody waits for its restart any more.
+                systemd.start(self.spec.unit)
+            raise
         now = supervision.life(machine, self.spec)
         if now.invocation is None:
             raise self._ended(machine, now)
@@ -165,6 +168,12 @@ class Unit(FileRunner):
         if now.invocation is None:
             raise self._ended(machine, now)
         owed.restart(machine.state, service).started(now.invocation)
+
+    def _begin(self, machine: Machine) -> None:
+        try:
+            self._send_start(machine)
+        except Failure as failure:
+            raise self._not_started(machine, failure) from None
 
     def _send_start(self, machine: Machine) -> None:
         start = ["systemctl", "start", self.spec.unit]

@@ -6,6 +6,7 @@ import os
 import re
 from typing import Dict, Iterable, Sequence
 
+from provision.host.capture import capture
 from provision.host.failure import Failure
 from provision.host.light import plainjson
 from provision.host.machine import Machine
@@ -71,6 +72,14 @@ def fresh(machine: Machine, name: str) -> Unit:
     found = _properties(machine, name).get(name, ABSENT)
     machine.correct("units", name, found)
     return found
+
+
+def start(name: str) -> None:
+    """Have systemd start a unit, after what it does with it now; also in a run that was cancelled."""
+    try:
+        capture(["systemctl", "start", "--no-block", name], os.environ, 10, lambda pid: None)
+    except OSError:
+        pass
 
 
 def main_pid(properties: Unit) -> int | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from provision.show.terminal.findings import cause
 from provision.show.terminal.screen import Screen
 from provision.show.terminal.style import BAD, GOOD, OLD, QUIET, paint
-from provision.show.words import human_bytes, human_seconds
+from provision.show.words import count, human_bytes, human_seconds
 from provision.wire import events
 
 COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY", "CACHE")
+SERVERS = {"up": GOOD, "down": BAD, "out": OLD}
 STATES = {"running": GOOD, "starting": OLD, "stopped": BAD, "failed": BAD}
 
 
@@ -24,10 +26,12 @@ class Status(Screen):
         widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
         if rows:
             yield paint(_line(COLUMNS, widths), QUIET)
-        for row in rows:
+        services = [service for host in hosts for service in host.services]
+        for row, service in zip(rows, services, strict=True):
             state = row[2]
             painted = paint(state, STATES.get(state.split()[0], OLD))
             yield _line(row, widths).replace(f"  {state}", f"  {painted}", 1)
+            yield from map(_server, service.servers)
         for host in hosts:
             trouble = cause(host)
             if trouble:
@@ -49,6 +53,17 @@ def _row(host: str, service: events.ServiceStatus) -> tuple[str, ...]:
         human_bytes(service.gpu_memory) if service.gpu_memory else "-",
         _cache(service),
     )
+
+
+def _server(server: events.ServerStatus) -> str:
+    """Return how a server of a gateway is."""
+    state = paint(server.state, SERVERS[server.state])
+    words = [f"    {server.service} on {server.host}: {state}", f"{count(server.running, 'running request')}"]
+    if server.since is not None:
+        words.append(f"taken out {human_seconds(max(0.0, time.time() - server.since))} ago, {server.why}")
+    elif server.state == "out":
+        words.append("taken out by hand")
+    return ", ".join(words)
 
 
 def _cache(service: events.ServiceStatus) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from tests.e2e.command import REPOSITORY, Answer, Provision
 from tests.e2e.gateway.client import Client
 from tests.e2e.gateway.load import Load
-from tests.lab import Lab, LabHost
+from tests.lab import Lab
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
 
@@ -48,6 +48,10 @@ class Site:
     def change(self) -> list[str]:
         """Return the options of an apply that restarts every replica."""
         self.word += 1
+        return self.changed()
+
+    def changed(self) -> list[str]:
+        """Return the same options once more."""
         return ["-e", f"word=w{self.word}"]
 
     def sh(self, script: str, host: str | None = None) -> str:
@@ -70,10 +74,11 @@ class Site:
             time.sleep(0.3)
 
     def load(self, clients: int = 6, **asked: Any) -> Load:
-        return Load(self.client, clients=clients, asked={**LONG, **asked})
+        named = {name: value for name, value in asked.items() if name == "model"}
+        return Load(self.client, clients=clients, asked={**LONG, **asked}, short=2, asked_short=named)
 
     def apply_until(
-        self, options: list[str], reached: Callable[[dict[str, Any]], bool]
+        self, options: list[str], reached: Callable[[dict[str, Any]], bool], pause: float = 0
     ) -> list[dict[str, Any]]:
         """Begin an apply, kill it as soon as an event is there, and return the events until then."""
         argv = [sys.executable, "-m", "provision", "apply", str(self.playbook), "--yes", "--output", "json"]
@@ -93,6 +98,7 @@ class Site:
                     break
             else:
                 raise AssertionError(f"the event did not come: {seen[-5:]}")
+            time.sleep(pause)
             # With the ssh processes that it has started: the connections break as when its machine dies.
             os.killpg(running.pid, signal.SIGKILL)
         return seen
@@ -101,10 +107,6 @@ class Site:
 def rotated(answer: Answer) -> list[tuple[str, bool]]:
     """Return which hosts left the rotation (True) and came back (False), in their order."""
     return [(event["host"], event["out"]) for event in answer.event("rotated")]
-
-
-def host(site: Site, name: str) -> LabHost:
-    return site.lab[name]
 
 
 def when(condition: Callable[[], bool], do: Callable[[], object]) -> threading.Thread:

@@ -2,6 +2,8 @@
 
 upstream.py PORT NAME [MODEL]
 
+It takes START_SECONDS until it listens, and STOP_SECONDS to end; both may be in its environment.
+
 A chat request says how it is answered: `n` (or `max_tokens`) pieces with `gap` seconds between two, after
 `first` seconds.
 Each piece names the server, and the last one has a reason to end; an answer that is no stream repeats the
@@ -13,6 +15,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import signal
 import socketserver
 import sys
 import time
@@ -90,5 +93,13 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 256
 
 
+def stop(*_: object) -> None:
+    """End, as servers do that still have something to write."""
+    time.sleep(float(os.environ.get("STOP_SECONDS", "0")))
+    os._exit(0)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
+    time.sleep(float(os.environ.get("START_SECONDS", "0")))
     Server(("0.0.0.0", int(sys.argv[1])), Handler).serve_forever()

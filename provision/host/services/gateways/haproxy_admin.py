@@ -141,6 +141,12 @@ def server(path: str, backend: str, name: str) -> Server:
 
 def standing(path: str, backend: str, name: str) -> Standing | None:
     """Return how one server stands; None when there is no such server."""
+    return standings(path).get((backend, name))
+
+
+def standings(path: str) -> dict[tuple[str, str], Standing]:
+    """Return how the servers stand, by backend and name."""
+    standing: dict[tuple[str, str], Standing] = {}
     names: list[str] = []
     for line in ask(path, "show servers state").splitlines():
         words = line.split()
@@ -148,9 +154,9 @@ def standing(path: str, backend: str, name: str) -> Standing | None:
             names = words[1:]
             continue
         found = dict(zip(names, words))
-        if (found.get("be_name"), found.get("srv_name")) == (backend, name):
+        if "srv_name" in found:
             flags = int(found["srv_admin_state"])
-            return Standing(
+            standing[found["be_name"], found["srv_name"]] = Standing(
                 bool(flags & (_MAINTAINED | _DRAINED)),
                 bool(flags & _MAINTAINED),
                 found["srv_op_state"] == _RUNNING,
@@ -158,7 +164,7 @@ def standing(path: str, backend: str, name: str) -> Standing | None:
                 int(found["srv_port"]),
                 found.get("srv_use_ssl") == "1",
             )
-    return None
+    return standing
 
 
 def turn(path: str, backend: str, name: str, state: str) -> None:
