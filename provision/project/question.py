@@ -18,7 +18,7 @@ from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.launch import refusals
 from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
-from provision.kinds.vllm.memory.layers import UnknownShape
+from provision.kinds.vllm.memory.parts import UnknownShape
 from provision.kinds.vllm.memory.remedy import Remedy, remedies
 from provision.project.described import Described, described
 

@@ -15,7 +15,7 @@ from provision.kinds.vllm.memory import fit as fits
 from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.capability import too_old
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
-from provision.kinds.vllm.memory.layers import UnknownShape
+from provision.kinds.vllm.memory.parts import UnknownShape
 from provision.kinds.vllm.memory.remedy import remedies
 from provision.kinds.vllm.memory.weights import MIB
 from provision.kinds.vllm.share import share, utilization

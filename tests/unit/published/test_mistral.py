@@ -149,7 +149,7 @@ def test_fp8_is_read(tmp_path: Path) -> None:
 
 def test_windows_may_be_listed_for_some_layers(tmp_path: Path) -> None:
     model = read(put(tmp_path, {**SMALL, "sliding_window": [None, 4096, 4096, 4096]}).config)
-    windows = [getattr(layer.mixer, "window", None) for layer in model.layers]
+    windows = [getattr(mixer, "window", None) for mixer in model.mixers]
     assert windows[:5] == [None, 4096, 4096, 4096, None]
 
 

@@ -5,13 +5,14 @@ Follows vLLM 0.25.1: `transformers_utils/model_arch_config_convertor.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from provision.kinds.vllm.memory.context import longest, table, usual
 from provision.kinds.vllm.memory.defaults import DEFAULTS, TIED
 from provision.kinds.vllm.memory.families import Family, family
-from provision.kinds.vllm.memory.layers import Config, Latent, Layer, State, UnknownShape, layers, whole
+from provision.kinds.vllm.memory.layers import layers
+from provision.kinds.vllm.memory.parts import Config, Latent, Layer, Mixer, State, UnknownShape, whole
 from provision.kinds.vllm.memory.quantization import Quantization, quantization
 
 
@@ -46,14 +47,19 @@ class Architecture:
     own_code: bool = False
 
     @property
+    def mixers(self) -> Iterator[Mixer]:
+        """What mixes tokens, of all layers."""
+        return (mixer for layer in self.layers for mixer in layer.mixers)
+
+    @property
     def hybrid(self) -> bool:
         """Whether some layers keep a state instead of keys and values."""
-        return any(isinstance(layer.mixer, State) for layer in self.layers)
+        return any(isinstance(mixer, State) for mixer in self.mixers)
 
     @property
     def latent(self) -> bool:
         """Whether its attention is MLA."""
-        return any(isinstance(layer.mixer, Latent) for layer in self.layers)
+        return any(isinstance(mixer, Latent) for mixer in self.mixers)
 
     @property
     def experts(self) -> bool:

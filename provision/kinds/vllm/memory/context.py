@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from provision.kinds.vllm.memory.layers import Config, Heads, Layer
+from provision.kinds.vllm.memory.parts import Config, Heads, Layer
 
 _LENGTHS = (
     "max_position_embeddings",
@@ -56,7 +56,7 @@ def table(text: Config, layers: tuple[Layer, ...]) -> int:
     """
     if text.get("position_embedding_type") == "nope":
         return 0
-    heads = next((layer.mixer for layer in layers if isinstance(layer.mixer, Heads)), None)
+    heads = next((each for layer in layers for each in layer.mixers if isinstance(each, Heads)), None)
     columns = int(text.get("qk_rope_head_dim") or (heads.size * _turned(text) if heads else 0))
     length = int(text.get("max_position_embeddings") or 0)
     rows = max(longest(text), length)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from provision.kinds.vllm.memory.layers import Config
 from provision.kinds.vllm.memory.matrices import Matrices
+from provision.kinds.vllm.memory.parts import Config
 from provision.published.tensors import Tensor
 
 _TOWER = "vision_tower"

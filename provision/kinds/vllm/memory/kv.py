@@ -14,7 +14,7 @@ from math import ceil, lcm
 from packaging.version import Version
 
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.layers import Heads, Latent, Mixer, State
+from provision.kinds.vllm.memory.parts import Heads, Latent, Layer, Mixer, State
 from provision.kinds.vllm.memory.settings import Settings
 
 BLOCK = 16
@@ -140,17 +140,19 @@ def cache(
     Raises:
         CannotUnify: vLLM refuses these layers.
     """
-    mixers = [layer.mixer for layer in model.layers]
-    if settings.drafter == "mtp" and last == len(mixers):
-        keeping = (mixer for mixer in reversed(mixers) if isinstance(mixer, (Heads, Latent)))
-        mixers = [*mixers, *[next(keeping, None)] * max(model.drafters, 1)]
-        last = len(mixers)
-    if draft and last == len(mixers):
-        mixers = [*mixers, *(layer.mixer for layer in draft.layers)]
-        last = len(mixers)
-    block = _block([mixer for mixer in mixers if mixer], model, settings)
-    own = [_page(mixer, model, settings, block) for mixer in mixers[first:last] if mixer]
-    pages = [_page(mixer, model, settings, block) for mixer in mixers if mixer]
+    layers = [_keeping(layer) for layer in model.layers]
+    if settings.drafter == "mtp" and last == len(layers):
+        attending = [each for layer in layers for each in layer if isinstance(each, (Heads, Latent))]
+        layers += [attending[-1:]] * max(model.drafters, 1)
+        last = len(layers)
+    if draft and last == len(layers):
+        layers += [_keeping(layer) for layer in draft.layers]
+        last = len(layers)
+    block = _block([mixer for layer in layers for mixer in layer], model, settings)
+    pages, own = (
+        [_page(mixer, model, settings, block) for layer in part for mixer in layer]
+        for part in (layers, layers[first:last])
+    )
     if not settings.windows:
         own, pages = ([replace(page, window=None, chunk=None) for page in each] for each in (own, pages))
     groups, size = _groups(pages)
@@ -159,6 +161,11 @@ def cache(
     aligned = settings.prefixes and model.hybrid and not any(page.every for page in pages)
     spare = settings.drafted + (1 if aligned else 0)
     return Cache(tuple(groups), size, settings.batched, spare, settings.release < _SEQUENCES_FROM)
+
+
+def _keeping(layer: Layer) -> list[Mixer]:
+    """Return the parts of a layer that keep something of a sequence."""
+    return [mixer for mixer in layer.mixers if not isinstance(mixer, Heads) or mixer.kept]
 
 
 def _block(mixers: Sequence[Mixer], model: Architecture, settings: Settings) -> int:
@@ -180,7 +187,7 @@ def _block(mixers: Sequence[Mixer], model: Architecture, settings: Settings) -> 
 def _page(mixer: Mixer, model: Architecture, settings: Settings, block: int) -> Page:
     if isinstance(mixer, State):
         raw = _state_bytes(mixer, settings)
-        keeping = next((each.mixer for each in model.layers if isinstance(each.mixer, (Heads, Latent))), None)
+        keeping = next((each for each in model.mixers if isinstance(each, (Heads, Latent))), None)
         padded = _page(keeping, model, settings, block).bytes if keeping else raw
         return Page(block, max(raw, padded), state=True, every=bool(settings.prefixes and mixer.chunk))
     if isinstance(mixer, Latent):

@@ -19,7 +19,7 @@ from packaging.version import Version
 from provision.kinds.common.cards import GIB, Card
 from provision.kinds.common.demand import NOTHING, Range
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.layers import Experts, Latent, Layer
+from provision.kinds.vllm.memory.parts import Experts, Latent, Layer, State
 from provision.kinds.vllm.memory.settings import Settings
 
 
@@ -119,13 +119,16 @@ def _forward(model: Architecture, settings: Settings) -> float:
     """Return the bytes of the peak of one step through the layers."""
     width = 4 if settings.dtype == "float32" else 2
     widest = max(_inner(layer, model, settings) for layer in model.layers)
-    latents = [_latent(each.mixer, settings) for each in model.layers if isinstance(each.mixer, Latent)]
+    latents = [_latent(each, settings) for each in model.mixers if isinstance(each, Latent)]
     latent = max(latents, default=0)
     return width * (settings.batched * (_HIDDEN * model.hidden + widest) + latent)
 
 
 def _inner(layer: Layer, model: Architecture, settings: Settings) -> float:
-    """Return the elements per token of the feed-forward part of a layer."""
+    """Return the elements per token of the feed-forward part of a layer, else of its state."""
+    if layer.experts is None and not layer.width:
+        states = [mixer.values for mixer in layer.mixers if isinstance(mixer, State)]
+        return _MLP * max(states, default=0) / settings.tensor
     if layer.experts is None:
         return _MLP * layer.width / settings.tensor
     return _workspace(layer.experts, model, settings) + _MLP * layer.experts.shared / settings.tensor

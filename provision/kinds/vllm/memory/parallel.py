@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.layers import Experts, Heads, Latent, Layer
+from provision.kinds.vllm.memory.parts import Experts, Heads, Latent, Layer
 from provision.kinds.vllm.memory.quantization import Quantization
 
 MOST = 16
@@ -31,9 +31,9 @@ def indivisible(model: Architecture, size: int, expert: bool) -> str | None:
             if count % (size * parts):
                 groups = f" in groups of {parts}" if parts > 1 else ""
                 return f"the {count:,} {what}{groups}"
-        mixer = layer.mixer
-        if isinstance(mixer, Heads) and mixer.kv % size and size % mixer.kv:
-            return f"the {mixer.kv} heads of keys and values"
+        for mixer in layer.mixers:
+            if isinstance(mixer, Heads) and mixer.kv % size and size % mixer.kv:
+                return f"the {mixer.kv} heads of keys and values"
     return None
 
 
@@ -47,11 +47,11 @@ _Counts = Iterator[tuple[int, str, int]]
 
 
 def _divided(layer: Layer, method: Quantization | None, expert: bool) -> _Counts:
-    mixer = layer.mixer
-    if isinstance(mixer, (Heads, Latent)):
-        yield mixer.query, "attention heads", 1
-    elif mixer:
-        yield mixer.heads, "heads of its state", 1
+    for mixer in layer.mixers:
+        if isinstance(mixer, (Heads, Latent)):
+            yield mixer.query, "attention heads", 1
+        else:
+            yield mixer.heads, "heads of its state", 1
     if isinstance(layer.experts, Experts):
         if not expert:
             yield layer.experts.width, "columns of an expert", _block(method)

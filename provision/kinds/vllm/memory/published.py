@@ -12,8 +12,8 @@ from functools import cached_property
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.encoders import encoder
 from provision.kinds.vllm.memory.families import Family
-from provision.kinds.vllm.memory.layers import Experts, Heads, Latent, Layer, State
 from provision.kinds.vllm.memory.matrices import Matrices
+from provision.kinds.vllm.memory.parts import Experts, Heads, Latent, Layer, State
 from provision.published.tensors import Tensor
 
 
@@ -49,12 +49,13 @@ class _Writer:
     def _layer(self, name: str, layer: Layer) -> Iterator[Tensor]:
         norms = range(self.family.norms)
         yield from (self.write.plain(f"{name}.norm{index}.weight", self.model.hidden) for index in norms)
-        if isinstance(layer.mixer, Heads):
-            yield from self._heads(f"{name}.self_attn", layer.mixer)
-        elif isinstance(layer.mixer, Latent):
-            yield from self._latent(f"{name}.self_attn", layer.mixer)
-        elif layer.mixer:
-            yield from self._state(name, layer.mixer)
+        for mixer in layer.mixers:
+            if isinstance(mixer, Heads):
+                yield from self._heads(f"{name}.self_attn", mixer)
+            elif isinstance(mixer, Latent):
+                yield from self._latent(f"{name}.self_attn", mixer)
+            else:
+                yield from self._state(name, mixer)
         if layer.experts:
             yield from self._experts(f"{name}.{self.family.forward}", layer.experts)
         elif layer.width:
@@ -147,8 +148,8 @@ class _Writer:
 
     def _drafters(self) -> Iterator[Tensor]:
         model, plain = self.model, self.write.plain
-        keeping = (each for each in reversed(model.layers) if isinstance(each.mixer, (Heads, Latent)))
-        last = next(keeping, model.layers[-1])
+        attending = (each for each in reversed(model.layers) if _attends(each))
+        last = next(attending, model.layers[-1])
         for index in range(model.drafters):
             name = f"mtp.layers.{index}"
             yield from self._layer(name, last)
@@ -156,3 +157,7 @@ class _Writer:
             if self.family.own_tables:
                 yield plain(f"{name}.embed_tokens.weight", model.vocabulary, model.hidden)
                 yield plain(f"{name}.shared_head.head.weight", model.vocabulary, model.hidden)
+
+
+def _attends(layer: Layer) -> bool:
+    return any(isinstance(mixer, (Heads, Latent)) for mixer in layer.mixers)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from provision.kinds.vllm.memory.layers import Config
+from provision.kinds.vllm.memory.parts import Config
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from provision.kinds.common.cards import GIB, Card
 from provision.kinds.vllm.fields import VllmService
 from provision.kinds.vllm.given import Given, given
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.layers import Heads
+from provision.kinds.vllm.memory.parts import Heads
 from provision.kinds.vllm.share import utilization
 from provision.kinds.vllm.tokens import tokens
 
@@ -118,7 +118,7 @@ _CHUNKS_FROM = Version("0.14.0")
 
 def _windows(flags: Given, architecture: Architecture, release: Version) -> bool:
     """Say whether layers with a window or a chunk keep only that much."""
-    heads = [layer.mixer for layer in architecture.layers if isinstance(layer.mixer, Heads)]
+    heads = [mixer for mixer in architecture.mixers if isinstance(mixer, Heads)]
     first = _CHUNKS_FROM if any(each.chunk for each in heads) else _WINDOWS_FROM
     return "--disable-hybrid-kv-cache-manager" not in flags.flags and release >= first
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.layers import Heads, Latent
+from provision.kinds.vllm.memory.parts import Heads, Latent
 from provision.kinds.vllm.memory.settings import Settings
 from provision.published.tensors import BITS, BLOCKS, FLOATS, Tensor
 
@@ -116,9 +116,7 @@ def _share(tensor: Tensor, model: Architecture, settings: Settings) -> float:
     if _REPLICATED.search(name) or (len(tensor.shape) == 1 and not name.endswith("bias")):
         return size
     if re.search(r"\.(k|v)_proj\.", name) and "vision" not in name:
-        kv = next(
-            (layer.mixer.kv for layer in model.layers if isinstance(layer.mixer, Heads)), settings.tensor
-        )
+        kv = next((mixer.kv for mixer in model.mixers if isinstance(mixer, Heads)), settings.tensor)
         return size / min(settings.tensor, kv)
     return size / settings.tensor
 
@@ -196,9 +194,8 @@ def _beside(model: Architecture, settings: Settings, first: int, last: int) -> i
     width = 4 if settings.dtype == "float32" else 2
     rotary = model.positions * width
     latent = 0
-    for layer in model.layers[first:last]:
-        if isinstance(layer.mixer, Latent):
-            mixer = layer.mixer
+    for mixer in (each for layer in model.layers[first:last] for each in layer.mixers):
+        if isinstance(mixer, Latent):
             kept = mixer.nope + (mixer.value if model.quantization else 0)
             latent += _allocated(mixer.query * kept * mixer.rank * width / settings.tensor)
     deep = len(model.vision.get("deepstack_visual_indexes") or []) if settings.images and first == 0 else 0
@@ -212,8 +209,10 @@ def _adapters(model: Architecture, settings: Settings, first: int, last: int) ->
         return 0
     total = 0.0
     for layer in model.layers[first:last]:
-        if isinstance(layer.mixer, Heads):
-            query, kv = layer.mixer.query * layer.mixer.size, layer.mixer.kv * layer.mixer.size
+        for mixer in layer.mixers:
+            if not isinstance(mixer, Heads):
+                continue
+            query, kv = mixer.query * mixer.size, mixer.kv * mixer.size
             total += 3 * model.hidden + (query + 2 * kv) / settings.tensor  # q, k, v
             total += query / settings.tensor + model.hidden  # o
         if layer.experts is None:

@@ -15,7 +15,7 @@ from provision.kinds.vllm.memory import kv, weights
 from provision.kinds.vllm.memory.architecture import Architecture, read
 from provision.kinds.vllm.memory.fit import Draft, Fit, foresee
 from provision.kinds.vllm.memory.kv import Cache
-from provision.kinds.vllm.memory.layers import Heads, UnknownShape
+from provision.kinds.vllm.memory.parts import Heads, UnknownShape
 from provision.kinds.vllm.memory.published import published
 from provision.kinds.vllm.memory.remedy import remedies
 from provision.kinds.vllm.memory.settings import Settings, settings
@@ -101,7 +101,7 @@ def test_gemma_has_one_full_layer_in_six() -> None:
 
 def test_a_window_holds_for_all_layers_where_nothing_else_is_said() -> None:
     shape = model("phi-4", sliding_window=2047)
-    assert {layer.mixer.window for layer in shape.layers if isinstance(layer.mixer, Heads)} == {2047}
+    assert {mixer.window for mixer in shape.mixers if isinstance(mixer, Heads)} == {2047}
 
 
 def test_llama_4_has_chunks() -> None:
