@@ -175,6 +175,11 @@ class Meta(TorchFunctionMode):
         return function(*("meta" if str(each) in ("cuda", "cuda:0") else each for each in given), **named)
 
 
+def _keeps(layer: Any) -> bool:
+    """Say whether a layer keeps keys and values of its own, instead of using those of another layer."""
+    return not getattr(layer, "kv_sharing_target_layer_name", None)
+
+
 def build(config: dict[str, Any], size: int) -> list[int | None]:
     """Build a model: bytes of all tensors, bytes of the longest sequence, tokens of 20 GiB."""
     global _building
@@ -193,7 +198,7 @@ def build(config: dict[str, Any], size: int) -> list[int | None]:
             model = initialize_model(vllm_config=engine)
         vllm.platforms.current_platform.update_block_size_for_backend(engine)
         layers = get_layers_from_vllm_config(engine, AttentionLayerBase)
-        pages = {name: layer.get_kv_cache_spec(engine) for name, layer in layers.items()}
+        pages = {name: layer.get_kv_cache_spec(engine) for name, layer in layers.items() if _keeps(layer)}
     tensors = {id(each): each for each in (*model.parameters(), *model.buffers())}.values()
     held = sum(each.numel() * each.element_size() for each in tensors)
     groups = kv_cache_utils.get_kv_cache_groups(

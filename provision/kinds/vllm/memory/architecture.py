@@ -26,7 +26,7 @@ class Architecture:
     - `length`: the context when `max_model_len` is not set, in tokens
     - `positions`: numbers in the tables of positions
     - `drafters`: layers for multi-token prediction, which are loaded for speculative decoding only
-    - `vision`: the configuration of its image encoder, if it has one
+    - `vision`, `audio`: the configuration of its encoder of images and of sound, if it has one
     - `own_code`: it comes with Python code of its own (`auto_map`)
     """
 
@@ -43,6 +43,7 @@ class Architecture:
     quantization: Quantization | None = None
     drafters: int = 0
     vision: Config = field(default_factory=dict)
+    audio: Config = field(default_factory=dict)
     text: Config = field(default_factory=dict)
     own_code: bool = False
 
@@ -80,6 +81,8 @@ def read(config: Config) -> Architecture:
 
 
 def _read(config: Config) -> Architecture:
+    # Of Qwen's Omni models, vLLM loads what thinks, and not what speaks.
+    config = {**config, **(config.get("thinker_config") or {}), "architectures": config.get("architectures")}
     text = _text(config)
     name = str((config.get("architectures") or [""])[0])
     known = family(name, text)
@@ -97,7 +100,8 @@ def _read(config: Config) -> Architecture:
         positions=table(text, found),
         quantization=quantization(config, text),
         drafters=_drafters(text, known),
-        vision=_vision(config),
+        vision=_part(config, "vision_config"),
+        audio=_part(config, "audio_config"),
         text=text,
         own_code=bool(config.get("auto_map")),
     )
@@ -110,8 +114,8 @@ def _text(config: Config) -> Config:
     return {**DEFAULTS.get(kind.replace("gemma3", "gemma3_text").replace("_text_text", "_text"), {}), **text}
 
 
-def _vision(config: Config) -> Config:
-    found = config.get("vision_config")
+def _part(config: Config, name: str) -> Config:
+    found = config.get(name)
     return found if isinstance(found, Mapping) else {}
 
 
@@ -124,7 +128,7 @@ def _tied(config: Config, text: Config) -> bool:
 
 
 def _dtype(config: Config, text: Config) -> str:
-    for place in (config, text, _vision(config)):
+    for place in (config, text, _part(config, "vision_config")):
         value = place.get("torch_dtype") or place.get("dtype")
         if isinstance(value, str):
             return value.removeprefix("torch.")

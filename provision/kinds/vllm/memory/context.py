@@ -54,18 +54,25 @@ def table(text: Config, layers: tuple[Layer, ...]) -> int:
 
     A linear scaling makes a table longer; layers with windows may have one of their own.
     """
-    if text.get("position_embedding_type") == "nope":
+    if text.get("position_embedding_type") in ("nope", "absolute") or text.get("model_type") in _UNTURNED:
         return 0
     heads = next((each for layer in layers for each in layer.mixers if isinstance(each, Heads)), None)
     columns = int(text.get("qk_rope_head_dim") or (heads.size * _turned(text) if heads else 0))
     length = int(text.get("max_position_embeddings") or 0)
     rows = max(longest(text), length)
+    if text.get("global_head_dim"):
+        # Gemma 4 has one for each size of heads, and turns what its proportion says in a table of full width.
+        return rows * (int(text["global_head_dim"]) + int(text.get("head_dim") or 256))
     for rope in _ropes(text):
         if _kind(rope) == "linear":
             rows = max(rows, int(length * float(rope.get("factor") or 1)))
     if any("mrope_section" in rope for rope in _ropes(text)):
         rows *= 4  # of images and films, positions are counted in three directions
     return columns * (rows + (length if text.get("rope_local_base_freq") or len(_ropes(text)) > 1 else 0))
+
+
+_UNTURNED = {"jamba", "nemotron_h", "bert", "roberta", "xlm-roberta"}
+"""Types of models that have no such table."""
 
 
 def _plain(text: Config) -> int:

@@ -1,7 +1,7 @@
 """The tensors of the encoders of images that models have, and of what joins these to the model.
 
 From the published checkpoints: SigLIP (Gemma 3), Pixtral (Mistral 3), Llama 4, Qwen 2 to 3.5, InternViT, GLM
-4.1V and 4.5V, MoonViT (Kimi-VL). Small vectors such as biases are left out.
+4.1V and 4.5V, MoonViT (Kimi-VL), Gemma 4. Small vectors such as biases are left out.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ def encoder(about: Config, hidden: int, write: Matrices) -> Iterator[Tensor]:
         write: makes tensors.
     """
     own, kind = _size(about, "embed_dim", "hidden_size"), str(about.get("model_type") or "")
+    if kind.startswith("gemma3n"):
+        return  # counted with the encoder of sound
     layers = _size(about, "num_hidden_layers", "depth")
     width = _size(about, "intermediate_size") or own * (_size(about, "mlp_ratio") or 4)
     if kind.startswith("glm4v"):
         width = _size(about, "out_hidden_size")
     # Qwen2.5-VL's is told by its windows: it does not always name its type.
-    gated = kind in ("pixtral", "qwen2_5_vl") or kind.startswith("glm4v") or "fullatt_block_indexes" in about
+    gated = kind in ("pixtral", "qwen2_5_vl") or kind.startswith(("glm4v", "gemma4"))
+    gated = gated or "fullatt_block_indexes" in about
     for index in range(layers):
         name = f"{_TOWER}.layers.{index}"
         for each in ("q_proj", "k_proj", "v_proj", "o_proj"):
@@ -51,6 +54,8 @@ def _places(about: Config, kind: str, patch: int) -> int:
     """Return the places that have a vector of their own; none where positions are turned instead."""
     if kind == "pixtral" or "spatial_patch_size" in about:
         return 0
+    if kind.startswith("gemma4"):
+        return 2 * _size(about, "position_embedding_size")
     if kind == "moonvit":
         return _size(about, "init_pos_emb_height") * _size(about, "init_pos_emb_width")
     return _size(about, "num_position_embeddings") or (_size(about, "image_size") // patch) ** 2

@@ -25,7 +25,11 @@ class Family:
     - `sinks`: heads have a sink (gpt-oss), and all parts a bias
     - `shared_gate`: the shared expert has a gate
     - `correction`: the router has a bias for each expert
+    - `both_tables`: vLLM keeps two tables of the vocabulary even where input and output share one
     - `forward`: the name of the feed-forward part in the files
+    - `whole`: encoders that each GPU has as a whole, by parts of their names
+    - `listed`: its weights are known only from its files: they are not computed
+    - `embedder`: an encoder as BERT, which turns a text into a vector or a score
     """
 
     qkv_bias: bool = False
@@ -39,23 +43,31 @@ class Family:
     sinks: bool = False
     shared_gate: bool = False
     correction: bool = False
+    both_tables: bool = False
     forward: str = "mlp"
+    whole: tuple[str, ...] = ()
+    listed: bool = False
+    embedder: bool = False
 
 
 _LLAMA = Family()
 _LLAMA4 = Family(forward="feed_forward")
 _QWEN2 = Family(qkv_bias=True)
+_QWEN2_AUDIO = Family(qkv_bias=True, whole=("audio",))
 _QWEN3 = Family(head_norms="head")
 _QWEN2_MOE = Family(qkv_bias=True, shared_gate=True)
 _QWEN3_NEXT = Family(head_norms="head", gated=True, shared_gate=True, drafters=1, own_tables=False)
 _QWEN35 = Family(head_norms="head", gated=True, shared_gate=True, own_tables=False)
 _DEEPSEEK = Family(correction=True)
 _GEMMA3 = Family(head_norms="head", norms=4)
+_GEMMA3N = Family(head_norms="head", norms=4, whole=("vision", "audio"))
 _FOUR_NORMS = Family(norms=4)
 _ONE_NORM = Family(norms=1)
 _OLMO = Family(head_norms="all")
 _PLAIN = Family(plain=True)
 _BIASED = Family(plain=True, biased=True)
+_EMBEDDER = Family(embedder=True)
+_LISTED = Family(listed=True)
 
 FAMILIES: dict[str, Family] = {
     # Llama and what has the same matrices
@@ -80,6 +92,9 @@ FAMILIES: dict[str, Family] = {
     "ExaoneForCausalLM": _LLAMA,
     "MiniMaxText01ForCausalLM": _LLAMA,
     "MiniMaxM1ForCausalLM": _LLAMA,
+    "MistralLarge3ForCausalLM": _LLAMA,
+    "PixtralForConditionalGeneration": _LLAMA,
+    "VoxtralForConditionalGeneration": _LLAMA,
     "DeepseekV2ForCausalLM": _LLAMA,
     # Qwen
     "Qwen2ForCausalLM": _QWEN2,
@@ -91,6 +106,10 @@ FAMILIES: dict[str, Family] = {
     "Qwen3NextForCausalLM": _QWEN3_NEXT,
     "Qwen3VLForConditionalGeneration": _QWEN3,
     "Qwen3VLMoeForConditionalGeneration": _QWEN3,
+    "Qwen2AudioForConditionalGeneration": _QWEN2_AUDIO,
+    "Qwen2_5OmniModel": _QWEN2_AUDIO,
+    "Qwen2_5OmniForConditionalGeneration": _QWEN2_AUDIO,
+    "Qwen3OmniMoeForConditionalGeneration": _QWEN3,
     "Qwen3_5ForConditionalGeneration": _QWEN35,
     "Qwen3_5MoeForConditionalGeneration": _QWEN35,
     # DeepSeek and what has its experts or its attention
@@ -113,6 +132,11 @@ FAMILIES: dict[str, Family] = {
     "Gemma2ForCausalLM": _FOUR_NORMS,
     "Gemma3ForCausalLM": _GEMMA3,
     "Gemma3ForConditionalGeneration": _GEMMA3,
+    "Gemma3TextModel": _GEMMA3,
+    "Gemma3nForCausalLM": _GEMMA3,
+    "Gemma3nForConditionalGeneration": _GEMMA3N,
+    "Gemma4ForCausalLM": _GEMMA3,
+    "Gemma4ForConditionalGeneration": _GEMMA3N,
     "Olmo2ForCausalLM": _OLMO,
     "Olmo3ForCausalLM": _OLMO,
     "OlmoeForCausalLM": _OLMO,
@@ -121,6 +145,22 @@ FAMILIES: dict[str, Family] = {
     "HunYuanMoEV1ForCausalLM": _QWEN3,
     "CohereForCausalLM": _ONE_NORM,
     "Cohere2ForCausalLM": _ONE_NORM,
+    # states, alone or beside attention
+    "BambaForCausalLM": _LLAMA,
+    "FalconH1ForCausalLM": _LLAMA4,
+    "JambaForCausalLM": Family(forward="feed_forward", both_tables=True),
+    "FalconMambaForCausalLM": _ONE_NORM,
+    "MambaForCausalLM": _ONE_NORM,
+    "Mamba2ForCausalLM": _ONE_NORM,
+    # encoders of texts
+    "BertModel": _EMBEDDER,
+    "BertForSequenceClassification": _EMBEDDER,
+    "RobertaModel": _EMBEDDER,
+    "RobertaForSequenceClassification": _EMBEDDER,
+    "XLMRobertaModel": _EMBEDDER,
+    "XLMRobertaForSequenceClassification": _EMBEDDER,
+    "ModernBertModel": _EMBEDDER,
+    "ModernBertForSequenceClassification": _EMBEDDER,
     # other parts
     "GptOssForCausalLM": Family(sinks=True, qkv_bias=True),
     "ChatGLMModel": _QWEN2,
@@ -133,6 +173,37 @@ FAMILIES: dict[str, Family] = {
     "PhiMoEForCausalLM": Family(biased=True),
 }
 """The architectures whose weights provision computes and whose layers it knows."""
+
+LISTED = {
+    "AyaVisionForConditionalGeneration",
+    "Cohere2VisionForConditionalGeneration",
+    "DeepseekOCRForCausalLM",
+    "DeepseekVLV2ForCausalLM",
+    "DotsOCRForCausalLM",
+    "GraniteSpeechForConditionalGeneration",
+    "HunYuanVLForConditionalGeneration",
+    "Idefics3ForConditionalGeneration",
+    "InternS1ForConditionalGeneration",
+    "InternVLForConditionalGeneration",
+    "KeyeForConditionalGeneration",
+    "Lfm2ForCausalLM",
+    "Lfm2MoeForCausalLM",
+    "LlavaNextForConditionalGeneration",
+    "LlavaOnevisionForConditionalGeneration",
+    "MiniCPMO",
+    "MiniCPMV",
+    "NemotronH_Nano_VL_V2",
+    "Ovis2_5",
+    "PaddleOCRVLForConditionalGeneration",
+    "PaliGemmaForConditionalGeneration",
+    "Phi3VForCausalLM",
+    "Phi4MMForCausalLM",
+    "SkyworkR1VChatModel",
+    "SmolVLMForConditionalGeneration",
+    "UltravoxModel",
+    "Zamba2ForCausalLM",
+}
+"""The architectures whose layers provision knows, and whose weights only their files tell."""
 
 WRAPPERS = {"InternVLChatModel", "LlavaForConditionalGeneration"}
 """The architectures that join an encoder to a model of any kind, which the text part names."""
@@ -150,4 +221,4 @@ def family(name: str, text: Mapping[str, Any]) -> Family | None:
     if name in WRAPPERS:
         inner = text.get("architectures") or [_BY_TYPE.get(str(text.get("model_type")), "")]
         name = str(inner[0])
-    return FAMILIES.get(name)
+    return _LISTED if name in LISTED else FAMILIES.get(name)

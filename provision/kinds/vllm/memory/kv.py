@@ -142,8 +142,8 @@ def cache(
     """
     layers = [_keeping(layer) for layer in model.layers]
     if settings.drafter == "mtp" and last == len(layers):
-        attending = [each for layer in layers for each in layer if isinstance(each, (Heads, Latent))]
-        layers += [attending[-1:]] * max(model.drafters, 1)
+        attending = [layer for layer in layers if any(isinstance(each, (Heads, Latent)) for each in layer)]
+        layers += attending[-1:] * max(model.drafters, 1)
         last = len(layers)
     if draft and last == len(layers):
         layers += [_keeping(layer) for layer in draft.layers]

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from provision.kinds.vllm.memory import gemmas
 from provision.kinds.vllm.memory.architecture import Architecture
+from provision.kinds.vllm.memory.embedders import embedder
 from provision.kinds.vllm.memory.encoders import encoder
 from provision.kinds.vllm.memory.families import Family
+from provision.kinds.vllm.memory.hearing import hearing
 from provision.kinds.vllm.memory.matrices import Matrices
 from provision.kinds.vllm.memory.parts import Experts, Heads, Latent, Layer, State
 from provision.published.tensors import Tensor
@@ -19,7 +22,18 @@ from provision.published.tensors import Tensor
 
 def published(architecture: Architecture) -> list[Tensor]:
     """Return the tensors of a model of a known family, with those for multi-token prediction."""
+    if architecture.family and architecture.family.embedder:
+        return list(embedder(architecture, Matrices(architecture.dtype, None)))
     return list(_Writer(architecture).tensors())
+
+
+_PARTS = {
+    "delta": "linear_attn",
+    "mamba": "mamba",
+    "selective": "mamba",
+    "convolution": "conv",
+}
+"""The names of parts that keep a state, where they are not those of attention."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +54,19 @@ class _Writer:
         for index, layer in enumerate(model.layers):
             yield from self._layer(f"model.layers.{index}", layer)
         yield plain("model.norm.weight", model.hidden)
+        if model.text.get("hidden_size_per_layer_input"):
+            yield from gemmas.tables(model.text, len(model.layers), self.write)
         if not model.tied:
             yield plain("lm_head.weight", model.vocabulary, model.hidden)
         yield from self._drafters()
         if model.vision:
             yield from encoder(model.vision, model.hidden, self.write)
+        if model.audio:
+            yield from hearing(model.audio, model.hidden, self.write)
 
     def _layer(self, name: str, layer: Layer) -> Iterator[Tensor]:
+        if self.model.text.get("hidden_size_per_layer_input"):
+            yield from gemmas.beside(name, self.model.text, self.write)
         norms = range(self.family.norms)
         yield from (self.write.plain(f"{name}.norm{index}.weight", self.model.hidden) for index in norms)
         for mixer in layer.mixers:
@@ -68,7 +88,8 @@ class _Writer:
         query = heads.query * heads.size
         yield from linear(f"{name}.q_proj", query * (2 if family.gated else 1), hidden, bias)
         yield from linear(f"{name}.k_proj", heads.kv * heads.size, hidden, bias)
-        yield from linear(f"{name}.v_proj", heads.kv * heads.value_size, hidden, bias)
+        if not heads.alike:
+            yield from linear(f"{name}.v_proj", heads.kv * heads.value_size, hidden, bias)
         yield from linear(
             f"{name}.o_proj", hidden, heads.query * heads.value_size, family.sinks or family.biased
         )
@@ -104,8 +125,11 @@ class _Writer:
     def _state(self, name: str, state: State) -> Iterator[Tensor]:
         hidden, keys = self.model.hidden, state.keys * state.columns
         linear, plain = self.write.linear, self.write.plain
-        part = {"delta": "linear_attn", "mamba": "mamba"}.get(state.kind, "self_attn")
+        part = _PARTS.get(state.kind, "self_attn")
         whole = f"{name}.{part}"
+        if state.kind in ("selective", "convolution"):
+            yield from self._channels(whole, state)
+            return
         if state.kind == "delta":
             yield from linear(f"{whole}.in_proj_qkvz", 2 * keys + 2 * state.values, hidden)
             yield from linear(f"{whole}.in_proj_ba", 2 * state.heads, hidden)
@@ -127,6 +151,19 @@ class _Writer:
         short = state.kind in ("delta", "kimi")
         yield plain(f"{whole}.norm.weight", state.rows if short else state.values)
         yield from linear(f"{whole}.out_proj", hidden, state.values)
+
+    def _channels(self, name: str, state: State) -> Iterator[Tensor]:
+        """The matrices of Mamba 1, or of a short convolution: each channel has a state of its own."""
+        linear, plain, hidden = self.write.linear, self.write.plain, self.model.hidden
+        selective = state.kind == "selective"
+        yield from linear(f"{name}.in_proj", (2 if selective else 3) * state.values, hidden)
+        yield plain(f"{name}.conv1d.weight", state.values, 1, state.taps + 1)
+        if selective:
+            yield from linear(f"{name}.x_proj", state.rank + 2 * state.columns, state.values)
+            yield from linear(f"{name}.dt_proj", state.values, state.rank, bias=True)
+            yield Tensor(f"{name}.A_log", "F32", (state.values, state.columns))
+            yield plain(f"{name}.D", state.values)
+        yield from linear(f"{name}.out_proj", hidden, state.values)
 
     def _dense(self, name: str, width: int, count: int = 1, bias: bool = False) -> Iterator[Tensor]:
         hidden, linear = self.model.hidden, self.write.linear

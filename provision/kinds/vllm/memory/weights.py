@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from provision.kinds.vllm.memory.architecture import Architecture
-from provision.kinds.vllm.memory.parts import Heads, Latent
+from provision.kinds.vllm.memory.parts import Heads, Latent, State
 from provision.kinds.vllm.memory.settings import Settings
 from provision.published.tensors import BITS, BLOCKS, FLOATS, Tensor
 
@@ -27,9 +27,18 @@ VOCABULARY_PADDING = 64
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _EXPERTS = re.compile(r"\.experts\.")
 _REPLICATED = re.compile(
-    r"norm|\.gate\.|\.router\.|shared_expert_gate|(q_a|kv_a|fused_qkv_a)_proj|indexer|eh_proj|correction_bias"
+    r"norm|\.gate\.|\.router\.|shared_expert_gate|per_layer_input_gate|per_layer_projection|(q_a|kv_a|fused_qkv_a)_proj|indexer|eh_proj|correction_bias"
     r"|patch_embed|position_embed|(o_proj|down_proj|out_proj)\.bias|\.fc\.weight$"
 )
+_ENCODERS = re.compile(
+    r"vision|visual|audio|multi_modal|vpm\.|apm\.|resampler|img_processor|image|speech|projector|aligner|mlp1\."
+    r"|connector|sam_model"
+)
+"""Names of what encodes images and sound, and of what joins it to the model."""
+
+_SKIPPED = re.compile(r"rotary_emb|^(talker|token2wav|code2wav)\.|\.lora_[AB]\.|^tts\.")
+"""Names of what vLLM does not load: what speaks, and adapters within a model."""
+
 _FUSED = (
     (re.compile(r"\.(q|k|v)_proj\."), ".qkv_proj."),
     (re.compile(r"\.(gate|up)_proj\."), ".gate_up_proj."),
@@ -84,15 +93,15 @@ def _places(name: str, model: Architecture, bounds: list[tuple[int, int]], setti
     """Return the stages that load a tensor; none for what vLLM skips."""
     last = len(bounds) - 1
     found = _LAYER.search(name)
+    encoding = _ENCODERS.search(name) is not None
     drafting = name.startswith(("mtp.", "model.mtp.")) or (
-        found is not None and int(found[1]) >= len(model.layers) and "vision" not in name
+        found is not None and int(found[1]) >= len(model.layers) and not encoding
     )
     if drafting:
         return [last] if settings.drafter == "mtp" else []
-    vision = "vision" in name or "visual" in name or "multi_modal" in name
-    if "rotary_emb" in name or (vision and not settings.images):
+    if _SKIPPED.search(name) or (encoding and not settings.images):
         return []
-    if vision or found is None:
+    if encoding or found is None:
         if "lm_head" in name:
             return [] if model.tied else [last]
         if "embed_tokens" in name or "wte" in name:
@@ -106,6 +115,8 @@ def _share(tensor: Tensor, model: Architecture, settings: Settings) -> float:
     """Return the bytes of a tensor on one GPU."""
     size = float(_loaded(tensor, settings))
     name = tensor.name
+    if model.family and any(part in name for part in model.family.whole):
+        return size
     if "embed_tokens" in name or "lm_head" in name:
         rows = tensor.shape[0]
         padded = ceil(rows / VOCABULARY_PADDING) * VOCABULARY_PADDING
@@ -188,19 +199,28 @@ def _allocated(size: float) -> int:
 
 
 def _beside(model: Architecture, settings: Settings, first: int, last: int) -> int:
-    """Return what is kept beside the weights: rotary tables, MLA's decompressing matrix, LoRA's adapters, and
-    the vectors of images that Qwen3-VL adds in its first layers.
+    """Return what is kept beside the weights: rotary tables, MLA's decompressing matrix, LoRA's adapters, the
+    vectors of images that Qwen3-VL adds in its first layers, and what is there more than once.
     """
     width = 4 if settings.dtype == "float32" else 2
     rotary = model.positions * width
     latent = 0
+    repeated = 0
+    if model.tied and model.family and model.family.both_tables and last == len(model.layers):
+        repeated += model.vocabulary * model.hidden * width // settings.tensor
     for mixer in (each for layer in model.layers[first:last] for each in layer.mixers):
         if isinstance(mixer, Latent):
             kept = mixer.nope + (mixer.value if model.quantization else 0)
             latent += _allocated(mixer.query * kept * mixer.rank * width / settings.tensor)
+        elif isinstance(mixer, State):
+            groups = mixer.channels(settings.tensor) - mixer.channels()
+            repeated += groups * model.hidden * width // settings.tensor
+        elif mixer.alike:
+            # vLLM keeps values in a matrix of their own.
+            repeated += mixer.kv * mixer.size * model.hidden * width // min(settings.tensor, mixer.kv)
     deep = len(model.vision.get("deepstack_visual_indexes") or []) if settings.images and first == 0 else 0
     stacked = deep * settings.batched * model.hidden * width
-    return rotary + latent + stacked + _adapters(model, settings, first, last)
+    return rotary + latent + stacked + repeated + _adapters(model, settings, first, last)
 
 
 def _adapters(model: Architecture, settings: Settings, first: int, last: int) -> int:
