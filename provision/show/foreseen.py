@@ -20,6 +20,7 @@ class Foreseen:
     def plain(self) -> dict[str, Any]:
         """Return the fields; bytes are those of each GPU."""
         fit = self.answer.fit
+        unknown = fit.weights is None
         return {
             "event": "fit",
             "verdict": fit.verdict,
@@ -34,8 +35,8 @@ class Foreseen:
             "activation_bytes": _three(fit.overhead.activation),
             "graphs_bytes": _three(fit.overhead.graphs),
             "other_bytes": _three(fit.overhead.other),
-            "kv_bytes": max(fit.cache.usual, 0),
-            "kv_bytes_range": [max(fit.cache.least, 0), max(fit.cache.most, 0)],
+            "kv_bytes": None if unknown else max(fit.cache.usual, 0),
+            "kv_bytes_range": None if unknown else [max(fit.cache.least, 0), max(fit.cache.most, 0)],
             "kv_tokens": fit.tokens,
             "sequences": fit.sequences,
             "max_model_len": fit.longest,

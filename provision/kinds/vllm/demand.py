@@ -89,7 +89,7 @@ def _about(finding: Finding, change: dict[str, object]) -> About:
 def _held(asked: Asked[VllmService], model: Architecture, fit: Fit) -> Range:
     """Return what a service holds in the end: less than its share, if its model may need no cache."""
     held = fit.held + BESIDE
-    if model.family is not None and share(asked.service, asked.release, ()).takes:
+    if model.family is not None and (not model.keeps or share(asked.service, asked.release, ()).takes):
         return held
     return Range(min(fit.weights or 0, held.least), held.usual, held.most)
 

@@ -62,7 +62,10 @@ def _table(answer: Answer) -> Iterator[str]:
         later = "" if fit.overhead.counted else ", after the cache is made"
         yield f"  CUDA graphs              {_range(fit.overhead.graphs)}{later}"
     yield f"  other                    {_range(fit.overhead.other)}"
-    yield f"  left for keys and values {_range(fit.cache)}"
+    if fit.needed == 0:
+        yield "  keys and values               0.00   an encoder keeps none"
+        return
+    yield f"  left for keys and values {_range(fit.cache) if fit.weights is not None else '        ?'}"
     if fit.needed is not None:
         yield f"  one sequence needs       {_gib(fit.needed)}   {fit.length:,} tokens"
 

@@ -12,7 +12,7 @@ from provision.kinds.vllm.memory.context import longest, table, usual
 from provision.kinds.vllm.memory.defaults import DEFAULTS, TIED
 from provision.kinds.vllm.memory.families import Family, family
 from provision.kinds.vllm.memory.layers import layers
-from provision.kinds.vllm.memory.parts import Config, Latent, Layer, Mixer, State, UnknownShape, whole
+from provision.kinds.vllm.memory.parts import Config, Heads, Latent, Layer, Mixer, State, UnknownShape, whole
 from provision.kinds.vllm.memory.quantization import Quantization, quantization
 
 
@@ -56,6 +56,11 @@ class Architecture:
     def hybrid(self) -> bool:
         """Whether some layers keep a state instead of keys and values."""
         return any(isinstance(mixer, State) for mixer in self.mixers)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept of a sequence; an encoder of texts keeps nothing."""
+        return any(not isinstance(mixer, Heads) or mixer.kept for mixer in self.mixers)
 
     @property
     def latent(self) -> bool:

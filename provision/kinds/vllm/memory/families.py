@@ -89,6 +89,8 @@ FAMILIES: dict[str, Family] = {
     "InternLM2ForCausalLM": _LLAMA,
     "InternLM3ForCausalLM": _LLAMA,
     "BaichuanForCausalLM": _LLAMA,
+    "BaiChuanForCausalLM": _LLAMA,
+    "Ministral3ForCausalLM": _LLAMA,
     "ExaoneForCausalLM": _LLAMA,
     "MiniMaxText01ForCausalLM": _LLAMA,
     "MiniMaxM1ForCausalLM": _LLAMA,
@@ -110,6 +112,8 @@ FAMILIES: dict[str, Family] = {
     "Qwen2_5OmniModel": _QWEN2_AUDIO,
     "Qwen2_5OmniForConditionalGeneration": _QWEN2_AUDIO,
     "Qwen3OmniMoeForConditionalGeneration": _QWEN3,
+    "Qwen3_5ForCausalLM": _QWEN35,
+    "Qwen3_5MoeForCausalLM": _QWEN35,
     "Qwen3_5ForConditionalGeneration": _QWEN35,
     "Qwen3_5MoeForConditionalGeneration": _QWEN35,
     # DeepSeek and what has its experts or its attention
@@ -176,6 +180,23 @@ FAMILIES: dict[str, Family] = {
 
 LISTED = {
     "AyaVisionForConditionalGeneration",
+    "DeepseekForCausalLM",
+    "GPTNeoXForCausalLM",
+    "GlmOcrForConditionalGeneration",
+    "Granite4VisionForConditionalGeneration",
+    "GraniteMoeSharedForCausalLM",
+    "KeyeVL1_5ForConditionalGeneration",
+    "Lfm2VlForConditionalGeneration",
+    "LightOnOCRForConditionalGeneration",
+    "Llama_Nemotron_Nano_VL",
+    "LlavaNextVideoForConditionalGeneration",
+    "MiniCPMForCausalLM",
+    "NemotronForCausalLM",
+    "OPTForCausalLM",
+    "OlmoForCausalLM",
+    "OrionForCausalLM",
+    "SolarForCausalLM",
+    "StableLmForCausalLM",
     "Cohere2VisionForConditionalGeneration",
     "DeepseekOCRForCausalLM",
     "DeepseekVLV2ForCausalLM",
@@ -205,6 +226,9 @@ LISTED = {
 }
 """The architectures whose layers provision knows, and whose weights only their files tell."""
 
+TAKEN_FOR = ("ForSequenceClassification", "ForTokenClassification", "RewardModel", "EmbeddingModel", "Model")
+"""Ends of names that vLLM takes for ForCausalLM with another head (`models/registry.py`)."""
+
 WRAPPERS = {"InternVLChatModel", "LlavaForConditionalGeneration"}
 """The architectures that join an encoder to a model of any kind, which the text part names."""
 
@@ -221,4 +245,8 @@ def family(name: str, text: Mapping[str, Any]) -> Family | None:
     if name in WRAPPERS:
         inner = text.get("architectures") or [_BY_TYPE.get(str(text.get("model_type")), "")]
         name = str(inner[0])
-    return _LISTED if name in LISTED else FAMILIES.get(name)
+    if name in LISTED:
+        return _LISTED
+    ends = (end for end in TAKEN_FOR if name.endswith(end) and name not in FAMILIES)
+    end = next(ends, None)
+    return FAMILIES.get(f"{name.removesuffix(end)}ForCausalLM" if end else name)

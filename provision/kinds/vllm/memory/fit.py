@@ -92,8 +92,12 @@ def foresee(
         draft: the model that `speculative` names.
     """
     chosen = settings(service, model, card, release)
+    if model.family and not model.keeps:
+        # The engine makes no cache then, and takes no share of the card (`v1/engine/core.py`).
+        chosen = replace(chosen, cache=0)
     findings = [*support(model, release, bool(service.trust_remote_code)), *refusals(model, chosen, card)]
-    known = published(model) if tensors is None and model.family else tensors
+    computable = model.family is not None and not model.family.listed
+    known = published(model) if tensors is None and computable else tensors
     stages = weights.stages(known or (), model, chosen)
     drafting = draft.model if draft else None
     if draft:
@@ -106,6 +110,11 @@ def foresee(
     if model.family is None:
         findings.append(_unknown(model))
         findings += _nothing_left(room, chosen, card)
+    elif known is None:
+        findings.append(_unlisted(model))
+        findings += _nothing_left(room, chosen, card)
+    elif not model.keeps:
+        longest, needed = model.context, 0
     else:
         try:
             divided = min(
@@ -187,7 +196,7 @@ def _shortage(
 
 
 def _nothing_left(room: Range, chosen: Settings, card: Card) -> list[Finding]:
-    if room.most > 0:
+    if room.most > 0 or chosen.cache == 0:
         return []
     message = (
         f"the weights and what the engine needs leave no memory for keys and values in "
@@ -251,3 +260,8 @@ _CONTEXT = Range(GIB // 10, GIB // 2, GIB)
 def _unknown(model: Architecture) -> Finding:
     message = f"the architecture {quoted(model.name)} is not known: what a token takes cannot be computed"
     return warning("shape-not-known", message)
+
+
+def _unlisted(model: Architecture) -> Finding:
+    message = f"how large the weights of {model.name} are only its files tell, and these are not all there"
+    return warning("weights-not-known", message)

@@ -16,7 +16,7 @@ _TOWER = "audio_tower"
 _JOINT = "audio_projector"
 
 GEMMA3N = 983_200_000
-"""Numbers in the encoders of images and of sound of Gemma 3n: those of the files of E2B and E4B, less the text."""
+"""Numbers in both encoders of Gemma 3n: those of the files of E2B and of E4B, less those of the text."""
 
 
 def hearing(about: Config, hidden: int, write: Matrices) -> Iterator[Tensor]:

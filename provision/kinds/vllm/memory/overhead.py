@@ -8,7 +8,7 @@ much was measured (`overhead.yml`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def overhead(model: Architecture, settings: Settings, card: Card) -> Overhead:
     factors = known["experts"] if model.experts else known["activation"]
     if not settings.batched_set:
         factors = known.get("cards", {}).get(card.name, factors)
-    logits = settings.sequences * model.vocabulary
+    logits = settings.sequences * _scores(model)
     peak = (
         _forward(model, settings)
         if second
@@ -65,6 +65,8 @@ def overhead(model: Architecture, settings: Settings, card: Card) -> Overhead:
         _ENCODER if model.vision and settings.images else NOTHING
     )
     graphs = _gib(known["graph"], _graphs(model, settings)) if settings.graphs else NOTHING
+    if not model.keeps:
+        graphs = replace(graphs, least=0)
     other = _gib(known["context"], 1)
     several = settings.tensor * settings.pipeline > 1
     counted = known["counted"] and not second
@@ -153,7 +155,12 @@ def _first_sampler(model: Architecture, settings: Settings) -> float:
         (_workspace(each.experts, model, settings) for each in model.layers if each.experts), default=0
     )
     logit = _LOGITS_DRAFTED if settings.drafter else _LOGITS_FIRST
-    return settings.sequences * model.vocabulary * logit + 2 * settings.batched * held
+    return settings.sequences * _scores(model) * logit + 2 * settings.batched * held
+
+
+def _scores(model: Architecture) -> int:
+    """Return the numbers that the output has for each sequence: an encoder of texts gives no next token."""
+    return model.vocabulary if model.keeps else 0
 
 
 def _latent(mixer: Latent, settings: Settings) -> float:

@@ -12,12 +12,9 @@ from packaging.version import Version
 
 from provision.engines.vllm.architectures import Span, span
 from provision.kinds.vllm.memory.architecture import Architecture
+from provision.kinds.vllm.memory.families import TAKEN_FOR
 from provision.published.gguf_models import METHOD
 from provision.wire.finding import Finding, fault, warning
-
-_TAKEN_FOR = ("ForSequenceClassification", "ForTokenClassification", "RewardModel", "EmbeddingModel", "Model")
-"""Ends of names that vLLM takes for ForCausalLM with another head."""
-
 
 _GGUF_UNTIL = Version("0.24.0")
 """The first release that reads GGUF by a plugin only."""
@@ -49,7 +46,7 @@ def support(model: Architecture, release: Version, trusted: bool) -> Iterator[Fi
 
 def _span(name: str, release: Version) -> Span | None:
     found = span(name)
-    end = next((end for end in _TAKEN_FOR if name.endswith(end)), None)
+    end = next((end for end in TAKEN_FOR if name.endswith(end)), None)
     if end and (found is None or found.gone(release)):
         return span(f"{name.removesuffix(end)}ForCausalLM") or found
     return found

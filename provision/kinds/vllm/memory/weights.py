@@ -27,8 +27,8 @@ VOCABULARY_PADDING = 64
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _EXPERTS = re.compile(r"\.experts\.")
 _REPLICATED = re.compile(
-    r"norm|\.gate\.|\.router\.|shared_expert_gate|per_layer_input_gate|per_layer_projection|(q_a|kv_a|fused_qkv_a)_proj|indexer|eh_proj|correction_bias"
-    r"|patch_embed|position_embed|(o_proj|down_proj|out_proj)\.bias|\.fc\.weight$"
+    r"norm|\.gate\.|\.router\.|shared_expert_gate|per_layer_(input_gate|projection)|(q_a|kv_a|fused_qkv_a)_proj"
+    r"|indexer|eh_proj|correction_bias|patch_embed|position_embed|(o_proj|down_proj|out_proj)\.bias|\.fc\.weight$"
 )
 _ENCODERS = re.compile(
     r"vision|visual|audio|multi_modal|vpm\.|apm\.|resampler|img_processor|image|speech|projector|aligner|mlp1\."
@@ -205,22 +205,34 @@ def _beside(model: Architecture, settings: Settings, first: int, last: int) -> i
     width = 4 if settings.dtype == "float32" else 2
     rotary = model.positions * width
     latent = 0
-    repeated = 0
-    if model.tied and model.family and model.family.both_tables and last == len(model.layers):
-        repeated += model.vocabulary * model.hidden * width // settings.tensor
     for mixer in (each for layer in model.layers[first:last] for each in layer.mixers):
         if isinstance(mixer, Latent):
             kept = mixer.nope + (mixer.value if model.quantization else 0)
             latent += _allocated(mixer.query * kept * mixer.rank * width / settings.tensor)
-        elif isinstance(mixer, State):
-            groups = mixer.channels(settings.tensor) - mixer.channels()
-            repeated += groups * model.hidden * width // settings.tensor
-        elif mixer.alike:
-            # vLLM keeps values in a matrix of their own.
-            repeated += mixer.kv * mixer.size * model.hidden * width // min(settings.tensor, mixer.kv)
     deep = len(model.vision.get("deepstack_visual_indexes") or []) if settings.images and first == 0 else 0
     stacked = deep * settings.batched * model.hidden * width
-    return rotary + latent + stacked + repeated + _adapters(model, settings, first, last)
+    return (
+        rotary
+        + latent
+        + stacked
+        + _repeated(model, settings, first, last)
+        + _adapters(model, settings, first, last)
+    )
+
+
+def _repeated(model: Architecture, settings: Settings, first: int, last: int) -> int:
+    """Return what a GPU has more of than its share of the files: groups of Mamba 2, of which each GPU needs
+    one, values that are a copy of keys (Gemma 4), and a second table of the vocabulary.
+    """
+    columns = 0
+    if model.tied and model.family and model.family.both_tables and last == len(model.layers):
+        columns += model.vocabulary // settings.tensor
+    for mixer in (each for layer in model.layers[first:last] for each in layer.mixers):
+        if isinstance(mixer, State):
+            columns += (mixer.channels(settings.tensor) - mixer.channels()) // settings.tensor
+        elif isinstance(mixer, Heads) and mixer.alike:
+            columns += mixer.kv * mixer.size // min(settings.tensor, mixer.kv)
+    return columns * model.hidden * (4 if settings.dtype == "float32" else 2)
 
 
 def _adapters(model: Architecture, settings: Settings, first: int, last: int) -> int:

@@ -1,4 +1,4 @@
-"""The published models of `published.yml` and `built.yml`."""
+"""The published models of `published.yml`, `built.yml` and `counted.yml`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import yaml
 
 MODELS: dict[str, dict[str, Any]] = {}
 
-for _file in ("published.yml", "built.yml"):
+for _file in ("published.yml", "built.yml", "counted.yml"):
     _found = yaml.safe_load((Path(__file__).parent / _file).read_text(encoding="utf-8"))
     MODELS |= {name: {**MODELS.get(name, {}), **about} for name, about in _found.items()}

@@ -440,6 +440,68 @@ def test_neighbours_on_the_card_count() -> None:
     assert (alone.verdict, beside.verdict) == ("fits", "does_not_fit")
 
 
+def test_an_encoder_of_texts_takes_no_share_of_the_card() -> None:
+    found = fit("bge-m3", "L4")
+    assert (found.verdict, found.tokens, found.needed, found.longest) == ("fits", None, 0, 8194)
+    assert found.held.most < 4 * GIB
+    beside = Taken(Range.exactly(6 * GIB), "another takes 6 GiB")
+    shared = foresee(
+        model("bge-m3"), None, service(gpu_memory_utilization=0.5), named("L4"), RELEASE, taken=beside
+    )
+    assert shared.verdict == "fits"
+
+
+def test_a_decoder_with_another_head_has_the_layers_of_the_decoder() -> None:
+    shape = model("Qwen3-8B", architectures=["Qwen3ForSequenceClassification"])
+    assert shape.family == model("Qwen3-8B").family
+    assert shape.keeps
+
+
+def test_layers_that_use_the_keys_of_others_keep_none() -> None:
+    shape = model("gemma-3n-E4B-text")
+    kept = [mixer.kept for mixer in shape.mixers if isinstance(mixer, Heads)]
+    assert (len(kept), sum(kept)) == (35, 20)
+
+
+def test_a_layer_may_attend_beside_its_state() -> None:
+    layer = model("Falcon-H1-7B").layers[0]
+    assert [type(mixer).__name__ for mixer in layer.mixers] == ["Heads", "State"]
+
+
+def test_layers_of_nemotron_may_be_named_in_a_list() -> None:
+    kinds = {"M": "mamba", "*": "attention", "-": "mlp"}
+    pattern = MODELS["Nemotron-H-8B"]["config"]["hybrid_override_pattern"]
+    listed = model(
+        "Nemotron-H-8B", hybrid_override_pattern=None, layers_block_type=[kinds[each] for each in pattern]
+    )
+    assert listed.layers == model("Nemotron-H-8B").layers
+
+
+def test_some_weights_are_known_from_the_files_only() -> None:
+    shape = model("Zamba2-7B")
+    found = foresee(shape, None, service(), named("H100"), RELEASE)
+    assert (found.verdict, found.weights, found.tokens) == ("uncertain", None, None)
+    assert [finding.code for finding in found.findings] == ["weights-not-known"]
+    listed = foresee(
+        shape, [Tensor("model.weight", "BF16", (7_000_000, 1000))], service(), named("H100"), RELEASE
+    )
+    assert listed.verdict == "fits"
+    # vLLM's own class gives 20 GiB room for 52,851 tokens (tests/gpu/build.py).
+    divided = kv.cache(shape, chosen(shape), 0, len(shape.layers))
+    assert divided.tokens(20 * GIB, 4096) == 52_851
+
+
+def test_what_speaks_is_not_loaded_and_sound_is_heard_whole() -> None:
+    shape = model("Qwen2.5-Omni-7B")
+    tensors = [
+        Tensor("talker.model.layers.0.mlp.up_proj.weight", "BF16", (1000, 1000)),
+        Tensor("thinker.audio_tower.layers.31.fc1.weight", "BF16", (1000, 1000)),
+    ]
+    two = chosen(shape, tensor_parallel_size=2)
+    (stage,) = weights.stages(tensors, shape, two)
+    assert stage.weights == 2_000_000 + weights._beside(shape, two, 0, len(shape.layers))
+
+
 def test_an_unknown_architecture_is_not_guessed_at() -> None:
     shape = model("Qwen3-8B", architectures=["NewForCausalLM"])
     found = foresee(shape, None, service(), named("H100"), RELEASE)
