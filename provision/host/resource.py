@@ -174,6 +174,19 @@ class Resource:
         """Return what is known of the wheels that `fix` installs."""
         return ()
 
+    def resolve(
+        self, machine: Machine, changes: Changes, directory: str, cuda: str | None = None
+    ) -> needs.Resolved | None:
+        """Return what `fix` would install; None where that cannot be told before.
+
+        Args:
+            machine: where it is.
+            changes: the keys that differ.
+            directory: for what is only needed meanwhile.
+            cuda: the newest CUDA that may be in it; what is pinned to a release may be older then.
+        """
+        return None
+
     def asks_for(self, package: str) -> str:
         """Return the field of what is declared that asks for a package."""
         return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from tests.e2e import standin
 from tests.e2e.command import REPOSITORY, Answer, Provision
 from tests.lab import Lab, LabHost
+from tests.lab.base import Base
 
 pytestmark = pytest.mark.lab
 
@@ -42,6 +45,21 @@ class Site:
 
     def release(self) -> None:
         self.sh("systemctl stop hole")
+
+    def reconnect(self) -> None:
+        """Use no connection from before any more: what a login gets may have changed."""
+        cache = tempfile.mkdtemp(dir=self.folder)
+        self.provision.env.update(XDG_CACHE_HOME=cache, XDG_RUNTIME_DIR="")
+
+    def driver(self, version: str) -> None:
+        """Have the host say that this driver is loaded.
+
+        The kernel's own file cannot be made without the driver, so something is mounted there.
+        """
+        told = f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {version}  Fri Sep  1 07:44:50 UTC 2023"
+        (self.host.root / "srv/version").write_text(told + "\n")
+        self.sh("mountpoint -q /proc/driver || mount -t tmpfs tmpfs /proc/driver")
+        self.sh("mkdir -p /proc/driver/nvidia; cp /srv/version /proc/driver/nvidia/version")
 
     def changed(self, name: str) -> bool:
         return self.sh(f"ls -d /srv/{name} 2>/dev/null || true") != ""
@@ -148,16 +166,8 @@ def test_a_disk_that_is_too_small(site: Site) -> None:
 
 
 def test_a_driver_that_is_too_old(site: Site) -> None:
-    """The kernel's own file cannot be made without the driver, so something is mounted there."""
     playbook = site.playbook("drivers", environment("drivers"))
-    told = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Fri Sep  1 07:44:50 UTC 2023"
-    site.sh("mount -t tmpfs tmpfs /proc/driver; mkdir /proc/driver/nvidia")
-
-    def driver(version: str) -> None:
-        (site.host.root / "srv/version").write_text(told.format(version) + "\n")
-        site.sh("cp /srv/version /proc/driver/nvidia/version")
-
-    driver("535.161.08")
+    site.driver("535.161.08")
     error = site.stops(playbook, "driver-too-old")
     assert error["message"] == (
         "environment drivers: vllm 0.33.0 is built for CUDA 13.0, which needs driver 580.65.06 or newer; "
@@ -168,8 +178,43 @@ def test_a_driver_that_is_too_old(site: Site) -> None:
     )
     site.passes(playbook, "--ignore", "driver-too-old")
     site.sh("rm -r /opt/provision/environments/drivers; rmdir /srv/drivers")
-    driver("580.95.05")
+    site.driver("580.95.05")
     site.passes(playbook)
+    site.sh("umount /proc/driver")
+
+
+def test_what_the_wheels_of_the_index_need(site: Site) -> None:
+    """By the real index, which has newer releases than any table: nothing is installed."""
+    configuration = site.host.root / "etc/pip.conf"
+    former = configuration.read_text()
+    # Without the files of this machine, which may be builds without CUDA.
+    real = [line for line in former.splitlines() if not line.startswith(("find-links", "constraint"))]
+    configuration.write_text("\n".join(real) + "\n")
+    site.driver("535.161.08")
+    playbook = site.playbook(
+        "real",
+        ENVIRONMENT.replace('"vllm==0.33.0"', "{packages}")
+        .replace(', installer: pip, index_url: "{index}"', "")
+        .format(name="real", packages="transformers, accelerate", more=""),
+    )
+    error = site.stops(playbook, "driver-too-old")
+    assert re.match(
+        r"environment real: torch 2\.\d+\.\d is built for CUDA 1[3-9]\.\d, "
+        r"which needs driver 580\.65\.06 or newer; this host has 535\.161\.08$",
+        error["message"],
+    )
+    assert error["hint"].endswith("pin torch==2.10.0, the newest release for a CUDA that it runs (12.8)")
+    assert error["where"] == f"{playbook}:5:22"
+    (site.folder / "asked").write_text(
+        playbook.read_text().replace("transformers, accelerate", "vllm==0.33.0, torch==2.10.0")
+    )
+    playbook.write_text((site.folder / "asked").read_text())
+    error = site.stops(playbook, "unresolvable-packages")
+    assert "vllm>=0.33.0 depends on torch==2.14.0 and you require vllm==0.33.0" in error["message"]
+    assert error["where"] == f"{playbook}:5:37"
+    assert site.sh("ls -d /opt/provision/environments/real* 2>/dev/null || true") == ""
+    assert site.sh("ls /tmp | grep provision || true") == ""
+    configuration.write_text(former)
     site.sh("umount /proc/driver")
 
 
@@ -179,7 +224,11 @@ def test_a_hub_that_does_not_answer(site: Site) -> None:
     playbook = site.playbook("hubs", f"{with_library}  models: {{m: {hub}}}\n")
     error = site.stops(playbook, "hub-unreachable")
     assert "ModelScope at http://127.0.0.1:8125 cannot be reached: Connection refused" in error["message"]
-    assert error["where"].startswith(f"{playbook}:")
+    assert error["where"] == f"{playbook}:6:52"
+    site.hold(8125)
+    error = site.stops(playbook, "hub-unreachable")
+    assert "ModelScope at http://127.0.0.1:8125 cannot be reached: no answer in time" in error["message"]
+    site.release()
 
 
 TWO_GPUS = """\
@@ -207,6 +256,70 @@ def test_shared_memory_that_is_too_small(site: Site) -> None:
     assert warning["severity"] == "warning"
     site.sh("mount -o remount,size=2g /dev/shm")
     assert told()[1] == []
+
+
+def test_memory_that_the_host_does_not_have(site: Site) -> None:
+    offload = TWO_GPUS.replace("port: 8126", "port: 8126, cpu_offload_gb: 99000")
+    playbook = site.playbook("memory", environment("memory") + offload)
+    site.sh("mount -o remount,size=2g /dev/shm")
+    error = site.stops(playbook, "low-memory")
+    assert error["message"].startswith(
+        "service two keeps 212600.9 GB in the memory of the host (--cpu-offload-gb), which has "
+    )
+    line = playbook.read_text().splitlines()[6]
+    assert error["where"] == f"{playbook}:7:{line.index('99000') + 1}"
+
+
+def test_limits_of_a_login_that_are_too_low(site: Site) -> None:
+    """What a script supervises inherits them; sshd sets them by PAM. Of the adapter there is only a name."""
+    script = TWO_GPUS.replace("port: 8126", "port: 8126, supervisor: script")
+    playbook = site.playbook("limits", environment("limits") + script)
+    low = "root hard nofile 1024\nroot hard memlock 64\nroot soft memlock 64\n"
+    limits = site.host.root / "etc/security/limits.d/lab.conf"
+    limits.write_text(low)
+    site.sh("mount -t tmpfs tmpfs /sys/class; mkdir -p /sys/class/infiniband/mlx5_0")
+    site.reconnect()
+    answer = site.provision.run("plan", playbook, json=True)
+    site.sh("umount /sys/class")
+    limits.unlink()
+    site.reconnect()
+    files, locked = noted(answer, code="low-limit")
+    assert files["message"] == "service two could open only 1024 files, and a server needs more"
+    assert locked["message"] == "service two could lock only 64 kB of memory, and InfiniBand needs more"
+    line = playbook.read_text().splitlines()[6]
+    assert {each["where"] for each in (files, locked)} == {f"{playbook}:7:{line.index('script') + 1}"}
+    assert {each["severity"] for each in (files, locked)} == {"warning"}
+    assert not noted(site.provision.run("plan", playbook, json=True), code="low-limit")
+
+
+def test_a_distribution_and_a_machine_without_wheels(lab: Lab, tmp_path: Path) -> None:
+    """Debian 11 has Python 3.9 and glibc 2.31."""
+    (host,) = lab.add("oldest", base=Base("bullseye"))
+    try:
+        standin.install(host.root)
+        site = Site(tmp_path, lab, host)
+        playbook = site.playbook("wheels", environment("wheels"))
+        error = site.stops(playbook, "no-wheel")
+        assert error["message"].startswith(
+            "environment wheels: vllm 0.33.0 needs Python >=3.11,<3.15, and this "
+        )
+        assert error["where"] == f"{playbook}:5:25"
+        playbook.write_text(playbook.read_text().replace("0.33.0", "0.20.2"))
+        error = site.stops(playbook, "no-wheel")
+        assert error["message"] == (
+            "environment wheels: the wheels of vllm 0.20.2 need glibc 2.35 or newer, "
+            "and this host has glibc 2.31"
+        )
+        site.sh("mkdir -p /etc/systemd/system/ssh.service.d")
+        (host.root / "etc/systemd/system/ssh.service.d/32.conf").write_text("[Service]\nPersonality=x86\n")
+        site.sh("systemctl daemon-reload; systemctl restart ssh")
+        site.reconnect()
+        error = site.stops(playbook, "no-wheel")
+        assert error["message"] == (
+            "environment wheels: vllm 0.20.2 has wheels for aarch64 and x86_64, and this host is i686"
+        )
+    finally:
+        lab.remove("oldest")
 
 
 def test_a_clock_that_is_off(site: Site) -> None:

@@ -13,7 +13,7 @@ from .errors import LabError
 from .locking import locked
 from .paths import state_directory
 
-SUITES = ("bookworm", "trixie")
+SUITES = ("bullseye", "bookworm", "trixie")
 
 _PACKAGES = (
     "systemd",

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import glob
 import re
+from typing import Callable
 
 from provision.host.item import Item
-from provision.host.preflight.scene import Found, Scene
 from provision.host.preflight.wheels import named
 from provision.host.python import versions
 from provision.wire.finding import Finding, fault, warning
@@ -34,21 +34,6 @@ FORWARD = "/usr/local/cuda-{major}*/compat/libcuda.so.1"
 """What the package cuda-compat brings: a newer CUDA on an older driver, on data center GPUs."""
 
 
-def findings(scene: Scene) -> Found:
-    """Return for each environment which wheels the driver does not run."""
-    found: Found = []
-    for item in scene.changing():
-        for wheel in item.resource.wheels(item.changes):
-            driver = version() if wheel.cuda else None
-            finding = _judged(wheel, driver, wheel.cuda) if driver and wheel.cuda else None
-            if finding:
-                finding = finding.replace(message=f"{item.label}: {finding.message}")
-                finding = finding.at(item.resource.asks_for(wheel.name))
-                found.append((item, scene.verdict(item, finding, _brings_driver)))
-                break  # PyTorch says the same as vLLM
-    return found
-
-
 def version() -> str | None:
     """Return the version of the loaded driver; None without one."""
     try:
@@ -59,9 +44,21 @@ def version() -> str | None:
     return found.group(1) if found else None
 
 
-def _judged(wheel: Wheel, driver: str, cuda: str) -> Finding | None:
+def too_old(wheel: Wheel, driver: str, instead: Callable[[str], str | None]) -> Finding | None:
+    """Return what a driver does not run of a release; None where it runs all of it.
+
+    Args:
+        wheel: the release.
+        driver: the version of the driver.
+        instead: gives what to pin for a CUDA ("vllm==0.19.1"), where that is known better than from `wheel`.
+    """
+    cuda = wheel.cuda
+    if cuda is None:
+        return None
     major = cuda.partition(".")[0]
-    least = COMPATIBLE.get(major)
+    newest = max(COMPATIBLE, key=int)
+    # A later series needs a later driver than the last one that is known.
+    least = COMPATIBLE[newest] if int(major) > int(newest) else COMPATIBLE.get(major)
     built = f"{named(wheel)} is built for CUDA {cuda}"
     if least and versions.compare(driver, least) < 0:
         message = f"{built}, which needs driver {least} or newer; this host has {driver}"
@@ -70,15 +67,29 @@ def _judged(wheel: Wheel, driver: str, cuda: str) -> Finding | None:
             place = library.rpartition("/")[0]
             return warning("driver-too-old", message, f"set LD_LIBRARY_PATH={place} in `env` of its services")
         kind = fault if wheel.pinned else warning
-        return kind("driver-too-old", message, f"install a newer driver{_older(wheel, driver, own=False)}")
+        return kind("driver-too-old", message, _way_out(wheel, driver, instead, own=False))
     own = OWN.get(cuda)
     if own and versions.compare(driver, own) < 0:
         message = (
             f"{built}, whose own driver is {own} or newer; with {driver} most of it runs, but not kernels "
             "that are compiled at run time from PTX"
         )
-        return warning("driver-too-old", message, f"install a newer driver{_older(wheel, driver, own=True)}")
+        return warning("driver-too-old", message, _way_out(wheel, driver, instead, own=True))
     return None
+
+
+def _way_out(wheel: Wheel, driver: str, instead: Callable[[str], str | None], own: bool) -> str:
+    runs = _newest(driver, own)
+    pin = instead(runs) if runs else None
+    older = f", or pin {pin}" if pin else _older(wheel, driver, own)
+    return f"install a newer driver{older}"
+
+
+def _newest(driver: str, own: bool) -> str | None:
+    """Return the newest CUDA that a driver runs: a series, or with all that it can do (`own`)."""
+    table = OWN if own else COMPATIBLE
+    run = [cuda for cuda, least in table.items() if versions.compare(driver, least) >= 0]
+    return run[-1] if run else None
 
 
 def _older(wheel: Wheel, driver: str, own: bool) -> str:
@@ -90,6 +101,6 @@ def _older(wheel: Wheel, driver: str, own: bool) -> str:
     return ""
 
 
-def _brings_driver(other: Item) -> bool:
+def brings(other: Item) -> bool:
     """Whether the change of a resource installs a driver: packages named for it."""
     return any("nvidia" in name or name.startswith("cuda") for name in other.changes)

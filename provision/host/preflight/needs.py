@@ -17,3 +17,12 @@ class Fetch(NamedTuple):
     field: str
     """The field of what is declared that asks for it."""
     files: int = 0
+
+
+class Resolved(NamedTuple):
+    """What an installer would make of the packages that are asked for."""
+
+    packages: dict[str, str]
+    """What would be installed: versions by canonical name."""
+    refused: str | None = None
+    """Why nothing can be installed, in its words."""

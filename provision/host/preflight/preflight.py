@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Sequence
 
 from provision.host import causes
-from provision.host.preflight import disks, driver, limits, memory, ports, sources, wheels
+from provision.host.preflight import disks, limits, memory, packages, ports, sources
 from provision.host.preflight.scene import Found, Scene
 from provision.host.threads import each
 from provision.wire.events import Note
@@ -15,8 +15,7 @@ CHECKS: Sequence[Callable[[Scene], Found]] = (
     lambda scene: ports.findings(scene),
     lambda scene: disks.findings(scene),
     lambda scene: sources.findings(scene),
-    lambda scene: wheels.findings(scene),
-    lambda scene: driver.findings(scene),
+    lambda scene: packages.findings(scene),
     lambda scene: memory.findings(scene),
     lambda scene: limits.findings(scene),
 )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Collection, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, NamedTuple, Tuple
 
+from provision.host import causes
 from provision.host.item import Item
 from provision.host.machine import Machine
-from provision.wire.finding import ERROR, WARNING, Finding
+from provision.host.threads import each
+from provision.wire.finding import ERROR, WARNING, Finding, warning
+
+AT_ONCE = 8
+"""Resources that are looked at at once."""
 
 Items = Dict[str, Item]
 
@@ -37,6 +42,22 @@ class Scene(NamedTuple):
             if not after.isdisjoint(other.needs):
                 after.add(other.id)
         return after
+
+    def side_by_side(self, ask: Callable[[Item], Iterable[Finding]]) -> Found:
+        """Return what is found of each resource that changes; they are looked at at once, as some wait."""
+        found: Found = []
+
+        def look(item: Item) -> None:
+            try:
+                told = list(ask(item))
+            except Exception as error:
+                failure = causes.explain(error)
+                told = [warning("not-checked", failure.message, failure.hint)]
+            found.extend((item, finding) for finding in told)
+
+        each(look, self.changing(), AT_ONCE)
+        order = list(self.items)
+        return sorted(found, key=lambda pair: order.index(pair[0].id))
 
     def verdict(self, item: Item, finding: Finding, may: Callable[[Item], bool] | None = None) -> Finding:
         """Return an error as a warning where a change before it may remove the cause.

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import os
 
-from provision.host.preflight.scene import Found, Scene
 from provision.host.python import versions
-from provision.wire.finding import fault, warning
+from provision.host.python.libc import glibc
+from provision.wire.finding import Finding, fault, warning
 from provision.wire.specs.environment import Wheel
 
 CODE = "no-wheel"
 
 
-def findings(scene: Scene) -> Found:
-    """Return for each environment what it cannot install here."""
-    found: Found = []
-    for item in scene.changing():
-        for wheel in item.resource.wheels(item.changes):
-            why = _why(wheel, item.resource.interpreter(scene.machine))
-            if why:
-                message, hint = why
-                kind = fault if wheel.pinned else warning
-                finding = kind(CODE, f"{item.label}: {message}", hint).at(item.resource.asks_for(wheel.name))
-                found.append((item, scene.verdict(item, finding)))
-    return found
+def missing(wheel: Wheel, python: str | None) -> Finding | None:
+    """Return why there is no wheel of a release, and the way out; None where there is one.
+
+    Args:
+        wheel: what is known of the release.
+        python: the version of the environment's Python; None where that is not there yet.
+    """
+    why = _why(wheel, python)
+    return (fault if wheel.pinned else warning)(CODE, *why) if why else None
 
 
 def _why(wheel: Wheel, python: str | None) -> tuple[str, str] | None:
-    """Return why there is no wheel of a release, and the way out."""
     release = named(wheel)
-    machine, here = os.uname().machine, _glibc()
+    machine, here = os.uname().machine, glibc()
     oldest = wheel.glibc.get(machine)
     if oldest is None:
         built = " and ".join(wheel.glibc)
@@ -48,12 +44,3 @@ def _why(wheel: Wheel, python: str | None) -> tuple[str, str] | None:
 def named(wheel: Wheel) -> str:
     """Return what to call a release."""
     return f"{wheel.name} {wheel.version}" if wheel.pinned else f"the newest {wheel.name} ({wheel.version})"
-
-
-def _glibc() -> str | None:
-    """Return the version of the GNU C library, or None where there is none (musl)."""
-    try:
-        said = os.confstr("CS_GNU_LIBC_VERSION")
-    except ValueError:
-        return None
-    return said.split()[-1] if said else None

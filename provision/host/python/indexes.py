@@ -28,6 +28,9 @@ TIMEOUT = 10.0
 REACH = "check the host's network and proxy, or set index_url to an index that it can reach"
 ACCESS = "check the user name and password in the index's URL, or in ~/.netrc"
 TRUST = "add the authority that signed it: `pip config --global set global.cert /path/ca.pem`"
+YES = ("1", "y", "yes", "t", "true", "on")
+"""What pip takes for yes."""
+
 PLAIN = "use https, or name it as `trusted-host` in pip's configuration"
 
 
@@ -55,11 +58,10 @@ def findings(
         environ: the variables that pip will have.
         fields: by address, the field of the environment that names it; else its packages ask for it.
     """
-    if configuration.get("no-index", "").lower() in ("1", "y", "yes", "t", "true", "on"):
+    if configuration.get("no-index", "").lower() in YES:
         return []
-    more = configuration.get("extra-index-url", "").split()
-    urls = [configuration.get("index-url") or PUBLIC, *more]
-    asked = [url for url in dict.fromkeys(urls) if urlsplit(url).scheme in ("http", "https")]
+    urls = addresses(configuration)
+    asked = [url for url in urls if urlsplit(url).scheme in ("http", "https")]
     troubles: list[tuple[str, _Trouble]] = []
 
     def ask(url: str) -> None:
@@ -75,6 +77,12 @@ def findings(
         said = f"the package index {_shown(url)} {trouble.said}"
         found.append(kind(trouble.code, said, trouble.hint).at((fields or {}).get(url, "packages")))
     return found
+
+
+def addresses(configuration: Configuration) -> list[str]:
+    """Return the addresses of the indexes that pip would ask."""
+    more = configuration.get("extra-index-url", "").split()
+    return list(dict.fromkeys([configuration.get("index-url") or PUBLIC, *more]))
 
 
 def _local(configuration: Configuration, urls: Sequence[str], names: Sequence[str]) -> bool:
@@ -94,18 +102,10 @@ def _local(configuration: Configuration, urls: Sequence[str], names: Sequence[st
 
 def _ask(url: str, name: str, configuration: Configuration, environ: Mapping[str, str]) -> _Trouble | None:
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    trusted = {host, f"{host}:{parts.port}"} & set(configuration.get("trusted-host", "").split())
-    if parts.scheme == "http" and not trusted and not _loopback(host):
+    if parts.scheme == "http" and not _trusted(parts, configuration) and not _loopback(parts.hostname or ""):
         return _Trouble("index-refused", "is ignored by pip, as it is plain http", PLAIN)
-    place = (parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/{name}/")
-    page = urlunsplit((*place, parts.query, ""))
-    request = urllib.request.Request(page, headers={"User-Agent": "provision", "Accept": "*/*"})
-    password = _password(parts, host, environ)
-    if password:
-        request.add_unredirected_header("Authorization", password)
     try:
-        with _opener(configuration, bool(trusted), environ).open(request, timeout=TIMEOUT):
+        with reach(page(url, name), configuration, environ):
             return None
     except urllib.error.HTTPError as error:
         return _answered(error.code, configuration)
@@ -113,6 +113,34 @@ def _ask(url: str, name: str, configuration: Configuration, environ: Mapping[str
         return _unreached(error.reason, configuration)
     except (OSError, http.client.HTTPException) as error:
         return _unreached(error, configuration)
+
+
+def page(url: str, name: str) -> str:
+    """Return the address of the page that an index has of a package."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{name}/", parts.query, ""))
+
+
+def reach(url: str, configuration: Configuration, environ: Mapping[str, str], accept: str = "*/*") -> Any:
+    """Open an address as pip would; what it answers can be read, and is closed as a context.
+
+    Raises:
+        OSError: also for an HTTP error.
+        http.client.HTTPException: its answer is no HTTP.
+    """
+    parts = urlsplit(url)
+    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+    request = urllib.request.Request(bare, headers={"User-Agent": "provision", "Accept": accept})
+    password = _password(parts, parts.hostname or "", environ)
+    if password:
+        request.add_unredirected_header("Authorization", password)
+    opener = _opener(configuration, _trusted(parts, configuration), environ)
+    return opener.open(request, timeout=TIMEOUT)
+
+
+def _trusted(parts: Any, configuration: Configuration) -> bool:
+    names = {parts.hostname or "", f"{parts.hostname}:{parts.port}"}
+    return not names.isdisjoint(configuration.get("trusted-host", "").split())
 
 
 def _answered(status: int, configuration: Configuration) -> _Trouble | None:

@@ -173,14 +173,19 @@ def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
     if failure is not None:
         return failure
     tail = lines[-TAIL:]
-    text = " ".join(line.strip(" │╰─▶├×") for line in lines if line.startswith(("  ", "error:")))
-    text = re.sub(
-        r"^(error: )?(No solution found when resolving dependencies:?( cause:)? )?", "", text
-    ).strip()
+    text = told(lines)
     message = "uv: " + (text or (tail[-1].strip() if tail else "failed and said nothing"))
     if not any(line.startswith(_BEGUN) for line in lines):
         return _UnfitUnchanged("pip-failed", message, log=tail)
     return Unfit("pip-failed", message, log=tail)
+
+
+def told(lines: Sequence[str]) -> str:
+    """Return what uv says is wrong, on one line; empty where it says nothing."""
+    text = " ".join(line.strip(" │╰─▶├×") for line in lines if line.startswith(("  ", "error:")))
+    return re.sub(
+        r"^(error: )?(No solution found when resolving dependencies:?( cause:)? )?", "", text
+    ).strip()
 
 
 class _UnfitUnchanged(Unfit, Unchanged):

@@ -9,7 +9,7 @@ from typing import Callable, Sequence
 from provision.host.failure import Failure
 from provision.host.files.paths import delete, make_directories
 from provision.host.machine import TAIL, Machine
-from provision.host.preflight import needs
+from provision.host.preflight import built, needs
 from provision.host.python import (
     beside,
     cache,
@@ -22,6 +22,7 @@ from provision.host.python import (
     pip,
     pip_configuration,
     pip_files,
+    resolving,
     uv,
     versions,
 )
@@ -32,7 +33,7 @@ from provision.host.resource import Changes, Resource, State
 from provision.host.state import durable
 from provision.wire.events import Work
 from provision.wire.finding import Finding
-from provision.wire.specs.environment import EnvironmentSpec, Wheel
+from provision.wire.specs.environment import EnvironmentSpec, Requirement, Wheel
 
 _MAKE = "import os, sys, venv; os.umask(0o022); venv.main(sys.argv[1:])"
 
@@ -128,6 +129,28 @@ class Environment(Resource):
         wanted = _wanted(changes)
         wheels = [wheel for wheel in self.spec.wheels if wheel.name in wanted]
         return offered.corrected(wheels, self._configuration()) if wheels else []
+
+    def resolve(
+        self, machine: Machine, changes: Changes, directory: str, cuda: str | None = None
+    ) -> needs.Resolved | None:
+        """Return what would be installed, as uv says from the metadata of packages."""
+        if not _wanted(changes):
+            return None
+        look = Look(machine, self.spec)
+        right = look.actual["python"] == look.expected["python"]
+        present = right and (self.spec.stem is None or whole(self.spec.path))
+        found = interpreters.find(machine, look.python)
+        if not present and found is None:
+            return None
+        python = os.path.join(self.spec.path, "bin", "python") if present or found is None else found.path
+        environment = resolving.Environment(
+            machine, self.spec, self._configuration(), python, present, directory
+        )
+        named = [entry for entry in self.spec.requirements if entry.name and not entry.url]
+        if cuda is None:
+            return environment.resolve([entry.raw for entry in named])
+        asked = [_or_older(entry) if entry.name in built.ENGINES else entry.raw for entry in named]
+        return environment.resolve(asked, built.limits(cuda))
 
     def asks_for(self, package: str) -> str:
         """Return the field that asks for a package; it may come with another one."""
@@ -304,6 +327,13 @@ class Environment(Resource):
             return []
         asked = machine.run(inside.command(self.spec.path, "idle"), input=json.dumps(marked))
         return [raw for raw in json.loads(asked.out) if raw in marked]
+
+
+def _or_older(entry: Requirement) -> str:
+    """Return a requirement of a release as one of that release or an older one."""
+    extras = "[{}]".format(",".join(entry.extras)) if entry.extras else ""
+    pins = [version.partition("+")[0] for operator, version in entry.specifiers if operator == "=="]
+    return f"{entry.name}{extras}<={pins[0]}" if pins else entry.raw
 
 
 def _wanted(changes: Changes) -> list[str]:
