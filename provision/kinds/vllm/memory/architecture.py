@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from provision.kinds.vllm.memory.context import longest, table, usual
 from provision.kinds.vllm.memory.defaults import DEFAULTS, TIED
-from provision.kinds.vllm.memory.families import Family, family
+from provision.kinds.vllm.memory.families import FILMS, Family, family
 from provision.kinds.vllm.memory.layers import layers
 from provision.kinds.vllm.memory.parts import Config, Heads, Latent, Layer, Mixer, State, UnknownShape, whole
 from provision.kinds.vllm.memory.quantization import Quantization, quantization
@@ -56,6 +56,11 @@ class Architecture:
     def hybrid(self) -> bool:
         """Whether some layers keep a state instead of keys and values."""
         return any(isinstance(mixer, State) for mixer in self.mixers)
+
+    @property
+    def films(self) -> bool:
+        """Whether it takes films beside images."""
+        return bool(self.vision) and self.name.startswith(FILMS)
 
     @property
     def keeps(self) -> bool:

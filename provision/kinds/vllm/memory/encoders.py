@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provision.kinds.vllm.memory.matrices import Matrices
-from provision.kinds.vllm.memory.parts import Config
+from provision.kinds.vllm.memory.parts import Config, number
 from provision.published.tensors import Tensor
 
 _TOWER = "vision_tower"
@@ -24,13 +24,13 @@ def encoder(about: Config, hidden: int, write: Matrices) -> Iterator[Tensor]:
         hidden: the width of the model that it is joined to.
         write: makes tensors.
     """
-    own, kind = _size(about, "embed_dim", "hidden_size"), str(about.get("model_type") or "")
+    own, kind = number(about, "embed_dim", "hidden_size"), str(about.get("model_type") or "")
     if kind.startswith("gemma3n"):
         return  # counted with the encoder of sound
-    layers = _size(about, "num_hidden_layers", "depth")
-    width = _size(about, "intermediate_size") or own * (_size(about, "mlp_ratio") or 4)
+    layers = number(about, "num_hidden_layers", "depth")
+    width = number(about, "intermediate_size") or own * (number(about, "mlp_ratio") or 4)
     if kind.startswith("glm4v"):
-        width = _size(about, "out_hidden_size")
+        width = number(about, "out_hidden_size")
     # Qwen2.5-VL's is told by its windows: it does not always name its type.
     gated = kind in ("pixtral", "qwen2_5_vl") or kind.startswith(("glm4v", "gemma4"))
     gated = gated or "fullatt_block_indexes" in about
@@ -40,14 +40,10 @@ def encoder(about: Config, hidden: int, write: Matrices) -> Iterator[Tensor]:
             yield write.plain(f"{name}.self_attn.{each}.weight", own, own)
         yield write.plain(f"{name}.mlp.fc1.weight", width, own, count=2 if gated else 1)
         yield write.plain(f"{name}.mlp.fc2.weight", own, width)
-    patch, frames = _size(about, "patch_size") or 14, _size(about, "temporal_patch_size") or 1
+    patch, frames = number(about, "patch_size") or 14, number(about, "temporal_patch_size") or 1
     yield write.plain(f"{_TOWER}.patch_embedding.weight", own, 3, frames, patch, patch)
     yield write.plain(f"{_TOWER}.position_embedding.weight", _places(about, kind, patch), own)
     yield from _joint(about, kind, own, width, hidden, write)
-
-
-def _size(about: Config, *names: str) -> int:
-    return next((value for name in names if isinstance(value := about.get(name), int)), 0)
 
 
 def _places(about: Config, kind: str, patch: int) -> int:
@@ -55,17 +51,17 @@ def _places(about: Config, kind: str, patch: int) -> int:
     if kind == "pixtral" or "spatial_patch_size" in about:
         return 0
     if kind.startswith("gemma4"):
-        return 2 * _size(about, "position_embedding_size")
+        return 2 * number(about, "position_embedding_size")
     if kind == "moonvit":
-        return _size(about, "init_pos_emb_height") * _size(about, "init_pos_emb_width")
-    return _size(about, "num_position_embeddings") or (_size(about, "image_size") // patch) ** 2
+        return number(about, "init_pos_emb_height") * number(about, "init_pos_emb_width")
+    return number(about, "num_position_embeddings") or (number(about, "image_size") // patch) ** 2
 
 
 def _joint(about: Config, kind: str, own: int, width: int, hidden: int, write: Matrices) -> Iterator[Tensor]:
     """What brings the vectors of an encoder to the width of the model."""
-    merge = _size(about, "spatial_merge_size") or 2
+    merge = number(about, "spatial_merge_size") or 2
     if kind.startswith("glm4v"):
-        inner = _size(about, "intermediate_size")
+        inner = number(about, "intermediate_size")
         yield write.plain(f"{_TOWER}.downsample.weight", hidden, own, merge, merge)
         yield write.plain(f"{_JOINT}.proj.weight", hidden, hidden)
         yield write.plain(f"{_JOINT}.gate_up_down_proj.weight", inner, hidden, count=3)
@@ -80,7 +76,7 @@ def _joint(about: Config, kind: str, own: int, width: int, hidden: int, write: M
         yield write.plain(f"{_JOINT}.linear_1.weight", hidden, own)
         yield write.plain(f"{_JOINT}.linear_2.weight", hidden, hidden)
     elif about.get("projector_input_dim"):
-        inner, joined = _size(about, "projector_input_dim"), _size(about, "projector_output_dim")
+        inner, joined = number(about, "projector_input_dim"), number(about, "projector_output_dim")
         yield write.plain(f"{_TOWER}.adapter.fc1.weight", inner, width)
         yield write.plain(f"{_TOWER}.adapter.fc2.weight", joined, inner)
         yield write.plain(f"{_JOINT}.linear.weight", hidden, joined)

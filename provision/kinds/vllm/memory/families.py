@@ -229,6 +229,9 @@ LISTED = {
 TAKEN_FOR = ("ForSequenceClassification", "ForTokenClassification", "RewardModel", "EmbeddingModel", "Model")
 """Ends of names that vLLM takes for ForCausalLM with another head (`models/registry.py`)."""
 
+FILMS = ("Gemma4", "Glm4v", "InternVL", "Keye", "MiniCPM", "Qwen2VL", "Qwen2_5", "Qwen3", "LlavaOnevision")
+"""Beginnings of the names of those that take films beside images."""
+
 WRAPPERS = {"InternVLChatModel", "LlavaForConditionalGeneration"}
 """The architectures that join an encoder to a model of any kind, which the text part names."""
 

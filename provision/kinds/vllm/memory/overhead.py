@@ -21,6 +21,7 @@ from provision.kinds.common.demand import NOTHING, Range
 from provision.kinds.vllm.memory.architecture import Architecture
 from provision.kinds.vllm.memory.parts import Experts, Latent, Layer, State
 from provision.kinds.vllm.memory.settings import Settings
+from provision.kinds.vllm.memory.trial import tried
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,7 @@ def overhead(model: Architecture, settings: Settings, card: Card) -> Overhead:
         if second
         else max(_forward(model, settings), _first_sampler(model, settings))
     )
-    activation = _range(factors, max(peak, logits * _LOGITS)) + (
-        _ENCODER if model.vision and settings.images else NOTHING
-    )
+    activation = tried(model, settings, _range(factors, max(peak, logits * _LOGITS)), second)
     graphs = _gib(known["graph"], _graphs(model, settings)) if settings.graphs else NOTHING
     if not model.keeps:
         graphs = replace(graphs, least=0)
@@ -79,9 +78,6 @@ def overhead(model: Architecture, settings: Settings, card: Card) -> Overhead:
         measured="not measured" not in known["source"],
     )
 
-
-_ENCODER = Range(0, GIB // 2, 2 * GIB)
-"""What trying out an image encoder takes, which no start here has measured."""
 
 _MLP = 3.0
 _HIDDEN = 3.0
@@ -183,6 +179,8 @@ def _graphs(model: Architecture, settings: Settings) -> int:
 
 
 def _second_runner(which: str | list[str], model: Architecture, settings: Settings) -> bool:
+    if not model.keeps:
+        return False  # it is for models that generate
     if settings.drafter not in (None, "mtp", "eagle", "eagle3"):
         return False
     if isinstance(which, list):

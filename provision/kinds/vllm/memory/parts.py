@@ -130,3 +130,8 @@ def whole(text: Config, *names: str) -> int:
         if isinstance(value, int) and value > 0:
             return value
     raise UnknownShape(f"its config.json has no {names[0]}")
+
+
+def number(about: Config, *names: str) -> int:
+    """Return the first of some keys that holds a whole number; 0 when none does."""
+    return next((value for name in names if isinstance(value := about.get(name), int)), 0)

@@ -48,7 +48,7 @@ def remedies(
     if found.verdict == "fits":
         return
     helped: list[set[str]] = []
-    for fields in _changes(found, model, card):
+    for fields in _changes(found, model, service, card):
         if set(fields) in helped:
             continue
         fit = foreseen(service.model_copy(update=fields))
@@ -57,7 +57,11 @@ def remedies(
             yield Remedy(fields, fit)
 
 
-def _changes(found: Fit, model: Architecture, card: Card) -> Iterator[dict[str, Any]]:
+NO_FILMS = '--limit-mm-per-prompt={"video": 0}'
+"""Without films, the largest item that an encoder is tried with is an image."""
+
+
+def _changes(found: Fit, model: Architecture, service: VllmService, card: Card) -> Iterator[dict[str, Any]]:
     chosen = found.settings
     if chosen.length and chosen.length > model.context:
         yield {"max_model_len": model.context}
@@ -66,6 +70,8 @@ def _changes(found: Fit, model: Architecture, card: Card) -> Iterator[dict[str, 
     yield from ({"gpu_memory_utilization": share} for share in reversed(shares) if share < chosen.utilization)
     for length in _lengths(found):
         yield {"max_model_len": length}
+    if model.films and chosen.images and chosen.films:
+        yield {"extra_args": [*service.extra_args, NO_FILMS]}
     if chosen.cache_dtype == "auto" and card.float8 and not model.hybrid:
         yield {"kv_cache_dtype": "fp8"}
     if chosen.graphs and found.overhead.counted:

@@ -39,7 +39,8 @@ class Settings:
     - `prefixes`: common beginnings are kept
     - `windows`: layers with a window keep only that much
     - `adapters`, `rank`: LoRA: how many at once, and of which rank; 0 without
-    - `images`: an image encoder is loaded, if the model has one
+    - `images`: an encoder of images or of sound is loaded, if the model has one
+    - `films`: films are taken, if the model takes them
     - `drafted`: tokens that are drafted for speculative decoding; 0 without
     - `drafter`: how: mtp, ngram, …; None without
     """
@@ -64,6 +65,7 @@ class Settings:
     adapters: int
     rank: int
     images: bool
+    films: bool
     drafted: int
     drafter: str | None
     state_dtype: str
@@ -101,7 +103,8 @@ def settings(service: VllmService, architecture: Architecture, card: Card, relea
         windows=_windows(flags, architecture, release),
         adapters=(_whole(flags, "--max-loras") or 1) if service.lora or "--enable-lora" in flags.flags else 0,
         rank=_whole(flags, "--max-lora-rank") or 16,
-        images=_images(flags),
+        images=_encodes(flags, architecture),
+        films=_limits(flags).get("video") != 0,
         drafted=int(drafting.get("num_speculative_tokens") or (1 if drafting else 0)),
         drafter=str(drafting.get("method") or "draft_model") if drafting else None,
         state_dtype=flags.last("--mamba-ssm-cache-dtype") or "auto",
@@ -149,14 +152,24 @@ def _dtype(asked: str, architecture: Architecture, card: Card) -> str:
     return {"half": "float16", "float": "float32"}.get(asked, asked)
 
 
-def _images(flags: Given) -> bool:
-    """Say whether images are taken: `--limit-mm-per-prompt` with zeros leaves encoders out."""
-    limits = flags.last("--limit-mm-per-prompt")
+def _encodes(flags: Given, architecture: Architecture) -> bool:
+    """Say whether encoders are loaded: `--limit-mm-per-prompt` with zeros for all that a model takes leaves
+    them out.
+    """
+    limits = _limits(flags)
+    takes = {"image": architecture.vision, "video": architecture.films, "audio": architecture.audio}
+    taken = any(there and limits.get(kind) != 0 for kind, there in takes.items())
+    return taken and "--language-model-only" not in flags.flags
+
+
+def _limits(flags: Given) -> dict[str, Any]:
+    """Return how many items of each kind a prompt may have, where this is said; else nothing."""
+    told = flags.last("--limit-mm-per-prompt")
     try:
-        allowed = any(json.loads(limits).values()) if limits else True
-    except (ValueError, AttributeError):
-        allowed = True
-    return allowed and "--language-model-only" not in flags.flags
+        found = json.loads(told) if told else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _whole(flags: Given, flag: str) -> int | None:

@@ -440,6 +440,45 @@ def test_neighbours_on_the_card_count() -> None:
     assert (alone.verdict, beside.verdict) == ("fits", "does_not_fit")
 
 
+def tried(name: str, release: str, *flags: str, **fields: Any) -> Range:
+    """What a step takes with the encoder before it."""
+    shape = model(name)
+    return foresee(
+        shape, None, service(extra_args=list(flags), **fields), named("H100"), Version(release)
+    ).overhead.activation
+
+
+def test_an_encoder_is_tried_with_the_largest_film_or_image() -> None:
+    # A film has 7 x 16384 tokens, an image 16384 (`get_mm_max_tokens_per_item`), of four patches each.
+    film = tried("Qwen2.5-VL-7B", "0.24.0")
+    image = tried("Qwen2.5-VL-7B", "0.24.0", '--limit-mm-per-prompt={"video": 0}')
+    none = tried("Qwen2.5-VL-7B", "0.24.0", "--limit-mm-per-prompt", '{"image": 0, "video": 0}')
+    assert film.usual > 6 * image.usual
+    assert film.least > image.most
+    assert image.usual > none.usual
+    short = tried("Qwen2.5-VL-7B", "0.24.0", max_model_len=16384)
+    assert short == image
+
+
+def test_the_second_runner_tries_no_encoder_before_0_32() -> None:
+    without = '--limit-mm-per-prompt={"image": 0}'
+    assert tried("gemma-3-4b-it", "0.25.1") == tried("gemma-3-4b-it", "0.25.1", without)
+    between, later = tried("gemma-3-4b-it", "0.28.0"), tried("gemma-3-4b-it", "0.32.0")
+    assert between.usual == tried("gemma-3-4b-it", "0.28.0", without).usual
+    assert between.most > GIB
+    assert later.usual > between.usual
+
+
+def test_films_are_left_out_where_that_makes_it_fit() -> None:
+    shape, large = model("Qwen2.5-VL-7B"), named("L40S")
+    asked = service()
+    foreseen = partial(foresee, shape, None, card=large, release=Version("0.24.0"))
+    found = foreseen(asked)
+    assert found.verdict != "fits"
+    changes = [each.fields for each in remedies(found, shape, asked, large, foreseen)]
+    assert {"extra_args": ['--limit-mm-per-prompt={"video": 0}']} in changes
+
+
 def test_an_encoder_of_texts_takes_no_share_of_the_card() -> None:
     found = fit("bge-m3", "L4")
     assert (found.verdict, found.tokens, found.needed, found.longest) == ("fits", None, 0, 8194)
