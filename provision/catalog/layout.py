@@ -31,7 +31,11 @@ class Layout:
         return join(self.prefix, "environments", name)
 
     def model(self, repo: str) -> str:
-        """Return the directory of a model; `repo` is `owner/name`."""
+        """Return where a model is known by its name, a link to the directory in use.
+
+        Args:
+            repo: `owner/name`.
+        """
         return join(self.models, repo)
 
     def service(self, name: str, file: str = "") -> str:

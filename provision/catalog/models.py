@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from posixpath import dirname
+from hashlib import sha256
+from posixpath import basename, dirname, join
 from typing import TYPE_CHECKING
 
 from provision.catalog.builder import Builder
@@ -17,6 +19,7 @@ from provision.wire.specs.model import Expectation, ModelSpec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
+    from provision.config.resources import ModelSource
 
 SOURCES = ("modelscope", "huggingface", "path")
 
@@ -45,11 +48,13 @@ class Use:
         environment: the environment of the first service that uses it.
         required: the files that they cannot run without.
         expects: what its configuration must say.
+        unnamed: a service needs it and does not name its directory, which has to stay the same then.
     """
 
     environment: Environment | None = None
     required: list[str] = field(default_factory=list)
     expects: list[Expectation] = field(default_factory=list)
+    unnamed: bool = False
 
 
 def add(
@@ -59,6 +64,7 @@ def add(
     environments: Mapping[str, Environment],
     uses: Mapping[str, Use],
     commands: Sequence[str],
+    mounted: Sequence[str],
 ) -> dict[str, Model]:
     """Add the play's models; returns them by name.
 
@@ -69,6 +75,8 @@ def add(
         environments: those of all plays of the host.
         uses: what services ask for, by model.
         commands: ids of the commands that come before the play's services.
+        mounted: directories of the host that containers see: of a model below one of them they know a path
+            of their own, which has to stay the same.
     """
     found = {}
     for name, declared in play.fields.models.items():
@@ -76,24 +84,28 @@ def add(
         use = uses.get(name, Use())
         source = next(kind for kind in SOURCES if getattr(declared, kind) is not None)
         repo: str = getattr(declared, source)
-        path = repo if source == "path" else declared.directory or layout.model(repo)
+        stem = repo if source == "path" else declared.directory or layout.model(repo)
+        path = stem
         with builder.blame(play, *where):
-            check(path)
+            check(stem)
         needs = []
         python = None
         if source == "path":
             needs += _makers(builder, path, commands)
         else:
-            if declared.directory is None and layout.ours(path):
-                builder.imply_tree(play, where, layout.prefix, dirname(path))
+            if declared.directory is None and layout.ours(stem):
+                builder.imply_tree(play, where, layout.prefix, dirname(stem))
             else:
-                builder.imply_directory(play, where, dirname(path), None)
+                builder.imply_directory(play, where, dirname(stem), None)
+            if not use.unnamed and not set(above(stem)).intersection(mounted):
+                path = _beside(stem, declared, source)
             environment = _downloader(builder, play, name, source, environments, use.environment)
             if environment is not None:
                 needs.append(environment.id)
                 python = environment.program("python")
         spec = ModelSpec(
             path=path,
+            stem=stem if path != stem else None,
             source=source,
             repo=repo,
             revision=declared.revision or "",
@@ -112,6 +124,22 @@ def add(
     return found
 
 
+def _beside(stem: str, declared: ModelSource, source: str) -> str:
+    """Return the directory of what is declared, beside those of other declarations.
+
+    It keeps the name of the model, after which servers name what they serve.
+    """
+    decides = [
+        source,
+        getattr(declared, source),
+        declared.revision,
+        sorted(declared.allow),
+        sorted(declared.ignore),
+    ]
+    digest = sha256(json.dumps(decides).encode()).hexdigest()[:8]
+    return join(dirname(stem), f".{digest}", basename(stem))
+
+
 def _makers(builder: Builder, path: str, commands: Sequence[str]) -> list[str]:
     """Return the ids of all resources that may provide a model that is named by its path."""
     found = list(commands)  # a command may mount or convert it
@@ -120,7 +148,8 @@ def _makers(builder: Builder, path: str, commands: Sequence[str]) -> list[str]:
             continue
         place = resource.spec.path
         inside = resource.type in ("file", "tree", "directory") and path in (place, *above(place))
-        around = resource.type in ("environment", "model") and place in (path, *above(path))
+        known = getattr(resource.spec, "stem", None) or place
+        around = resource.type in ("environment", "model") and {place, known} & {path, *above(path)}
         if inside or around:
             found.append(id)
     return found

@@ -18,7 +18,7 @@ from provision.config.pace import Pace, Portion
 from provision.config.problems import ConfigError, Problem, did_you_mean, failure, quoted
 from provision.fleet.declared import declared
 from provision.fleet.graph import ordered
-from provision.kinds.common import cards
+from provision.kinds.common import cards, modelpaths
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.registry import KINDS
 
@@ -55,11 +55,12 @@ def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas) -> Catal
         generics.append(generic.add(builder, play))
         known.update(environments.add(builder, play, layout))
     uses = _uses(plays, known)
+    mounted = list(_mounted(plays))
     found: dict[str, Model] = {}
     for index, (play, layout) in enumerate(zip(plays, layouts, strict=True)):
         earlier = [each for each in plays[: index + 1] if each.playbook == play.playbook]
         commands = [f"command:{name}" for each in earlier for name in each.fields.commands]
-        found.update(models.add(builder, play, layout, known, uses, commands))
+        found.update(models.add(builder, play, layout, known, uses, commands, mounted))
     previous: dict[str, list[str]] = {}
     for play, layout, first in zip(plays, layouts, generics, strict=True):
         made = [f"environment:{name}" for name in play.fields.environments]
@@ -69,6 +70,7 @@ def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas) -> Catal
         templates = _templates(play)
         for name, service in play.fields.services.items():
             after = [*first, *run]
+            service = modelpaths.led(service, builder)
             context = ServiceContext(
                 builder, play, name, service, layout, tuple(after), known, found, templates, replicas
             )
@@ -122,9 +124,18 @@ def _uses(plays: Sequence[Play], known: Mapping[str, Environment]) -> Mapping[st
             for model, files in kind.required(service).items():
                 uses[model].required += files
                 uses[model].environment = uses[model].environment or environment
+            for model in getattr(service, "models", ()):
+                uses[model].unnamed = True
             for model, wanted in kind.expects(service, name).items():
                 uses[model].expects += wanted
     return uses
+
+
+def _mounted(plays: Sequence[Play]) -> Iterator[str]:
+    """Give the directories of the host that containers see."""
+    for play in plays:
+        for service in play.fields.services.values():
+            yield from (volume.source for volume in getattr(service, "volumes", ()))
 
 
 def _templates(play: Play) -> Templates:

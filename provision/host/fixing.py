@@ -229,7 +229,8 @@ class Fixing:
         item.status = status
         if status in ("ok", "changed"):
             self.ledger.confirm(item.id)
-            if not self.ledger.knows(item.id, item.playbooks):
+            path = getattr(item.resource.spec, "path", None)
+            if not self.ledger.knows(item.id, item.playbooks, path):
                 self._record(item, created=item.resource.makes_directory() in self._made())
         finding = failure.finding if failure else None
         seconds = round(time.monotonic() - item.began, 3) if item.began else 0.0

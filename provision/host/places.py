@@ -12,19 +12,19 @@ from provision.wire.requests import Request
 R = TypeVar("R", bound=Record)
 
 
-def found(machine: Machine, request: Request) -> tuple[Request, dict[str, Item]]:
-    """Return the request with the paths of this host, and its resources by id."""
+def found(machine: Machine, request: Request) -> tuple[Request, dict[str, Item], dict[str, str]]:
+    """Return the request with the paths of this host, its resources by id, and which paths are others."""
     items = {entry.id: Item(entry) for entry in request.resources}
     moved: dict[str, str] = {}
     for item in items.values():
         moved.update(item.resource.moved(machine))
     if not moved:
-        return request, items
+        return request, items, moved
     request = request.replace(
         resources=[_with(entry, moved) for entry in request.resources],
         stakes=[_with(stake, moved) for stake in request.stakes],
     )
-    return request, {entry.id: Item(entry) for entry in request.resources}
+    return request, {entry.id: Item(entry) for entry in request.resources}, moved
 
 
 def _with(record: R, moved: Mapping[str, str]) -> R:

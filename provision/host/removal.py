@@ -53,10 +53,11 @@ def remove_entries(
         entry = entries[id]
         event = events.Removed(id=id, label=entry["label"], planned=dry)
         try:
-            event.kept = _kept(entry, playbooks)
+            event.kept = _kept(entry, playbooks) or _shared(entry, ledger, entries)
             if gateways is not None:
                 if event.kept is None:
                     resource = recall(id, entry["type"], entry["spec"])
+                    resource.former = ledger.former(id)
                     service = entry.get("service") if resource.role == SERVICE else None
                     if service and resource.running(machine):
                         gateways.stop(service, ends=True)
@@ -98,6 +99,15 @@ def _chosen(entry: Entry, asked: Remove) -> bool:
     if asked.names is not None and entry.get("service") not in asked.names:
         return False
     return entry["type"] not in asked.keep
+
+
+def _shared(entry: Entry, ledger: Ledger, going: dict[str, Entry]) -> str | None:
+    """Return why a resource stays although its name is no longer declared: another one is at its path."""
+    path = entry["spec"].get("path")
+    for id, other in ledger.entries.items():
+        if id not in going and other["type"] == entry["type"] and path and other["spec"].get("path") == path:
+            return f"it is now {other['label']}"
+    return None
 
 
 def _kept(entry: Entry, playbooks: list[str] | None) -> str | None:

@@ -83,6 +83,8 @@ class Resource:
     def __init__(self, id: str, spec: Any) -> None:
         self.id = id
         self.spec = spec
+        self.former: Sequence[str] = ()
+        """The paths that it had before, as far as something of it may be there still."""
         self.because: list[str] = []
         """What will change, so that a command runs again or a service is restarted."""
 

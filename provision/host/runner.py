@@ -42,7 +42,7 @@ class Run:
         self.machine = machine
         self.asked = asked
         self.request = request
-        request, self.items = places.found(machine, request)
+        request, self.items, self._moved = places.found(machine, request)
         self.stakes = request.stakes
         self.ledger = Ledger(machine.state)
         self._left_over: list[int] = []
@@ -191,10 +191,17 @@ class Run:
         counts = _counts(item.status for item in self.items.values())
         ok = not counts["failed"] and not counts["skipped"] and not unproven
         if ok:
-            for item in self.items.values():
-                item.resource.tidy(self.machine, self._used)
+            self._tidy()
         states = {} if ok else self._aftermath(unproven)
         return events.Done(ok=ok, counts=counts, orphans=len(orphans), services=states)
+
+    def _tidy(self) -> None:
+        """Delete what former declarations have left, and nothing needs any more."""
+        for item in self.items.values():
+            item.resource.former = self.ledger.former(item.id)
+            item.resource.tidy(self.machine, self._used)
+            self.ledger.keep_former(item.id, filter(os.path.exists, item.resource.former))
+        self.ledger.save()
 
     def _used(self, path: str) -> bool:
         """Whether anything on this host needs a directory."""
@@ -258,11 +265,12 @@ class Run:
     def _survey(self) -> events.Surveyed | None:
         """Return what decides whether the services run that this run starts; None when it starts none."""
         starting = foreseeing.starting(self.items, self.stakes)
-        return (
-            survey.survey_of(self.machine, self.items, self.stakes, starting, self.asked)
-            if starting
-            else None
-        )
+        if not starting:
+            return None
+        found = survey.survey_of(self.machine, self.items, self.stakes, starting, self.asked)
+        asked = {here: path for path, here in self._moved.items()}
+        models = [each.replace(path=asked.get(each.path, each.path)) for each in found.models]
+        return found.replace(models=models)
 
     def _split(self) -> tuple[list[Item], list[Item]]:
         """Split into what services need, and the services with all that needs them."""

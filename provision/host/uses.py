@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from provision.host.services import processes
 from provision.host.state import durable
@@ -29,12 +30,16 @@ class Uses:
         """Whether anything needs this directory, or something in it."""
         if self._texts is None:
             self._texts = [*self._files(), *self._notes()]
-        inside = path + "/"
-        return any(inside in text or f'"{path}"' in text for text in self._texts) or _runs_in(inside)
+        named = re.compile(rf"{re.escape(path)}(?![\w.-])")
+        return any(map(named.search, self._texts)) or _runs_in(named)
 
     def _files(self) -> list[str]:
+        """Return the files of services, where everything else is, and what the ledger knows of containers."""
         entries = self._ledger.entries.values()
-        return [_text(entry["spec"]["path"]) for entry in entries if entry["type"] == "file"]
+        files = [_text(entry["spec"]["path"]) for entry in entries if entry["type"] == "file"]
+        places = [entry["spec"].get("path") or "" for entry in entries]
+        mounted = [source for entry in entries for source in entry.get("kept", {}).get("sources", ())]
+        return [*files, *places, *mounted]
 
     def _notes(self) -> list[str]:
         above = [os.path.join(self._state, name) for name in KEPT]
@@ -54,10 +59,10 @@ def _text(path: str) -> str:
         return ""
 
 
-def _runs_in(inside: str) -> bool:
-    """Whether a process that we may look at was started from there, or has a library of it loaded."""
+def _runs_in(named: re.Pattern[str]) -> bool:
+    """Whether a process that we may look at was started with it, or has a file of it in its memory."""
     return any(
-        inside in text
+        named.search(text)
         for pid in processes.table()
         for text in (
             "\0".join(processes.arguments(pid)),

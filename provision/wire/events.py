@@ -88,8 +88,8 @@ class Work(Record):
     - `recreate`: the container that is made again, with all that is in it
     - `start`, `restart`, `reload`: a service
     - `because`: what else changes, and so runs a command
-    - `bytes`: to download
-    - `beside`: the directory beside which an environment is made; it stays as it is
+    - `bytes`: to download; `linked`: of files that a model beside it has already
+    - `beside`: the directory beside which an environment or a model is made; it stays as it is
     - `disk`: bytes that it takes there, about, by what the former one takes; those of files that are
       the same in both count, too
     - `checks`: what a service will be asked
@@ -105,6 +105,7 @@ class Work(Record):
     reload: str | None = None
     because: list[str] = []
     bytes: int | None = None
+    linked: int | None = None
     beside: str | None = None
     disk: int | None = None
     checks: list[str] = []

@@ -20,6 +20,7 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.models.fetch import INTERVAL, arrived
 from provision.host.models.manifest import NAME
+from provision.host.models.snapshot import Snapshot
 from provision.host.python.inside import STEP
 from provision.host.resource import Changes, differences
 from provision.host.resources.model import Model
@@ -472,7 +473,7 @@ def test_listing_cannot_leave_the_directory(host: Host, monkeypatch: pytest.Monk
     from provision.host.models.hubs.listing import Listing, RemoteFile
 
     answer = Listing(host.spec.endpoint or "", None, [RemoteFile("../../etc/passwd", 1)])
-    monkeypatch.setattr(Model, "_listing", lambda self, machine: answer)
+    monkeypatch.setattr(Snapshot, "listing", lambda self: answer)
     assert "outside of the directory" in host.fails(required=[]).message
 
 

@@ -64,6 +64,24 @@ def remove_empty(directory: str) -> bool:
     return True
 
 
+def lead(link: str, path: str, only_first: bool = False) -> None:
+    """Let a symbolic link lead to a path below its own directory; what is there and is no link stays.
+
+    Args:
+        link: the link.
+        path: where it leads to.
+        only_first: not if it already leads elsewhere.
+    """
+    if os.path.lexists(link) and (only_first or not os.path.islink(link)):
+        return
+    target = os.path.relpath(path, os.path.dirname(link))
+    if not os.path.islink(link) or os.readlink(link) != target:
+        fresh = f"{link}.link"
+        delete(fresh)
+        os.symlink(target, fresh)
+        os.replace(fresh, link)
+
+
 def existing(path: str) -> str:
     """Return the path itself, or the nearest directory above it that exists."""
     path = os.path.abspath(path)

@@ -88,14 +88,8 @@ def link(spec: EnvironmentSpec, only_first: bool = False) -> None:
         spec: the environment.
         only_first: not if it already leads to another one.
     """
-    stem = spec.stem
-    if stem is None or (os.path.lexists(stem) and (only_first or not os.path.islink(stem))):
-        return
-    if not linked(spec):
-        fresh = f"{spec.path}.link"
-        paths.delete(fresh)
-        os.symlink(os.path.basename(spec.path), fresh)
-        os.replace(fresh, stem)
+    if spec.stem is not None:
+        paths.lead(spec.stem, spec.path, only_first)
 
 
 def linked(spec: EnvironmentSpec) -> bool:

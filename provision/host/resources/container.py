@@ -140,6 +140,10 @@ class Container(Runner):
 
     port_field = "ports"
 
+    def kept(self) -> State:
+        """Return the directories of the host that it sees: no file of ours names them."""
+        return {"sources": [volume.source for volume in self.spec.volumes if volume.source.startswith("/")]}
+
     def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:
         """Return its published ports, unless it runs: the engine holds them then."""
         if engines.invocation(self._found(machine)) is not None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-from typing import Sequence
+from typing import TYPE_CHECKING, Callable, Sequence
 
 from provision.host.failure import Failure
-from provision.host.files.paths import free_bytes, human, make_directories, mount_point, remove_empty
+from provision.host.files.paths import human
 from provision.host.machine import Machine
-from provision.host.models import classes, fetch
+from provision.host.models import beside, classes, snapshot
 from provision.host.models import manifest as manifests
 from provision.host.models.contents import FILLED, Contents
-from provision.host.models.hubs import hub
-from provision.host.models.hubs.listing import Hub, Listing, RemoteFile
-from provision.host.models.manifest import Manifest
 from provision.host.preflight import needs
 from provision.host.resource import Changes, Resource, State
 from provision.wire.events import Work
 from provision.wire.finding import Finding, information, warning
 from provision.wire.specs.model import ModelSpec
 
-TIMEOUT = 15.0
-"""Seconds that the hub is waited for."""
+if TYPE_CHECKING:
+    from provision.host.models.hubs.listing import RemoteFile
 
 SHOWN = 20
 """Files listed by name in a plan; a model may have thousands."""
@@ -39,7 +35,7 @@ class Model(Resource):
     type = "model"
     Spec = ModelSpec
     spec: ModelSpec
-    identity = ("path", "source")
+    identity = ("path", "stem", "source")
     waits = True
 
     def __init__(self, id: str, spec: ModelSpec) -> None:
@@ -47,6 +43,9 @@ class Model(Resource):
         self.path = spec.path
         self._contents = Contents(spec.path)
         self._seen: tuple[State, State] | None = None
+        self._apart = beside.apart(spec)
+        self._was_whole = False
+        """At the last look it had all its files, right or wrong: services may run from it."""
         self._differs = False
         """The last look has found something to do."""
         self._bad: set[str] = set()
@@ -76,13 +75,14 @@ class Model(Resource):
             if expected != actual and not self.spec.made_by:
                 raise self._unusable()  # nothing in the play can repair it
             return expected, actual
-        wanted = _title(self.spec)
+        wanted = manifests.title(self.spec)
         manifest = manifests.load(self.path)
+        self._was_whole = manifest is not None and manifest.complete
         if manifest is None:
             found = self._contents.names()
             there = f"{len(found)} files, not known to be this model" if found else None
             return {"snapshot": wanted}, {"snapshot": there}
-        expected, actual = {"snapshot": wanted}, {"snapshot": _title(manifest)}
+        expected, actual = {"snapshot": wanted}, {"snapshot": manifests.title(manifest)}
         if not manifest.complete:
             total = len(manifest.files) + len(manifest.pending)
             actual["snapshot"] = f"{actual['snapshot']}, incomplete: {len(manifest.files)} of {total} files"
@@ -94,14 +94,23 @@ class Model(Resource):
         _put_files(expected, actual, files)
         return expected, actual
 
+    def moved(self, machine: Machine) -> dict[str, str]:
+        """Return the directory of an older version, as long as nothing else is declared."""
+        path = beside.in_use(self.spec)
+        return {self.spec.path: path} if path != self.spec.path else {}
+
+    def restarts(self, changes: Changes) -> bool:
+        """Whether it changes where services run from it: what is filled beside that, they do not notice."""
+        return self._was_whole or not self._apart
+
     def edition(self, machine: Machine) -> str | None:
         """Return which snapshot is there; None for a directory that somebody else fills."""
         manifest = None if self.spec.source == "path" else manifests.load(self.path)
-        return _title(manifest) if manifest else None
+        return manifests.title(manifest) if manifest else None
 
     def _missing_required(self) -> list[str]:
         required = self._required()
-        return _without(required, self._contents.names()) if required else []
+        return snapshot.without(required, self._contents.names()) if required else []
 
     def _required(self) -> list[str]:
         """Return the files that its services need; more are known once its configuration is there."""
@@ -109,19 +118,26 @@ class Model(Resource):
         return sorted({*self.spec.required, *more})
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
-        """Return the bytes to download, when the hub tells them in time."""
+        """Return the bytes to download, when the hub tells them in time, and what is here already."""
         try:
-            wanted = self._foresee(machine)
+            missing, linked = self._lacking(machine)
         except Failure:
             return None  # `unobtainable` tells it
-        return Work(bytes=sum(file.size for file in wanted)) if wanted else None
+        if not missing and not linked:
+            return None
+        former = os.path.realpath(self.spec.stem or self.path)
+        return Work(
+            bytes=_size(missing) or None,
+            linked=_size(linked) or None,
+            beside=former if self._apart and former != self.path and os.path.isdir(former) else None,
+        )
 
     def notes(self, machine: Machine) -> list[Finding]:
         """Return what somebody else has yet to bring, and what no rollback would bring back."""
         if not self._differs:
             return []
         if self.spec.source != "path":
-            former, wanted = self.edition(machine), _title(self.spec)
+            former, wanted = self.edition(machine), manifests.title(self.spec)
             if former is None or former == wanted:
                 return []
             message = (
@@ -134,37 +150,32 @@ class Model(Resource):
     def fetches(self, machine: Machine, changes: Changes) -> Sequence[needs.Fetch]:
         """Return the room that the download takes, when the hub tells."""
         try:
-            wanted = self._foresee(machine)
+            missing, _ = self._lacking(machine)
         except Failure:
             return []
-        size = self._contents.missing_bytes(wanted)
-        return [needs.Fetch(self.path, size, size, self.spec.source, len(wanted))]
+        size = self._contents.missing_bytes(missing)
+        return [needs.Fetch(self.path, size, size, self.spec.source, len(missing))]
 
     def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
         """Return why the hub will not give it."""
         try:
-            self._foresee(machine)
+            self._lacking(machine)
         except Failure as failure:
             moved = failure.code == "hub-unreachable" and self.spec.endpoint
             return [failure.finding.at("endpoint" if moved else self.spec.source)]
         return []
 
-    def _foresee(self, machine: Machine) -> list[RemoteFile]:
-        """Return what is to be downloaded, judged by size and record: a plan does not read whole models."""
+    def _lacking(self, machine: Machine) -> tuple[list[RemoteFile], list[RemoteFile]]:
+        """Return what is to be downloaded, and what is linked instead."""
         if self.spec.source == "path":
-            return []
-        selected = machine.attempt(("foreseen", self.id), lambda: self._select(self._listing(machine)))
-        if isinstance(selected, Failure):
-            raise selected
-        manifest = manifests.load(self.path)
-        known = manifest.files if manifest else {}
-        return [
-            file
-            for file in selected
-            if not self._contents.has(file)
-            or file.path in self._bad
-            or (file.path in known and file.sha256 not in (None, known[file.path].sha256))
-        ]
+            return [], []
+        found = machine.attempt(("lacking", self.id), lambda: self._snapshot(machine).lacking(self._bad))
+        if isinstance(found, Failure):
+            raise found
+        return found
+
+    def _snapshot(self, machine: Machine) -> snapshot.Snapshot:
+        return snapshot.Snapshot(machine, self.id, self.spec, self._required())
 
     # -- fixing -------------------------------------------------------------------------------------------
 
@@ -176,59 +187,17 @@ class Model(Resource):
         """
         if self.spec.source == "path":
             raise self._unusable()
-        kind = hub(self.spec.source)
-        listing = self._listing(machine)
-        selected = self._select(listing)
-        before = manifests.load(self.path)
-        known = before.files if before else {}
-        directories = before.directories if before else []
-        if not os.path.isdir(self.path):
-            directories = make_directories(self.path)[:-1]
-        good = self._contents.verify(machine, self.id, filter(self._contents.has, selected), known)
-        wanted = [file for file in selected if file.path not in good]
-        self._contents.discard(wanted)
-        # Files of another revision go: a loader would read every *.safetensors.
-        self._contents.delete(known.keys() - {file.path for file in selected})
-        self._check_space(machine, wanted)
+        self._snapshot(machine).obtain()
+        beside.lead(self.spec, only_first=True)
 
-        def save(complete: bool) -> None:
-            manifests.save(
-                self.path,
-                Manifest(
-                    source=self.spec.source,
-                    repo=self.spec.repo,
-                    revision=self.spec.revision,
-                    allow=list(self.spec.allow),
-                    ignore=list(self.spec.ignore),
-                    commit=listing.commit,
-                    complete=complete,
-                    files=good,
-                    pending=[file.path for file in selected if file.path not in good],
-                    directories=directories,
-                ),
-            )
-
-        save(complete=False)
-        again = False
-        while wanted:
-            failure = self._download(machine, kind, listing, wanted, set(good) | {manifests.NAME})
-            came = list(filter(self._contents.has, wanted))
-            good.update(self._contents.verify(machine, self.id, came, {}))
-            try:
-                save(complete=False)
-            except OSError:
-                if failure is None:
-                    raise  # otherwise the disk is full, and that has been found already
-            self._contents.discard(file for file in came if file.path not in good)
-            wanted = [file for file in wanted if file.path not in good]
-            if failure is not None and not (isinstance(failure, fetch.Interrupted) and failure.progress):
-                raise failure
-            if failure is None and wanted:
-                if again:
-                    raise _not_delivered(kind, listing, self.spec.repo, wanted, came)
-                again = True
-        self._contents.clean()
-        save(complete=True)
+    def tidy(self, machine: Machine, used: Callable[[str], bool]) -> None:
+        """Delete the directories that this model had before and that nothing uses any more."""
+        if not beside.apart(self.spec):
+            return
+        for path in self.former:
+            if not used(path) and beside.remove(path):
+                machine.note("model-removed", f"{path} is removed: nothing uses it any more")
+        beside.lead(self.spec)
 
     def _unusable(self) -> Failure:
         """Return what is wrong with a directory that somebody else fills."""
@@ -245,84 +214,17 @@ class Model(Resource):
             hint="put the model there, or name it by modelscope: or huggingface: to have it downloaded",
         )
 
-    def _listing(self, machine: Machine) -> Listing:
-        spec = self.spec
-        kind = hub(spec.source)
-        where = (spec.repo, spec.revision, spec.endpoint, spec.token)
-        return machine.once(("listing", spec.source, *where), lambda: kind.listing(*where, TIMEOUT))
-
-    def _select(self, listing: Listing) -> list[RemoteFile]:
-        """Return the files that the patterns leave; what is required must be among them."""
-        spec = self.spec
-        kind = hub(spec.source)
-        selected = [file for file in listing.files if kind.selects(file.path, spec.allow, spec.ignore)]
-        for file in selected:
-            if os.path.isabs(file.path) or ".." in file.path.split("/"):
-                raise Failure(
-                    "download-failed",
-                    f"{kind.title} lists a file outside of the directory of {spec.repo}: {file.path}",
-                )
-        if not selected:
-            why = "every file is left out by allow and ignore" if listing.files else "it has no files"
-            raise Failure("model-incomplete", f"nothing to download of {spec.repo}@{spec.revision}: {why}")
-        missing = _without(self._required(), [file.path for file in selected])
-        if missing:
-            elsewhere = not _without(missing, [file.path for file in listing.files])
-            raise Failure(
-                "model-incomplete",
-                f"{spec.repo}@{spec.revision} has no {', '.join(missing)}, which its service needs",
-                hint="allow or ignore leaves it out" if elsewhere else "is it the right model?",
-            )
-        return selected
-
-    def _check_space(self, machine: Machine, wanted: Sequence[RemoteFile]) -> None:
-        need, free = self._contents.missing_bytes(wanted), free_bytes(self.path)
-        if need > free and "disk-full" not in machine.ignored:
-            raise Failure(
-                "disk-full",
-                f"{self.spec.repo} needs {human(need)}, {human(free)} free on {mount_point(self.path)}",
-                hint="free some space there, or give the model another directory",
-            )
-
-    def _download(
-        self, machine: Machine, kind: Hub, listing: Listing, wanted: Sequence[RemoteFile], kept: set[str]
-    ) -> Failure | None:
-        watch = fetch.Download(
-            machine, self.id, self.path, kept, sum(file.size for file in wanted), self.spec.repo
-        )
-        before = fetch.arrived(self.path, kept)
-        watch.start()
-        try:
-            fetch.fetch(machine, self.id, kind, listing, self.spec, wanted)
-        except fetch.Interrupted as interrupted:
-            interrupted.progress = fetch.arrived(self.path, kept) > before
-            return interrupted
-        except Failure as failure:
-            return failure
-        finally:
-            watch.stop()
-        return None
-
     # -- removing -----------------------------------------------------------------------------------------
 
     def remove(self, machine: Machine) -> bool:
-        """Delete the files that the manifest lists, and directories left empty; nothing of a local path."""
-        manifest = manifests.load(self.path)
-        if self.spec.source == "path" or manifest is None:
+        """Delete the files that the manifests list, also of what was declared before, and directories left
+        empty; nothing of a local path.
+        """
+        if self.spec.source == "path":
             return False
-        self._contents.delete([*manifest.files, *manifest.pending])
-        self._contents.clean(".msc", ".mv", manifests.NAME)
-        if remove_empty(self.path):
-            for directory in reversed(manifest.directories):
-                remove_empty(directory)
-        return True
-
-
-def _title(of: ModelSpec | Manifest) -> str:
-    """Return a snapshot in a few words: "modelscope owner/name@master, only *.json, without *.bin"."""
-    only = ", only " + " ".join(sorted(of.allow)) if of.allow else ""
-    without = ", without " + " ".join(sorted(of.ignore)) if of.ignore else ""
-    return f"{of.source} {of.repo}@{of.revision}{only}{without}"
+        found = [beside.remove(path) for path in (self.path, *self.former)]
+        beside.unlead(self.spec)
+        return any(found)
 
 
 def _put_files(expected: State, actual: State, files: dict[str, tuple[str, str]]) -> None:
@@ -337,22 +239,5 @@ def _put_files(expected: State, actual: State, files: dict[str, tuple[str, str]]
         expected["files"]["..."] = "whole"
 
 
-def _without(patterns: Sequence[str], paths: Sequence[str]) -> list[str]:
-    """Return the patterns that no path matches."""
-    return [p for p in patterns if not any(fnmatch.fnmatchcase(path, p) for path in paths)]
-
-
-def _not_delivered(
-    kind: Hub, listing: Listing, repo: str, wanted: Sequence[RemoteFile], came: Sequence[RemoteFile]
-) -> Failure:
-    names = ", ".join(file.path for file in wanted[:5])
-    if any(file in came for file in wanted):
-        return Failure(
-            "damaged-download",
-            f"{names} of {repo} arrived damaged twice: the sha256 is not the one that {kind.title} lists",
-            hint=f"the hub or a proxy on the way gives a wrong file; try another endpoint ({kind.variable})",
-        )
-    return Failure(
-        "download-failed",
-        f"{kind.library} succeeded, but did not download {names} of {repo} from {listing.endpoint}",
-    )
+def _size(files: Sequence[RemoteFile]) -> int:
+    return sum(file.size for file in files)

@@ -35,7 +35,20 @@ class Ledger:
             before = self.entries.get(id, {})
             playbooks = sorted({*entry["playbooks"], *before.get("playbooks", [])})
             created = bool(entry["created"] or before.get("created"))
-            self.entries[id] = {**entry, "playbooks": playbooks, "created": created}
+            former = _former(before, entry["spec"].get("path"))
+            self.entries[id] = {**entry, "playbooks": playbooks, "created": created, **former}
+
+    def former(self, id: str) -> list[str]:
+        """Return the paths that a resource had before, as far as they may be there still."""
+        return list(self.entries.get(id, {}).get("former", ()))
+
+    def keep_former(self, id: str, paths: Iterable[str]) -> None:
+        """Note which of the former paths of a resource are there still."""
+        with self._lock:
+            left = list(paths)
+            if id in self.entries and left != self.entries[id].get("former", []):
+                entry = {key: value for key, value in self.entries[id].items() if key != "former"}
+                self.entries[id] = {**entry, "former": left} if left else entry
 
     def confirm(self, id: str) -> None:
         """Note that what was begun is there."""
@@ -49,9 +62,12 @@ class Ledger:
             if "begun" in self.entries.get(id, ()):
                 del self.entries[id]
 
-    def knows(self, id: str, playbooks: Iterable[str]) -> bool:
-        """Whether the resource is recorded for all of `playbooks`."""
-        return id in self.entries and set(playbooks) <= set(self.entries[id]["playbooks"])
+    def knows(self, id: str, playbooks: Iterable[str], path: str | None) -> bool:
+        """Whether the resource is recorded for all of `playbooks`, and at this path if it has one."""
+        entry = self.entries.get(id)
+        if entry is None or entry["spec"].get("path") not in (None, path):
+            return False
+        return set(playbooks) <= set(entry["playbooks"])
 
     def release(self, id: str, playbooks: Iterable[str] | None) -> None:
         """Note that `playbooks` (None: all) no longer want a resource; remove its entry when none does."""
@@ -89,3 +105,10 @@ class Ledger:
                 book = {"version": 1, "resources": self.entries}
                 durable.write(self._path, json.dumps(book, indent=1, sort_keys=True) + "\n", mode=0o600)
                 self._saved = now
+
+
+def _former(before: Entry, path: str | None) -> dict[str, list[str]]:
+    """Return what an entry keeps of the one before, when the resource is at another path now."""
+    paths = [*before.get("former", []), before.get("spec", {}).get("path")]
+    left = [each for each in dict.fromkeys(paths) if each and each != path]
+    return {"former": left} if left else {}

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from posixpath import join
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from provision.catalog.builder import Builder
 from provision.catalog.models import Model
 from provision.config.services.arguments import named_model, named_models
+from provision.config.services.base import Service
 from provision.kinds.common.files import within
-from provision.kinds.common.paths import paths_in
+from provision.kinds.common.paths import NOT_PATHS, paths_in
+from provision.wire.record import Record
 from provision.wire.specs.model import ModelSpec
+
+S = TypeVar("S", bound=Service)
 
 
 def resolved(value: Any, models: Mapping[str, Model]) -> Any:
@@ -24,6 +31,37 @@ def resolved(value: Any, models: Mapping[str, Model]) -> Any:
         return {key: resolved(item, models) for key, item in value.items()}
     if isinstance(value, list):
         return [resolved(item, models) for item in value]
+    return value
+
+
+def led(service: S, builder: Builder) -> S:
+    """Return a service that reads the declared models where it names them by their paths: the name of a model
+    leads to the one that was declared before, until all services have answered with the new one.
+    """
+    specs = [resource.spec for resource in builder.resources.values()]
+    places = {spec.stem: spec.path for spec in specs if isinstance(spec, ModelSpec) and spec.stem}
+    if not places:
+        return service
+    longest = sorted(map(re.escape, places), key=len, reverse=True)
+    known = re.compile(rf"(?<![\w.-])(?:{'|'.join(longest)})(?![\w.-])")
+    fields = [name for name in type(service).model_fields if name not in NOT_PATHS]
+    given = {name: getattr(service, name) for name in fields}
+    now = {name: _led(value, known, places) for name, value in given.items()}
+    return service.model_copy(update={name: now[name] for name in fields if now[name] != given[name]})
+
+
+def _led(value: Any, known: re.Pattern[str], places: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return known.sub(lambda found: places[found[0]], value)
+    if isinstance(value, dict):
+        return {key: _led(item, known, places) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_led(item, known, places) for item in value]
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        return value.model_copy(update={name: _led(item, known, places) for name, item in fields.items()})
+    if isinstance(value, Record):
+        return value.replace(**{name: _led(getattr(value, name), known, places) for name in value.FIELDS})
     return value
 
 

@@ -117,6 +117,7 @@ def work_words(work: events.Work) -> list[str]:
         (work.recreate, "recreate it"),
         (work.because, f"runs because of {listing(work.because, 4)}"),
         (work.bytes, f"download {human_bytes(work.bytes or 0)}"),
+        (work.linked, f"{human_bytes(work.linked or 0)} are here already"),
         (work.beside, f"in a new directory beside {basename(work.beside or '')}, which stays as it is"),
         (work.disk, f"takes about {human_bytes(work.disk or 0)} of disk"),
     ]

@@ -24,6 +24,8 @@ class Expectation(Record):
 class ModelSpec(Placed):
     """A model and where it comes from.
 
+    - `stem`: where it is known by its name, and where older versions had it: a link to the one in use; None:
+      there is only the one at `path`
     - `source`: `modelscope`, `huggingface`, or `path` for one that somebody else brings
     - `repo`, `revision`, `endpoint`, `token`: on the hub; for `path`: the path, and no revision
     - `allow`, `ignore`: patterns of the files that are wanted, and of those that are not
@@ -32,6 +34,7 @@ class ModelSpec(Placed):
     - `made_by`: what may bring a model of source `path`, in words; empty: nothing
     """
 
+    stem: str | None = None
     source: str
     repo: str
     revision: str = ""

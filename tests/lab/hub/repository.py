@@ -19,6 +19,9 @@ class File:
     sha256: str
 
 
+TAGS = ("v1.0", "v2.0", "v3.0")
+
+
 class Repository:
     """Reads the folder anew for each request; hashes a file again only when it has changed."""
 
@@ -48,7 +51,7 @@ class Repository:
 
     def has_revision(self, revision: str) -> bool:
         """Whether a branch, a tag or the commit has this name."""
-        return revision in ("master", "main", "v1.0", self.commit())
+        return revision in ("master", "main", *TAGS, self.commit())
 
     def _sha256(self, path: Path) -> str:
         stat = path.stat()

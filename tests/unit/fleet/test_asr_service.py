@@ -30,9 +30,11 @@ APP = "/opt/provision/app"
 
 
 def test_the_script_names_models_and_options(project: Project) -> None:
-    script = render_tree(project.compile(PLAYBOOK))["/opt/provision/services/asr/start.sh"][0]
+    catalog = project.compile(PLAYBOOK)
+    script = render_tree(catalog)["/opt/provision/services/asr/start.sh"][0]
     assert f"export PYTHONPATH={APP}\n" in script
-    assert "python -m provision.asr \\\n  --model /opt/provision/models/iic/SenseVoiceSmall \\\n" in script
+    model = spec(catalog, "model:sense").path
+    assert f"python -m provision.asr \\\n  --model {model} \\\n" in script
     assert "--no-use-itn" in script
     assert "--merge-vad" in script
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from provision.catalog.catalog import Resource
@@ -117,7 +119,9 @@ class TestSpecs:
 
     def test_models_go_below_model_root(self, project: Project) -> None:
         catalog = project.compile(FULL, vars="{model_root: /data/model}")
-        assert spec(catalog, "model:r1").path == "/data/model/deepseek-ai/R1"
+        model = spec(catalog, "model:r1")
+        assert model.stem == "/data/model/deepseek-ai/R1"
+        assert re.fullmatch(r"/data/model/deepseek-ai/\.[0-9a-f]{8}/R1", model.path)
         assert spec(catalog, "directory:/data/model/deepseek-ai").mode is None
         assert spec(catalog, "model:r1").python == spec(catalog, "environment:vllm").path + "/bin/python"
 

@@ -53,11 +53,12 @@ def test_what_reaches_the_command_line(project: Project) -> None:
     service = "lora: {a: sql, b: draft}\nspeculative: {model: draft, num_speculative_tokens: 3}"
     service += "\nextra_args: [--tokenizer, {model: draft, file: t}]\nchecks: [{chat: hi, model: b}]"
     catalog = project.compile(with_models(service))
+    sql, draft = (spec(catalog, f"model:{name}").path for name in ("sql", "draft"))
     assert flags(catalog)[-4:] == [
         "--enable-lora",
-        "--lora-modules a=/opt/provision/models/acme/sql-lora b=/data/draft",
-        """--speculative-config '{"model": "/data/draft", "num_speculative_tokens": 3}'""",
-        "--tokenizer /data/draft/t",
+        f"--lora-modules a={sql} b={draft}",
+        f"""--speculative-config '{{"model": "{draft}", "num_speculative_tokens": 3}}'""",
+        f"--tokenizer {draft}/t",
     ]
     assert spec(catalog, "model:draft").required == ["t"]
     assert spec(catalog, "probe:r1").checks[0].model == "b"

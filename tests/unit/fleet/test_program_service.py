@@ -76,7 +76,8 @@ def test_a_model_in_the_command_is_its_path(project: Project) -> None:
         "command: [serve, -m, {model: qwen, file: q4/qwen.gguf}, --draft, {model: mine}], environment: app"
     )
     catalog = compiled(project, service)
-    assert "-m /opt/provision/models/owner/qwen/q4/qwen.gguf \\\n  --draft /data/mine\n" in script(catalog)
+    qwen = spec(catalog, "model:qwen").path
+    assert f"-m {qwen}/q4/qwen.gguf \\\n  --draft /data/mine\n" in script(catalog)
     assert {"model:qwen", "model:mine"} <= set(resource(catalog, "unit:web").needs)
     assert resource(catalog, "model:qwen").triggers == ["web"]
     assert spec(catalog, "model:qwen").required == ["q4/qwen.gguf"]

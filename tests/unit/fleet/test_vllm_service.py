@@ -52,7 +52,7 @@ class TestScript:
     def test_one_flag_a_line_for_the_pinned_release(self, project: Project) -> None:
         catalog = project.compile(playbook("port: 8002\nmax_model_len: 8k\nlog_requests: false"))
         assert flags(catalog) == [
-            "--model /opt/provision/models/deepseek-ai/R1",
+            f"--model {spec(catalog, 'model:r1').path}",
             "--served-model-name r1",
             "--port 8002",
             "--max-model-len 8000",
@@ -314,12 +314,13 @@ class TestScriptSupervisor:
         "$(id)"}']
         """
         hosts = f'{{gpu-box: {{connection: ssh, prefix: "{prefix}"}}}}'
-        argv, environ = run(render_tree(project.compile(playbook(service), hosts=hosts)), str(prefix))
+        catalog = project.compile(playbook(service), hosts=hosts)
+        argv, environ = run(render_tree(catalog), str(prefix))
         assert argv[:4] == [
             "-m",
             "vllm.entrypoints.openai.api_server",
             "--model",
-            f"{prefix}/models/deepseek-ai/R1",
+            spec(catalog, "model:r1").path,
         ]
         assert argv[-2:] == ["--hf-overrides", '{"a": "$(id)"}']
         assert environ["A"] == 'x "$y" \\ `id`'
