@@ -45,7 +45,7 @@ class Attempts:
 
     def begin(self) -> None:
         """Note each service that is going to change."""
-        for service, because in foreseeing.reasons(self._machine, self._items).items():
+        for service, because in self._reasons().items():
             found = [self._items[id] for id in because if id in self._items]
             found += [item for item in self._touching(service) if item.changes and item not in found]
             revisions = self._of(service)
@@ -57,6 +57,15 @@ class Attempts:
             self._begun[service] = revisions.begin(
                 self._request.who, changes, self._request.origin, self._ignored
             )
+
+    def _reasons(self) -> dict[str, list[str]]:
+        """Return the services that change, each with the ids of what changes."""
+        found = foreseeing.reasons(self._machine, self._items)
+        for item in self._items.values():
+            alone = item.runs and item.service and item.resource.made_from_spec and not item.error
+            if alone and item.resource.told(self._machine, item.changes):
+                found.setdefault(item.service or "", []).append(item.id)
+        return found
 
     def proved(self, service: str, runner: dict[str, Any] | None, probe: dict[str, Any]) -> None:
         """Note that a service has answered; `runner`: None for what cannot be run again from files."""
@@ -131,8 +140,7 @@ def _words(item: Item, machine: Machine, ledger: Ledger) -> str:
         options = item.resource.changed_options(kept, item.changes) if item.changes else None
         if options:
             details = _options(*options)
-        work = item.resource.work(machine, item.changes) if item.changes and not options else None
-        details = details or (work.install if work else [])
+        details = details or (item.resource.told(machine, item.changes) if item.changes else [])
     except Exception:
         pass  # only words
     return f"{label}: {', '.join(details)}" if details else label

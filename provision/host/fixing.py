@@ -160,7 +160,8 @@ class Fixing:
                     self.ledger.release(item.id, None)
             self._conclude(item, "failed", changes, causes.explain(error))
             if item.service and item.resource.role and self.asked.rollback:
-                back = rollback.undo(self.machine, item.id, item.service)
+                runners = [each for each in self.items.values() if each.service == item.service and each.runs]
+                back = rollback.undo(self.machine, item.id, item.service, [each.resource for each in runners])
                 if back and self.attempts:
                     self.attempts.restored(item.service)
                 if back:
@@ -169,15 +170,15 @@ class Fixing:
             self._conclude(item, "changed", changes)
 
     def _remember(self, probe: Item) -> None:
-        """Note what a service runs with, once it has answered; for a container provision has no files."""
+        """Note what a service runs with, once it has answered."""
         if not probe.proves or not probe.service:
             return
         runners = [item for item in self.items.values() if item.service == probe.service and item.runs]
         records = [
-            {"id": item.id, "type": item.type, "spec": item.resource.spec.plain()}
+            {"id": item.id, "type": item.type, "spec": item.resource.as_run(self.machine)}
             for item in (*runners, probe)
         ]
-        runner = records[0] if [item.resource.from_files for item in runners] == [True] else None
+        runner = records[0] if len(runners) == 1 else None
         if runner:
             backup.commit(self.machine.state, probe.service, runner, records[-1])
         if self.attempts:

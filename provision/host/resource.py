@@ -45,8 +45,8 @@ class Resource:
     """What has to be done after something else has changed: the restart of a service and its proof, or the
     run of a command that follows the change."""
 
-    from_files: ClassVar[bool] = False
-    """It runs a service from files that provision has written, and can run it from the former ones again."""
+    made_from_spec: ClassVar[bool] = False
+    """What runs the service is made from its spec alone, so that a former one can be made again from that."""
 
     arbitrary: ClassVar[bool] = False
     """Its fix may change anything on the host: nobody can foresee what follows it."""
@@ -111,6 +111,15 @@ class Resource:
     def edition(self, machine: Machine) -> str | None:
         """Return what is there, in a few words, where another may take its place in the same directory."""
         return None
+
+    def as_run(self, machine: Machine) -> State:
+        """Return its spec as plain data, from which its service can be run again as it runs now."""
+        plain: State = self.spec.plain()
+        return plain
+
+    def told(self, machine: Machine, changes: Changes) -> list[str]:
+        """Return in words what changes, for the history; never a secret."""
+        return []
 
     def tidy(self, machine: Machine, used: Callable[[str], bool]) -> None:
         """Delete what former declarations have left behind, once all that is declared is there and proven.

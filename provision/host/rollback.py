@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
+from provision.host.resource import Resource
 from provision.host.resources import recall
 from provision.host.state import backup, owed
 from provision.wire import events
 
 
-def undo(machine: Machine, id: str, service: str) -> bool:
-    """Put back the files that a service last answered with, restart it and check it; whether it answers.
+def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource]) -> bool:
+    """Put back what a service last answered with, restart it and check it; whether it answers.
 
-    With its script comes the environment that the script names. Not where anything has changed in place,
-    such as a model. The event `restored` tells how it went.
+    With its script come the environment and the models that the script names; a container is made again. Not
+    where anything has changed in place. The event `restored` tells how it went.
 
     Args:
         machine: where it runs.
         id: the resource that has failed; output is sent with this id.
         service: name of the service.
+        runners: what runs it as it is declared now.
     """
     record = backup.read(machine.state, service)
     restart = owed.restart(machine.state, service)
     note = restart.read()
-    if record is None or not record["files"] or note is None or machine.cancelled.is_set():
+    if record is None or machine.cancelled.is_set():
         return False
-    changed = set(note["because"]) - {f"file:{path}" for path in record["files"]}
+    remade = any(each.made_from_spec and each.as_run(machine) != record["runner"]["spec"] for each in runners)
+    if not remade and (not record["files"] or note is None):
+        return False
+    changed = set(note["because"] if note else ()) - {f"file:{path}" for path in record["files"]}
     if changed:
         what = ", ".join(sorted(changed)).replace(":", " ")
         _tell(machine, id, service, f"nothing is put back, as {what} changed too")

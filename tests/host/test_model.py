@@ -580,3 +580,142 @@ def test_a_model_that_is_not_what_its_service_takes_it_for_cannot_be_planned(tmp
         model.expected(machine)
     (path / "tokens.json").write_text("[]")
     assert model.expected(machine) == model.actual(machine)
+
+
+# -- side by side --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def apart(host: Host) -> Host:
+    """A model with a directory for each of its declarations; the first one is there."""
+    declare(host, "first")
+    host.converge()
+    return host
+
+
+def declare(host: Host, digest: str, **other: Any) -> None:
+    stem = host.path if host.spec.stem is None else Path(host.spec.stem)
+    host.path = stem.parent / f".{digest}" / stem.name
+    host.spec = host.spec.replace(path=str(host.path), stem=str(stem), **other)
+
+
+def test_another_declaration_is_beside_and_shares_what_is_the_same(apart: Host, hub: Hub) -> None:
+    first = apart.path
+    (hub.root / REPO / "config.json").write_bytes(b"x" * CONTENT["config.json"])  # of the same size
+    before = {name: (first / name).read_bytes() for name in apart.files()}
+    declare(apart, "second", revision="v1.0")
+    asked = len(hub.downloads())
+    model, machine = apart.model(), apart.machine()
+    changes = differences(model.expected(machine), model.actual(machine))
+    work = model.work(machine, changes)
+    assert work is not None
+    linked = sum(CONTENT.values()) - CONTENT["config.json"]
+    assert (work.bytes, work.linked, work.beside) == (CONTENT["config.json"], linked, str(first))
+    (fetch,) = model.fetches(machine, changes)
+    assert fetch.usual == CONTENT["config.json"]
+    assert not model.restarts(changes)
+    apart.converge()
+    assert apart.same()
+    assert all("config.json" in request.path for request in hub.downloads()[asked:])
+    assert {name: (first / name).read_bytes() for name in before} == before
+    assert (first / WEIGHTS).stat().st_ino == (apart.path / WEIGHTS).stat().st_ino
+    assert os.readlink(str(apart.spec.stem)) == ".first/chat"  # until all services have answered
+    apart.model().tidy(apart.machine(), lambda path: True)
+    assert os.readlink(str(apart.spec.stem)) == ".second/chat"
+    assert apart.look() == apart.look(deep=True) == {}
+
+
+def test_by_patterns_nothing_is_written_into_a_shared_file(
+    apart: Host, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's library is not told which files are wanted when there are very many."""
+    monkeypatch.setattr("provision.host.models.fetch.MANY", 0)
+    first = apart.path
+    (hub.root / REPO / "config.json").write_bytes(b"x" * 200)
+    before = {name: (first / name).read_bytes() for name in apart.files()}
+    declare(apart, "second", revision="v1.0")
+    apart.converge()
+    assert apart.same()
+    assert {name: (first / name).read_bytes() for name in before} == before
+
+
+def test_damage_in_one_is_repaired_there_and_not_spread(apart: Host, hub: Hub) -> None:
+    first = apart.path
+    apart.flip(WEIGHTS)
+    declare(apart, "second", revision="v1.0")
+    apart.converge()
+    assert apart.same()
+    assert (first / WEIGHTS).stat().st_ino != (apart.path / WEIGHTS).stat().st_ino
+    declare(apart, "first", revision=SOURCES[apart.spec.source])
+    asked = len(hub.downloads())
+    model, machine = apart.model(), apart.machine()
+    changes = differences(model.expected(machine), model.actual(machine))
+    assert list(changes) == ["files"]
+    assert model.restarts(changes)  # a service has read the damaged one
+    model.fix(machine, changes)
+    assert apart.same()
+    assert len(hub.downloads()) == asked
+
+
+def test_what_nothing_uses_is_tidied_away(apart: Host) -> None:
+    first = apart.path
+    (first / "mine.txt").write_text("kept")
+    declare(apart, "second", revision="v1.0")
+    apart.converge()
+    model = apart.model()
+    model.former = [str(first), str(first.parent.parent / ".gone/chat")]
+    model.tidy(apart.machine(), lambda path: path == str(first))
+    assert (first / WEIGHTS).exists()
+    model.tidy(apart.machine(), lambda path: False)
+    assert [path.name for path in first.iterdir()] == ["mine.txt"]
+    assert apart.same()
+    assert model.remove(apart.machine()) is True
+    assert not os.path.lexists(str(apart.spec.stem))
+
+
+def test_the_directory_of_an_older_version_stays_in_use(host: Host, hub: Hub) -> None:
+    host.converge()
+    older = host.path
+    declare(host, "first")
+    assert host.model().moved(host.machine()) == {str(host.path): str(older)}
+    host.spec = host.spec.replace(path=str(older))
+    assert host.look() == {}
+    assert not host.path.exists()
+    (hub.root / REPO / "config.json").write_text("{}")
+    declare(host, "second", revision="v1.0")
+    assert host.model().moved(host.machine()) == {}
+    asked = len(hub.downloads())
+    host.converge()
+    assert all("config.json" in request.path for request in hub.downloads()[asked:])
+    assert (older / WEIGHTS).stat().st_ino == (host.path / WEIGHTS).stat().st_ino
+    assert not older.is_symlink()
+    model = host.model()
+    model.former = [str(older)]
+    model.tidy(host.machine(), lambda path: False)
+    assert os.readlink(older) == ".second/chat"
+
+
+def test_what_was_copied_by_hand_is_used_where_it_is(host: Host, hub: Hub) -> None:
+    older = host.path
+    older.mkdir(parents=True)
+    (older / WEIGHTS).write_bytes((host.original / WEIGHTS).read_bytes())
+    declare(host, "first")
+    assert host.model().moved(host.machine()) == {str(host.path): str(older)}
+
+
+@root_only
+def test_a_disk_of_its_own_is_not_left(host: Host) -> None:
+    disk = host.path
+    disk.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)], check=True)
+    try:
+        host.converge()
+        declare(host, "second", revision="v1.0")
+        assert host.model().moved(host.machine()) == {str(host.path): str(disk)}
+        model, machine = host.model(path=str(disk)), host.machine()
+        changes = differences(model.expected(machine), model.actual(machine))
+        assert model.restarts(changes)
+        (note,) = model.notes(machine)
+        assert note.code == "replaced-in-place"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

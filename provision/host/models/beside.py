@@ -115,12 +115,6 @@ def lead(spec: ModelSpec, only_first: bool = False) -> None:
         paths.lead(spec.stem, spec.path, only_first)
 
 
-def unlead(spec: ModelSpec) -> None:
-    """Remove the name of a model that leads nowhere any more."""
-    if spec.stem and os.path.islink(spec.stem) and not os.path.exists(spec.stem):
-        os.unlink(spec.stem)
-
-
 def remove(path: str) -> bool:
     """Delete a model's directory: the files of its manifest, and what is empty then; True when it was there.
 
@@ -133,6 +127,15 @@ def remove(path: str) -> bool:
     found.delete([*manifest.files, *manifest.pending])
     found.clean(".msc", ".mv", manifests.NAME)
     if paths.remove_empty(path):
+        _unlead(path)
         for directory in reversed(manifest.directories):
             paths.remove_empty(directory)
     return True
+
+
+def _unlead(path: str) -> None:
+    """Remove the name of a model whose directory is gone."""
+    above, name = os.path.split(path)
+    link = os.path.join(os.path.dirname(above), name)
+    if os.path.islink(link) and os.path.realpath(link) == path:
+        os.unlink(link)

@@ -146,8 +146,12 @@ class Snapshot:
 
         if before is None and beside.apart(spec):
             save(complete=False)  # it is known as ours from its first file on
-        known.update(beside.Beside(spec).link(file for file in selected if not contents.has(file)))
         good.update(contents.verify(machine, self._id, filter(contents.has, selected), known))
+        wanted = [file for file in selected if file.path not in good]
+        contents.discard(wanted)
+        linked = beside.Beside(spec).link(wanted)
+        came = [file for file in wanted if file.path in linked]
+        good.update(contents.verify(machine, self._id, came, linked))
         wanted = [file for file in selected if file.path not in good]
         contents.discard(wanted)
         # Files of another revision go: a loader would read every *.safetensors.

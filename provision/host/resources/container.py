@@ -46,6 +46,7 @@ class Container(Runner):
     identity = ("service", "container", "engine", "unit", "stop_timeout")
     beside = ("loaded", "current")
     waits = True
+    made_from_spec = True
 
     _begun: str | None = None
     """The time before the container was last started here."""
@@ -88,6 +89,7 @@ class Container(Runner):
             Failure: there is no engine, the image cannot be obtained, or the container does not start.
         """
         engine = engines.require(self.spec.engine)
+        self.spec = images.of_that_time(machine, self.spec)
         try:
             images.provide(machine, self.id, self.spec, engine)
             left = differences(self.expected(machine), self.actual(machine))
@@ -139,6 +141,18 @@ class Container(Runner):
         return notes
 
     port_field = "ports"
+
+    def as_run(self, machine: Machine) -> State:
+        """Return its spec, with the image that it was made from, whatever the name means later."""
+        found = self._found(machine)
+        spec = self.spec.replace(image_id=found["Image"] if found is not None else None)
+        return spec.plain()
+
+    def told(self, machine: Machine, changes: Changes) -> list[str]:
+        """Return the images, and what else it is made with that differs, without values."""
+        was, now = changes.get("image", (None, None))
+        image = [f"{was} → {now}" if was else now] if now else []
+        return [*image, *(key for key in settings.CREATION if key in changes and key != "image")]
 
     def kept(self) -> State:
         """Return the directories of the host that it sees: no file of ours names them."""

@@ -93,6 +93,11 @@ class Environment(Resource):
             return Work(install=install) if install else None
         return Work(install=install, beside=former, disk=manifest(former).get("bytes"))
 
+    def told(self, machine: Machine, changes: Changes) -> list[str]:
+        """Return what is installed."""
+        work = self.work(machine, changes)
+        return work.install if work else []
+
     def _former(self) -> str | None:
         """Return the last environment of another declaration, when this one is not there yet."""
         return None if whole(self.spec.path) else next(filter(whole, beside.others(self.spec)), None)

@@ -132,6 +132,10 @@ class Model(Resource):
             beside=former if self._apart and former != self.path and os.path.isdir(former) else None,
         )
 
+    def told(self, machine: Machine, changes: Changes) -> list[str]:
+        """Return which snapshot comes."""
+        return [manifests.title(self.spec)] if "snapshot" in changes and self.spec.source != "path" else []
+
     def notes(self, machine: Machine) -> list[Finding]:
         """Return what somebody else has yet to bring, and what no rollback would bring back."""
         if not self._differs:
@@ -223,7 +227,6 @@ class Model(Resource):
         if self.spec.source == "path":
             return False
         found = [beside.remove(path) for path in (self.path, *self.former)]
-        beside.unlead(self.spec)
         return any(found)
 
 

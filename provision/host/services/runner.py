@@ -55,7 +55,6 @@ class Runner(Resource):
 class FileRunner(Runner):
     """Runs a service from files that provision has written: its script, its env file, its unit."""
 
-    from_files = True
     RENAMED: ClassVar[Mapping[str, str]] = {"host": "bind", "reach": "access"}
 
     ever: ClassVar[tuple[str, ...]]

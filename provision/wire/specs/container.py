@@ -63,7 +63,8 @@ class EngineOptions(Record):
 class ContainerSpec(Supervised):
     """A container that runs. What is None is left to the engine or the image.
 
-    - `image`, or `archive`: where it comes from
+    - `image`, or `archive`: where it comes from; `image_id`: which image the name meant when the service
+      answered, of one that is put back
     - `command`, `entrypoint`: what runs
     - `env`: variables, of which those in `secrets` are never shown; `env_files`: files with more
     - `gpus`: those that it is given, by index or UUID, `all` for every one
@@ -76,6 +77,7 @@ class ContainerSpec(Supervised):
     container: str
     image: str
     archive: str | None = None
+    image_id: str | None = None
     command: list[str] | None = None
     entrypoint: list[str] | None = None
     env: dict[str, str] = {}

@@ -60,6 +60,20 @@ def provide(machine: Machine, id: str, spec: ContainerSpec, engine: str) -> None
         machine.forget(("image", engine, spec.image))
 
 
+def of_that_time(machine: Machine, spec: ContainerSpec) -> ContainerSpec:
+    """Return a container with the image that its service once answered with, if the engine still has it.
+
+    The name of that image may mean another one by now.
+    """
+    kept = spec.image_id
+    if kept is None:
+        return spec
+    declared = local(machine, spec)
+    if (declared is not None and _id(declared["Id"]) == _id(kept)) or local(machine, spec, kept) is None:
+        return spec
+    return spec.replace(image=kept)
+
+
 def _load(machine: Machine, engine: str, reference: str, archive: str) -> None:
     if not os.path.exists(archive):
         raise Failure(
