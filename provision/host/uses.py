@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
 from provision.host.services import processes
 from provision.host.state import durable
 from provision.host.state.ledger import Ledger
+from provision.host.state.revisions import Revisions
 
-KEPT = ("former", "revisions")
+FORMER, REVISIONS = "former", "revisions"
 """Parts of our state that say what a service ran with."""
 
 
@@ -42,13 +44,15 @@ class Uses:
         return [*files, *places, *mounted]
 
     def _notes(self) -> list[str]:
-        above = [os.path.join(self._state, name) for name in KEPT]
-        return [
-            durable.read(os.path.join(directory, name)) or ""
-            for directory in above
-            if os.path.isdir(directory)
-            for name in os.listdir(directory)
-        ]
+        former = [durable.read(path) or "" for path in self._in(FORMER)]
+        # The history only tells of directories, and nobody can go back to it.
+        kept = (Revisions(self._state, os.path.basename(path)).kept() for path in self._in(REVISIONS))
+        return [*former, *map(json.dumps, kept)]
+
+    def _in(self, name: str) -> list[str]:
+        directory = os.path.join(self._state, name)
+        names = os.listdir(directory) if os.path.isdir(directory) else []
+        return [os.path.join(directory, each) for each in names]
 
 
 def _text(path: str) -> str:

@@ -16,7 +16,8 @@ from typing import Iterator
 
 from provision.host.files import paths
 from provision.host.machine import Machine
-from provision.host.python import look
+from provision.host.python import cache, look
+from provision.host.services import processes
 from provision.host.state import durable
 from provision.wire.specs.environment import EnvironmentSpec
 
@@ -63,12 +64,13 @@ def _belongs(path: str, stem: str) -> bool:
     marked = durable.read(os.path.join(path, look.MARKER))
     if path == stem:
         return whole(path) or marked is not None
-    return stem in ((marked or "").strip(), look.manifest(path).get("of"))
+    return stem in ((marked or "").partition("\n")[0], look.manifest(path).get("of"))
 
 
 def mark(path: str, spec: EnvironmentSpec) -> None:
-    """Note that a directory of an environment is not whole, and what it belongs to."""
-    durable.write(os.path.join(path, look.MARKER), f"{spec.stem or ''}\n")
+    """Note that a directory of an environment is not whole, what it belongs to, and since which boot."""
+    since = cache.begun(path) or processes.boot()
+    durable.write(os.path.join(path, look.MARKER), f"{spec.stem or ''}\n{since}\n")
 
 
 def remove(path: str, spec: EnvironmentSpec) -> None:

@@ -11,6 +11,9 @@ import shutil
 from provision.host.failure import Failure
 from provision.host.files.paths import delete
 from provision.host.machine import Machine
+from provision.host.python.look import MARKER
+from provision.host.services import processes
+from provision.host.state import durable
 from provision.wire.specs.environment import EnvironmentSpec
 
 NAME = ".cache"
@@ -24,8 +27,35 @@ def place(spec: EnvironmentSpec) -> str | None:
     return os.path.join(os.path.dirname(spec.stem), NAME) if spec.stem else None
 
 
+def begun(environment: str) -> str | None:
+    """Return in which boot of the machine the installation of an environment began that is not complete.
+
+    Empty where an older version has not noted it; None where nothing is incomplete.
+    """
+    marked = durable.read(os.path.join(environment, MARKER))
+    return None if marked is None else marked.partition("\n")[2].strip()
+
+
+def doubtful(environment: str) -> bool:
+    """Whether an installation ended with the machine: a power cut may have left empty files of what it
+    unpacked, and nothing would notice.
+    """
+    since = begun(environment)
+    return since is not None and since != processes.boot()
+
+
+def drop(spec: EnvironmentSpec) -> None:
+    """Delete the cache; environments keep their files."""
+    path = place(spec)
+    if path is not None:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def freshen(path: str) -> None:
-    """Make the cache, or leave in it only what has been unpacked."""
+    """Make the cache, or leave in it only what has been unpacked and can be trusted."""
+    above = os.path.dirname(path)
+    if any(doubtful(os.path.join(above, name)) for name in os.listdir(above)):
+        shutil.rmtree(path, ignore_errors=True)
     os.makedirs(path, mode=0o700, exist_ok=True)
     for name in os.listdir(path):
         if not name.startswith(_UNPACKED):

@@ -197,6 +197,7 @@ class Environment(Resource):
             if not look.interrupted and not look.damaged and read(site) == before:
                 self._unmark()
             raise
+        durable.settle(self.spec.path)
         self._record(machine, look, _installed(site))
         self._unmark()
         beside.link(self.spec, only_first=True)
@@ -204,6 +205,8 @@ class Environment(Resource):
     def tidy(self, machine: Machine, used: Callable[[str], bool]) -> None:
         """Delete the directories of other declarations that nothing uses any more."""
         gone = [path for path in beside.others(self.spec) if not used(path)]
+        if any(map(cache.doubtful, gone)):
+            cache.drop(self.spec)
         for path in gone:
             beside.remove(path, self.spec)
             machine.note("environment-removed", f"{path} is removed: nothing uses it any more")
