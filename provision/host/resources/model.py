@@ -147,7 +147,11 @@ class Model(Resource):
             message = (
                 f"{wanted} takes the place of {former} in {self.path}; a rollback does not bring it back"
             )
-            return [information("replaced-in-place", message, "give it another `directory` to keep both")]
+            return [
+                information(
+                    "replaced-in-place", message, "let the service name or mount its directory, to keep both"
+                )
+            ]
         may = f"{', '.join(self.spec.made_by)} may bring it"
         return [warning("model-incomplete", self._unusable().message, may)]
 
