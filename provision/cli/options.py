@@ -201,6 +201,17 @@ def _ignored(ctx: click.Context, param: click.Parameter, codes: tuple[str, ...])
     return tuple(dict.fromkeys(codes))
 
 
+IGNORE: tuple[Decorator, ...] = (
+    click.option(
+        "--ignore",
+        multiple=True,
+        metavar="CODE",
+        callback=_ignored,
+        help="Go on although an error with this code is foreseen; may be repeated.",
+    ),
+)
+"""What is not to stop a verb."""
+
 CONVERGING: tuple[Decorator, ...] = (
     *HOSTS,
     click.option(
@@ -209,13 +220,7 @@ CONVERGING: tuple[Decorator, ...] = (
         metavar="N|P%",
         help="Hosts that are changed at once, after those of the canary; instead of what the plays say.",
     ),
-    click.option(
-        "--ignore",
-        multiple=True,
-        metavar="CODE",
-        callback=_ignored,
-        help="Go on although an error with this code is foreseen; may be repeated.",
-    ),
+    *IGNORE,
     click.option(
         "--end-left-over",
         is_flag=True,

@@ -11,7 +11,7 @@ from provision.cli.serving import serving
 
 @click.command("rollback")
 @click.argument("service")
-@options.shared("rollback", options.HOSTS)
+@options.shared("rollback", (*options.HOSTS, *options.IGNORE))
 @click.option(
     "--to",
     type=options.Whole(1),
@@ -39,4 +39,6 @@ def command(
         if not agreed(f"Go back to {where} of {service} on {', '.join(project.host_names)}?"):
             click.echo("nothing was changed")
             return 1
-    return call.rollout(project).run(Rollback(to=to), call.writer(project)).exit_code
+    return (
+        call.rollout(project).run(Rollback(to=to, ignore=list(call.ignore)), call.writer(project)).exit_code
+    )

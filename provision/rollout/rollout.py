@@ -23,7 +23,7 @@ from provision.rollout.summary import Summary
 from provision.rollout.turns import Turns
 from provision.rollout.verdicts import Foresee, Verdicts, unforeseen
 from provision.wire.events import Leave, Return, Turn
-from provision.wire.requests import Apply, Asked, Converging, Hold, Inspect, Remove, Rollback, Verify
+from provision.wire.requests import Apply, Asked, Changing, Hold, Inspect, Remove, Rollback, Verify
 
 if TYPE_CHECKING:
     from provision.config.pace import Portion
@@ -112,7 +112,7 @@ class Rollout:
         take = places.adding(self._fleet, _both(summary, listener))
         if isinstance(asked, Inspect):
             take = containers.noting_recreated(self._fleet, take)
-        ignored = asked.ignore if isinstance(asked, Converging) else ()
+        ignored = asked.ignore if isinstance(asked, Changing) else ()
         verdicts = Verdicts(self._foresee, ignored, take)
         rotation = self._rotation(take, ignored)
         turns = None
@@ -195,7 +195,7 @@ class Rollout:
                 fleet.deferred(name) if applies else (),
                 digest,
                 self._origin if isinstance(asked, Apply | Rollback) else None,
-                self._fleet.fronted() if isinstance(asked, Converging | Rollback | Remove) else None,
+                self._fleet.fronted() if isinstance(asked, Changing) else None,
             ),
             install_python=applies,
             after=None if inside_out or way is None else way.host,

@@ -254,10 +254,9 @@ class Rotation:
             return
         self._departures.remove(departure)
         for hold in departure.holds:
-            if hold.wrong is None:
+            if hold.out and hold.wrong is None and not hold.out.by_hand and not departure.ends:
                 self._back[str(hold.gateway), departure.service].add(departure.host)
-                if hold.out and not hold.out.by_hand and not departure.ends:
-                    self._tell(departure, hold, None, out=False)
+                self._tell(departure, hold, None, out=False)
         wrong = self._wrong(departure)
         if wrong and not departure.ends:
             self._failed[departure.service].add(departure.host)

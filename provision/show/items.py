@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from provision.wire.events import Error, Event, Inspected, Note, Outlook, Unreachable
+from provision.wire.events import Error, Event, Inspected, Note, Outlook, Rotated, Unreachable
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo
@@ -83,6 +83,8 @@ def located(item: Item) -> Iterator[Located]:
         case Outlook():
             yield from (Located.of(finding, item.host) for finding in item.findings)
         case Note() | Error() | Unreachable():
+            yield Located.of(item.finding, item.host)
+        case Rotated() if item.finding:
             yield Located.of(item.finding, item.host)
         case Inspected():
             found = [*item.notes, *([item.finding] if item.finding else [])]

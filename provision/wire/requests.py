@@ -55,20 +55,27 @@ class Asked(Variant):
     TAG: ClassVar[str] = "verb"
 
 
-class Converging(Asked):
+class Changing(Asked):
+    """What the verbs that may stop services have in common.
+
+    - `ignore`: codes of errors that are to be warnings
+    """
+
+    ignore: list[str] = []
+
+
+class Converging(Changing):
     """What the verbs that look at every resource have in common.
 
     - `playbooks`: names of those that were selected
     - `partial`: something that they declare was left out on purpose
     - `deep`: read everything again, hash every model file
-    - `ignore`: codes of errors that are to be warnings
     - `end_left_over`: before services start, end workers of model servers that have ended
     """
 
     playbooks: list[str]
     partial: bool
     deep: bool
-    ignore: list[str] = []
     end_left_over: bool = False
 
 
@@ -126,14 +133,14 @@ class History(Asked):
     NAME: ClassVar[str] = "history"
 
 
-class Rollback(Asked):
+class Rollback(Changing):
     """Go back to what services ran with before: `to` a revision by its number; None: the one before."""
 
     NAME: ClassVar[str] = "rollback"
     to: int | None = None
 
 
-class Remove(Asked):
+class Remove(Changing):
     """Take away what was put on the host.
 
     - `playbooks`, `names`: only what these playbooks and services have brought; None: everything

@@ -31,6 +31,9 @@ LOOK = 1.0
 AGAIN = 5.0
 """Seconds after which a server that did not answer is asked again."""
 
+PUT_BACK = 60.0
+"""Seconds that HAProxy has to take a server back."""
+
 LIMIT = 120.0
 """Seconds that the first answer of a server may take."""
 
@@ -149,18 +152,25 @@ def _ask(server: admin.Standing, key: str | None, path: str, data: Any) -> tuple
 
 
 def back(path: str, backend: str, name: str) -> None:
-    """Put a server back, unless somebody has taken it out in another way meanwhile (`maint`)."""
-    try:
-        now = admin.standing(path, backend, name)
-        if now is not None and now.out and not now.maintained:
-            admin.turn(path, backend, name, admin.READY)
-    except admin.AdminError:
-        pass  # HAProxy does not run; when it starts, all servers are in rotation
+    """Put a server back, unless somebody has taken it out in another way meanwhile (`maint`).
+
+    Where HAProxy does not run, there is nothing to do: when it starts, all servers are in rotation.
+    """
+    last = time.monotonic() + PUT_BACK
+    while os.path.exists(path) and time.monotonic() < last:
+        try:
+            now = admin.standing(path, backend, name)
+            if now is not None and now.out and not now.maintained:
+                admin.turn(path, backend, name, admin.READY)
+            return
+        except admin.AdminError as error:
+            print(error, file=sys.stderr)
+        time.sleep(LOOK)
 
 
 def main(words: list[str]) -> int:
     """Carry out one command of the command line."""
-    if len(words) not in (3, 5) or words[1] not in ("keep", "back"):
+    if words[1:2] not in (["keep"], ["back"]) or len(words) != (5 if words[1] == "keep" else 3):
         print(__doc__, file=sys.stderr)
         return 2
     path, verb, server, *rest = words

@@ -60,7 +60,7 @@ class Keeper:
 
     def runs(self) -> bool:
         """Whether it runs, and so the server is out of rotation."""
-        return systemd.fresh(self._machine, self.unit).get("ActiveState") in ("active", "activating")
+        return self._state() in ("active", "activating")
 
     def since(self) -> tuple[float, str] | None:
         """Return for how many seconds it has run, and for whom; None when it does not run."""
@@ -89,7 +89,13 @@ class Keeper:
                     hint="wait for it, or end it if nobody needs it any more",
                 )
             self._machine.sleep(LOOK)
+        last = time.monotonic() + STOP
+        while self._state() == "deactivating" and time.monotonic() < last:
+            self._machine.sleep(LOOK)  # it is just putting the server back
         return file
+
+    def _state(self) -> str:
+        return systemd.fresh(self._machine, self.unit).get("ActiveState", "")
 
     def needed(self) -> bool:
         """Whether somebody holds the lease."""
