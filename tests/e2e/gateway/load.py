@@ -134,10 +134,11 @@ class Load:
         except (OSError, http.client.HTTPException) as error:
             why = repr(error)
         seconds = time.monotonic() - began
-        if answer is None or answer.status != 200:
-            said = why if answer is None else f"{answer.status} {got[:200]!r} {why}"
-            return Request(stream, "failed", said, seconds)
+        if answer is None:
+            return Request(stream, "failed", why, seconds)
         id = answer.headers.get("X-Request-Id") or ""
+        if answer.status != 200:
+            return Request(stream, "failed", f"{answer.status} {got[:200]!r} {why}".rstrip(), seconds, id)
         told = pieces(got) if stream else []
         why = why or (_missing(got, told) if stream else _unreadable(got))
         server = str(told[0].get("server") or "") if told else ""
