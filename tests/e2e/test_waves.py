@@ -140,7 +140,7 @@ def test_one_dead_and_one_hung_host_hold_up_nobody(fleet: Provision) -> None:
     assert right.code == 1
     assert not [event for event in right.event("wave") if event["stopped"]]
     assert {event["host"] for event in right.event("proof", ok=True)} >= {"w1", "w2", "w5", "w6"}
-    assert {event["host"] for event in right.event("error")} == {"w3", "w4"}
+    assert {event["host"] for event in right.event("unreachable")} == {"w3", "w4"}
 
 
 def test_who_hangs_while_it_waits_for_its_turn_counts_as_failed(fleet: Provision, lab: Lab) -> None:
@@ -165,7 +165,7 @@ def test_who_hangs_while_it_waits_for_its_turn_counts_as_failed(fleet: Provision
             assert run.wait() == 1
     finally:
         lab["w4"].revive()
-    (silent,) = [event for event in events if event["event"] == "error"]
+    (silent,) = [event for event in events if event["event"] == "unreachable"]
     assert (silent["host"], silent["code"]) == ("w4", "host-silent")
     (stop,) = [event for event in events if event["event"] == "wave" and event["stopped"]]
     assert stop["hosts"] == ["w6"]
