@@ -166,7 +166,8 @@ def test_who_hangs_while_it_waits_for_its_turn_counts_as_failed(fleet: Provision
     finally:
         lab["w4"].revive()
     (silent,) = [event for event in events if event["event"] == "unreachable"]
-    assert (silent["host"], silent["code"]) == ("w4", "host-silent")
+    assert silent["host"] == "w4"
+    assert silent["code"] in ("connection-lost", "host-silent")  # as ssh notices it, or we do
     (stop,) = [event for event in events if event["event"] == "wave" and event["stopped"]]
     assert stop["hosts"] == ["w6"]
     after = pids(fleet)
