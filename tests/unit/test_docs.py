@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 INVENTORY = """
 hosts:
+  h1: {connection: ssh, address: 192.0.2.11, user: root}
+  h2: {connection: ssh, address: 192.0.2.12, user: root}
+  h3: {connection: ssh, address: 192.0.2.13, user: root}
   gpu-1: {connection: ssh, address: 192.0.2.1, user: root}
   gpu-2: {connection: ssh, address: 192.0.2.2, user: root}
   front: {connection: ssh, address: 192.0.2.9, user: root}
