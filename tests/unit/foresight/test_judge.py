@@ -299,7 +299,7 @@ def test_what_is_not_known_says_so_and_stops_nothing(compiled: Compile) -> None:
 def test_an_embedding_model_may_hold_less_than_its_share(compiled: Compile) -> None:
     """vLLM gives a model of unknown layers no cache if it has nothing to keep."""
     catalog = compiled(vllm("a", "gpus: [0]", model="l"), vllm("b", "gpus: [0]", 8002))
-    new = described("/models/l", "Qwen3-8B", architectures=["BertModel"])
+    new = described("/models/l", "Qwen3-8B", architectures=["NewModel"])
     found = outlook(catalog, told(gpus("1xH100"), models=[new, Q], starting=["a", "b"]))
     assert codes(found, ERROR) == []
 

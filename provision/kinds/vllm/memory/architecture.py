@@ -65,6 +65,8 @@ class Architecture:
     @property
     def keeps(self) -> bool:
         """Whether anything is kept of a sequence; an encoder of texts keeps nothing."""
+        if self.family and self.family.embedder:
+            return False
         return any(not isinstance(mixer, Heads) or mixer.kept for mixer in self.mixers)
 
     @property

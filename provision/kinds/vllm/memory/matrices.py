@@ -31,17 +31,17 @@ class Matrices:
         self, name: str, outputs: int, inputs: int, bias: bool = False, count: int = 1
     ) -> Iterator[Tensor]:
         """Return a matrix, in whatever form the quantization gives it, and its bias."""
-        method = self.quantization
+        method = self.quantization.of(name) if self.quantization else None
         if bias:
             yield self.plain(f"{name}.bias", outputs, count=count)
-        if method is None or method.leaves(name):
+        if method is None:
             yield self.plain(f"{name}.weight", outputs, inputs, count=count)
         else:
             yield from _quantized(method, name, outputs, inputs, count)
 
 
 def _quantized(method: Quantization, name: str, outputs: int, inputs: int, count: int) -> Iterator[Tensor]:
-    if method.bits == 8:
+    if method.bits == 8 and method.group is None:
         yield Tensor(f"{name}.weight", "F8_E4M3", (outputs, inputs), count)
         if method.block:
             rows, columns = method.block
@@ -54,7 +54,8 @@ def _quantized(method: Quantization, name: str, outputs: int, inputs: int, count
     groups = ceil(inputs / group)
     packed = int(inputs * method.bits) // 8
     yield Tensor(f"{name}.weight_packed", "U8", (outputs, packed), count)
-    wide = "U8" if method.method in ("mxfp4", "modelopt", "modelopt_fp4") else "F16"
-    yield Tensor(f"{name}.weight_scale", wide, (outputs, groups), count)
-    if method.method.startswith(("awq", "gptq")):
-        yield Tensor(f"{name}.qzeros", "U8", (outputs, groups * int(method.bits) // 8 or 1), count)
+    yield Tensor(f"{name}.weight_scale", "U8" if method.narrow else "F16", (outputs, groups), count)
+    if method.method.startswith(("awq", "gptq", "auto-round")):
+        yield Tensor(f"{name}.qzeros", "F4" if method.bits == 4 else "U8", (outputs, groups), count)
+    if method.method.startswith("gptq"):
+        yield Tensor(f"{name}.g_idx", "I32", (inputs,), count)
