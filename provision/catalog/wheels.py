@@ -105,9 +105,11 @@ def _find(name: str, version: Version) -> _Row | None:
 
 
 def _pairs(python: SpecifierSet) -> list[list[str]]:
-    """Return pairs of operator and version, each once, the lower versions first."""
+    """Return pairs of operator and version, the lower versions first; of several lower bounds the highest."""
     bounds = {(Version(each.version), each.operator): each.version for each in python}
-    return [[operator, bounds[version, operator]] for version, operator in sorted(bounds)]
+    least = max((version for version, operator in bounds if operator == ">="), default=None)
+    kept = [bound for bound in sorted(bounds) if bound[1] != ">=" or bound[0] == least]
+    return [[operator, bounds[version, operator]] for version, operator in kept]
 
 
 def _builds(name: str) -> list[list[str]]:

@@ -11,6 +11,8 @@ from provision.wire.finding import Finding, fault, warning
 from provision.wire.server import Demands
 
 CODE = "low-memory"
+KEPT = "extra_args"
+"""The field with the flags by which a service keeps something in the memory of the host."""
 SEVERAL = "tensor_parallel_size"
 """The field that most often makes a service use several GPUs."""
 
@@ -42,11 +44,10 @@ def _kept(item: Item, demands: Demands) -> Finding | None:
         return None
     message = f"{item.label} keeps {human(demands.memory)} in the memory of the host ({demands.because})"
     hint = "let it keep less"
-    field = demands.because.split()[0].lstrip("-").replace("-", "_")
     if demands.memory > total:
-        return fault(CODE, f"{message}, which has {human(total)}", hint).at(field)
+        return fault(CODE, f"{message}, which has {human(total)}", hint).at(KEPT)
     said = f"{message}, of which {human(free)} are available now"
-    return warning(CODE, said, f"{hint}, or end others").at(field)
+    return warning(CODE, said, f"{hint}, or end others").at(KEPT)
 
 
 def _shared(item: Item, demands: Demands) -> Finding | None:

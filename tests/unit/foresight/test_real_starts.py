@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provision.foresight.stated import SURE
 from provision.kinds.common.cards import GIB, Card, card
 from provision.kinds.common.demand import Asked, Demand, Range, Taken
 from provision.kinds.registry import KINDS
@@ -101,3 +102,10 @@ def _card(start: Start) -> Card:
     found = card(start.gpu)
     assert found
     return found
+
+
+@pytest.mark.parametrize("start", [each for each in RAN if used(each)], ids=lambda start: start.name)
+def test_no_engine_holds_much_less_than_its_share(start: Start) -> None:
+    """So shares whose sum is above 1 by more than that cannot run side by side, whatever their models."""
+    if start.fit.settings.cache is None:
+        assert used(start) >= (start.fit.settings.utilization - SURE) * _card(start).total
