@@ -10,6 +10,9 @@ from provision.kinds.registry import KINDS
 if TYPE_CHECKING:
     from provision.kinds.common.context import ServiceContext
 
+CARDS = ("gpus", "device")
+"""The fields that say which GPUs a service uses, of whatever kind it is."""
+
 
 def declared(context: ServiceContext[Any]) -> Declared:
     """Return what a service says of itself, and where."""
@@ -17,7 +20,8 @@ def declared(context: ServiceContext[Any]) -> Declared:
     fields = service.model_dump(exclude_unset=True, include={"kind", *kind.decides})
     if "env" in fields:  # without secrets, which are nobody's business here
         fields["env"] = {name: value for name, value in fields["env"].items() if isinstance(value, str)}
-    places = {name: str(context.play.where(*context.where, name)) for name in fields}
+    named = sorted(service.model_fields_set.intersection(CARDS))
+    places = {name: str(context.play.where(*context.where, name)) for name in (*fields, *named)}
     places[""] = str(context.play.where(*context.where, key=True))
     models = {name: model.path for name, model in context.models.items() if name in kind.required(service)}
     environment = context.environments.get(fields.get("environment", ""))

@@ -288,3 +288,60 @@ def test_a_running_server_is_left_alone_when_its_new_length_cannot_work(site: Si
     site.playbook.write_text(SERVED.format(host=site.host.name, length=8192))
     assert site.provision.apply(site.playbook).done(site.host.name)["ok"]
     assert site.sh("systemctl show -p MainPID --value provision-served") != pid
+
+
+ERRORS = cards(2).replace("143156", "ERR!")
+
+DIVIDED = cards(1).replace("Disabled", "Enabled")
+
+PART = f"""\
+GPU 0: NVIDIA H200 (UUID: {uuid(0)})
+  MIG 1g.18gb     Device  0: (UUID: MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d)"""
+
+DENIED = "Failed to initialize NVML: Insufficient Permissions"
+
+STATES = (
+    (
+        "no GPU",
+        tool("No devices were found", "No devices were found", code=6),
+        "driver-failing",
+        "finds no GPU",
+    ),
+    (
+        "permission denied",
+        tool(DENIED, DENIED, DENIED, code=4),
+        "driver-failing",
+        "does not answer this user",
+    ),
+    ("MIG without a part", tool(DIVIDED), "gpu-divided", "has no instance"),
+    ("MIG", tool(DIVIDED, listing=PART), "gpu-divided", "it is divided (MIG) into 1"),
+    ("ERR!", tool(ERRORS), "gpu-trouble", "the driver says ERR!"),
+    ("8 cards", tool(cards(8)), None, ""),
+)
+
+
+def test_every_state_of_a_driver_is_told_by_a_plan(site: Site) -> None:
+    for name, text, code, said in STATES:
+        site.driver(text)
+        plan = site.provision.run("plan", site.playbook, json=True)
+        found = [each for each in plan.event("outlook")[0]["findings"] if each["code"] == code]
+        assert (name, len(found)) == (name, 1 if code else 0)
+        assert all(said in each["message"] for each in found), name
+    assert len(plan.event("surveyed")[0]["gpus"]) == 8
+    # All findings come with the host and the place, in each format.
+    site.declare("1")
+    site.playbook.write_text(site.playbook.read_text().replace("gpus: [0]", "gpus: [0, 9]"))
+    site.driver(tool(ERRORS))
+    shown = site.provision.run(
+        "apply", "--yes", site.playbook, "--junit", str(site.playbook.parent / "report.xml")
+    )
+    lines = [line for line in shown.out.splitlines() if "[gpu-" in line]
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith(f"{site.host.name}  ")
+        assert f" {site.playbook}:8:" in line
+    (outlook,) = site.provision.run("apply", "--yes", site.playbook, json=True).event("outlook")
+    assert outlook["host"] == site.host.name
+    assert len([each for each in outlook["findings"] if each["where"].startswith(f"{site.playbook}:8:")]) == 2
+    report = (site.playbook.parent / "report.xml").read_text()
+    assert report.count(f"{site.playbook}:8:") >= 1

@@ -213,7 +213,7 @@ def test_what_the_wheels_of_the_index_need(site: Site) -> None:
     assert "vllm>=0.33.0 depends on torch==2.14.0 and you require vllm==0.33.0" in error["message"]
     assert error["where"] == f"{playbook}:5:37"
     assert site.sh("ls -d /opt/provision/environments/real* 2>/dev/null || true") == ""
-    assert site.sh("ls /tmp | grep provision || true") == ""
+    assert site.sh("ls /tmp | grep provision-resolve || true") == ""
     configuration.write_text(former)
     site.sh("umount /proc/driver")
 

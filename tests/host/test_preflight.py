@@ -260,10 +260,18 @@ OPEN = """\
 NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release Build  (dvs-builder@U22-I3)
 GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
 """
+REAL = (Path(__file__).parents[1] / "unit/host/nvidia_smi/version").read_text()
+
 CLOSED = """\
 NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Fri Sep  1 07:44:50 UTC 2023
 GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
 """
+
+
+def test_the_version_of_a_real_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "version").write_text(REAL)
+    monkeypatch.setattr(driver, "VERSION", str(tmp_path / "version"))
+    assert driver.version() == "580.159.04"
 
 
 @pytest.mark.parametrize("text", [OPEN, CLOSED])

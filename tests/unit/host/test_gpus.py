@@ -1,6 +1,8 @@
 """What nvidia-smi says of GPUs, of links between them, and of a driver that fails.
 
-nvidia_smi/ has its real output on two H200s. Everything else here is written in its format, after
+nvidia_smi/ has its real output on two H200s, and that on an H100 with driver 580.159.04, whose devices or
+library were taken away from it: `failing.json`, `query-gpu-h100.csv`, `version`. Everything else here is
+written in its format, after
 - the MIG User Guide of NVIDIA ("Getting Started with MIG"), for a divided GPU,
 - NVIDIA/nccl#1505, for the links of eight GPUs with network cards,
 - huggingface/candle#733 and canonical/inference-snaps#128, for a driver that does not know compute_cap,
@@ -10,8 +12,10 @@ nvidia_smi/ has its real output on two H200s. Everything else here is written in
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +45,11 @@ def test_two_real_h200s() -> None:
     assert [each.bytes for each in memory.parse((REAL / "query-compute-apps.csv").read_text())] == [
         129884 * MIB
     ] * 2
+
+
+def test_a_real_h100() -> None:
+    (gpu,) = cards.parse((REAL / "query-gpu-h100.csv").read_text())
+    assert (gpu.name, gpu.memory, gpu.trouble) == ("NVIDIA H100 80GB HBM3", 81079 * MIB, None)
 
 
 def row(**values: str) -> str:
@@ -175,6 +184,20 @@ def test_what_a_failing_driver_says_is_explained(said: str, code: int, message: 
     assert found.hint
     assert said.partition("\n")[0] in found.message
     assert smi.trouble(Completed(0, idle(1), "")) is None
+
+
+@pytest.mark.parametrize(
+    "real", json.loads((REAL / "failing.json").read_text()), ids=lambda each: each["how"]
+)
+def test_what_a_real_driver_said_without_its_devices(
+    real: dict[str, Any], machine: Machine, tmp_path: Path
+) -> None:
+    said = real["said"]
+    install(tmp_path / "bin", tool(said, said, said, said, said, code=real["code"]))
+    found = cards.read(machine).trouble
+    assert found is not None
+    meanings = [what for _, what, _ in smi.MEANINGS]
+    assert any(found.message == f"{what}: {said.splitlines()[0]}" for what in meanings)
 
 
 @pytest.fixture

@@ -58,6 +58,11 @@ MEANINGS = (
         f"check with `lspci | grep -i nvidia` that there is one; {_DMESG}",
     ),
     (
+        r"access blocked by the operating system",
+        "the devices of the NVIDIA driver cannot be opened",
+        "check /dev/nvidiactl, and that this container or cgroup may use it",
+    ),
+    (
         r"Failed to initialize NVML",
         "the NVIDIA driver cannot be used",
         "a container that has lost its GPUs has to be started again; elsewhere reboot",
