@@ -41,6 +41,8 @@ class Fit(Screen):
             yield f"{finding.severity}: {sentence(finding)}"
         if item.answer.remedies:
             yield "What makes it fit, the smallest change first:"
+        elif any(finding.code == "gpu-memory" for finding in fit.findings):
+            yield "No change of one field makes it fit: use more GPUs, or larger ones."
         for remedy in item.answer.remedies:
             yield f"  {remedy}   ({remedy.fit.tokens or 0:,} tokens)"
 

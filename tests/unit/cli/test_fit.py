@@ -64,6 +64,17 @@ def test_the_table_shows_the_arithmetic(here: Provision) -> None:
     assert "weights                      14.29   computed from config.json" in answer.out
 
 
+def test_where_no_change_helps_it_is_said(here: Provision) -> None:
+    answer = here.run("fit", "llama-3.1-8b", "--gpu", "T4", "--vllm", "0.25.1", "--set", "max_num_seqs=7")
+    assert answer.code == 1
+    assert "What makes it fit" in answer.out
+    config = json.loads((here.cwd / "llama-3.1-8b" / "config.json").read_text())
+    (here.cwd / "llama-3.1-8b" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2000}))
+    answer = here.run("fit", "llama-3.1-8b", "--gpu", "T4", "--vllm", "0.25.1")
+    assert answer.code == 1
+    assert "No change of one field makes it fit" in answer.out
+
+
 def weights(path: Path, **shapes: list[int]) -> None:
     """Write the header of a file of weights, in bfloat16."""
     tensors = {
