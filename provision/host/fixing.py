@@ -151,6 +151,9 @@ class Fixing:
                 self.gateways.back(item.service)
         except rotation.InService as refused:
             self._conclude(item, "failed", changes, refused)
+            service = item.service if item.runs and self.asked.rollback else None
+            if service and rollback.withdraw(self.machine, item.id, service) and self.attempts:
+                self.attempts.restored(service)
         except Exception as error:
             if self._left_as_it_was(item, before):
                 for (each, reason), note in zip(due, earlier):

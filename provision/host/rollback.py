@@ -9,6 +9,7 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Resource
 from provision.host.resources import recall
+from provision.host.services import supervision
 from provision.host.state import backup, owed
 from provision.wire import events
 
@@ -33,10 +34,7 @@ def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource]) -
     remade = any(each.made_from_spec and each.as_run(machine) != record["runner"]["spec"] for each in runners)
     if not remade and (not record["files"] or note is None):
         return False
-    changed = set(note["because"] if note else ()) - {f"file:{path}" for path in record["files"]}
-    if changed:
-        what = ", ".join(sorted(changed)).replace(":", " ")
-        _tell(machine, id, service, f"nothing is put back, as {what} changed too")
+    if _in_place(machine, id, service, record, note):
         return False
     machine.output(id, f"putting back the files that {service} last worked with")
     try:
@@ -55,6 +53,43 @@ def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource]) -
         return False
     _tell(machine, id, service, "the files that it last worked with are back, and it answers", ok=True)
     return True
+
+
+def withdraw(machine: Machine, id: str, service: str) -> bool:
+    """Put back the files of a service that was not stopped in the end; whether it runs with these.
+
+    The arguments are those of `undo`.
+    """
+    record = backup.read(machine.state, service)
+    restart = owed.restart(machine.state, service)
+    note = restart.read()
+    if record is None or not record["files"] or note is None or machine.cancelled.is_set():
+        return False
+    runs = supervision.life(machine, recall(**record["probe"]).spec).invocation
+    # What has been started since runs with the new ones.
+    if runs != record["invocation"] or _in_place(machine, id, service, record, note):
+        return False
+    try:
+        backup.restore(record)
+        if record["runner"]["type"] == "unit":
+            machine.run(["systemctl", "daemon-reload"], timeout=120)
+    except Exception as error:
+        why = causes.explain(error)
+        _tell(machine, id, service, "it was not stopped, and its former files cannot be put back", why)
+        return False
+    restart.settle()
+    backup.commit(machine.state, service, record["runner"], record["probe"])
+    _tell(machine, id, service, "it was not stopped, and the files that it runs with are back", ok=True)
+    return True
+
+
+def _in_place(machine: Machine, id: str, service: str, record: backup.Record, note: owed.Note | None) -> bool:
+    """Tell of what has changed beside the files of a record, and so is not put back; whether there is any."""
+    changed = set(note["because"] if note else ()) - {f"file:{path}" for path in record["files"]}
+    if changed:
+        what = ", ".join(sorted(changed)).replace(":", " ")
+        _tell(machine, id, service, f"nothing is put back, as {what} changed too")
+    return bool(changed)
 
 
 def put_back(machine: Machine, record: backup.Record) -> None:

@@ -82,11 +82,15 @@ def load(selection: Selection) -> Project:
     if problems:
         raise ConfigError(problems)
     others, notes = _others(selection, paths)
+    beyond = None
+    if others or selection.limit is not None:
+        beyond, hidden = _beyond(inventory, [*playbooks, *others], selection)
+        notes += hidden
     return Project(
         selection=selection,
         playbooks={playbook.name: playbook.path for playbook in playbooks},
         hosts={name: host.reached() for name, host in inventory.hosts.items()},
-        fleet=_fleet(inventory, playbooks, others, selection),
+        fleet=_fleet(inventory, playbooks, beyond, selection),
         notes=[*inventory.notes, *notes],
     )
 
@@ -102,9 +106,25 @@ def _others(selection: Selection, paths: list[Path]) -> tuple[list[Playbook], li
         try:
             others.append(load_playbook(path))
         except ConfigError as error:
-            message = f"gateways in {path} are not known, as it cannot be read: {error.problems[0]}"
-            notes.append(warning("skipped-playbook", message))
+            notes.append(_unknown(str(path), error.problems[0]))
     return others, notes
+
+
+def _unknown(playbook: str, why: Problem) -> Finding:
+    message = f"the gateways of {playbook} are not known, as it cannot be used: {why}"
+    return warning("skipped-playbook", message)
+
+
+def _beyond(
+    inventory: Inventory, playbooks: list[Playbook], selection: Selection
+) -> tuple[Mapping[str, Sequence[Play]] | None, list[Finding]]:
+    """Return all plays of the project, if a gateway may be among them, and notes on what hides one."""
+    fronting = {str(each.path) for each in playbooks if any(play.kinds & FRONTS for play in each.plays)}
+    if not fronting:
+        return None, []
+    plays, problems = match(inventory, playbooks, replace(selection, limit=None))
+    hidden = {each.position.path: each for each in problems if each.position}
+    return plays, [_unknown(path, why) for path, why in hidden.items() if path in fronting]
 
 
 def _not_utf8(paths: list[Path]) -> Iterator[Problem]:
@@ -160,11 +180,6 @@ def match(
     return {name: found for name, found in plays.items() if name not in failed}, problems
 
 
-def _may_front(playbooks: Iterable[Playbook]) -> bool:
-    """Say whether playbooks have a service of a kind that passes requests to others."""
-    return any(play.kinds & FRONTS for playbook in playbooks for play in playbook.plays)
-
-
 def _fronts(plays: Mapping[str, Sequence[Play]]) -> bool:
     """Say whether a service of these plays passes requests to others, which may be on other hosts."""
     every = (play for found in plays.values() for play in found)
@@ -172,7 +187,10 @@ def _fronts(plays: Mapping[str, Sequence[Play]]) -> bool:
 
 
 def _fleet(
-    inventory: Inventory, playbooks: list[Playbook], others: list[Playbook], selection: Selection
+    inventory: Inventory,
+    playbooks: list[Playbook],
+    beyond: Mapping[str, Sequence[Play]] | None,
+    selection: Selection,
 ) -> Fleet:
     plays, problems = match(inventory, playbooks, selection)
     around: Mapping[str, Sequence[Play]] = {}
@@ -180,9 +198,6 @@ def _fleet(
         around, found = match(inventory, playbooks, replace(selection, limit=None))
         # What is wrong with the hosts that are left out keeps a gateway from knowing what is behind it.
         problems += [each for each in found if each not in problems]
-    beyond = None
-    if (others or selection.limit is not None) and _may_front([*playbooks, *others]):
-        beyond, _ = match(inventory, [*playbooks, *others], replace(selection, limit=None))
     try:
         fleet = compile_fleet([inventory.host(name) for name in plays], plays, around, beyond)
     except ConfigError as error:

@@ -176,6 +176,9 @@ def test_a_gateway_that_cannot_be_reached_stops_the_change(site: Site) -> None:
         assert "--ignore gateway-unreachable" in failed["finding"]["hint"]
         assert {name: site.pid(name) for name in site.names} == before
         assert load.failures == []
+        assert [event["ok"] for event in refused.event("restored")] == [True]
+        # Nothing is left of it: what was declared before is what is there.
+        site.provision.plan(site.playbook, *limit, "-e", f"word=w{site.word - 1}", code=0)
         ignoring = ["--ignore", "gateway-unreachable", *options]
         went_on = site.provision.run("apply", site.playbook, "--yes", *ignoring, json=True)
         assert went_on.code == 0, went_on.out[-3000:]
