@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from _thread import allocate_lock
 from threading import Event
 from typing import Any
@@ -16,6 +17,7 @@ class Dialogue:
     def __init__(self) -> None:
         self._guard = allocate_lock()
         self._last = 0
+        self._heard = time.monotonic()
         self._open: dict[int, Event] = {}
         self._answers: dict[int, Any] = {}
 
@@ -27,7 +29,13 @@ class Dialogue:
             return self._last
 
     def take(self, line: bytes) -> None:
-        """Take a line that the controller has sent; what names no question is given to all that wait."""
+        """Take a line that the controller has sent; what names no question is given to all that wait.
+
+        An empty line is a sign of life.
+        """
+        self._heard = time.monotonic()
+        if not line:
+            return
         try:
             said = plainjson.loads(line.decode("utf-8"))
             number = said.get("number") if isinstance(said, dict) else None
@@ -37,6 +45,10 @@ class Dialogue:
             for each in [number] if number in self._open else [*self._open]:
                 self._answers[each] = said
                 self._open[each].set()
+
+    def silent(self) -> float:
+        """Return for how many seconds nothing has come."""
+        return time.monotonic() - self._heard
 
     def hear(self, number: int, seconds: float) -> Answer | None:
         """Return the answer to a question; None when none comes within some seconds.

@@ -9,6 +9,9 @@ from provision.host.services.gateways import held
 from provision.wire import events
 from provision.wire.requests import Hold
 
+SILENCE = 60.0
+"""Seconds without a sign of life of the controller after which nobody needs the server to be out."""
+
 
 def hold(machine: Machine, asked: Hold, who: str) -> events.Done:
     """Carry out the verb `hold` on the host of a gateway, for `who`.
@@ -20,7 +23,7 @@ def hold(machine: Machine, asked: Hold, who: str) -> events.Done:
     """
     server = held.Held(machine, asked, who)
     seen = server.look()
-    answer = machine.ask(seen, endless=True)
+    answer = machine.ask(seen, endless=True, silence=SILENCE)
     if not (answer.go and seen.known):
         return events.Done(ok=True)
     lease = server.keeper.take()
@@ -30,7 +33,8 @@ def hold(machine: Machine, asked: Hold, who: str) -> events.Done:
         if not by_hand:
             server.take_out()
         left, seconds = server.drained()
-        answer = machine.ask(events.Out(left=left, seconds=seconds, by_hand=by_hand), endless=True)
+        out = events.Out(left=left, seconds=seconds, by_hand=by_hand)
+        answer = machine.ask(out, endless=True, silence=SILENCE)
         if answer.go and not by_hand:
             server.put_back()
     finally:

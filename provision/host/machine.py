@@ -228,8 +228,15 @@ class Machine:
         if self.cancelled.wait(seconds):
             raise Failure("run-cancelled", CANCELLED)
 
-    def ask(self, question: events.Question, *, endless: bool = False) -> Answer:
+    def ask(
+        self, question: events.Question, *, endless: bool = False, silence: float | None = None
+    ) -> Answer:
         """Ask the controller, and wait for its answer: `PATIENCE` seconds at most, or as long as it is there.
+
+        Args:
+            question: what it is asked.
+            endless: wait as long as it is there.
+            silence: seconds without a sign of life after which it counts as gone; None where it gives none.
 
         Raises:
             Failure: the run was cancelled, or no answer has come.
@@ -247,6 +254,8 @@ class Machine:
                 answer = self._dialogue.hear(number, min(left, LOOK))
                 if answer is not None:
                     return answer
+                if silence is not None and self._dialogue.silent() > silence:
+                    break
         finally:
             self._dialogue.end(number)
         raise Failure("run-cancelled", CANCELLED)

@@ -30,6 +30,10 @@ GRACE = 10.0
 """Seconds that hosts are given after a cancellation to stop and to say what they have done."""
 
 
+PROD = 15.0
+"""Seconds between two signs of life for the hosts of requests beside those of the run."""
+
+
 def handshakes_at_once() -> int:
     """Return how many connections are made at once.
 
@@ -200,6 +204,13 @@ class _Fleet:
                 return
             session = Session(target, terms, self.handshakes)
             self.sessions.add(session)
+
+            def prod() -> None:
+                if session in self.sessions:
+                    session.prod()
+                    self.loop.later(PROD, prod)
+
+            prod()
             try:
                 status = await session.run()
             finally:

@@ -63,6 +63,11 @@ class Session:
         if self._tries:
             self._tries[-1].cancel()
 
+    def prod(self) -> None:
+        """Give the host a sign of life."""
+        if self._tries and not self.cancelled:
+            self._tries[-1].prod()
+
     def end(self) -> None:
         """Wait for the host no longer."""
         self.cancelled = self.abandoned = True

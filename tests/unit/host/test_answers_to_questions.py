@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,14 +56,21 @@ def answer(go: bool, number: int = 1) -> bytes:
 
 
 def later(line: Line, *texts: bytes) -> None:
-    """Send texts once a question has been asked."""
-    threading.Timer(0.1, lambda: [line.send(text) for text in texts]).start()
+    """Send texts once a further question has been asked."""
+    asked = line.out.getvalue().count(b'"waits":true')
+
+    def send() -> None:
+        while line.out.getvalue().count(b'"waits":true') == asked:
+            time.sleep(0.01)
+        for text in texts:
+            line.send(text)
+
+    threading.Thread(target=send).start()
 
 
 def test_an_answer_that_arrives_in_pieces(line: Line) -> None:
     whole = answer(False)
-    later(line, whole[:10])
-    threading.Timer(0.3, line.send, [whole[10:]]).start()
+    later(line, whole[:10], whole[10:])
     found = line.machine.ask(QUESTION)
     assert (found.go, found.findings[0].message) == (False, "没有")
     assert b'"waits":true' in line.out.getvalue()
@@ -86,7 +94,8 @@ def test_answers_go_to_those_who_have_asked_in_whatever_order(line: Line) -> Non
     thread = threading.Thread(target=first)
     thread.start()
     asked.wait()
-    threading.Event().wait(0.05)
+    while b'"number":1' not in line.out.getvalue():
+        time.sleep(0.01)
     later(line, answer(False, 2) + answer(True, 1))
     found["second"] = line.machine.ask(QUESTION).go
     thread.join()
@@ -114,6 +123,22 @@ def test_the_controller_is_told_meanwhile_that_the_host_lives(
     with pytest.raises(Failure):
         line.machine.ask(QUESTION)
     assert b'"event":"heartbeat"' in line.out.getvalue()
+
+
+def test_a_controller_that_gives_no_sign_of_life_counts_as_gone(line: Line) -> None:
+    signs: list[float] = []
+
+    def live() -> None:
+        for _ in range(30):
+            line.send(b"\n")
+            signs.append(time.monotonic())
+            time.sleep(0.1)
+
+    threading.Thread(target=live).start()
+    with pytest.raises(Failure) as raised:
+        line.machine.ask(QUESTION, endless=True, silence=2)
+    assert raised.value.code == "run-cancelled"
+    assert len(signs) == 30
 
 
 @pytest.mark.parametrize("how", ["gone", "cancelled"])
