@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.command import REPOSITORY
@@ -50,13 +50,16 @@ class Rolling:
         self.playbook.write_text(PLAYBOOK.read_text())
         self.options = ["-i", str(lab.inventory), "-e", f"hub={hub}"]
 
-    def change(self, title: str, *edits: tuple[str, str], code: int = 0) -> list[Request]:
-        """Change the playbook, and apply it under load."""
+    def edit(self, *edits: tuple[str, str]) -> None:
+        """Change the playbook."""
         text = self.playbook.read_text()
         for old, new in edits:
             assert old in text, old
             text = text.replace(old, new)
         self.playbook.write_text(text)
+
+    def apply(self, title: str, code: int = 0) -> None:
+        """Apply the playbook under load; nothing may fail that clients ask for."""
         argv = [sys.executable, "-m", "provision", "apply", str(self.playbook), "--yes", *self.options]
 
         def apply() -> None:
@@ -67,7 +70,9 @@ class Rolling:
                 )
             assert ended.returncode == code, log.read_text()[-3000:]
 
-        return self.under_load(title, apply)
+        requests = self.under_load(title, apply)
+        assert requests
+        assert [each for each in requests if each.end != "whole"] == []
 
     def under_load(self, title: str, do: Callable[[], None]) -> list[Request]:
         """Do something while clients ask, tell how it went, and return the requests."""
@@ -105,12 +110,6 @@ class Rolling:
         )
 
 
-def whole(requests: Sequence[Request]) -> None:
-    """Fail when a request has failed or was cut."""
-    assert requests
-    assert [each for each in requests if each.end != "whole"] == []
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Go through all steps."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.gateway.rolling", description=__doc__)
@@ -118,32 +117,49 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hub", required=True, help="the address that the hub has printed")
     parser.add_argument("--think", type=float, default=1, help="seconds between requests (default: 1)")
     parser.add_argument("--logs", type=Path, help="where the output of each apply is kept")
-    parser.add_argument("--steps", default="12345", help="which of them (default: 12345)")
+    parser.add_argument("--steps", default="12345", help="go on with some of them (default: 12345)")
     options = parser.parse_args(arguments)
     folder = options.logs or Path(tempfile.mkdtemp(prefix="rolling-"))
     rolling = Rolling(Lab(options.lab), options.hub, folder, options.think)
-    if "1" in options.steps:
-        whole(rolling.change("1 max_num_seqs 4 to 8", ("sequences: 4", "sequences: 8")))
-    if "2" in options.steps:
-        whole(rolling.change("2 vLLM 0.32.0 to 0.30.0", ("release: 0.32.0", "release: 0.30.0")))
-        assert {rolling.version(host) for host in REPLICAS} == {"0.30.0"}
-    if "3" in options.steps:
-        before = {host: (rolling.version(host), rolling.pid(host)) for host in REPLICAS}
-        whole(rolling.change("3 a vLLM that cannot serve", BROKEN, code=1))
-        assert rolling.version("h1") == before["h1"][0]
-        assert (rolling.version("h2"), rolling.pid("h2")) == before["h2"]
-    if "4" in options.steps:
-        edits = [("release: 0.30.0", "release: 0.32.0")]
-        edits += [BROKEN[::-1]] if "3" in options.steps else []
-        whole(rolling.change("4 back to vLLM 0.32.0", *edits))
-        assert {rolling.version(host) for host in REPLICAS} == {"0.32.0"}
-    if "5" in options.steps:
-        _killed(rolling)
+    for number, step in enumerate((_value, _broken, _release, _back, _killed), 1):
+        step(rolling, str(number) in options.steps)
     return 0
 
 
-def _killed(rolling: Rolling) -> None:
+def _value(rolling: Rolling, run: bool) -> None:
+    rolling.edit(("sequences: 4", "sequences: 8"))
+    if run:
+        rolling.apply("1 max_num_seqs 4 to 8")
+
+
+def _broken(rolling: Rolling, run: bool) -> None:
+    """Install a vLLM that cannot serve: the first host goes back, the second one is not touched."""
+    rolling.edit(("release: 0.32.0", "release: 0.30.0"), BROKEN)
+    if run:
+        pid = rolling.pid("h2")
+        rolling.apply("2 a vLLM 0.30.0 that cannot serve", code=1)
+        assert {rolling.version(host) for host in REPLICAS} == {"0.32.0"}
+        assert rolling.pid("h2") == pid
+
+
+def _release(rolling: Rolling, run: bool) -> None:
+    rolling.edit(BROKEN[::-1])
+    if run:
+        rolling.apply("3 vLLM 0.32.0 to 0.30.0")
+        assert {rolling.version(host) for host in REPLICAS} == {"0.30.0"}
+
+
+def _back(rolling: Rolling, run: bool) -> None:
+    rolling.edit(("release: 0.30.0", "release: 0.32.0"))
+    if run:
+        rolling.apply("4 back to vLLM 0.32.0")
+        assert {rolling.version(host) for host in REPLICAS} == {"0.32.0"}
+
+
+def _killed(rolling: Rolling, run: bool) -> None:
     """Reload the gateway, and then kill one server: only what ran there may fail."""
+    if not run:
+        return
 
     def reload_and_kill() -> None:
         time.sleep(5)
