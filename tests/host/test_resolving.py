@@ -51,6 +51,9 @@ def bench(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> Ben
     wheel(wheels, "demo-speech", "1.0", ("demo-source", "torch"))
     wheel(wheels, "demo-arrays", "1.0", ("nvidia-nvjitlink-cu13",))
     wheel(wheels, "demo-plain", "1.0")
+    wheel(wheels, "demo-python", "1.0", tag="cp27-cp27m-any")
+    wheel(wheels, "demo-glibc", "1.0", tag=f"py3-none-manylinux_2_99_{os.uname().machine}")
+    wheel(wheels, "demo-machine", "1.0", tag="py3-none-manylinux_2_17_s390x")
     _source(wheels)
     state = tmp_path / "state" / "uv" / "bin"
     state.mkdir(parents=True)
@@ -118,6 +121,9 @@ def test_no_code_of_a_package_is_run(bench: Bench) -> None:
     [
         (["demo-plain", "torch==2.99"], {}, "there is no version of torch==2.99", "packages/1"),
         (["torch==2.10.0", "demo-models"], {"constraints": ["torch>2.10"]}, "torch", "packages/0"),
+        (["demo-plain", "demo-python"], {}, "demo-python==1.0 has no wheels with a matching", "packages/1"),
+        (["demo-glibc"], {}, "demo-glibc==1.0 has no wheels with a matching platform tag", "packages/0"),
+        (["demo-machine"], {}, "demo-machine==1.0 has no wheels with a matching platform tag", "packages/0"),
         (["demo-nothing"], {}, "demo-nothing was not found in the package registry", "packages/0"),
     ],
 )
