@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from provision.config import documents
-from provision.config.problems import ConfigError
 from provision.wire.events import Event, Note
 
 if TYPE_CHECKING:
@@ -44,6 +42,10 @@ def _of(position: Position, field: str | None, read: Callable[[str], Document | 
 
 def _document(path: str) -> Document | None:
     """Return a playbook; None for what can no longer be read."""
+    # Most runs find nothing to tell, and have remembered what the playbooks say.
+    from provision.config import documents
+    from provision.config.problems import ConfigError
+
     try:
         return documents.load(path)
     except ConfigError:
