@@ -95,6 +95,7 @@ class ServiceInfo:
         drain: the longest time that a stop waits for running requests, in seconds.
         declared: what decides whether it can run.
         asks: the hosts whose services answer when it is asked.
+        group: the hosts over which it runs, the head first; none for a service on one host.
     """
 
     host: str
@@ -107,6 +108,7 @@ class ServiceInfo:
     drain: float = 0.0
     declared: Declared | None = None
     asks: tuple[str, ...] = ()
+    group: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

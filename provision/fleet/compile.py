@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from provision.config.problems import ConfigError, Problem
 from provision.fleet.fleet import Fleet
 from provision.fleet.gateways import gateways
+from provision.fleet.groups import Groups
 from provision.fleet.host import compile_host
 from provision.fleet.replicas import replicas
 from provision.wire.specs.container import ContainerSpec
@@ -32,7 +33,8 @@ def compile_fleet(
     Args:
         hosts: from the inventory, each once.
         plays: by host, the plays of all playbooks that match it, rendered for it, in order.
-        around: the plays of hosts that are left out now; gateways still pass requests to their services.
+        around: the plays of hosts that are left out now; gateways still pass requests to their services,
+            and they are nodes of services that run over several hosts.
         beyond: the plays of all playbooks of the project: gateways in them may pass requests to services
             of these hosts.
 
@@ -42,11 +44,12 @@ def compile_fleet(
     problems: list[Problem] = []
     catalogs: dict[str, Catalog] = {}
     every = {**(around or {}), **plays}
-    known = replicas(every)
-    fronts = gateways(every, known) if beyond is None else gateways(beyond, replicas(beyond))
+    groups = Groups(every)
+    known = replicas(every, groups)
+    fronts = gateways(every, known) if beyond is None else gateways(beyond, replicas(beyond, Groups(beyond)))
     for host in hosts:
         try:
-            catalogs[host.name] = compile_host(host, plays[host.name], known)
+            catalogs[host.name] = compile_host(host, plays[host.name], known, groups)
         except ConfigError as error:
             problems += error.problems
     if problems:

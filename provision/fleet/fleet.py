@@ -52,6 +52,19 @@ class Fleet(NamedTuple):
         for catalog in self.catalogs.values():
             yield from catalog.services
 
+    @property
+    def groups(self) -> list[tuple[str, ...]]:
+        """The nodes of each service that runs over several hosts, also those that are left out."""
+        return list(dict.fromkeys(each.group for each in self.endpoints if each.group))
+
+    def together(self) -> dict[str, list[str]]:
+        """Return by host the hosts that it can only be worked on together with, itself among them."""
+        found = {name: [name] for name in self.catalogs}
+        for group in self.groups:
+            joined = list(dict.fromkeys(each for name in group if name in found for each in found[name]))
+            found.update(dict.fromkeys(joined, joined))
+        return found
+
     def way_to(self, host: str) -> Node | None:
         """Return where a container runs: the host, and the resource that creates it if this fleet has one.
 

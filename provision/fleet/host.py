@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.playbook import Play
     from provision.config.rollout import Rollout
+    from provision.fleet.groups import Groups
     from provision.kinds.common.offer import Replicas
 
 
-def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas) -> Catalog:
+def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas, groups: Groups) -> Catalog:
     """Return everything that `host` is to have.
 
     Reads templates and the files that plays name as sources; no clock, no network, no secret.
@@ -38,6 +39,7 @@ def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas) -> Catal
         host: from the inventory.
         plays: those of all playbooks that are for this host, rendered for it, in order.
         replicas: the services of all hosts, by name.
+        groups: the nodes of services that run over several hosts.
 
     Raises:
         ConfigError: everything that is wrong, at its place in the playbooks.
@@ -72,7 +74,17 @@ def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas) -> Catal
             after = [*first, *run]
             service = modelpaths.led(service, builder)
             context = ServiceContext(
-                builder, play, name, service, layout, tuple(after), known, found, templates, replicas
+                builder,
+                play,
+                name,
+                service,
+                layout,
+                tuple(after),
+                known,
+                found,
+                templates,
+                replicas,
+                groups.of(play, name),
             )
             context.check_supervision()
             before = len(builder.services)

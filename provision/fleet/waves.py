@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def waves(fleet: Fleet, serial: Portion | None = None) -> Waves:
     """Return the waves of a fleet: one of all hosts where no play with services has several.
 
     A host of several plays comes as late as the latest of them says, a container not before the host that
-    it is on, and a gateway not before what it passes requests to. The strictest limit holds for all.
+    it is on, and a gateway not before what it passes requests to. The hosts of one service are in one wave.
+    The strictest limit holds for all.
 
     Args:
         fleet: the hosts.
@@ -49,10 +50,13 @@ def waves(fleet: Fleet, serial: Portion | None = None) -> Waves:
             paces[place] = pace
     several = {place: names for place, names in plays.items() if len(names) > 1}
     numbers = dict.fromkeys(fleet.catalogs, 0)
+    together = fleet.together()
     for place, names in several.items():
-        for name, number in zip(names, _numbers(len(names), paces[place], serial), strict=True):
-            numbers[name] = max(numbers[name], number)
-    _after_others(fleet, numbers)
+        own = dict(zip(names, _numbers(len(names), paces[place], serial), strict=True))
+        for name in names:
+            first = min(own[other] for other in together[name] if other in own)
+            numbers[name] = max(numbers[name], first)
+    _after_others(fleet, numbers, together)
     counted = [(paces[place], len(names)) for place, names in several.items()]
     used = sorted(set(numbers.values()))
     return Waves(
@@ -71,10 +75,12 @@ def _numbers(hosts: int, pace: Pace, serial: Portion | None) -> Sequence[int]:
     return [0] * canary + [first + index // size for index in range(hosts - canary)]
 
 
-def _after_others(fleet: Fleet, numbers: dict[str, int]) -> None:
+def _after_others(fleet: Fleet, numbers: dict[str, int], together: Mapping[str, Sequence[str]]) -> None:
     """Put hosts that have to come after others into a wave that is not before theirs."""
     known = [(each.before.host, each.after.host) for each in fleet.edges if each.before.host in numbers]
     later = [edge for edge in known if edge[1] in numbers and not fleet.inside(edge[1])]
+    # Each of those that are worked on together comes after the others.
+    later += [(before, after) for after, others in together.items() for before in others if before != after]
     for _ in later:
         for before, after in later:
             numbers[after] = max(numbers[after], numbers[before])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from provision.catalog.layout import Layout
     from provision.config.services.base import Service
+    from provision.config.services.nodes import Nodes
     from provision.kinds.common.context import ServiceContext
     from provision.kinds.common.demand import Asked, Demand, Share
     from provision.kinds.common.front import Front
@@ -38,6 +39,7 @@ class Kind:
         offers: returns what a service (with its name) offers to a gateway; None when there can be none in
             front of it.
         front: returns how a service (with its name) passes requests to others; None for a kind that does not.
+        nodes: the hosts over which a service runs, if it runs over several; None for one that does not.
     """
 
     fields: type[Service]
@@ -51,6 +53,7 @@ class Kind:
     demand: Callable[[Asked[Any]], Demand] | None = None
     offers: Callable[[Any, str], Offer | None] = lambda service, name: None
     front: Callable[[Any, str, Layout], Front] | None = None
+    nodes: Callable[[Any], Nodes | None] = lambda service: None
 
     @property
     def idle(self) -> frozenset[str]:

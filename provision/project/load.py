@@ -13,7 +13,7 @@ from provision.config.playbook import Playbook, load_playbook
 from provision.config.problems import ConfigError, Position, Problem, failure, quoted
 from provision.config.templating import SURROGATE
 from provision.fleet.compile import compile_fleet
-from provision.kinds.registry import FRONTS
+from provision.kinds.registry import FRONTS, KINDS
 from provision.project.project import Project, Selection, find_root, is_saved
 from provision.wire.finding import Finding, warning
 
@@ -186,6 +186,12 @@ def _fronts(plays: Mapping[str, Sequence[Play]]) -> bool:
     return any(service.fronts() for play in every for service in play.fields.services.values())
 
 
+def _over_several(plays: Mapping[str, Sequence[Play]]) -> bool:
+    """Say whether a service of these plays runs over several hosts, of which some may be left out."""
+    every = (play for found in plays.values() for play in found)
+    return any(KINDS[each.kind].nodes(each) for play in every for each in play.fields.services.values())
+
+
 def _fleet(
     inventory: Inventory,
     playbooks: list[Playbook],
@@ -194,7 +200,7 @@ def _fleet(
 ) -> Fleet:
     plays, problems = match(inventory, playbooks, selection)
     around: Mapping[str, Sequence[Play]] = {}
-    if selection.limit is not None and _fronts(plays):
+    if selection.limit is not None and (_fronts(plays) or _over_several(plays)):
         around, found = match(inventory, playbooks, replace(selection, limit=None))
         # What is wrong with the hosts that are left out keeps a gateway from knowing what is behind it.
         problems += [each for each in found if each not in problems]

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from provision.catalog.catalog import Catalog
-from provision.config.problems import ConfigError, Problem
+from provision.config.problems import ConfigError, Problem, failure
 from provision.connect import connection_to
 from provision.connect.base import PATIENCE
 from provision.fleet.fleet import Fleet
@@ -18,7 +18,7 @@ from provision.rollout import containers, places
 from provision.rollout.keyring import Keyring
 from provision.rollout.request import build
 from provision.rollout.rotation import Rotation
-from provision.rollout.run import Beside, Limits, Order, Target, agreed, run
+from provision.rollout.run import FORKS, Beside, Limits, Order, Target, agreed, run
 from provision.rollout.summary import Summary
 from provision.rollout.turns import Turns
 from provision.rollout.verdicts import Foresee, Verdicts, unforeseen
@@ -93,6 +93,23 @@ class Rollout:
         """Where the playbooks come from, for what is noted in the history of services."""
         return self._project.origin()
 
+    @cached_property
+    def _together(self) -> Mapping[str, list[str]]:
+        """By host, those that it is changed together with."""
+        return self._fleet.together()
+
+    def _require_whole_groups(self) -> None:
+        """Refuse to start some nodes of a service that runs over several hosts without the others.
+
+        Raises:
+            ConfigError: the selection leaves out nodes.
+        """
+        for each in self._fleet.endpoints:
+            left_out = [name for name in each.group if name not in self._fleet.catalogs]
+            if left_out:
+                message = f"service {each.name} runs over {', '.join(each.group)}, which start together"
+                raise failure("nodes-left-out", message, hint=f"select {', '.join(left_out)}, too")
+
     def run(self, asked: Asked, listener: Listener, digests: Mapping[str, str] | None = None) -> Summary:
         """Ask all hosts the same, and return how it went. An apply then proves what waits for other hosts.
 
@@ -115,12 +132,14 @@ class Rollout:
         ignored = asked.ignore if isinstance(asked, Changing) else ()
         verdicts = Verdicts(self._foresee, ignored, take)
         rotation = self._rotation(take, ignored)
-        turns = None
-        if several:
-            # Hosts begin in the order of the waves: one that waits for its turn holds up none before it.
-            numbers = self.order.numbers()
-            targets.sort(key=lambda target: numbers[target.host])
-            turns = Turns(self.order, take)
+        turns = Turns(self.order, take) if several else None
+        if isinstance(asked, Apply):
+            self._require_whole_groups()
+            # Hosts begin in the order of the waves: one that waits for its turn holds up none before it. The
+            # nodes of one service begin one after another, as each waits for the others.
+            numbers, names = self.order.numbers(), list(self._fleet.catalogs)
+            first = {name: min(map(names.index, others)) for name, others in self._together.items()}
+            targets.sort(key=lambda target: (numbers[target.host], first[target.host]))
         with closing(listener):
             answer = answering(verdicts, turns, rotation)
             self._send(targets, verdicts.take, summary, answer, turns, rotation)
@@ -213,9 +232,10 @@ class Rollout:
         beside: Beside | None = None,
     ) -> None:
         reach = self._reach
+        largest = max((len(others) for others in self._together.values()), default=1)
         ended = run(
             targets,
-            reach.forks,
+            max(reach.forks or FORKS, largest),
             take,
             on_question=answer,
             order=order,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from provision.wire.record import Variant
+from provision.wire.nodes import Node
+from provision.wire.record import Variant, one
 
 TIMEOUT = 120.0
 """Seconds that an answer may take where nobody says otherwise."""
@@ -173,6 +174,17 @@ class Running(Check):
 
     NAME: ClassVar[str] = "running"
     seconds: float = 3.0
+
+
+class Together(Check):
+    """All nodes of a service that runs over several hosts must be there, and its head must serve."""
+
+    NAME: ClassVar[str] = "nodes"
+    node: Node = one(Node)
+
+    def sent(self) -> str:
+        """Return what it asks for."""
+        return f"{len(self.node.names)} nodes"
 
 
 class Fitting(Asked):

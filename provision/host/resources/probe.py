@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import ClassVar
+from typing import ClassVar, Sequence
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
@@ -14,7 +14,7 @@ from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
 from provision.host.state import marks
 from provision.wire import events
-from provision.wire.checks import Check
+from provision.wire.checks import Check, Together
 from provision.wire.events import Work
 from provision.wire.figures import Figures
 from provision.wire.finding import Finding
@@ -64,20 +64,25 @@ class Probe(Resource):
         """Wait until the service really answers, and note which process has."""
         watch = Watch(machine, self.id, self.spec)
         watch.await_turn()
+        together = [check for check in self.spec.checks if isinstance(check, Together)]
+        self._ask(machine, watch, together)  # first, as the server may wait for another node
         if self.spec.health:
             watch.until_ready()
         learned = watch.learned()
-        for check in self.spec.checks:
-            proof = watch.ask(check)
-            _tell(machine, self.spec, proof, [] if proof.ok else watch.log())
-            if not proof.ok:
-                raise watch.failure(proof.code, f"{proof.check}: {proof.error}", proof.hint)
+        self._ask(machine, watch, [check for check in self.spec.checks if check not in together])
         life = watch.look()
         if life.invocation is None or life.invocation != watch.first:
             raise watch.ended(life)
         marks.prove(machine.state, self.spec.service, life.invocation)
         if learned:
             figures.keep(machine.state, self.spec.service, learned)
+
+    def _ask(self, machine: Machine, watch: Watch, checks: Sequence[Check]) -> None:
+        for check in checks:
+            proof = watch.ask(check)
+            _tell(machine, self.spec, proof, [] if proof.ok else watch.log())
+            if not proof.ok:
+                raise watch.failure(proof.code, f"{proof.check}: {proof.error}", proof.hint)
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Say what will be asked."""

@@ -20,6 +20,7 @@ from provision.wire.spec import Spec
 
 if TYPE_CHECKING:
     from provision.config.playbook import Play
+    from provision.kinds.common.group import Group
     from provision.kinds.common.offer import Replicas
 
 WITHOUT_SYSTEMD = information(
@@ -47,6 +48,7 @@ class ServiceContext(Generic[S]):
         models: those of all plays of the host, by name.
         templates: those for the playbook of the service.
         replicas: the services of all hosts, by name.
+        group: the hosts over which it runs, if it runs over several.
     """
 
     builder: Builder
@@ -59,6 +61,7 @@ class ServiceContext(Generic[S]):
     models: Mapping[str, Model]
     templates: Templates
     replicas: Replicas = field(default_factory=dict)
+    group: Group | None = None
 
     @property
     def systemd(self) -> bool:

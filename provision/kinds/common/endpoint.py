@@ -138,5 +138,6 @@ def add(
             stake,
             drain,
             asks=tuple(endpoint.asks),
+            group=context.group.names if context.group is not None else (),
         )
     )

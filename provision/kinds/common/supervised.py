@@ -118,7 +118,9 @@ def add(context: ServiceContext[Any], program: Program) -> None:
 
 
 def _beside(context: ServiceContext[Any], program: Program) -> list[Place]:
-    """Return where a service listens besides the port of its program."""
+    """Return where a service listens besides the port of its program: on several hosts, the head does."""
+    if program.node is not None and program.node.rank:
+        return []
     return [
         Place(port=each.port, bind=each.address)
         for each in context.service.listeners()

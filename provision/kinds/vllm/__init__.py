@@ -23,4 +23,5 @@ KIND = Kind(
     share=share.share,
     demand=_demand,
     offers=lower.offers,
+    nodes=lambda service: service.nodes,
 )

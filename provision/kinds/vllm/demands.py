@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
+from provision.kinds.vllm import nodes
 from provision.wire.server import Demands
 
 if TYPE_CHECKING:
+    from provision.kinds.common.group import Group
     from provision.kinds.vllm.fields import VllmService
     from provision.kinds.vllm.given import Given
 
@@ -20,13 +21,12 @@ TOTAL = ("--kv-offloading-size",)
 """GiB for all GPUs together (vLLM's `CacheConfig`)."""
 
 
-def demands(service: VllmService, told: Given) -> Demands | None:
-    """Return what a service wants; None when that is nothing special.
+def demands(service: VllmService, told: Given, group: Group | None) -> Demands | None:
+    """Return what a service wants of each of its hosts; None when that is nothing special.
 
     The files of a model are only read through the page cache, which gives way.
     """
-    gpus = prod(size or 1 for size in (service.tensor_parallel_size, service.pipeline_parallel_size))
-    gpus *= service.data_parallel_size or 1
+    gpus = nodes.gpus(service, group)
     wanted = {flag: _number(told.last(flag)) * gpus for flag in PER_GPU}
     wanted.update({flag: _number(told.last(flag)) for flag in TOTAL})
     used = [flag for flag, size in wanted.items() if size]

@@ -30,6 +30,7 @@ from provision.config.references import ApiKeys
 from provision.config.services.arguments import Arguments, json_value
 from provision.config.services.base import Listener, Service, Tls
 from provision.config.services.gpus import VisibleGpus
+from provision.config.services.nodes import PORTS, Nodes
 from provision.kinds.vllm import tokens
 from provision.kinds.vllm.flag import Flag, NoFlag
 
@@ -37,6 +38,11 @@ _ALSO = {
     "tls": r"--(ssl[-_]|uds$)",
     "lora": r"--lora[-_]modules$",
     "speculative": r"--speculative[-_](config|model)|-sc$",
+    "nodes": (
+        r"(--(nnodes|node[-_]rank|master[-_](addr|port)|headless|distributed[-_]executor[-_]backend"
+        r"|data[-_]parallel[-_](address|rpc[-_]port|backend|rank|size[-_]local|start[-_]rank"
+        r"|external[-_]lb|hybrid[-_]lb))|-[nr])$"
+    ),
 }
 """Flags that do what a field does; they may be given where the field is not."""
 
@@ -107,6 +113,8 @@ class VllmService(Service):
     """The name, or names, that clients ask for. Default: the name of the service."""
     gpus: Annotated[VisibleGpus | None, NoFlag()] = None
     """The GPUs to use, by index or UUID (CUDA_VISIBLE_DEVICES); not set: all of the host."""
+    nodes: Annotated[Nodes | None, NoFlag()] = None
+    """The hosts over which it runs as one: `{hosts: [gpu-1, gpu-2]}`. `gpus` are then those of each."""
     host: Text | None = None
     """The address to listen on; not set: every address."""
     port: Port = 8000
@@ -121,6 +129,8 @@ class VllmService(Service):
     """GPUs that the layers are divided over."""
     data_parallel_size: Count | None = None
     """Copies of the model that share the requests."""
+    enable_expert_parallel: Annotated[bool | None, Flag(switch=True)] = None
+    """Divide the experts of each layer over the GPUs, instead of dividing each expert."""
     gpu_memory_utilization: Annotated[Share | None, Flag(also=("--device-memory-utilization",))] = None
     """The part of each GPU's memory to use, above 0 and at most 1."""
     max_num_seqs: Count | None = None
@@ -172,7 +182,7 @@ class VllmService(Service):
     def _consistent(self) -> Self:
         sizes = (self.tensor_parallel_size, self.pipeline_parallel_size, self.data_parallel_size)
         needed = prod(size or 1 for size in sizes)
-        if self.gpus and needed > len(self.gpus):
+        if self.gpus and self.nodes is None and needed > len(self.gpus):
             message = f"the parallel sizes need {needed} GPUs, but `gpus` lists {len(self.gpus)}"
             raise reject("gpu-count", message, at="gpus")
         if self.enable_auto_tool_choice and self.tool_call_parser is None:
@@ -201,3 +211,5 @@ class VllmService(Service):
         """The port of the server, unless it listens on a unix socket instead."""
         if not any(isinstance(word, str) and re.match(r"--uds(=|$)", word) for word in self.extra_args):
             yield Listener(("port",), self.host, self.port)
+        if self.nodes is not None:
+            yield from (Listener(("nodes", "port"), None, self.nodes.port + each) for each in range(PORTS))

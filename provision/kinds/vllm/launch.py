@@ -20,7 +20,7 @@ from provision.engines.vllm import releases
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import by_option, start_script
 from provision.kinds.common.turn import Turn, shown
-from provision.kinds.vllm import arguments, extra_args, keys
+from provision.kinds.vllm import arguments, extra_args, keys, nodes
 from provision.kinds.vllm.arguments import Refusal, Words
 from provision.kinds.vllm.uses import is_value
 from provision.wire.cases import Case, Cases
@@ -43,6 +43,9 @@ DEFAULTS = {
     "PYTHONUNBUFFERED": "1",
 }
 """Variables of the start script; the service's `env` wins."""
+
+SERVER = "vllm.entrypoints.openai.api_server"
+"""The module that is a server, in all releases."""
 
 UUIDS_FROM = Version("0.24.0")
 """The first release that understands UUIDs in CUDA_VISIBLE_DEVICES; earlier ones read each as a number."""
@@ -84,19 +87,26 @@ class Launch:
             "tls": service.tls.model_dump() if service.tls is not None else None,
         }
         found, refusals = arguments.render(fields, service.model, version)
-        found += by_option(extra_words(service), lambda word: not is_value(word))
-        return found, refusals + _extra_refusals(service, version)
+        own, refused = nodes.flags(self.context, version)
+        found += [*own, *by_option(extra_words(service), lambda word: not is_value(word))]
+        return found, refusals + refused + _extra_refusals(service, version)
 
     def script(self, flags: list[Words]) -> str:
         """Return the start script."""
         path = keys.directory(self.context)
+        several = self.context.group is not None
+        headless = nodes.program(self.context)
         return start_script(
             self.context,
             self.environment,
             # The user's own PYTHONPATH is in the env file.
             {**self._variables(), **({"PYTHONPATH": path} if path else {})},
             self.turn,
+            server=text.sh(headless) if headless is not None else f"-m {SERVER}",
             flags=list(map(text.sh_words, flags)),
+            ranks=text.sh_words(nodes.command(self.context, flags)) if several else None,
+            script=text.sh(self.context.script),
+            heads=nodes.heads(self.context.service) if several else [],
         )
 
     def preflight(self, flags: list[Words]) -> Preflight:

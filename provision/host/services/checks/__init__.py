@@ -12,7 +12,7 @@ from provision.host.services.checks.client import Client, Reply, Unanswered
 from provision.host.services.checks.fitting import fitting
 from provision.host.services.checks.keys import hidden, key
 from provision.host.services.checks.kinds import ask
-from provision.wire.checks import Check, Fitting, Running
+from provision.wire.checks import Check, Fitting, Running, Together
 from provision.wire.specs.probe import ProbeSpec
 
 __all__ = ["Client", "Reply", "Unanswered", "Verdict", "hidden", "key", "perform"]
@@ -34,6 +34,8 @@ def perform(machine: Machine, spec: ProbeSpec, check: Check, timeout: float | No
         if isinstance(check, Running):
             bare.stays(machine, spec, check.seconds)
             verdict = Verdict()
+        elif isinstance(check, Together):
+            verdict = bare.together(machine, spec, check)
         elif isinstance(check, Fitting):
             check, verdict = fitting(Asking(client, spec, limit, check.model), check)
         else:

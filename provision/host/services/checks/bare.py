@@ -1,4 +1,4 @@
-"""Checks that need no HTTP: `port` and `running`."""
+"""Checks that need no HTTP: `port`, `running` and `nodes`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import idle, processes, supervision
 from provision.host.services.checks.asking import Asking, Verdict
-from provision.wire.checks import Port
+from provision.host.services.nodes import states
+from provision.wire.checks import Port, Together
 from provision.wire.specs.probe import ProbeSpec
 
 LOOK = 0.2
@@ -22,6 +23,18 @@ def port(asking: Asking, check: Port) -> Verdict:
     """Open a connection that the server keeps open."""
     asking.client.connect(asking.limit)
     return Verdict()
+
+
+def together(machine: Machine, spec: ProbeSpec, check: Together) -> Verdict:
+    """Look at what the rank of this host says of the others."""
+    seen = states.read(check.node, supervision.life(machine, spec).pid)
+    if seen is None:
+        return Verdict("its rank has not said anything yet", None, False, code="not-answering")
+    if seen.waits:
+        return Verdict(seen.text, states.HINT, False, code="node-missing")
+    if not seen.serves:
+        return Verdict(seen.text, None, False, code="not-answering")
+    return Verdict(received=", ".join(check.node.names))
 
 
 def stays(machine: Machine, spec: ProbeSpec, seconds: float) -> None:

@@ -1,0 +1,87 @@
+"""The hosts over which one service runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import PlainValidator
+from pydantic import WithJsonSchema as JsonSchema
+
+from provision.config.model import (
+    PATTERN_NAME,
+    Called,
+    Model,
+    Name,
+    Range,
+    Text,
+    name,
+    reject,
+    shaped,
+    unique,
+)
+from provision.config.problems import found
+
+PORTS = 3
+"""Ports that the head opens for the others."""
+
+
+def _hosts(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 2:
+            raise reject(
+                "out-of-range", f"expected at least 2 nodes, found {value}", "leave `nodes` out for one"
+            )
+        return value
+    if isinstance(value, str):
+        return name(value)
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return unique([name(each) for each in value])
+    hint = "write [gpu-1, gpu-2], the name of a group, or 2"
+    raise reject("wrong-type", f"expected hosts, a group or a number of nodes, found {found(value)}", hint)
+
+
+_NAME = {"type": "string", "pattern": f"^{PATTERN_NAME}$"}
+Hosts = Annotated[
+    list[str] | str | int,
+    PlainValidator(_hosts),
+    JsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": _NAME, "minItems": 1, "uniqueItems": True},
+                _NAME,
+                {"type": "integer", "minimum": 2},
+            ]
+        }
+    ),
+    Called("hosts, a group, or a number"),
+]
+"""Hosts in their order, the name of a group, or a number of hosts."""
+
+
+class Nodes(Model):
+    """The hosts over which one service runs: its nodes. The first is its head, which takes the requests."""
+
+    hosts: Hosts
+    """The hosts of the play, the head first; a group that has them; or a number: each so many hosts of the
+    play are one service.
+    """
+    engine: Literal["mp"] = "mp"
+    """What connects the nodes: `mp`, vLLM's own (vLLM 0.11.2 and later)."""
+    interface: (
+        Annotated[Text, shaped(r"[^\s/:,=]{1,15}", "the name of a network interface", "write eth1")] | None
+    ) = None
+    """The network interface between the nodes, the same on each. Default: the one that reaches the head."""
+    addresses: dict[Name, Text] = {}
+    """The address of a host as the other nodes reach it, when it is not the one in the inventory."""
+    port: Annotated[int, Range(1024, 65535 - PORTS + 1)] = 29500
+    """The first of three ports that the head opens for the other nodes."""
+
+    @property
+    def line(self) -> int:
+        """The port to which the other ranks keep their lines."""
+        return self.port + 1
+
+    @property
+    def data(self) -> int:
+        """The port of vLLM's data parallelism."""
+        return self.port + 2

@@ -1,0 +1,1 @@
+"""Services that run over several hosts."""
