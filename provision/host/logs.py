@@ -20,8 +20,9 @@ def logs(machine: Machine, services: list[Service], asked: Logs) -> events.Done:
 
 
 def _say(machine: Machine, service: Service, text: str) -> None:
+    rank = service.node.rank if service.node else None
     for line in text.splitlines() or [""]:  # a progress bar is many lines in one
-        machine.emit(events.Line(service=service.service, text=line))
+        machine.emit(events.Line(service=service.service, text=line, rank=rank))
 
 
 def _print(machine: Machine, service: Service, lines: int) -> None:

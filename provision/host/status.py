@@ -6,6 +6,7 @@ from provision.host.machine import Machine
 from provision.host.services import figures, processes, supervision
 from provision.host.services.gateways import servers
 from provision.host.services.gpus import memory
+from provision.host.services.nodes import states
 from provision.host.state import marks, owed
 from provision.wire import events
 from provision.wire.requests import Service
@@ -49,11 +50,15 @@ def describe(machine: Machine, service: Service, among: dict[int, processes.Proc
     if service.container and life.pid:
         own += [each for each in listeners if each.name in FORWARDERS]
     others = [str(each) for each in listeners if each not in own]
+    state = WORDS.get(life.state) or WORDS.get(life.state.split(" ")[0], life.state)
+    node = states.seen(service.node, life.pid) if service.node else None
+    if node and node.phase and node.phase != states.SERVING:
+        state = "starting"  # what runs is its rank, which waits for the others, or for its program
     return events.ServiceStatus(
         service=service.service,
         kind=service.kind,
         supervisor=service.supervisor,
-        state=WORDS.get(life.state) or WORDS.get(life.state.split(" ")[0], life.state),
+        state=state,
         ended=life.ended,
         pid=life.pid,
         uptime=round(processes.uptime(life.pid) or 0.0, 1) if life.pid else None,
@@ -69,6 +74,7 @@ def describe(machine: Machine, service: Service, among: dict[int, processes.Proc
         owed=owed.restart(machine.state, service.service).needed(),
         figures=figures.kept(machine.state, service.service),
         servers=servers.servers(machine, service.service),
+        node=node,
     )
 
 

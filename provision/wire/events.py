@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Dict, List, Tuple
 
 from provision.wire.figures import Figures
 from provision.wire.finding import Finding
+from provision.wire.nodes import Seen
 from provision.wire.record import Record, Variant, many, one
 from provision.wire.revision import Revision
 from provision.wire.survey import Described, Engine, Forecast, Gpu, Holder, Learned, Load
@@ -371,7 +372,11 @@ class ServiceStatus(Event):
     - `proven`: whether the process that runs has answered
     - `owed`: the ids of what it has to be restarted for, or None
     - `figures`: what it logged about the start that was proven last
+<<<<<<< HEAD
     - `servers`: of a gateway
+=======
+    - `node`: which node of several it is, and what that says of the others
+>>>>>>> 0dbccc1 (Tell of the nodes of a service in one line, and of their ranks in logs)
     """
 
     NAME: ClassVar[str] = "service"
@@ -392,7 +397,11 @@ class ServiceStatus(Event):
     proven: bool
     owed: list[str] | None
     figures: Figures | None = one(Figures, default=None)
+<<<<<<< HEAD
     servers: list[ServerStatus] = many(ServerStatus, default=[])
+=======
+    node: Seen | None = one(Seen, default=None)
+>>>>>>> 0dbccc1 (Tell of the nodes of a service in one line, and of their ranks in logs)
 
 
 class History(Event):
@@ -404,11 +413,12 @@ class History(Event):
 
 
 class Line(Event):
-    """A line of a service's log."""
+    """A line of a service's log; `rank`: of its node, where it runs over several hosts."""
 
     NAME: ClassVar[str] = "line"
     service: str
     text: str
+    rank: int | None = None
 
 
 class Orphan(Event):

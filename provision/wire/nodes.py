@@ -16,3 +16,18 @@ class Node(Record):
     names: list[str]
     rank: int
     state: str
+
+
+class Seen(Record):
+    """How a node is, as its rank says.
+
+    - `names`, `rank`: as of `Node`
+    - `phase`: `waiting` for others, `starting` or `serving`; None when nothing runs
+    - `missing`: the nodes that it waits for; `why`: why it does not reach the head
+    """
+
+    names: list[str]
+    rank: int
+    phase: str | None
+    missing: list[str]
+    why: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from provision.wire.nodes import Node
 from provision.wire.record import Record, Variant, many, one
 from provision.wire.revision import Origin
 from provision.wire.spec import Supervised
@@ -40,6 +41,7 @@ class Service(Supervised):
 
     - `supervisor`: `systemd`, `script` or `engine`
     - `port`, `url`, `model`: what the playbook tells of how it is reached
+    - `node`: which node of several it is; None for a service on one host
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Service(Supervised):
     port: int | None
     url: str | None
     model: str | None
+    node: Node | None = one(Node, default=None)
 
 
 class Asked(Variant):

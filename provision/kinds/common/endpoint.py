@@ -16,6 +16,7 @@ from provision.wire.specs.probe import ProbeSpec
 
 if TYPE_CHECKING:
     from provision.wire.checks import Check
+    from provision.wire.nodes import Node
     from provision.wire.survey import Stake
 
 
@@ -37,6 +38,7 @@ class Endpoint:
         checks: the proof.
         asks: other hosts whose services answer when it is asked; its proof comes after theirs.
         proofs: ids of proofs on its own host that its own comes after.
+        node: which node of several it is; None for what runs on one host.
     """
 
     port: int | None
@@ -52,6 +54,7 @@ class Endpoint:
     checks: list[Check]
     asks: Sequence[str] = ()
     proofs: Sequence[str] = ()
+    node: Node | None = None
 
     def url(self, everywhere: str) -> str | None:
         """Return where it answers, None without a port or a socket.
@@ -122,6 +125,7 @@ def add(
         port=endpoint.port,
         url=endpoint.url(context.outside),
         model=endpoint.model,
+        node=endpoint.node,
     )
     if spec.unit:
         stop = f"{context.sudo}systemctl stop {spec.unit}"

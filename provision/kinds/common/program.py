@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from provision.config.secrets import Secret
     from provision.kinds.common.turn import Turn
     from provision.wire.cases import Cases
-    from provision.wire.nodes import Node
     from provision.wire.server import Demands, Preflight
     from provision.wire.survey import Stake
 
@@ -46,7 +45,6 @@ class Program(Endpoint):
         unit: the template of its unit, and what only that template needs, quoted for a unit.
         reloads: ids of what it reads again when it is told to reload: a change of these restarts nothing.
         demands: what else it wants of the host; None for nothing special.
-        node: which node of several it is; None for a program on one host.
     """
 
     script: str
@@ -68,7 +66,6 @@ class Program(Endpoint):
     unit: tuple[str, Mapping[str, object]] = ("service.unit.j2", {})
     reloads: Sequence[str] = ()
     demands: Demands | None = None
-    node: Node | None = None
 
     def uses(self) -> list[str]:
         """Return the ids of what it cannot run without, except for the certificate."""

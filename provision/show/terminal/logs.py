@@ -1,4 +1,4 @@
-"""Log lines, with the host in front where there are several."""
+"""Log lines, with the host, and the rank of a node, in front where there are several."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ class Logs(Screen):
     def lines(self, item: Item) -> Iterator[str]:
         """Return a line of a log."""
         if isinstance(item, events.Line):
-            yield f"{paint(item.host, QUIET)}  {item.text}" if len(self.run.hosts) > 1 else item.text
+            several = len(self.run.hosts) > 1
+            words = [item.host] if several else []
+            words += [f"rank {item.rank}"] if item.rank is not None else []
+            yield f"{paint(' '.join(words), QUIET)}  {item.text}" if words else item.text
         elif isinstance(item, events.Unreachable | events.Error):
             click.echo(f"{item.host}  {paint('!', BAD)} {sentence(item.finding)}", err=True)

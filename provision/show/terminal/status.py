@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from provision.show.terminal.findings import cause
+from provision.show.terminal.nodes import Nodes
 from provision.show.terminal.screen import Screen
 from provision.show.terminal.style import BAD, GOOD, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, human_seconds
@@ -13,6 +14,9 @@ from provision.wire import events
 
 COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY", "CACHE")
 SERVERS = {"up": GOOD, "down": BAD, "out": OLD}
+NODES = "NODES"
+"""The last column, which is there when a service runs over several hosts."""
+
 STATES = {"running": GOOD, "starting": OLD, "stopped": BAD, "failed": BAD}
 
 
@@ -22,12 +26,19 @@ class Status(Screen):
     def ending(self) -> Iterator[str]:
         """Return the table, then the hosts that had nothing to say."""
         hosts = self.report.hosts.values()
-        rows = [_row(host.name, service) for host in hosts for service in host.services]
-        widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
+        nodes = Nodes((host.name, service) for host in hosts for service in host.services)
+        services = [
+            (host.name, service)
+            for host in hosts
+            for service in host.services
+            if not nodes.told_by_head(service)
+        ]
+        rows = [(*_row(host, service), *nodes.cell(host, service)) for host, service in services]
+        columns = (*COLUMNS, NODES) if nodes else COLUMNS
+        widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
         if rows:
-            yield paint(_line(COLUMNS, widths), QUIET)
-        services = [service for host in hosts for service in host.services]
-        for row, service in zip(rows, services, strict=True):
+            yield paint(_line(columns, widths), QUIET)
+        for row, (_, service) in zip(rows, services, strict=True):
             state = row[2]
             painted = paint(state, STATES.get(state.split()[0], OLD))
             yield _line(row, widths).replace(f"  {state}", f"  {painted}", 1)

@@ -18,6 +18,9 @@ from provision.wire.record import R
 ROOT = "{gpu-box: {connection: ssh, address: 10.0.0.12, user: ops, become: true}}"
 """A host that is used as root."""
 
+TWO = ROOT[:-1] + ", gpu-2: {connection: ssh, address: 10.0.0.13, user: ops, become: true}}"
+"""Two hosts that are used as root."""
+
 LOCAL = "{gpu-box: {connection: ssh, address: 10.0.0.12, user: ops, prefix: /home/ops/provision}}"
 """A host that is used without root."""
 

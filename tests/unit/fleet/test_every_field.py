@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from provision.catalog.catalog import Catalog
 from provision.config.problems import ConfigError
 from provision.config.services.any import SERVICES as KINDS
-from tests.unit.fleet.conftest import Project
+from tests.unit.fleet.conftest import ROOT, TWO, Project
 
 PLAY: dict[str, Any] = {
     "hosts": "all",
@@ -82,6 +82,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("vllm", "dtype"): "float16",
     ("vllm", "extra_args"): ["--max-log-len", "9"],
     ("vllm", "lora"): {"adapter": "other"},
+    ("vllm", "nodes"): {"hosts": ["gpu-2", "gpu-box"]},
     ("vllm", "speculative"): {"model": "other", "num_speculative_tokens": 3},
     ("program", "socket"): "/run/other.sock",
     ("vllm", "log_stats"): False,
@@ -100,6 +101,7 @@ VALUES: dict[tuple[str, str], Any] = {
 
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("vllm", "enable_auto_tool_choice"): {"tool_call_parser": "hermes"},
+    ("vllm", "nodes"): {"tensor_parallel_size": 2},
     ("container", "api_key_env"): {"env": {"other": "key"}},
     ("program", "api_key_env"): {"env": {"other": "key"}},
     ("program", "socket"): {"port": None},
@@ -119,7 +121,7 @@ def compiled(project: Project, kind: str, service: dict[str, Any]) -> Catalog:
     behind = {"kind": "program", "command": ["/usr/bin/serve"], "tls": {}}
     others = {"behind": {**behind, "port": 9001}, "other": {**behind, "port": 9002}}
     play = {**PLAY, "services": {**others, "s": {"kind": kind, **service}}}
-    return project.compile(json.dumps([play]))
+    return project.compile(json.dumps([play]), hosts=TWO if "nodes" in service else ROOT)
 
 
 def outcome(catalog: Catalog) -> str:

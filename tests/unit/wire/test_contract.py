@@ -75,6 +75,17 @@ HOST_ONLY = Pooling.NAME
 """The check that no playbook asks for: the host side puts it itself, to find out what a model does."""
 
 EVERYTHING = """
+- hosts: [h1, h2]
+  models: {r2: {path: /data/r2}}
+  environments: {vllm-nodes: {packages: ["vllm==0.33.0"]}}
+  services:
+    several:
+      kind: vllm
+      environment: vllm-nodes
+      model: r2
+      port: 6
+      tensor_parallel_size: 2
+      nodes: {hosts: 2}
 - hosts: h1
   packages: [git, vim=2]
   groups: {staff: {gid: 700}}
@@ -113,11 +124,12 @@ EVERYTHING = """
 
 
 def test_no_type_of_resource_or_check_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "hosts.yml").write_text(f"vars: {{x: 7}}{HOSTS}", encoding="utf-8")
+    hosts = HOSTS.replace("localhost: {connection: local}", "h2: {connection: ssh, user: root}")
+    (tmp_path / "hosts.yml").write_text(f"vars: {{x: 7}}{hosts}", encoding="utf-8")
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     playbook = tmp_path / "all.yml"
     playbook.write_text(EVERYTHING, encoding="utf-8")
-    (catalog,) = load(Selection((playbook,), (tmp_path / "hosts.yml",))).fleet.catalogs.values()
+    catalog, _ = load(Selection((playbook,), (tmp_path / "hosts.yml",))).fleet.catalogs.values()
     understood(catalog)
     assert {each.type for each in catalog.resources} == {
         path.stem for path in (ROOT / "provision/wire/specs").glob("[a-z]*.py")

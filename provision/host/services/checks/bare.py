@@ -27,13 +27,11 @@ def port(asking: Asking, check: Port) -> Verdict:
 
 def together(machine: Machine, spec: ProbeSpec, check: Together) -> Verdict:
     """Look at what the rank of this host says of the others."""
-    seen = states.read(check.node, supervision.life(machine, spec).pid)
-    if seen is None:
-        return Verdict("its rank has not said anything yet", None, False, code="not-answering")
-    if seen.waits:
-        return Verdict(seen.text, states.HINT, False, code="node-missing")
-    if not seen.serves:
-        return Verdict(seen.text, None, False, code="not-answering")
+    seen = states.seen(check.node, supervision.life(machine, spec).pid)
+    if seen.phase == states.WAITING:
+        return Verdict(states.said(seen), states.HINT, False, code="node-missing")
+    if seen.phase != states.SERVING:
+        return Verdict(states.said(seen), None, False, code="not-answering")
     return Verdict(received=", ".join(check.node.names))
 
 

@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from provision.host.light import plainjson
-from provision.host.services.nodes import rank
 from provision.host.state import durable
-from provision.wire.nodes import Node
+from provision.wire.nodes import Node, Seen
+
+WAITING, SERVING = "waiting", "serving"
+"""As `rank` writes them; what is between the two is `starting`."""
 
 HINT = "look at its log on that node; a firewall may be between the nodes"
 
 
-class State(NamedTuple):
-    """What a rank does.
-
-    Args:
-        phase: `waiting` for other ranks, `starting` or `serving`.
-        missing: the ranks that it waits for, in words.
-        why: why it cannot reach the head.
-    """
-
-    phase: str
-    missing: list[str]
-    why: str
-
-    @property
-    def waits(self) -> bool:
-        """Whether it waits for other ranks."""
-        return self.phase == rank.WAITING
-
-    @property
-    def serves(self) -> bool:
-        """Whether the head takes requests."""
-        return self.phase == rank.SERVING
-
-    @property
-    def text(self) -> str:
-        """All that in words."""
-        if self.waits:
-            why = f": {self.why}" if self.why else ""
-            return f"waits for {', '.join(self.missing) or 'the other nodes'}{why}"
-        return "serving" if self.serves else "starting"
-
-
-def read(node: Node, pid: int | None) -> State | None:
-    """Return what the rank of a node has said last; None when the process that runs now has said nothing.
+def seen(node: Node, pid: int | None) -> Seen:
+    """Return how a node is.
 
     Args:
         node: which one.
-        pid: of its service's main process.
+        pid: of its service's main process: what an earlier one has said does not count.
     """
+    known = Seen(names=node.names, rank=node.rank, phase=None, missing=[], why="")
     text = durable.read(node.state)
     if text is None or pid is None:
-        return None
+        return known
     try:
         found = plainjson.loads(text)
-        return State(found["phase"], found["missing"], found["why"]) if found["pid"] == pid else None
+        if found["pid"] != pid:
+            return known
+        return known.replace(phase=found["phase"], missing=found["missing"], why=found["why"])
     except (ValueError, KeyError, TypeError):
-        return None
+        return known
+
+
+def said(node: Seen) -> str:
+    """Return what a node does, in words."""
+    if node.phase is None:
+        return "its rank has not said anything yet"
+    if node.phase != WAITING:
+        return node.phase
+    why = f": {node.why}" if node.why else ""
+    return f"waits for {', '.join(node.missing) or 'the other nodes'}{why}"
