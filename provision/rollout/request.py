@@ -74,10 +74,16 @@ def build(
         services=[service.facts for service in catalog.services] if asks_services else [],
         digest=digest,
         origin=origin,
-        fronted=fronted or {},
+        fronted={name: each for name, each in (fronted or {}).items() if name not in _silent(catalog)},
         stakes=[each.stake for each in catalog.services if each.stake] if converges else [],
     )
     return json.dumps(request.plain(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _silent(catalog: Catalog) -> set[str]:
+    """Return the services that take no requests here: the head is on another host."""
+    nodes = [(service.name, service.facts.node) for service in catalog.services]
+    return {name for name, node in nodes if node is not None and node.rank}
 
 
 def _entries(resources: Iterable[Resource], keyring: Keyring, deferred: Collection[str]) -> list[Entry]:

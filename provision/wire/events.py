@@ -372,11 +372,8 @@ class ServiceStatus(Event):
     - `proven`: whether the process that runs has answered
     - `owed`: the ids of what it has to be restarted for, or None
     - `figures`: what it logged about the start that was proven last
-<<<<<<< HEAD
     - `servers`: of a gateway
-=======
     - `node`: which node of several it is, and what that says of the others
->>>>>>> 0dbccc1 (Tell of the nodes of a service in one line, and of their ranks in logs)
     """
 
     NAME: ClassVar[str] = "service"
@@ -397,11 +394,8 @@ class ServiceStatus(Event):
     proven: bool
     owed: list[str] | None
     figures: Figures | None = one(Figures, default=None)
-<<<<<<< HEAD
     servers: list[ServerStatus] = many(ServerStatus, default=[])
-=======
     node: Seen | None = one(Seen, default=None)
->>>>>>> 0dbccc1 (Tell of the nodes of a service in one line, and of their ranks in logs)
 
 
 class History(Event):
