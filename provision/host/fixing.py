@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any, Sequence
 
-from provision.host import attempts, causes, foreseeing, rollback, rotation
+from provision.host import attempts, causes, foreseeing, meetings, rollback, rotation
 from provision.host.accounts import order
 from provision.host.failure import Failure
 from provision.host.item import Item
@@ -31,6 +31,7 @@ class Fixing:
         asked: how to go about it.
         attempts: is told what becomes of services; None where none changes.
         gateways: those in front of services, which have to leave before they are stopped.
+        meetings: with the other nodes of services that run over several hosts.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Fixing:
         asked: Apply,
         attempts: attempts.Attempts | None,
         gateways: rotation.Gateways,
+        meetings: meetings.Meetings,
     ) -> None:
         self.machine = machine
         self.items = items
@@ -48,6 +50,7 @@ class Fixing:
         self.asked = asked
         self.attempts = attempts
         self.gateways = gateways
+        self.meetings = meetings
 
     def fix(self, items: list[Item]) -> None:
         """Fix what differs of some items, each after all that it needs, and report each result."""
@@ -58,18 +61,22 @@ class Fixing:
         if not work:
             return
         running: dict[concurrent.futures.Future[None], Item] = {}
-        patient = sum(item.resource.waits_for_others() for item in items)
+        patient = sum(map(self._patient, items))
         pool_of = concurrent.futures.ThreadPoolExecutor
         with pool_of(self.asked.workers) as busy, pool_of(patient or 1) as waiters:
             while work or running:
                 for item in work:
-                    pool = waiters if item.resource.waits_for_others() else busy
+                    pool = waiters if self._patient(item) else busy
                     running[pool.submit(self._settle, item)] = item
                 done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in done:
                     future.result()
                     settled.add(running.pop(future).id)
                 work = self._advance(waiting, settled, first)
+
+    def _patient(self, item: Item) -> bool:
+        """Whether it may wait for others, and so keeps no worker from those that it waits for."""
+        return item.resource.waits_for_others() or self.meetings.waits(item)
 
     def _advance(
         self, waiting: dict[str, Item], settled: set[str], first: dict[str, list[str]]
@@ -132,6 +139,8 @@ class Fixing:
         self.ledger.save()
         try:
             self._spare(item, triggers)
+            if triggers or item.runs:
+                self.meetings.compare(item)
             file = item.resource.restorable()
             if file and len(triggers) == 1:  # a file that several services have read is not put back
                 backup.save(state, triggers[0], file)
@@ -139,6 +148,7 @@ class Fixing:
                 each.need(reason)
             if item.runs and item.service:
                 self.gateways.leave(item.service, item.resource.work(self.machine, changes))
+                self.meetings.stop(item)
             item.resource.fix(self.machine, changes)
             item.read(self.machine)
             if item.error:

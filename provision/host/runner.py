@@ -6,7 +6,7 @@ import os
 from hashlib import sha256
 from typing import Any, Iterable, Sequence
 
-from provision.host import attempts, causes, foreseeing, places, removal, rotation, uses
+from provision.host import attempts, causes, foreseeing, meetings, places, removal, rotation, uses
 from provision.host.failure import Failure
 from provision.host.fixing import Fixing
 from provision.host.item import Item
@@ -161,6 +161,8 @@ class Run:
             )
         self._refuse()
         ignored = self._agree()
+        meeting = meetings.Meetings(self.machine, self.request.host, self.items)
+        meeting.look()
         self._await_turn(asked, orphans)
         if not os.path.isdir(self.machine.state):
             ground.lay(self.machine.state)
@@ -174,7 +176,7 @@ class Run:
             tried = attempts.Attempts(self.machine, self.items, self.ledger, self.request, ignored)
             tried.begin()
         gateways = rotation.Gateways(self.machine, self.request.fronted, self.request.who)
-        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried, gateways)
+        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried, gateways, meeting)
         fixing.fix(needed)
         if asked.prune and orphans and not any(item.status == "failed" for item in needed):
             # What has left the playbook is removed before services start: both may want the same port.

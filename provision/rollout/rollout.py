@@ -16,13 +16,14 @@ from provision.fleet.fleet import Fleet
 from provision.fleet.waves import Waves, waves
 from provision.rollout import containers, places
 from provision.rollout.keyring import Keyring
+from provision.rollout.meetings import Meetings
 from provision.rollout.request import build
 from provision.rollout.rotation import Rotation
-from provision.rollout.run import FORKS, Beside, Limits, Order, Target, agreed, run
+from provision.rollout.run import FORKS, Beside, Limits, OnEnd, Order, Target, agreed, run
 from provision.rollout.summary import Summary
 from provision.rollout.turns import Turns
 from provision.rollout.verdicts import Foresee, Verdicts, unforeseen
-from provision.wire.events import Leave, Return, Turn
+from provision.wire.events import Leave, Meet, Return, Turn
 from provision.wire.requests import Apply, Asked, Changing, Hold, Inspect, Remove, Rollback, Verify
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class Rollout:
         verdicts = Verdicts(self._foresee, ignored, take)
         rotation = self._rotation(take, ignored)
         turns = Turns(self.order, take) if several else None
+        meetings = Meetings()
         if isinstance(asked, Apply):
             self._require_whole_groups()
             # Hosts begin in the order of the waves: one that waits for its turn holds up none before it. The
@@ -141,8 +143,8 @@ class Rollout:
             first = {name: min(map(names.index, others)) for name, others in self._together.items()}
             targets.sort(key=lambda target: (numbers[target.host], first[target.host]))
         with closing(listener):
-            answer = answering(verdicts, turns, rotation)
-            self._send(targets, verdicts.take, summary, answer, turns, rotation)
+            answer = answering(verdicts, turns, rotation, meetings)
+            self._send(targets, verdicts.take, summary, answer, turns, rotation, meetings.ended)
             if isinstance(asked, Apply) and summary.ok:
                 late = self._targets(Verify(late=True), self._late_proofs(summary.changed), {})
                 if late:
@@ -230,6 +232,7 @@ class Rollout:
         answer: OnQuestion = agreed,
         order: Order | None = None,
         beside: Beside | None = None,
+        on_end: OnEnd | None = None,
     ) -> None:
         reach = self._reach
         largest = max((len(others) for others in self._together.values()), default=1)
@@ -240,13 +243,14 @@ class Rollout:
             on_question=answer,
             order=order,
             beside=beside,
+            on_end=on_end,
             password=reach.password,
             limits=Limits(connect=reach.connect_timeout),
         )
         summary.end(ended.outcomes, ended.cancelled)
 
 
-def answering(verdicts: Verdicts, turns: Turns | None, rotation: Rotation) -> OnQuestion:
+def answering(verdicts: Verdicts, turns: Turns | None, rotation: Rotation, meetings: Meetings) -> OnQuestion:
     """Return what answers hosts: after a survey, before their turn, and around the stop of a service."""
 
     def answer(question: Question, send: Callable[[Answer], None]) -> None:
@@ -256,6 +260,8 @@ def answering(verdicts: Verdicts, turns: Turns | None, rotation: Rotation) -> On
             rotation.leave(question, send)
         elif isinstance(question, Return):
             rotation.back(question, send)
+        elif isinstance(question, Meet):
+            meetings.meet(question, send)
         else:
             verdicts.answer(question, send)
 

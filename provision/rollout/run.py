@@ -85,6 +85,10 @@ class Beside(Protocol):
         """Take note that a host of the run has ended."""
 
 
+OnEnd = Callable[[str, Status], None]
+"""Gets the name of a host that has ended, and how."""
+
+
 def run(
     targets: Sequence[Target],
     forks: int | None,
@@ -94,6 +98,7 @@ def run(
     on_question: OnQuestion = agreed,
     order: Order | None = None,
     beside: Beside | None = None,
+    on_end: OnEnd | None = None,
     limits: Limits = LIMITS,
     archive: Archive | None = None,
 ) -> Summary:
@@ -112,13 +117,14 @@ def run(
             hosts may go on.
         order: is asked before each host, and told how it ended; None lets all begin.
         beside: has requests of its own meanwhile.
+        on_end: is told of each host that has ended.
         password: for sudo, where the connections say that it may ask.
         limits: see `Limits`.
         archive: the host side; None for the one of this provision.
     """
     archive = archive or Archive(cache=cache("archives"))
     terms = Terms(Loop(), archive, on_event, on_question, password, limits)
-    return _Fleet(targets, forks or FORKS, terms, order, beside).run()
+    return _Fleet(targets, forks or FORKS, terms, order, beside, on_end).run()
 
 
 class _Fleet:
@@ -129,10 +135,12 @@ class _Fleet:
         terms: Terms,
         order: Order | None,
         beside: Beside | None,
+        on_end: OnEnd | None,
     ) -> None:
         self.targets = targets
         self.order = order
         self.beside = beside
+        self.on_end = on_end
         if beside:
             beside.begin(self.open)
         self.on_event = terms.on_event
@@ -232,6 +240,9 @@ class _Fleet:
             if self.beside:
                 beside, ended = self.beside, target.host
                 self._call(lambda: beside.ended(ended))
+            if self.on_end:
+                on_end, ended_host = self.on_end, target.host
+                self._call(lambda: on_end(ended_host, status))
             if self.order:
                 order, host = self.order, target.host
                 self._call(lambda: order.ended(host, status, self.loop.later))

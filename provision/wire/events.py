@@ -195,6 +195,29 @@ class Return(Question):
     ends: bool = False
 
 
+class Meet(Question):
+    """A node of a service that runs over several hosts waits for the others to come as far as itself.
+
+    - `nodes`: the hosts, by rank
+    - `step`: `look`: everything is inspected; `compare`: the service is about to be changed; `reach`: the
+      other nodes were tried; `stop`: it is about to be stopped or started
+    - `starts`: this run starts or restarts it here
+    - `same`: what has to be the same on each node, by what it is
+    - `address`, `ports`: where this node can be reached now
+    - `findings`: what this node has found to be wrong
+    """
+
+    NAME: ClassVar[str] = "meet"
+    service: str
+    nodes: list[str]
+    step: str
+    starts: bool = True
+    same: dict[str, str] = {}
+    address: str | None = None
+    ports: list[int] = []
+    findings: list[Finding] = many(Finding, default=[])
+
+
 class Beside(Record):
     """A server of a gateway, as HAProxy sees it: `host`, and whether it gets requests (`up`)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provision.wire.record import Record
+from provision.wire.record import Record, one
 
 
 class Node(Record):
@@ -16,6 +16,32 @@ class Node(Record):
     names: list[str]
     rank: int
     state: str
+
+
+class Meeting(Record):
+    """What the nodes of a service compare, and try, before it stops or starts anywhere.
+
+    - `address`: where the other nodes reach this host, as far as the inventory tells; None where it does not
+    - `interface`: the one between the nodes; None: whichever
+    - `ports`: those that this node opens for the others
+    - `environment`: the directory of its environment
+    - `models`: the directories of its models, by name
+    """
+
+    node: Node = one(Node)
+    address: str | None
+    interface: str | None
+    ports: list[int]
+    environment: str | None
+    models: dict[str, str]
+
+
+class Peer(Record):
+    """Another node, and where it can be reached now."""
+
+    host: str
+    address: str
+    ports: list[int]
 
 
 class Seen(Record):

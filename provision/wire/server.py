@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from provision.wire.cases import Cases
+from provision.wire.nodes import Meeting
 from provision.wire.record import Record, many, one
 from provision.wire.spec import Supervised
 
@@ -68,6 +69,7 @@ class Server(Supervised):
     - `access`: what its user has to be able to read and write
     - `preflight`: how to ask whether it would start
     - `demands`: what else it wants of the host; None: nothing special
+    - `meeting`: what its nodes compare before it is changed; None: it runs on this host alone
     """
 
     port: int | None = None
@@ -77,3 +79,4 @@ class Server(Supervised):
     access: Access | None = one(Access, default=None)
     preflight: Preflight | None = one(Preflight, default=None)
     demands: Demands | None = one(Demands, default=None)
+    meeting: Meeting | None = one(Meeting, default=None)

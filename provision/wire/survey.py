@@ -9,6 +9,7 @@ from typing import Any
 
 from provision.wire.figures import Figures
 from provision.wire.finding import Finding
+from provision.wire.nodes import Peer
 from provision.wire.record import Record, many, one
 
 
@@ -110,11 +111,15 @@ class Answer(Record):
     - `go`: go on; else end, and change nothing
     - `number`: that of the question
     - `findings`: why not; or what the user has chosen to ignore
+    - `starts`: a service that runs over several hosts starts on one of them, and so on all
+    - `peers`: its other nodes
     """
 
     go: bool
     number: int = 0
     findings: list[Finding] = many(Finding, default=[])
+    starts: bool = False
+    peers: list[Peer] = many(Peer, default=[])
 
 
 class Taker(Record):

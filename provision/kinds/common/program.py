@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from provision.config.secrets import Secret
     from provision.kinds.common.turn import Turn
     from provision.wire.cases import Cases
+    from provision.wire.nodes import Meeting
     from provision.wire.server import Demands, Preflight
     from provision.wire.survey import Stake
 
@@ -43,8 +44,10 @@ class Program(Endpoint):
         writable: directories that it may write to, besides its own.
         turn: its turn on the GPUs that it uses; None for one that uses none.
         unit: the template of its unit, and what only that template needs, quoted for a unit.
+        launchers: ids of the programs that start it: a change of these restarts nothing.
         reloads: ids of what it reads again when it is told to reload: a change of these restarts nothing.
         demands: what else it wants of the host; None for nothing special.
+        meeting: what its nodes compare before it is changed; None for what runs on one host.
     """
 
     script: str
@@ -64,8 +67,10 @@ class Program(Endpoint):
     writable: Sequence[str] = ()
     turn: Turn | None = None
     unit: tuple[str, Mapping[str, object]] = ("service.unit.j2", {})
+    launchers: Sequence[str] = ()
     reloads: Sequence[str] = ()
     demands: Demands | None = None
+    meeting: Meeting | None = None
 
     def uses(self) -> list[str]:
         """Return the ids of what it cannot run without, except for the certificate."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from posixpath import join
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from provision.config.services.nodes import Nodes
+from provision.config.services.nodes import PORTS, Nodes
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.group import Group
-from provision.wire.nodes import Node
+from provision.wire.nodes import Meeting, Node
 from provision.wire.specs.file import FileSpec
+
+if TYPE_CHECKING:
+    from provision.catalog.environments import Environment
+    from provision.catalog.models import Model
+    from provision.config.hosts import Host
 
 FILE = "rank.py"
 """The name of the program."""
@@ -37,13 +43,45 @@ def group(context: ServiceContext[Any], nodes: Nodes) -> Group | None:
 def address(context: ServiceContext[Any], nodes: Nodes, found: Group) -> str | None:
     """Return where the other nodes reach the head; None after noting that it is not known."""
     head = found.head
-    given = nodes.addresses.get(head.name)
-    if given is None and head.connection != "ssh":
+    known = _address(nodes, head)
+    if known is None:
         message = f"the address of host {head.name} (connection {head.connection}) is not known"
         hint = f"say where the other nodes reach it: `addresses: {{{head.name}: ADDRESS}}`"
         context.problem("unreachable-node", ("nodes",), message, hint)
         return None
-    return given or head.address or head.name
+    return known
+
+
+def meeting(
+    context: ServiceContext[Any],
+    nodes: Nodes,
+    found: Group,
+    environment: Environment | None,
+    models: Sequence[Model],
+) -> Meeting:
+    """Return what the nodes compare before a service is changed.
+
+    Args:
+        context: the service.
+        nodes: as declared.
+        found: its group.
+        environment: what it runs in.
+        models: those that it loads.
+    """
+    return Meeting(
+        node=node(context, found),
+        address=_address(nodes, found.hosts[found.rank]),
+        interface=nodes.interface,
+        ports=[] if found.rank else [nodes.port + each for each in range(PORTS)],
+        environment=environment.path if environment is not None else None,
+        models={model.name: model.path for model in models},
+    )
+
+
+def _address(nodes: Nodes, host: Host) -> str | None:
+    """Return where the other nodes reach a host, as far as it is declared."""
+    given = nodes.addresses.get(host.name)
+    return given or host.address or host.name if given or host.connection == "ssh" else None
 
 
 def node(context: ServiceContext[Any], found: Group) -> Node:

@@ -71,7 +71,7 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         # The shipped unit is known to be right; asking systemd takes longer than writing all files.
         written = service.sandbox or context.templates.own(program.unit[0])
         files.append(file(unit_path(name), unit, "0644", root, validate="systemd" if written else None))
-    needs = [*context.after, *uses, *files]
+    needs = [*context.after, *uses, *program.launchers, *files]
     if program.turn:
         needs.append(turn.add(context))
         if turn.FILE not in program.script:
@@ -91,6 +91,7 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         "access": reached.access,
         "preflight": program.preflight,
         "demands": program.demands,
+        "meeting": program.meeting,
     }
     spec: Server
     if context.systemd:

@@ -82,7 +82,6 @@ def lower(context: ServiceContext[VllmService]) -> None:
             certificate=certificate,
             needs=[
                 *keys.add(context),
-                *nodes.add(context),
                 *modelpaths.named(context.builder, _values(service)),
                 *files.named(context.builder, _values(service)),
             ],
@@ -92,6 +91,8 @@ def lower(context: ServiceContext[VllmService]) -> None:
             health=group is None or not group.rank,
             checks=_proof(context, group, told),
             node=ranks.node(context, group) if group is not None else None,
+            launchers=nodes.add(context),
+            meeting=nodes.meeting(context, group, environment, models),
             drain=service.shutdown_timeout or 0.0,
             nvidia=not cpu and service.gpus != [],
             tls=bool(certificate),

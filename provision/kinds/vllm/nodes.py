@@ -23,8 +23,11 @@ from provision.wire.specs.file import FileSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from provision.catalog.environments import Environment
+    from provision.catalog.models import Model
     from provision.kinds.common.group import Group
     from provision.kinds.vllm.fields import VllmService
+    from provision.wire.nodes import Meeting
 
 HEADLESS = "vllm_headless.py"
 """The program that starts the engines of a node which serves no requests, as it is called on hosts."""
@@ -124,6 +127,19 @@ def command(context: ServiceContext[VllmService], options: Sequence[Words]) -> l
     return ranks.words(
         context, service.nodes, group, _digest(shared, context.layout), service.shutdown_timeout or 0.0
     )
+
+
+def meeting(
+    context: ServiceContext[VllmService],
+    group: Group | None,
+    environment: Environment,
+    models: Sequence[Model],
+) -> Meeting | None:
+    """Return what the nodes of a service compare before it is changed; None for one on a single host."""
+    nodes = context.service.nodes
+    if nodes is None or group is None:
+        return None
+    return ranks.meeting(context, nodes, group, environment, models)
 
 
 def _digest(options: Sequence[Words], layout: Layout) -> str:

@@ -279,7 +279,7 @@ class Head(Rank):
 
     def assemble(self) -> None:
         """Take lines until there is one of each rank, and let all start."""
-        with _listening(self.asked.port) as door:
+        with listening(self.asked.port) as door:
             missing = self._missing()
             while missing:
                 self.note(WAITING, missing)
@@ -442,7 +442,8 @@ def plain(address: str) -> str:
     return address[7:] if address.startswith("::ffff:") else address
 
 
-def _listening(port: int) -> socket.socket:
+def listening(port: int) -> socket.socket:
+    """Return a socket that takes connections at a port of every address; 0 for a port that is free."""
     both = socket.has_ipv6 and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     return socket.create_server(("", port), family=family, dualstack_ipv6=both)

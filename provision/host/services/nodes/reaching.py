@@ -1,0 +1,81 @@
+"""Whether the nodes of a service reach each other: each opens ports, and tries those of the others."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import socket
+from typing import Sequence
+
+from provision.host.failure import Failure
+from provision.host.services.nodes import rank
+from provision.wire.finding import Finding, fault
+from provision.wire.nodes import Meeting, Peer
+
+PATIENCE = 5.0
+"""Seconds for one connection."""
+
+_HINT = (
+    "open the ports between the nodes, or name the interface or `addresses` by which they reach each other"
+)
+
+
+class Doors:
+    """Ports that other nodes can try: those of the service, unless it has them open itself, and one more.
+
+    Args:
+        meeting: of this node.
+
+    Raises:
+        Failure: there is no such interface.
+    """
+
+    def __init__(self, meeting: Meeting) -> None:
+        try:
+            own = rank.place(meeting.interface, "")[0] if meeting.interface is not None else None
+        except rank.Ended as ended:
+            raise Failure("unreachable-node", str(ended), "name one that each node has") from None
+        self.address = own or meeting.address
+        self._open: list[socket.socket] = []
+        self.ports: list[int] = []
+        for port in (*meeting.ports, 0):
+            try:
+                door = rank.listening(port)
+            except OSError:
+                self.ports.append(port)  # the service runs, and has it open itself
+            else:
+                self._open.append(door)
+                self.ports.append(door.getsockname()[1])
+
+    def __enter__(self) -> Doors:
+        """Leave them open: the kernel takes the connections."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close them."""
+        for door in self._open:
+            door.close()
+
+
+def tried(host: str, meeting: Meeting, peers: Sequence[Peer]) -> list[Finding]:
+    """Return which ports of other nodes this one does not reach; `host` is its name."""
+    source = rank.place(meeting.interface, "")[0] if meeting.interface is not None else None
+    over = f" over {meeting.interface}" if meeting.interface is not None else ""
+    ways = [(peer, port) for peer in peers for port in peer.ports]
+    with concurrent.futures.ThreadPoolExecutor(min(len(ways), 32) or 1) as pool:
+        troubles = list(pool.map(lambda way: _trouble(way[0].address, way[1], source), ways))
+    found = []
+    for (peer, port), why in zip(ways, troubles):
+        if why is not None:
+            message = f"{host} cannot reach {peer.address}:{port} of {peer.host}{over}: {why}"
+            found.append(fault("unreachable-node", message, _HINT))
+    return found
+
+
+def _trouble(address: str, port: int, source: str | None) -> str | None:
+    try:
+        socket.create_connection((address, port), PATIENCE, (source, 0) if source else None).close()
+    except socket.timeout:
+        return f"no answer within {PATIENCE:.0f} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
