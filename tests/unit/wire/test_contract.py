@@ -124,8 +124,7 @@ EVERYTHING = """
 
 
 def test_no_type_of_resource_or_check_is_left_out(tmp_path: Path) -> None:
-    hosts = HOSTS.replace("localhost: {connection: local}", "h2: {connection: ssh, user: root}")
-    (tmp_path / "hosts.yml").write_text(f"vars: {{x: 7}}{hosts}", encoding="utf-8")
+    (tmp_path / "hosts.yml").write_text(f"vars: {{x: 7}}{HOSTS}", encoding="utf-8")
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     playbook = tmp_path / "all.yml"
     playbook.write_text(EVERYTHING, encoding="utf-8")
