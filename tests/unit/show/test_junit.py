@@ -94,6 +94,13 @@ def test_the_file_is_written_whole_also_when_the_terminal_fails(
     assert list(tmp_path.iterdir()) == [file]
 
 
+def _apart(directory: Path) -> Path:
+    """Return an inventory of this machine that keeps provision's own state in a directory."""
+    inventory = directory / "hosts.yml"
+    inventory.write_text(f"hosts: {{localhost: {{connection: local, prefix: {directory}/prefix}}}}\n")
+    return inventory
+
+
 def test_a_real_apply_writes_it_and_a_wrong_file_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     made = tmp_path / "made"
     playbook = tmp_path / "p.yml"
@@ -102,19 +109,19 @@ def test_a_real_apply_writes_it_and_a_wrong_file_is_refused_before_anything_is_d
         f"  files: {{{tmp_path}/none/a: {{content: x}}}}\n"
         f"  directories: {{{made}: null}}\n"
     )
-    provision = Provision()
-    refused = provision.run("apply", playbook, "--yes", "--junit", tmp_path / "none/r.xml")
+    provision, hosts = Provision(), _apart(tmp_path)
+    refused = provision.run("apply", playbook, "-i", hosts, "--yes", "--junit", tmp_path / "none/r.xml")
     assert refused.code == 1
     assert "r.xml: cannot write the report: no such file or directory" in refused.err
     assert not made.exists()
     report = tmp_path / "r.xml"
-    assert provision.run("apply", playbook, "--yes", "--junit", report).code == 1
+    assert provision.run("apply", playbook, "-i", hosts, "--yes", "--junit", report).code == 1
     assert made.exists()
     assert outcomes(ElementTree.parse(report).getroot(), "localhost") == {
         ("localhost.apply", "host"): "passed",
         ("localhost.file", f"{tmp_path}/none/a"): "failure",
     }
-    assert provision.run("plan", playbook, "--junit", report).code == 0
+    assert provision.run("plan", playbook, "-i", hosts, "--junit", report).code == 0
     assert outcomes(ElementTree.parse(report).getroot(), "localhost") == {
         ("localhost.plan", "host"): "passed"
     }
@@ -126,7 +133,8 @@ def test_an_interrupted_apply_writes_it_too(tmp_path: Path) -> None:
         f"- hosts: localhost\n  commands: {{slow: {{run: sleep 60, creates: {tmp_path}/never}}}}\n"
     )
     report = tmp_path / "r.xml"
-    argv = ["apply", str(playbook), "--yes", "--output", "json", "--junit", str(report)]
+    argv = ["apply", str(playbook), "-i", str(_apart(tmp_path)), "--yes"]
+    argv += ["--output", "json", "--junit", str(report)]
     with subprocess.Popen(
         [sys.executable, "-m", "provision", *argv], stdout=subprocess.PIPE, text=True
     ) as process:
