@@ -5,12 +5,14 @@ So all tools write the same bytes to the same places, and no peer is charged for
 
 from __future__ import annotations
 
+import compileall
 import shutil
 import sys
 from pathlib import Path
 
 import yaml
 
+import provision
 from tests.lab import Lab, LabHost
 from tests.lab.commands import run
 
@@ -28,6 +30,8 @@ def prepare(lab: Lab, host: LabHost, directory: Path) -> Path:
         host: any; the files are those of every host.
         directory: is replaced.
     """
+    # As pip has done for the peers: an editable checkout has no compiled modules where they are not written.
+    compileall.compile_dir(Path(provision.__file__).parent, quiet=1)
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(WORK, directory)
     reached = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))["hosts"][host.name]
@@ -37,8 +41,8 @@ def prepare(lab: Lab, host: LabHost, directory: Path) -> Path:
     )
     rendered = directory / "rendered"
     playbook = str(directory / "provision.yml")
-    provision = str(Path(sys.executable).parent / "provision")
-    run([provision, "render", playbook, "-i", str(inventory), "--to", str(rendered)])
+    command = str(Path(sys.executable).parent / "provision")
+    run([command, "render", playbook, "-i", str(inventory), "--to", str(rendered)])
     made = rendered / host.name
     env = (made / _SERVICE / "env").read_text(encoding="utf-8")
     (directory / "env.j2").write_text(env.replace(_MESSAGE, "{{ message }}"), encoding="utf-8")
