@@ -2,7 +2,9 @@
 
 Needs tokenizers and transformers. Serve them with ``--load-format dummy``. The shapes are those of the
 published models (shapes.json); ``-6L`` in a name says that only the first six layers are kept, so that
-one card holds them. Models that read images get the files of their processors (processors.json); the ids of
+one card holds them. Some values of Falcon-H1, Nemotron-H, Zamba2, Jamba, Gemma 3n, Mistral 7B, bge-m3 and the
+embedding model are Transformers' defaults or from copies: what is foreseen and what is measured are both of
+these files. Models that read images get the files of their processors (processors.json); the ids of
 their image tokens are those of the small tokenizer.
 """
 
