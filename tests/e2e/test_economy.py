@@ -127,13 +127,13 @@ LIBRARY = {
 
 LOOK = """
     accounts accounts.account accounts.order
-    capture causes channel failure files files.nofollow files.ownership files.paths files.textdiff fixing
-    foreseeing item light light.hashlib light.plainjson light.threading light.typing machine
-    main models models.contents models.hubs models.hubs.listing models.manifest packages packages.dpkg places
-    python python.beside python.cases python.dist_info python.interpreters python.known python.look
-    python.versions resource resources resources.apt resources.command resources.directory
-    resources.environment resources.file
-    resources.group resources.model resources.probe resources.process resources.user runner services
+    capture causes channel dialogue failure files files.nofollow files.ownership files.paths files.textdiff
+    fixing foreseeing item light light.hashlib light.plainjson light.threading light.typing machine
+    main meetings models models.beside models.contents models.hubs models.hubs.listing models.manifest
+    packages packages.dpkg places python python.beside python.cases python.dist_info python.interpreters
+    python.known python.look python.versions resource resources resources.apt resources.command
+    resources.directory resources.environment resources.file
+    resources.group resources.model resources.probe resources.process resources.user rotation runner services
     services.processes services.runner services.supervision state state.durable state.ledger state.lock
     state.marks state.owed threads
 """

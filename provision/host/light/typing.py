@@ -24,6 +24,8 @@ Any = BinaryIO = Callable = ClassVar = Collection = Dict = Generic = Hashable = 
 )
 Mapping = Optional = Sequence = Tuple = Type = TypeVar = Union = Form
 
+TYPE_CHECKING = False
+
 
 def dataclass_transform(**options: object) -> object:
     """Tell type checkers only."""

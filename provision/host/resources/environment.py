@@ -205,7 +205,7 @@ class Environment(Resource):
     def tidy(self, machine: Machine, used: Callable[[str], bool]) -> None:
         """Delete the directories of other declarations that nothing uses any more."""
         gone = [path for path in beside.others(self.spec) if not used(path)]
-        if any(map(cache.doubtful, gone)):
+        if any(cache.doubtful(path) for path in gone):
             cache.drop(self.spec)
         for path in gone:
             beside.remove(path, self.spec)
