@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("apply")
 @options.shared("apply", options.CONVERGING)
+@options.WAIT
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @click.option("--prune", is_flag=True, help="Remove what has left the playbooks.")
 @click.option("--verify", is_flag=True, help="Run the checks of services that did not change, too.")
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changes inside files.")
 def command(
     call: options.Call,
+    wait: float,
     yes: bool,
     prune: bool,
     verify: bool,
@@ -72,6 +74,7 @@ def command(
         rollback=rollback,
         ignore=list(call.ignore),
         end_left_over=call.end_left_over,
+        patience=wait,
     )
     return rollout.run(asked, writer, digests).exit_code
 

@@ -186,6 +186,17 @@ HOSTS: tuple[Decorator, ...] = (
 """What to work on, and how to reach it."""
 
 
+WAIT: Decorator = click.option(
+    "--wait",
+    type=Seconds(0, 86400),
+    metavar="SECONDS",
+    default=600,
+    show_default=True,
+    help="For other runs that hold a host. 0: fail at once.",
+)
+"""How long other runs are waited for."""
+
+
 def _ignored(ctx: click.Context, param: click.Parameter, codes: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse codes of which none is foreseen."""
     if not codes:

@@ -10,11 +10,13 @@ from provision.cli.asking import agreed, require_terminal
 
 @click.command("remove")
 @options.shared("remove", (*options.HOSTS, *options.IGNORE))
+@options.WAIT
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @click.option("--service", "services", multiple=True, help="Only this service; may be repeated.")
 @click.option("--keep-models", is_flag=True, help="Leave downloaded models on the disk.")
 def command(
     call: options.Call,
+    wait: float,
     yes: bool,
     services: tuple[str, ...],
     keep_models: bool,
@@ -32,7 +34,9 @@ def command(
         require_terminal(call)
     rollout = call.rollout(project)
     names, keep = list(services) or None, ["model"] if keep_models else []
-    remove = Remove(playbooks=project.playbook_names, names=names, keep=keep, ignore=list(call.ignore))
+    remove = Remove(
+        playbooks=project.playbook_names, names=names, keep=keep, ignore=list(call.ignore), patience=wait
+    )
     if not yes:
         summary = rollout.run(remove.replace(dry=True), call.writer(project))
         if not summary.removed:

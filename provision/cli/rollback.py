@@ -18,9 +18,11 @@ from provision.cli.serving import serving
     metavar="REVISION",
     help="Which revision, by its number in `history`. Default: the one before.",
 )
+@options.WAIT
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 def command(
     call: options.Call,
+    wait: float,
     service: str,
     to: int | None,
     yes: bool,
@@ -39,6 +41,5 @@ def command(
         if not agreed(f"Go back to {where} of {service} on {', '.join(project.host_names)}?"):
             click.echo("nothing was changed")
             return 1
-    return (
-        call.rollout(project).run(Rollback(to=to, ignore=list(call.ignore)), call.writer(project)).exit_code
-    )
+    rollback = Rollback(to=to, ignore=list(call.ignore), patience=wait)
+    return call.rollout(project).run(rollback, call.writer(project)).exit_code

@@ -31,7 +31,7 @@ def rollback(machine: Machine, request: Request, asked: Rollback) -> events.Done
     """Carry out the verb `rollback`: run what services ran with before, and prove it."""
     failed = 0
     gateways = rotation.Gateways(machine, request.fronted, request.who)
-    with RunLock(machine, request.who):
+    with RunLock(machine, request.who, "rollback", asked.patience):
         for service in request.services:
             try:
                 _go_back(machine, request, service.service, asked.to, gateways)

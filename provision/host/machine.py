@@ -101,6 +101,11 @@ class Machine:
         with self._lock(key):
             self._reads.pop(key, None)
 
+    def renew(self) -> None:
+        """Drop all shared reads: others may have changed what was read."""
+        with self._guard:
+            self._reads.clear()
+
     def correct(self, key: Hashable, part: Hashable, value: Any) -> None:
         """Replace one part of a shared read, if it has been made, by what was read again."""
         with self._lock(key):

@@ -22,18 +22,23 @@ def remove(machine: Machine, request: Request, asked: Remove) -> events.Done:
     """Carry out the verb `remove`."""
     if not os.path.isdir(machine.state):
         return events.Done(ok=True, counts={"removed": 0, "kept": 0, "failed": 0})
-    ledger = Ledger(machine.state)
-    entries = {id: entry for id, entry in ledger.entries.items() if _chosen(entry, asked)}
     if asked.dry:
-        counts = remove_entries(machine, ledger, entries, asked.playbooks)
+        ledger = Ledger(machine.state)
+        counts = remove_entries(machine, ledger, _entries(ledger, asked), asked.playbooks)
         return events.Done(ok=True, counts=counts)
-    with RunLock(machine, request.who):
+    with RunLock(machine, request.who, "remove", asked.patience):
+        ledger = Ledger(machine.state)  # as the run has left it that had the lock before
+        entries = _entries(ledger, asked)
         gateways = rotation.Gateways(machine, request.fronted, request.who)
         counts = remove_entries(machine, ledger, entries, asked.playbooks, gateways)
         ledger.save()
         if not ledger.entries:
             ground.leave(machine.state)
     return events.Done(ok=not counts["failed"], counts=counts)
+
+
+def _entries(ledger: Ledger, asked: Remove) -> dict[str, Entry]:
+    return {id: entry for id, entry in ledger.entries.items() if _chosen(entry, asked)}
 
 
 def remove_entries(

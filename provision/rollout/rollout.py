@@ -127,13 +127,14 @@ class Rollout:
             asked = asked.replace(waves=several)
         targets = self._targets(asked, self._fleet, digests or {})
         summary = Summary()
-        take = places.adding(self._fleet, _both(summary, listener))
+        take = places.adding(self._fleet, _both(summary.hear, listener.take))
         if isinstance(asked, Inspect):
             take = containers.noting_recreated(self._fleet, take)
         ignored = asked.ignore if isinstance(asked, Changing) else ()
         verdicts = Verdicts(self._foresee, ignored, take)
         rotation = self._rotation(take, ignored)
         turns = Turns(self.order, take) if several else None
+        hear: OnEvent = _both(turns.hear, verdicts.take) if turns else verdicts.take
         meetings = Meetings()
         if isinstance(asked, Apply):
             self._require_whole_groups()
@@ -144,7 +145,7 @@ class Rollout:
             targets.sort(key=lambda target: (numbers[target.host], first[target.host]))
         with closing(listener):
             answer = answering(verdicts, turns, rotation, meetings)
-            self._send(targets, verdicts.take, summary, answer, turns, rotation, meetings.ended)
+            self._send(targets, hear, summary, answer, turns, rotation, meetings.ended)
             if isinstance(asked, Apply) and summary.ok:
                 late = self._targets(Verify(late=True), self._late_proofs(summary.changed), {})
                 if late:
@@ -198,6 +199,9 @@ class Rollout:
 
     def _target(self, asked: Asked, fleet: Fleet, name: str, digest: str | None) -> Target:
         catalog = fleet.catalogs[name]
+        if isinstance(asked, Apply) and asked.waves:
+            wave = self.order.numbers()[name] + 1
+            asked = asked.replace(doing=f"apply, wave {wave} of {len(self.order.hosts)}")
         way = fleet.way_to(name)
         applies = isinstance(asked, Apply)
         # A container is created before what is in it, and removed after it.
@@ -268,11 +272,11 @@ def answering(verdicts: Verdicts, turns: Turns | None, rotation: Rotation, meeti
     return answer
 
 
-def _both(summary: Summary, listener: Listener) -> OnEvent:
+def _both(first: OnEvent, then: OnEvent) -> OnEvent:
     """Return a function that gives events to both."""
 
     def take(event: Event) -> None:
-        summary.hear(event)
-        listener.take(event)
+        first(event)
+        then(event)
 
     return take

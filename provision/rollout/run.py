@@ -59,11 +59,14 @@ class Later(Protocol):
 class Order(Protocol):
     """Says which hosts are begun, and hears how they end."""
 
+    def begin(self, later: Later) -> None:
+        """Take what calls a function of this run after some time."""
+
     def refused(self, host: str) -> Finding | None:
         """Return why a host is not to be begun any more."""
 
-    def ended(self, host: str, status: Status, later: Later) -> None:
-        """Take note of how a host has ended; `later` calls a function of this run."""
+    def ended(self, host: str, status: Status) -> None:
+        """Take note of how a host has ended."""
 
 
 class Open(Protocol):
@@ -143,6 +146,8 @@ class _Fleet:
         self.on_end = on_end
         if beside:
             beside.begin(self.open)
+        if order:
+            order.begin(terms.loop.later)
         self.on_event = terms.on_event
         self.on_question = terms.on_question
         self.terms = terms._replace(on_event=self._emit, on_question=self._ask)
@@ -245,7 +250,7 @@ class _Fleet:
                 self._call(lambda: on_end(ended_host, status))
             if self.order:
                 order, host = self.order, target.host
-                self._call(lambda: order.ended(host, status, self.loop.later))
+                self._call(lambda: order.ended(host, status))
         finally:
             self.finished[target.host].keep(None)
 

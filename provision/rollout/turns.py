@@ -1,11 +1,18 @@
-"""Whose turn it is to be changed: wave by wave, and no further once too many hosts have failed."""
+"""Whose turn it is to be changed: wave by wave, and no further once too many hosts have failed.
+
+Two applies of the same hosts come one after the other, and do not mix. So nothing is changed before it is
+known of each host that no other run holds it. As long as one is held, this apply holds none itself: then no
+two can wait for each other.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from provision.wire.events import STOPPED, Question, Wave
+from provision.wire.events import STOPPED, Event, Inspected, Question, Turn, Waiting, Wave
 from provision.wire.finding import Finding, fault
 from provision.wire.survey import Answer
 
@@ -13,6 +20,15 @@ if TYPE_CHECKING:
     from provision.fleet.waves import Waves
     from provision.rollout.run import Later
     from provision.transport.target import OnEvent, Status
+
+
+SETTLING = 5.0
+"""Seconds from the first host that is ready, in which the others have to say whether they are held: one that
+does not answer at all holds up nobody for longer."""
+
+BACKOFF = 2.0
+"""Seconds, at most, after which hosts that were left to others are taken again: two applies that both do so
+at the same moment would go on for ever."""
 
 
 class Turns:
@@ -34,27 +50,92 @@ class Turns:
         self._waiting: dict[str, Callable[[Answer], None]] = {}
         self._failed: list[str] = []
         self._current = 0
+        self._unsettled: set[str] = set()
+        self._held: set[str] = set()
+        self._left_alone: dict[str, Callable[[Answer], None]] = {}
+        self._round = 0
+        """How often the hosts were taken."""
         self._begun: set[int] = set()
         self._allowed: set[str] = set()
         self._stopped: Finding | None = None
+
+    def begin(self, later: Later) -> None:
+        """Take what calls a function of this run after some time."""
+        self._later = later
+
+    def hear(self, event: Event) -> None:
+        """Take note of whether other runs hold a host."""
+        held = isinstance(event, Waiting) and event.locked
+        if not held and not isinstance(event, Inspected | Question):
+            return  # a heartbeat says nothing of it
+        self._unsettled.discard(event.host)
+        if held:
+            self._held.add(event.host)
+        elif event.host in self._held:
+            self._held.discard(event.host)
+            self._take_again()
+        self._proceed()
 
     def ask(self, question: Question, send: Callable[[Answer], None]) -> None:
         """Answer a host now, or when its turn has come."""
         if self._stopped:
             send(Answer(go=False, findings=[self._stopped]))
-        elif self._number[question.host] <= self._current:
-            self._allow(question.host, send)
-        else:
-            self._waiting[question.host] = send
+            return
+        if isinstance(question, Turn) and question.free:
+            self._left_alone[question.host] = send
+            self._take_again()
+            return
+        self._waiting[question.host] = send
+        if not self._round:
+            self._settle_soon()
+        self._proceed()
 
     def refused(self, host: str) -> Finding | None:
         """Return why a host is not to be asked any more; None while it is."""
+        if not self._begun:
+            self._unsettled.add(host)
         return self._stopped
 
-    def ended(self, host: str, status: Status, later: Later) -> None:
+    def _settle_soon(self) -> None:
+        self._round += 1
+        self._later(SETTLING, partial(self._settle, self._round))
+
+    def _settle(self, round: int) -> None:
+        if round == self._round:
+            self._unsettled.clear()
+            self._proceed()
+
+    def _proceed(self) -> None:
+        """Answer the hosts whose turn it is; before the first of them only if no other run holds any."""
+        if self._stopped or not self._waiting:
+            return
+        if not self._begun and self._held:
+            for host in list(self._waiting):
+                self._waiting.pop(host)(Answer(go=False, leave=True))
+        elif self._begun or not self._unsettled | self._left_alone.keys():
+            for host in list(self._waiting):
+                if self._number[host] <= self._current:
+                    self._allow(host, self._waiting.pop(host))
+
+    def _take_again(self) -> None:
+        """Have hosts that were left to others be taken again, once nobody holds any."""
+        if self._left_alone and not self._held:
+            self._later(random.uniform(0, BACKOFF), self._release)
+
+    def _release(self) -> None:
+        if self._left_alone and not self._held and not self._stopped:
+            self._settle_soon()
+            for host in list(self._left_alone):
+                self._unsettled.add(host)
+                self._left_alone.pop(host)(Answer(go=True))
+
+    def ended(self, host: str, status: Status) -> None:
         """Take note that a host has ended, and let the next wave begin if it was the last one of its wave."""
         self._left[self._number[host]].discard(host)
         self._waiting.pop(host, None)
+        self._left_alone.pop(host, None)
+        self._unsettled.discard(host)
+        self._held.discard(host)
         if self._stopped:
             return
         if status != "ok":
@@ -65,17 +146,16 @@ class Turns:
         if not self._left[self._current]:
             # Nothing has changed in a wave that has not begun.
             pause = self._waves.pause if self._current in self._begun else 0
-            later(pause, self._next)
+            self._later(pause, self._next)
+        self._take_again()
+        self._proceed()
 
     def _next(self) -> None:
         while not self._stopped and not self._left[self._current]:
             if self._current + 1 == len(self._left):
                 return
             self._current += 1
-        for host, send in list(self._waiting.items()):
-            if self._number[host] <= self._current:
-                del self._waiting[host]
-                self._allow(host, send)
+        self._proceed()
 
     def _allow(self, host: str, send: Callable[[Answer], None]) -> None:
         number = self._number[host]
@@ -96,6 +176,7 @@ class Turns:
         if held:
             number = self._current + 1
             self._take(Wave(number=number, of=len(self._left), hosts=held, stopped=self._stopped))
-        for send in self._waiting.values():
-            send(Answer(go=False, findings=[self._stopped]))
-        self._waiting.clear()
+        for waiting in (self._waiting, self._left_alone):
+            for send in waiting.values():
+                send(Answer(go=False, findings=[self._stopped]))
+            waiting.clear()

@@ -73,9 +73,13 @@ class Hello(Event):
 
 
 class Waiting(Event):
-    """A resource waits for what somebody else holds, which `reason` names."""
+    """A resource waits for what somebody else holds, which `reason` names.
+
+    `locked`: it is the whole host, which another run works on.
+    """
 
     NAME: ClassVar[str] = "waiting"
+    locked: bool = False
     reason: str
     seconds: float
     id: str | None = None
@@ -166,9 +170,13 @@ class Surveyed(Question):
 
 
 class Turn(Question):
-    """Something is to be changed here, and the host waits until its wave begins."""
+    """Something is to be changed here, and the host waits until its wave begins.
+
+    `free`: it has been left to other runs, and waits to be taken again.
+    """
 
     NAME: ClassVar[str] = "turn"
+    free: bool = False
 
 
 class Leave(Question):

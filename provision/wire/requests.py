@@ -10,6 +10,9 @@ from provision.wire.revision import Origin
 from provision.wire.spec import Supervised
 from provision.wire.survey import Stake
 
+PATIENCE = 600.0
+"""Seconds that a run waits for another one which holds a host."""
+
 
 class Entry(Record):
     """One resource of a request.
@@ -96,6 +99,8 @@ class Apply(Converging):
     - `rollback`: put back the files that a service last answered with when it does not answer any more
     - `workers`: resources that are fixed at once
     - `waves`: hosts change in waves: this one waits for its turn before anything is changed
+    - `doing`: what whoever finds the host locked is told of it
+    - `patience`: seconds to wait for other runs that hold the host
     """
 
     NAME: ClassVar[str] = "apply"
@@ -104,6 +109,8 @@ class Apply(Converging):
     rollback: bool
     workers: int = 4
     waves: bool = False
+    doing: str = "apply"
+    patience: float = PATIENCE
 
 
 class Verify(Asked):
@@ -137,10 +144,14 @@ class History(Asked):
 
 
 class Rollback(Changing):
-    """Go back to what services ran with before: `to` a revision by its number; None: the one before."""
+    """Go back to what services ran with before: `to` a revision by its number; None: the one before.
+
+    `patience`: seconds to wait for other runs that hold the host.
+    """
 
     NAME: ClassVar[str] = "rollback"
     to: int | None = None
+    patience: float = PATIENCE
 
 
 class Remove(Changing):
@@ -149,6 +160,7 @@ class Remove(Changing):
     - `playbooks`, `names`: only what these playbooks and services have brought; None: everything
     - `keep`: resource types that stay
     - `dry`: only tell what would go
+    - `patience`: seconds to wait for other runs that hold the host
     """
 
     NAME: ClassVar[str] = "remove"
@@ -156,6 +168,7 @@ class Remove(Changing):
     names: list[str] | None
     keep: list[str] = []
     dry: bool = False
+    patience: float = PATIENCE
 
 
 class Hold(Asked):

@@ -113,6 +113,7 @@ class Answer(Record):
     - `findings`: why not; or what the user has chosen to ignore
     - `starts`: a service that runs over several hosts starts on one of them, and so on all
     - `peers`: its other nodes
+    - `leave`: change nothing yet, and leave the host to other runs until you are told
     """
 
     go: bool
@@ -120,6 +121,7 @@ class Answer(Record):
     findings: list[Finding] = many(Finding, default=[])
     starts: bool = False
     peers: list[Peer] = many(Peer, default=[])
+    leave: bool = False
 
 
 class Taker(Record):

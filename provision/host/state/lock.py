@@ -11,6 +11,7 @@ from hashlib import sha256
 from provision.host.failure import Failure
 from provision.host.light import plainjson
 from provision.host.machine import Machine
+from provision.wire import events
 
 
 def lock_path(state: str) -> str:
@@ -29,16 +30,19 @@ class RunLock:
     Args:
         machine: whose state directory holds the lock.
         who: shown to whoever has to wait.
-        timeout: seconds to wait for another run before giving up.
+        doing: the same, what for.
+        patience: seconds to wait for other runs before giving up; 0: not at all.
     """
 
-    def __init__(self, machine: Machine, who: str, timeout: float = 600.0) -> None:
+    def __init__(self, machine: Machine, who: str, doing: str, patience: float) -> None:
         self._machine = machine
         self._who = who
-        self._timeout = timeout
+        self._doing = doing
+        self._patience = patience
+        self._since = time.strftime("%Y-%m-%d %H:%M:%S")
         self._fd = -1
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> RunLock:
         path = lock_path(self._machine.state)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         since = time.monotonic()
@@ -50,27 +54,33 @@ class RunLock:
             except BlockingIOError:
                 waited = time.monotonic() - since
                 holder = self._holder()
-                if waited > self._timeout:
+                if waited >= self._patience:
                     raise Failure(
                         "host-locked",
-                        f"another run still holds this host: {holder}",
+                        f"another run {'still ' if self._patience else ''}holds this host: {holder}",
                         hint="wait for it, or end it if nobody needs it any more",
                     ) from None
                 if waited - told >= 5:
                     told = waited
-                    self._machine.waiting("", f"another run on this host: {holder}", waited)
+                    self._machine.emit(
+                        events.Waiting(
+                            id="", reason=f"another run: {holder}", seconds=round(waited, 1), locked=True
+                        )
+                    )
                 self._machine.sleep(0.2)
-        self._sign()
+        self._patience = max(0.0, self._patience - (time.monotonic() - since))
+        self.tell()
+        return self
 
     def __exit__(self, *error: object) -> None:
         os.close(self._fd)
 
-    def _sign(self) -> None:
-        """Say who holds the lock; on a full disk it holds unsigned."""
-        now = time.strftime("%Y-%m-%d %H:%M:%S")
+    def tell(self, more: str = "") -> None:
+        """Say who holds the lock, what for, and how far that has come; on a full disk it holds unsigned."""
+        doing = ", ".join(filter(None, [self._doing, more]))
         try:
             os.ftruncate(self._fd, 0)
-            said = {"who": self._who, "pid": os.getpid(), "since": now}
+            said = {"who": self._who, "doing": doing, "pid": os.getpid(), "since": self._since}
             os.pwrite(self._fd, plainjson.dumps(said).encode(), 0)
         except OSError:
             pass
@@ -78,6 +88,6 @@ class RunLock:
     def _holder(self) -> str:
         try:
             holder = plainjson.loads(os.pread(self._fd, 4096, 0).decode())
-            return "{who}, pid {pid}, since {since}".format(**holder)
+            return "{who}, {doing}, since {since} (pid {pid})".format(**holder)
         except (ValueError, KeyError):
             return "unknown"

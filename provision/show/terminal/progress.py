@@ -38,6 +38,8 @@ class Step:
     total: float | None = None
     unit: str = ""
     text: str = ""
+    urgent: bool = False
+    """It is mentioned at once."""
 
     def sentence(self) -> str:
         """Return what the step is and how far it has come."""
@@ -71,7 +73,8 @@ class Steps:
             case events.Output():
                 step(event.id).text = " ".join(event.line.split())
             case events.Waiting():
-                step(event.id or "", None if event.id else "waiting").text = f"waits for {event.reason}"
+                waiting = step(event.id or "", None if event.id else "waiting")
+                waiting.text, waiting.urgent = f"waits for {event.reason}", event.locked
             case events.Result() | events.Restored():
                 steps.pop(event.id, None)
                 steps.pop("", None)
@@ -91,7 +94,8 @@ class PlainProgress:
         self._steps.take(host, event)
         now = time.monotonic()
         for step in self._steps.running[host.name].values():
-            if now - step.since < PATIENCE or (step.told and now - step.told < REPEAT):
+            early = now - step.since < PATIENCE and not step.urgent
+            if early or (step.told and now - step.told < REPEAT):
                 continue
             step.told = now
             self.say([f"{host.name}  … {clip(step.sentence(), WIDTH)} ({human_seconds(now - step.since)})"])
