@@ -105,7 +105,8 @@ def test_the_next_apply_is_told_at_once_who_has_the_fleet_and_changes_nothing_me
     refused = fleet.run("bob", "apply", "-e", "word=three", "--wait", "0")
     assert refused.code == 1
     assert re.search(
-        r"another run holds this host: \S+@\S+, apply, wave 3 of 3, waits for its turn, since ", told(refused)
+        r"another run holds this host: \S+@\S+ since .+: apply, wave 3 of 3, waits for its turn",
+        told(refused),
     )
     bob = fleet.begin("bob", "-e", "word=three")
     held = fleet.wait_for("bob", "waiting", host="k3", locked=True)

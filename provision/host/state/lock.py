@@ -63,9 +63,7 @@ class RunLock:
                 if waited - told >= 5:
                     told = waited
                     self._machine.emit(
-                        events.Waiting(
-                            id="", reason=f"another run: {holder}", seconds=round(waited, 1), locked=True
-                        )
+                        events.Waiting(id="", reason=holder, seconds=round(waited, 1), locked=True)
                     )
                 self._machine.sleep(0.2)
         self._patience = max(0.0, self._patience - (time.monotonic() - since))
@@ -88,6 +86,6 @@ class RunLock:
     def _holder(self) -> str:
         try:
             holder = plainjson.loads(os.pread(self._fd, 4096, 0).decode())
-            return "{who}, {doing}, since {since} (pid {pid})".format(**holder)
+            return "{who} since {since}: {doing} (pid {pid})".format(**holder)
         except (ValueError, KeyError):
             return "unknown"
