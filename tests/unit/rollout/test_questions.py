@@ -33,7 +33,7 @@ def notes(events: list[Event]) -> list[str]:
 
 def test_a_host_may_go_on_when_nobody_judges(tmp_path: Path) -> None:
     summary, events = go([here()], asks(tmp_path))
-    assert notes(events) == ['{"go":true,"number":0,"findings":[],"starts":false,"peers":[]}']
+    assert notes(events) == ['{"go":true,"number":0,"findings":[],"starts":false,"peers":[],"leave":false}']
     assert summary.ok
 
 
@@ -62,7 +62,7 @@ def test_an_answer_may_come_later(tmp_path: Path) -> None:
                 each(Answer(go=True))
 
     summary, events = ask(asks(tmp_path), answer, here("a"), here("b"))
-    assert notes(events) == ['{"go":true,"number":0,"findings":[],"starts":false,"peers":[]}'] * 2
+    assert notes(events) == ['{"go":true,"number":0,"findings":[],"starts":false,"peers":[],"leave":false}'] * 2
     assert summary.ok
 
 
