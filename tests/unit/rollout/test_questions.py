@@ -62,7 +62,9 @@ def test_an_answer_may_come_later(tmp_path: Path) -> None:
                 each(Answer(go=True))
 
     summary, events = ask(asks(tmp_path), answer, here("a"), here("b"))
-    assert notes(events) == ['{"go":true,"number":0,"findings":[],"starts":false,"peers":[],"leave":false}'] * 2
+    assert (
+        notes(events) == ['{"go":true,"number":0,"findings":[],"starts":false,"peers":[],"leave":false}'] * 2
+    )
     assert summary.ok
 
 
