@@ -18,7 +18,7 @@ from provision.config import model, playbook, references, resources, rollout, se
 from provision.config.model import Model
 from provision.config.schema import schema
 from provision.config.secrets import Secret
-from provision.config.services import arguments, base, checks, engine_options, gpus, sandbox
+from provision.config.services import arguments, base, checks, engine_options, gpus, nodes, sandbox
 from provision.config.services.any import SERVICES
 from provision.findings import areas
 from provision.kinds.gateway import fields as gateway
@@ -45,6 +45,7 @@ MODELS: dict[str, tuple[str, type[Model]]] = {
     "sandbox": ("playbook", sandbox.Sandbox),
     "transcribe": ("playbook", checks.Transcribe),
     **{f"{kind} services": ("playbook", service) for kind, service in SERVICES.items()},
+    "nodes": ("playbook", nodes.Nodes),
     "limits of a gateway": ("playbook", gateway.Limits),
     "timeouts of a gateway": ("playbook", gateway.Timeouts),
     "metrics of a gateway": ("playbook", gateway.Metrics),

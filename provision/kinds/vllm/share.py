@@ -26,6 +26,7 @@ DECIDES = (
     "tensor_parallel_size",
     "pipeline_parallel_size",
     "data_parallel_size",
+    "nodes",
     "gpu_memory_utilization",
     "max_num_seqs",
     "max_num_batched_tokens",
@@ -76,6 +77,8 @@ def utilization(service: VllmService, release: Version) -> float:
 
 def cards(service: VllmService) -> int | None:
     """Return how many of the GPUs that it sees it uses; None where some may be those of other hosts."""
+    if service.nodes is not None:
+        return None
     flags = _given(service)
     if not flags.flags.keys().isdisjoint(_SEVERAL_HOSTS):
         return None
