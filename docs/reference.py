@@ -24,7 +24,7 @@ from provision.findings import areas
 from provision.kinds.gateway import fields as gateway
 
 DOCS = Path(__file__).resolve().parent
-PAGES = ("playbook.md", "inventory.md")
+PAGES = ("playbook.md", "multi-node.md", "inventory.md")
 SCHEMAS = ("playbook", "inventory")
 
 MODELS: dict[str, tuple[str, type[Model]]] = {
