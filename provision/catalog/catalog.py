@@ -96,6 +96,7 @@ class ServiceInfo:
         declared: what decides whether it can run.
         asks: the hosts whose services answer when it is asked.
         group: the hosts over which it runs, the head first; none for a service on one host.
+        joins: whether each of them joins by itself.
     """
 
     host: str
@@ -109,6 +110,7 @@ class ServiceInfo:
     declared: Declared | None = None
     asks: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
+    joins: bool = False
 
     @property
     def name(self) -> str:

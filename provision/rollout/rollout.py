@@ -107,7 +107,7 @@ class Rollout:
         """
         for each in self._fleet.endpoints:
             left_out = [name for name in each.group if name not in self._fleet.catalogs]
-            if left_out:
+            if left_out and not each.joins:
                 message = f"service {each.name} runs over {', '.join(each.group)}, which start together"
                 raise failure("nodes-left-out", message, hint=f"select {', '.join(left_out)}, too")
 

@@ -30,12 +30,16 @@ from provision.config.services.sandbox import Sandbox
 
 @dataclass(frozen=True)
 class Listener:
-    """A port of the host that a service takes: by `address` (None: every address)."""
+    """A port of the host that a service takes: by `address` (None: every address).
+
+    Of a service that runs over several hosts, only the first takes one that is of the `head`.
+    """
 
     loc: tuple[Part, ...]
     address: str | None
     port: int
     protocol: str = "tcp"
+    head: bool = False
 
 
 def _env_value(value: Any) -> Any:

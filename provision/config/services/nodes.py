@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator
@@ -58,6 +59,21 @@ Hosts = Annotated[
 """Hosts in their order, the name of a group, or a number of hosts."""
 
 
+Interface = Annotated[Text, shaped(r"[^\s/:,=]{1,15}", "the name of a network interface", "write eth1")]
+"""The name of a network interface of a host."""
+
+
+@dataclass(frozen=True)
+class All:
+    """All hosts of a play as nodes.
+
+    Args:
+        head: the one that is the first of them.
+    """
+
+    head: str
+
+
 class Nodes(Model):
     """The hosts over which one service runs: its nodes. The first is its head, which takes the requests."""
 
@@ -67,9 +83,7 @@ class Nodes(Model):
     """
     engine: Literal["mp"] = "mp"
     """What connects the nodes: `mp`, vLLM's own (vLLM 0.11.2 and later)."""
-    interface: (
-        Annotated[Text, shaped(r"[^\s/:,=]{1,15}", "the name of a network interface", "write eth1")] | None
-    ) = None
+    interface: Interface | None = None
     """The network interface between the nodes, the same on each. Default: the one that reaches the head."""
     addresses: dict[Name, Text] = {}
     """The address of a host as the other nodes reach it, when it is not the one in the inventory."""

@@ -143,5 +143,6 @@ def add(
             drain,
             asks=tuple(endpoint.asks),
             group=context.group.names if context.group is not None else (),
+            joins=context.group is not None and context.group.joins,
         )
     )

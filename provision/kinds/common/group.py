@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.config.problems import did_you_mean
+from provision.config.services.nodes import All, Nodes
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
-    from provision.config.services.nodes import Nodes
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class Group:
     Args:
         hosts: the nodes; the place of each is its rank, and the first is the head.
         rank: that of this node.
+        joins: whether each node joins by itself, so that some can be changed without the others.
         trouble: why there is no such group: a sentence and the way out; None where all is well.
     """
 
     hosts: tuple[Host, ...]
     rank: int
     trouble: tuple[str, str] | None = None
+    joins: bool = False
 
     @property
     def head(self) -> Host:
@@ -38,7 +40,7 @@ class Group:
         return tuple(host.name for host in self.hosts)
 
 
-def divided(nodes: Nodes, hosts: Sequence[Host], here: Host) -> Group:
+def divided(nodes: Nodes | All, hosts: Sequence[Host], here: Host) -> Group:
     """Return the group of which a host of a play is a node.
 
     Args:
@@ -48,6 +50,12 @@ def divided(nodes: Nodes, hosts: Sequence[Host], here: Host) -> Group:
     """
     known = {host.name: host for host in hosts}
     names = list(known)
+    if isinstance(nodes, All):
+        if nodes.head not in known:
+            hint = did_you_mean(nodes.head, names, "hosts of the play") or "add it to the hosts of the play"
+            return _no(here, f"host `{nodes.head}` is not one of the play", hint)
+        others = [host for host in known.values() if host.name != nodes.head]
+        return replace(_group([known[nodes.head], *others], here), joins=True)
     if isinstance(nodes.hosts, int):
         size, place = nodes.hosts, names.index(here.name)
         if len(names) % size:

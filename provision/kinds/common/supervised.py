@@ -119,13 +119,12 @@ def add(context: ServiceContext[Any], program: Program) -> None:
 
 
 def _beside(context: ServiceContext[Any], program: Program) -> list[Place]:
-    """Return where a service listens besides the port of its program: on several hosts, the head does."""
-    if program.node is not None and program.node.rank:
-        return []
+    """Return where a service listens besides the port of its program."""
+    further = program.node is not None and program.node.rank > 0
     return [
         Place(port=each.port, bind=each.address)
         for each in context.service.listeners()
-        if each.protocol == "tcp" and each.port != program.port
+        if each.protocol == "tcp" and each.port != program.port and not (further and each.head)
     ]
 
 

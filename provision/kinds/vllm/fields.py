@@ -210,6 +210,7 @@ class VllmService(Service):
     def listeners(self) -> Iterator[Listener]:
         """The port of the server, unless it listens on a unix socket instead."""
         if not any(isinstance(word, str) and re.match(r"--uds(=|$)", word) for word in self.extra_args):
-            yield Listener(("port",), self.host, self.port)
+            yield Listener(("port",), self.host, self.port, head=True)
         if self.nodes is not None:
-            yield from (Listener(("nodes", "port"), None, self.nodes.port + each) for each in range(PORTS))
+            for each in range(PORTS):
+                yield Listener(("nodes", "port"), None, self.nodes.port + each, head=True)

@@ -61,7 +61,7 @@ def test_wrong_input_is_a_json_object_a_finding_for_programs(here: Provision) ->
     found = [(line["code"], line["severity"], line["where"], line["hint"]) for line in objects(answer.out)]
     assert found == [
         ("unknown-key", "error", "p.yml:3:47", "did you mean `port`?"),
-        ("unknown-kind", "error", "p.yml:4:15", "kinds: asr, container, gateway, program, vllm"),
+        ("unknown-kind", "error", "p.yml:4:15", "kinds: asr, container, gateway, program, ray, vllm"),
     ]
     assert [line.split()[-1] for line in answer.err.splitlines()] == ["[unknown-key]", "[unknown-kind]"]
 

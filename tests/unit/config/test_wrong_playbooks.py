@@ -207,14 +207,14 @@ def test_a_field_of_a_service(project: Project, field: str, message: str) -> Non
             "- hosts: gpu\n  services:\n    r1:",
             ["3:5: `r1`: expected a mapping of keys to values, found nothing; give a value, or leave the key out"],
         ),
-        ("- hosts: gpu\n  services:\n    r1: {}", ["3:5: missing key `kind`; kinds: asr, container, gateway, program, vllm"]),
+        ("- hosts: gpu\n  services:\n    r1: {}", ["3:5: missing key `kind`; kinds: asr, container, gateway, program, ray, vllm"]),
         (
             "- hosts: gpu\n  services:\n    r1: {kind: vlm}",
-            ["3:16: unknown kind `vlm`; did you mean `vllm`? (kinds: asr, container, gateway, program, vllm)"],
+            ["3:16: unknown kind `vlm`; did you mean `vllm`? (kinds: asr, container, gateway, program, ray, vllm)"],
         ),
         (
             "- hosts: gpu\n  services:\n    r1: {kind: nginx}",
-            ["3:16: unknown kind `nginx`; kinds: asr, container, gateway, program, vllm"],
+            ["3:16: unknown kind `nginx`; kinds: asr, container, gateway, program, ray, vllm"],
         ),
         (
             "- hosts: gpu\n  services:\n    r1: {kind: vllm}",

@@ -21,6 +21,8 @@ PLAY: dict[str, Any] = {
         "other": {
             "packages": ["vllm==0.33.0", "funasr", "fastapi", "uvicorn", "python-multipart", "modelscope"]
         },
+        "ray": {"packages": ["ray[default]==2.60.0"]},
+        "ray-2": {"packages": ["ray[default]==2.59.0"]},
     },
     "models": {
         "m": {"path": "/data/m"},
@@ -35,6 +37,7 @@ SERVICES: dict[str, dict[str, Any]] = {
     "container": {"image": "registry.example/a:1", "ports": ["8000:8000"]},
     "program": {"command": ["/usr/bin/serve"], "port": 8000},
     "gateway": {"upstreams": ["behind"]},
+    "ray": {"environment": "ray", "head": "gpu-box"},
 }
 """What each kind needs."""
 
@@ -96,6 +99,15 @@ VALUES: dict[tuple[str, str], Any] = {
     ("gateway", "limits"): {"body": "1MiB"},
     ("gateway", "timeouts"): {"answer": "1m"},
     ("gateway", "metrics"): {"port": 8999},
+    ("ray", "environment"): "ray-2",
+    ("ray", "head"): "gpu-2",
+    ("ray", "addresses"): {"gpu-box": "10.9.9.9"},
+    ("ray", "port"): 7000,
+    ("ray", "min_worker_port"): 20100,
+    ("ray", "max_worker_port"): 21000,
+    ("ray", "dashboard_port"): 8265,
+    ("ray", "resources"): {"nvme": 1},
+    ("ray", "temp_dir"): "/srv/ray",
 }
 """Another value for a field that no guess fits, or where a guess would be of no effect for good reason."""
 
@@ -110,7 +122,12 @@ BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 """What a field needs beside it, or is of no effect without."""
 
 
-REFUSED = {("container", "writable"), ("container", "sandbox"), ("gateway", "supervisor")}
+REFUSED = {
+    ("container", "writable"),
+    ("container", "sandbox"),
+    ("gateway", "supervisor"),
+    ("ray", "checks"),
+}
 """What a kind refuses with a way out."""
 
 _before: dict[str, str] = {}
@@ -121,7 +138,7 @@ def compiled(project: Project, kind: str, service: dict[str, Any]) -> Catalog:
     behind = {"kind": "program", "command": ["/usr/bin/serve"], "tls": {}}
     others = {"behind": {**behind, "port": 9001}, "other": {**behind, "port": 9002}}
     play = {**PLAY, "services": {**others, "s": {"kind": kind, **service}}}
-    return project.compile(json.dumps([play]), hosts=TWO if "nodes" in service else ROOT)
+    return project.compile(json.dumps([play]), hosts=TWO if "nodes" in service or kind == "ray" else ROOT)
 
 
 def outcome(catalog: Catalog) -> str:
