@@ -1,0 +1,93 @@
+"""The nodes of a service wait for each other: all go on, or none does."""
+
+from __future__ import annotations
+
+from provision.rollout.meetings import Meetings
+from provision.wire.events import Meet
+from provision.wire.finding import fault
+from provision.wire.survey import Answer
+
+
+class Heard:
+    """Meetings, and what each host was answered."""
+
+    def __init__(self) -> None:
+        self.meetings = Meetings()
+        self.answers: dict[str, Answer] = {}
+
+    def meet(
+        self, host: str, step: str = "look", nodes: tuple[str, ...] = ("a", "b"), **said: object
+    ) -> None:
+        question = Meet(host=host, service="chat", nodes=list(nodes), step=step, **said)  # type: ignore[arg-type]
+        self.meetings.meet(question, lambda answer: self.answers.__setitem__(host, answer))
+
+
+def test_a_node_waits_for_the_others_and_restarts_with_them() -> None:
+    heard = Heard()
+    heard.meet("a", starts=False)
+    assert not heard.answers
+    heard.meet("b", starts=True)
+    assert {host: (each.go, each.starts) for host, each in heard.answers.items()} == {
+        "a": (True, True),
+        "b": (True, True),
+    }
+
+
+def test_nothing_starts_when_no_node_starts() -> None:
+    heard = Heard()
+    for host in "ab":
+        heard.meet(host, starts=False)
+    assert [(each.go, each.starts) for each in heard.answers.values()] == [(True, False)] * 2
+
+
+def test_a_node_that_has_gone_stops_the_others() -> None:
+    for status, words in (("failed", "a failed"), ("unreachable", "a could not be reached")):
+        heard = Heard()
+        heard.meet("b", "compare")
+        heard.meetings.ended("a", status)  # type: ignore[arg-type]
+        (finding,) = heard.answers["b"].findings
+        assert not heard.answers["b"].go
+        assert finding.message == f"chat is not changed on any of its nodes, because {words}"
+
+
+def test_a_node_that_has_gone_matters_to_nobody_that_changes_nothing() -> None:
+    heard = Heard()
+    heard.meetings.ended("a", "unreachable")
+    heard.meet("b", starts=False)
+    assert heard.answers["b"].go
+
+
+def test_what_differs_is_said_with_each_value() -> None:
+    heard = Heard()
+    heard.meet("a", "compare", same={"torch": "2.13.0", "Python": "3.11", "x of model m": "1"})
+    heard.meet("b", "compare", same={"torch": "2.12.1", "Python": "3.11"})
+    for each in heard.answers.values():
+        (finding,) = each.findings
+        assert finding.code == "nodes-differ"
+        assert finding.message == "torch: 2.13.0 on a, 2.12.1 on b; x of model m: 1 on a, missing on b"
+
+
+def test_nodes_that_are_the_same_learn_where_the_others_are() -> None:
+    heard = Heard()
+    for host in "ab":
+        heard.meet(host, "compare", same={"torch": "2"}, address=f"10.0.0.{host}", ports=[1, 2])
+    assert [(peer.host, peer.address, peer.ports) for peer in heard.answers["a"].peers] == [
+        ("b", "10.0.0.b", [1, 2])
+    ]
+
+
+def test_what_one_node_does_not_reach_stops_all() -> None:
+    heard = Heard()
+    heard.meet("a", "reach")
+    heard.meet("b", "reach", findings=[fault("unreachable-node", "b cannot reach 10.0.0.1:29500 of a")])
+    assert [each.findings[0].message for each in heard.answers.values()] == [
+        "b cannot reach 10.0.0.1:29500 of a"
+    ] * 2
+
+
+def test_groups_do_not_wait_for_each_other() -> None:
+    heard = Heard()
+    heard.meet("a", nodes=("a", "b"), starts=False)
+    heard.meet("c", nodes=("c", "d"), starts=False)
+    heard.meet("d", nodes=("c", "d"), starts=False)
+    assert set(heard.answers) == {"c", "d"}
