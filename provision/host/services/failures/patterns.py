@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import Iterable, NamedTuple
 
-from provision.host.services.failures.known import funasr, haproxy, system, vllm
+from provision.host.services.failures.known import funasr, haproxy, nodes, system, vllm
 from provision.host.services.failures.known.known import Known, find
 from provision.host.services.failures.root_cause import first_failure
 from provision.host.services.gpus import leftovers, memory
 
-KNOWN = (*vllm.KNOWN, *funasr.KNOWN, *haproxy.KNOWN, *system.KNOWN, *vllm.LAST)
+KNOWN = (*nodes.KNOWN, *vllm.KNOWN, *funasr.KNOWN, *haproxy.KNOWN, *system.KNOWN, *vllm.LAST)
 """In this order the first that is found in a log explains it: the particular before the general."""
 
 
