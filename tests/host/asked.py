@@ -63,6 +63,6 @@ def carry_out(
     """Inspect, apply or remove, and return how it ended."""
     made = request(verb, resources, **options)
     if isinstance(made.asked, Remove):
-        return remove(machine, made.who, made.asked)
+        return remove(machine, made, made.asked)
     assert isinstance(made.asked, Converging)
     return converge(machine, made, made.asked)
