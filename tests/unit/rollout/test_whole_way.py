@@ -38,6 +38,8 @@ INVENTORY = {
         "gpu-1": {"address": "192.0.2.2", "user": "root"},
         "gpu-2": {"address": "192.0.2.3", "user": "root"},
         "front": {"address": "192.0.2.4", "user": "root"},
+        "node1": {"address": "192.0.2.7", "user": "root"},
+        "node2": {"address": "192.0.2.8", "user": "root"},
         "localhost": {"prefix": "/srv/p"},
         "inside": {"connection": "container", "container": "c", "on": "h1"},
     },
