@@ -18,7 +18,7 @@ from tests.lab.models import hub_root
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
-PLAYBOOK = REPOSITORY / "tests/lab/playbooks/nodes.yml"
+PLAYBOOK = REPOSITORY / "tests/e2e/nodes.yml"
 NAMES = ("node1", "node2")
 UNIT = "provision-chat"
 BACK = 600

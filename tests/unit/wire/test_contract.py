@@ -27,8 +27,6 @@ hosts:
   h1: {connection: ssh, address: 192.0.2.1, user: root}
   h2: {connection: ssh, address: 192.0.2.2, user: root}
   h3: {connection: ssh, address: 192.0.2.3, user: root}
-  node1: {connection: ssh, address: 192.0.2.5, user: root}
-  node2: {connection: ssh, address: 192.0.2.6, user: root}
   localhost: {connection: local}
 groups: {gpu: {hosts: [h1]}, asr: {hosts: [h1]}}
 """
