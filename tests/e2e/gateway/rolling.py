@@ -2,7 +2,8 @@
 
 Too long for a test: each change of vLLM is an installation and a start on each of two hosts. rolling.txt has
 the output of the first step; for docs/rolling-change.md, the other changes were made by hand, one by one, and
-this has not yet gone through all of them in one run. It needs a lab of three hosts (h1 to h3) and its hub, on which fleet.yml was applied:
+this has not yet gone through all of them in one run. It needs a lab of three hosts (h1 to h3) and its hub,
+on which fleet.yml was applied:
 
     python -m tests.lab up -n 3 --name fleet
     python -m tests.lab hub --name fleet
