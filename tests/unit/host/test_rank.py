@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,9 +32,17 @@ time.sleep(600)
 
 
 def free_ports() -> list[int]:
-    with contextlib.ExitStack() as stack:
-        doors = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-        return [door.getsockname()[1] for door in doors]
+    """Return two ports that are free at every address, as a rank wants them.
+
+    They are below those that the kernel gives to connections that go out, which would take them again.
+    """
+    found: list[int] = []
+    for port in random.sample(range(15000, 30000), 200):
+        with contextlib.suppress(rank.Ended), rank.listening(port):
+            found.append(port)
+        if len(found) == 2:
+            break
+    return found
 
 
 def until(found: Callable[[], Any], seconds: float = 60) -> Any:
@@ -76,7 +85,11 @@ class Group:
         return (self.folder / f"log{number}").read_text()
 
     def serve(self) -> None:
-        until(lambda: all(self.phase(number) == "serving" for number in self.ranks))
+        try:
+            until(lambda: all(self.phase(number) == "serving" for number in self.ranks))
+        except AssertionError:
+            logs = "\n".join(f"rank {number}:\n{self.log(number)}" for number in self.ranks)
+            pytest.fail(f"not all ranks serve\n{logs}")
 
     def program(self, number: int) -> int:
         """Return the pid of the program of a rank."""
@@ -108,6 +121,15 @@ def test_no_program_starts_before_all_ranks_are_there(group: Group) -> None:
     group.start(1)
     group.serve()
     until(lambda: "head 127.0.0.1 lo" in group.log(1))
+
+
+def test_a_taken_port_is_one_sentence(group: Group) -> None:
+    with rank.listening(group.line):
+        group.start(0)
+        assert group.ended(0) == 1
+    assert group.log(0) == (
+        f"provision: chat: ends: cannot listen at port {group.line}: Address already in use\n"
+    )
 
 
 def test_a_rank_waits_for_its_head(group: Group) -> None:

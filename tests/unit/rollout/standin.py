@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from provision.transport.archive import PACKAGE, ROOMS, Archive
 from provision.transport.target import Limits, Target
 from provision.wire.events import Done, Event, Note
 from provision.wire.finding import Finding, fault
+from provision.wire.survey import Answer
 
 PATIENT = Limits(connect=120)
 """For tests of something else: a machine that stands still for a while has reached its hosts all the same."""
@@ -121,7 +123,7 @@ def note(host: str, message: str) -> Note:
     return Note(host=host, finding=Finding(code="code", message=message))
 
 
-AGREED = note("", '{"go":true,"findings":[]}')
+AGREED = note("", json.dumps(Answer(go=True).plain(), separators=(",", ":")))
 """What a host side of `asks` notes when it may go on."""
 
 

@@ -443,10 +443,17 @@ def plain(address: str) -> str:
 
 
 def listening(port: int) -> socket.socket:
-    """Return a socket that takes connections at a port of every address; 0 for a port that is free."""
+    """Return a socket that takes connections at a port of every address; 0 for a port that is free.
+
+    Raises:
+        Ended: that is not possible, as when the port is taken.
+    """
     both = socket.has_ipv6 and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
-    return socket.create_server(("", port), family=family, dualstack_ipv6=both)
+    try:
+        return socket.create_server(("", port), family=family, dualstack_ipv6=both)
+    except OSError as error:
+        raise Ended(f"cannot listen at port {port}: {os.strerror(error.errno or 0)}") from None
 
 
 def place(interface: str | None, address: str) -> tuple[str, str]:
