@@ -38,7 +38,7 @@ def free_ports() -> list[int]:
     """
     found: list[int] = []
     for port in random.sample(range(15000, 30000), 200):
-        with contextlib.suppress(rank.Ended), rank.listening(port):
+        with contextlib.suppress(OSError), rank.listening(port):
             found.append(port)
         if len(found) == 2:
             break

@@ -279,7 +279,12 @@ class Head(Rank):
 
     def assemble(self) -> None:
         """Take lines until there is one of each rank, and let all start."""
-        with listening(self.asked.port) as door:
+        try:
+            opened = listening(self.asked.port)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise Ended(f"cannot listen at port {self.asked.port}: {why}") from None
+        with opened as door:
             missing = self._missing()
             while missing:
                 self.note(WAITING, missing)
@@ -446,14 +451,11 @@ def listening(port: int) -> socket.socket:
     """Return a socket that takes connections at a port of every address; 0 for a port that is free.
 
     Raises:
-        Ended: that is not possible, as when the port is taken.
+        OSError: that is not possible, as when the port is taken.
     """
     both = socket.has_ipv6 and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
-    try:
-        return socket.create_server(("", port), family=family, dualstack_ipv6=both)
-    except OSError as error:
-        raise Ended(f"cannot listen at port {port}: {os.strerror(error.errno or 0)}") from None
+    return socket.create_server(("", port), family=family, dualstack_ipv6=both)
 
 
 def place(interface: str | None, address: str) -> tuple[str, str]:
