@@ -93,7 +93,4 @@ def config(metadata: Mapping[str, Any], tensors: Iterable[Tensor]) -> dict[str, 
 
 def renamed(tensor: Tensor) -> Tensor:
     """Return a tensor by the name that it has in safetensors files."""
-    name = tensor.name
-    for pattern, theirs in _PATTERNS:
-        name = pattern.sub(theirs, name)
-    return Tensor(name, tensor.dtype, tensor.shape, tensor.count)
+    return tensor.renamed(_PATTERNS)

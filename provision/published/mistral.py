@@ -123,7 +123,4 @@ _PATTERNS = tuple((re.compile(pattern), name) for pattern, name in _NAMES)
 
 def renamed(tensor: Tensor) -> Tensor:
     """Return a tensor by the name that it has in other files."""
-    name = tensor.name
-    for pattern, usual in _PATTERNS:
-        name = pattern.sub(usual, name)
-    return Tensor(name, tensor.dtype, tensor.shape, tensor.count)
+    return tensor.renamed(_PATTERNS)

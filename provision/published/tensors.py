@@ -74,6 +74,13 @@ class Tensor:
     shape: tuple[int, ...]
     count: int = 1
 
+    def renamed(self, names: Iterable[tuple[re.Pattern[str], str]]) -> Tensor:
+        """Return it by another name: with each pattern replaced, in their order."""
+        name = self.name
+        for pattern, other in names:
+            name = pattern.sub(other, name)
+        return Tensor(name, self.dtype, self.shape, self.count)
+
     @property
     def elements(self) -> int:
         """How many numbers it has, of all `count`."""

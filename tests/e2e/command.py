@@ -78,6 +78,12 @@ class Provision:
         assert answer.code == 0, answer.out[-6000:] + answer.err
         return answer
 
+    def history(self, playbook: Path) -> list[dict[str, Any]]:
+        """Return the revisions of the only service of a playbook."""
+        (told,) = self.run("history", playbook, json=True).event("history")
+        found: list[dict[str, Any]] = told["revisions"]
+        return found
+
     def plan(self, *args: str | Path, code: int | None = None) -> Answer:
         """Plan with --detailed-exitcode."""
         answer = self.run("plan", *args, "--detailed-exitcode", json=True)

@@ -75,9 +75,7 @@ class Site(Editable):
         return self.provision.apply(self.playbook)
 
     def history(self) -> list[dict[str, Any]]:
-        (told,) = self.provision.run("history", self.playbook, json=True).event("history")
-        found: list[dict[str, Any]] = told["revisions"]
-        return found
+        return self.provision.history(self.playbook)
 
     @property
     def pid(self) -> str:

@@ -9,7 +9,7 @@ import os
 import pwd
 import socket
 import struct
-from typing import Iterable, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 TICKS = os.sysconf("SC_CLK_TCK")
 """Clock ticks a second, the unit of a process's start time."""
@@ -192,19 +192,12 @@ def listeners(port: int, host: str | None = None) -> list[Listener]:
     wanted = {"localhost": {"127.0.0.1", "::1"}}.get(host or "", {host})
     matters = None if wanted & {None, "", "0.0.0.0", "::"} or not all(map(_numeric, wanted)) else wanted
     sockets: dict[str, int] = {}
-    for name in ("tcp", "tcp6"):
-        try:
-            with open(f"/proc/net/{name}", encoding="utf-8") as file:
-                rows = file.read().splitlines()[1:]
-        except FileNotFoundError:
+    for fields in _sockets():
+        address, _, number = fields[1].rpartition(":")
+        if fields[3] != LISTEN or int(number, 16) != port:
             continue
-        for row in rows:
-            fields = row.split()
-            address, _, number = fields[1].rpartition(":")
-            if fields[3] != LISTEN or int(number, 16) != port:
-                continue
-            if matters is None or _address(address) in matters | {"0.0.0.0", "::"}:
-                sockets[f"socket:[{fields[9]}]"] = int(fields[7])
+        if matters is None or _address(address) in matters | {"0.0.0.0", "::"}:
+            sockets[f"socket:[{fields[9]}]"] = int(fields[7])
     if not sockets:
         return []
     owners = _owners(set(sockets))
@@ -221,6 +214,16 @@ def listeners(port: int, host: str | None = None) -> list[Listener]:
 def connected(pids: Iterable[int], address: str, port: int) -> int:
     """Return how many TCP connections to a place some processes have open."""
     to: set[str] = set()
+    for fields in _sockets():
+        place, _, number = fields[2].rpartition(":")
+        if int(number, 16) == port and _address(place) == address:
+            to.add(f"socket:[{fields[9]}]")
+    owners = _owners(to, map(str, pids)) if to else {}
+    return sum(map(len, owners.values()))
+
+
+def _sockets() -> Iterator[list[str]]:
+    """Give the fields of each TCP socket in `/proc/net`."""
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="utf-8") as file:
@@ -228,12 +231,7 @@ def connected(pids: Iterable[int], address: str, port: int) -> int:
         except FileNotFoundError:
             continue
         for row in rows:
-            fields = row.split()
-            place, _, number = fields[2].rpartition(":")
-            if int(number, 16) == port and _address(place) == address:
-                to.add(f"socket:[{fields[9]}]")
-    owners = _owners(to, map(str, pids)) if to else {}
-    return sum(map(len, owners.values()))
+            yield row.split()
 
 
 def _address(digits: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from provision.host.services.gateways import haproxy_admin as admin
+from tests.unit.host.admin_socket import AdminSocket
 
 STATE = """\
 1
@@ -49,29 +48,17 @@ def test_the_ports_of_the_new_configuration_win() -> None:
     assert changed == ["4 r2 1 h1 127.0.0.1 2 8 1 1 0 15 3 2 6 0 0 0 - 19999 - 0 0 - - 0"]
 
 
-class Socket:
+class Socket(AdminSocket):
     """A socket that gives one answer to each command, and notes the commands."""
 
     def __init__(self, path: Path, answer: str) -> None:
-        self.path, self.heard = str(path), list[str]()
+        self.heard = list[str]()
         self._answer = answer
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(path)
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self._listener.accept()
-            except OSError:
-                return
-            with line:
-                self.heard.append(line.recv(4096).decode().strip())
-                line.sendall(self._answer.encode())
-
-    def close(self) -> None:
-        self._listener.close()
+    def answer(self, command: str) -> str:
+        self.heard.append(command)
+        return self._answer
 
 
 @pytest.fixture

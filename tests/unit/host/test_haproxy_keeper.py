@@ -18,34 +18,23 @@ import pytest
 
 from provision.host.services.gateways import haproxy_admin as admin
 from provision.host.services.gateways import haproxy_keeper as keeper
+from tests.unit.host.admin_socket import AdminSocket
 
 NAMES = "be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_port srv_use_ssl"
 
 MAINT, DRAIN = 0x01, 0x08
 
 
-class HAProxy:
+class HAProxy(AdminSocket):
     """Has one server, qwen/h1, whose state the admin socket tells and changes."""
 
     def __init__(self, path: Path, port: int) -> None:
-        self.path, self.port = str(path), port
+        self.port = port
         self.flags, self.healthy, self.known = 0, True, True
         self.set: list[str] = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(path)
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self._listener.accept()
-            except OSError:
-                return
-            with line:
-                line.sendall(self._answer(line.recv(4096).decode().strip()).encode())
-
-    def _answer(self, command: str) -> str:
+    def answer(self, command: str) -> str:
         if command == "show servers state":
             row = f"3 qwen 1 h1 127.0.0.1 {2 if self.healthy else 0} {self.flags} {self.port} 0\n"
             return f"1\n# {NAMES}\n{row if self.known else ''}\n"
@@ -54,9 +43,6 @@ class HAProxy:
         self.set.append(found[1])
         self.flags = {"drain": DRAIN, "ready": 0}[found[1]]
         return "\n"
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 class Model(http.server.BaseHTTPRequestHandler):

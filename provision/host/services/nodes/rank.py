@@ -100,7 +100,39 @@ class Line:
         self._connection.close()
 
 
-class Rank:
+class Teller:
+    """Tells people and `status` what a node does: in its log, and in its state file.
+
+    Args:
+        asked: the options of the command line; `service` and `state` count.
+    """
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.asked = asked
+        self._told = ("", 0.0)
+        self._noted = ""
+
+    def tell(self, text: str, again: bool = True) -> None:
+        """Write a line into the log; the same wait not too often, unless `again`."""
+        said, when = self._told
+        now = time.monotonic()
+        if again or text != said or now - when >= TELL:
+            self._told = (text, now)
+            print(f"provision: {self.asked.service}: {text}", file=sys.stderr, flush=True)
+
+    def note(self, phase: str, missing: Sequence[str] = (), why: str = "") -> None:
+        """Write into the state file what this node does, and what the missing nodes are called."""
+        content = json.dumps({"pid": os.getpid(), "phase": phase, "missing": list(missing), "why": why})
+        if content == self._noted:
+            return
+        self._noted = content
+        beside = f"{self.asked.state}.new"
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(content)
+        os.replace(beside, self.asked.state)
+
+
+class Rank(Teller):
     """What the head and the other ranks have in common.
 
     Args:
@@ -109,7 +141,7 @@ class Rank:
     """
 
     def __init__(self, asked: argparse.Namespace, command: Sequence[str]) -> None:
-        self.asked = asked
+        super().__init__(asked)
         self.command = command
         self.names: list[str] = asked.nodes.split(",")
         self.program: subprocess.Popen[bytes] | None = None
@@ -117,8 +149,6 @@ class Rank:
         self.stopping: float | None = None
         self._signals = 0
         self._beaten = 0.0
-        self._told = ("", 0.0)
-        self._noted = ""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._heed)
 
@@ -247,27 +277,6 @@ class Rank:
         """Return a rank for people."""
         return f"{self.names[rank]} (rank {rank})"
 
-    def tell(self, text: str, again: bool = True) -> None:
-        """Write a line into the log; the same wait not too often, unless `again`."""
-        said, when = self._told
-        now = time.monotonic()
-        if again or text != said or now - when >= TELL:
-            self._told = (text, now)
-            print(f"provision: {self.asked.service}: {text}", file=sys.stderr, flush=True)
-
-    def note(self, phase: str, missing: Sequence[int] = (), why: str = "") -> None:
-        """Write into the state file what this rank does, and which ranks are missing."""
-        missing_names = [self.named(rank) for rank in missing]
-        state = {"pid": os.getpid(), "phase": phase, "missing": missing_names, "why": why}
-        content = json.dumps(state)
-        if content == self._noted:
-            return
-        self._noted = content
-        beside = f"{self.asked.state}.new"
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(content)
-        os.replace(beside, self.asked.state)
-
 
 class Head(Rank):
     """The first node, to which the others have their lines."""
@@ -287,9 +296,9 @@ class Head(Rank):
         with opened as door:
             missing = self._missing()
             while missing:
-                self.note(WAITING, missing)
-                names = ", ".join(map(self.named, missing))
-                self.tell(f"waits for {names} at port {self.asked.port}", again=False)
+                names = [self.named(rank) for rank in missing]
+                self.note(WAITING, names)
+                self.tell(f"waits for {', '.join(names)} at port {self.asked.port}", again=False)
                 if select.select([door], [], [], 0)[0]:
                     self._admit(door)
                 self.tick(LOOK)
@@ -389,7 +398,7 @@ class Member(Rank):
         head, why = self.named(0), "another is starting"
         where = f"{self.asked.head}:{self.asked.port}"
         while not self.lines:
-            self.note(WAITING, [0], why)
+            self.note(WAITING, [self.named(0)], why)
             try:
                 line = Line(socket.create_connection((self.asked.head, self.asked.port), 5.0))
                 line.say(service=self.asked.service, rank=self.asked.rank, declared=self.asked.declared)
@@ -407,7 +416,7 @@ class Member(Rank):
         """Take a message of the head."""
         if "no" in message:
             self.tell(f"{self.named(0)} says: {message['no']}", again=False)
-            self.note(WAITING, [0], str(message["no"]))
+            self.note(WAITING, [self.named(0)], str(message["no"]))
             time.sleep(GRACE)
         elif "go" in message:
             own, interface = place(self.asked.interface, line.here)

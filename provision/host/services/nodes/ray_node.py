@@ -125,7 +125,7 @@ class Eye(threading.Thread):
         return Seen(nodes, (str(said.get("ray_version", "")), str(said.get("python_version", ""))))
 
 
-class Node:
+class Node(rank.Teller):
     """The node that runs here.
 
     Args:
@@ -134,7 +134,7 @@ class Node:
     """
 
     def __init__(self, asked: argparse.Namespace, options: Sequence[str]) -> None:
-        self.asked = asked
+        super().__init__(asked)
         self.options = options
         self.is_head = asked.node == asked.head
         self.child: subprocess.Popen[bytes] | None = None
@@ -142,8 +142,6 @@ class Node:
         self._before: set[str] = set()
         self._logged: dict[str, int] = {}
         self._stopping = False
-        self._told = ("", 0.0)
-        self._noted = ""
 
     def _heed(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
@@ -372,25 +370,6 @@ class Node:
         """Return the logs of the session that may tell why Ray has failed."""
         place = os.path.realpath(os.path.join(self.asked.temporary, "session_latest", "logs"))
         return [os.path.join(place, name) for name in ("gcs_server.out", "raylet.out", "raylet.err")]
-
-    def tell(self, text: str, again: bool = True) -> None:
-        """Write a line into the log; the same wait not too often, unless `again`."""
-        said, when = self._told
-        now = time.monotonic()
-        if again or text != said or now - when >= rank.TELL:
-            self._told = (text, now)
-            print(f"provision: {self.asked.service}: {text}", file=sys.stderr, flush=True)
-
-    def note(self, phase: str, missing: Sequence[str] = (), why: str = "") -> None:
-        """Write into the state file what this node does, and which nodes are missing."""
-        content = json.dumps({"pid": os.getpid(), "phase": phase, "missing": list(missing), "why": why})
-        if content == self._noted:
-            return
-        self._noted = content
-        beside = f"{self.asked.state}.new"
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(content)
-        os.replace(beside, self.asked.state)
 
 
 class Stopped(Exception):
