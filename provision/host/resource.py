@@ -157,8 +157,13 @@ class Resource:
         """Return how to ask whether its service would start as declared."""
         return None
 
-    def prove(self, machine: Machine) -> bool:
-        """Make each check of the service once, and report it; whether all went well."""
+    def prove(self, machine: Machine, patience: float = 0.0) -> bool:
+        """Make each check of the service, and report it; whether all went well.
+
+        Args:
+            machine: this one.
+            patience: seconds in which a check is repeated while it fails for a reason that may pass.
+        """
         return True
 
     def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:

@@ -117,7 +117,8 @@ def _revealed(resource: Resource, deferred: bool, keyring: Keyring, problems: li
             problems.extend(error.problems)
             return ""
 
-    spec = resource.spec.replace(checks=[Running()]) if deferred else resource.spec
+    # The page of a gateway says 503 as long as nothing behind it is up.
+    spec = resource.spec.replace(checks=[Running()], health=False) if deferred else resource.spec
     try:
         return reveal(spec.plain(), resolve)
     except ConfigError as error:

@@ -92,12 +92,16 @@ class Probe(Resource):
         """Whether it waits for an answer: always."""
         return True
 
-    def prove(self, machine: Machine) -> bool:
-        """Make each check once, and tell how it went; whether all went well."""
+    def prove(self, machine: Machine, patience: float = 0.0) -> bool:
+        """Make each check, and tell how it went; whether all went well."""
         spec, good = self.spec, True
+        until = time.monotonic() + patience
         life = supervision.life(machine, spec, shared=True)
         for check in spec.checks:
             proof = checks.perform(machine, spec, check)
+            while not (proof.ok or proof.final) and time.monotonic() < until and self._lives(machine, life):
+                machine.sleep(POLL_AT_MOST)
+                proof = checks.perform(machine, spec, check)
             lines: list[str] = []
             if not proof.ok:
                 good = False
@@ -110,6 +114,9 @@ class Probe(Resource):
                     lines = supervision.tail(machine, spec, supervision.TAIL, life.since)
             _tell(machine, spec, proof, lines)
         return good
+
+    def _lives(self, machine: Machine, life: supervision.Life) -> bool:
+        return supervision.life(machine, self.spec).invocation == life.invocation is not None
 
     def remove(self, machine: Machine) -> bool:
         """Return whether it was proven; that is forgotten with the service, whose stop needs to know it."""
