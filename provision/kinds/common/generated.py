@@ -98,6 +98,7 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
             "unit_name": text.unit(unit_name(context.name).removesuffix(".service")),
             "user": text.unit(context.user or "root"),
             "env_file": text.unit(context.env_file),
+            "follows": [text.unit(unit_name(each)) for each in program.follows],
             "before": [MODPROBE] if program.nvidia else [],
             "script": text.unit_word(context.script, command=True),
             "stop_timeout": f"{stop_timeout:.0f}",

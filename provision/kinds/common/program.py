@@ -48,6 +48,8 @@ class Program(Endpoint):
         reloads: ids of what it reads again when it is told to reload: a change of these restarts nothing.
         demands: what else it wants of the host; None for nothing special.
         meeting: what its nodes compare before it is changed; None for what runs on one host.
+        follows: other services on its host, all under systemd, without which it cannot run: they start before
+            it and stop after it, and a restart of one of them restarts it.
     """
 
     script: str
@@ -71,6 +73,7 @@ class Program(Endpoint):
     reloads: Sequence[str] = ()
     demands: Demands | None = None
     meeting: Meeting | None = None
+    follows: Sequence[str] = ()
 
     def uses(self) -> list[str]:
         """Return the ids of what it cannot run without, except for the certificate."""

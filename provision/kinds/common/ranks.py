@@ -8,7 +8,7 @@ from importlib.resources import files
 from posixpath import join
 from typing import TYPE_CHECKING, Any
 
-from provision.config.services.nodes import PORTS, Nodes
+from provision.config.services.nodes import Nodes
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.group import Group
 from provision.wire.nodes import Meeting, Node
@@ -29,7 +29,8 @@ def group(context: ServiceContext[Any], nodes: Nodes) -> Group | None:
     if found is None:
         return None
     if found.trouble is not None:
-        context.problem("nodes-mismatch", ("nodes", "hosts"), *found.trouble)
+        where = "hosts" if nodes.cluster is None else "cluster"
+        context.problem("nodes-mismatch", ("nodes", where), *found.trouble)
         return None
     if not context.systemd:
         message = (
@@ -72,7 +73,7 @@ def meeting(
         node=node(context, found),
         address=_address(nodes, found.hosts[found.rank]),
         interface=nodes.interface,
-        ports=[] if found.rank else [nodes.port + each for each in range(PORTS)],
+        ports=[] if found.rank else list(nodes.ports),
         environment=environment.path if environment is not None else None,
         models={model.name: model.path for model in models},
     )

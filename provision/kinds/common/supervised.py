@@ -71,7 +71,7 @@ def add(context: ServiceContext[Any], program: Program) -> None:
         # The shipped unit is known to be right; asking systemd takes longer than writing all files.
         written = service.sandbox or context.templates.own(program.unit[0])
         files.append(file(unit_path(name), unit, "0644", root, validate="systemd" if written else None))
-    needs = [*context.after, *uses, *program.launchers, *files]
+    needs = [*context.after, *uses, *program.launchers, *files, *_led(context, program)]
     if program.turn:
         needs.append(turn.add(context))
         if turn.FILE not in program.script:
@@ -116,6 +116,17 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     stake = program.stake(name)
     drain = program.drain
     endpoint.add(context, spec, reached_at, needs=needs, made=files, stop=stop, stake=stake, drain=drain)
+
+
+def _led(context: ServiceContext[Any], program: Program) -> list[str]:
+    """Return the ids of what runs and proves the services that it follows; they restart it."""
+    resources = context.builder.resources
+    found = [id for each in program.follows for id in (f"unit:{each}", f"probe:{each}") if id in resources]
+    for each in program.follows:
+        runner = resources.get(f"unit:{each}")
+        if runner is not None and context.name not in runner.triggers:
+            runner.triggers.append(context.name)
+    return found
 
 
 def _beside(context: ServiceContext[Any], program: Program) -> list[Place]:

@@ -18,6 +18,7 @@ from provision.kinds.common import supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import start_script
 from provision.kinds.common.program import Program
+from provision.kinds.ray import places
 from provision.kinds.ray.fields import LOOPBACK, MODE, PORTS, TOKEN
 from provision.wire.checks import Together
 from provision.wire.nodes import Node
@@ -164,19 +165,20 @@ def _suits(context: ServiceContext[RayService], environment: Environment) -> boo
 def _address(context: ServiceContext[RayService], group: Group) -> str | None:
     """Return where the other nodes reach the head; None after noting that nobody can say, or may use it."""
     service, head = context.service, group.head
-    given = service.addresses.get(head.name)
-    if given is None and head.connection != "ssh":
+    address = places.address(service, head)
+    if address is None:
         message = f"the address of host {head.name} (connection {head.connection}) is not known"
         hint = f"say where the other nodes reach it: `addresses: {{{head.name}: ADDRESS}}`"
         context.problem("unreachable-node", ("head",), message, hint)
         return None
-    address = (given or head.address or head.name).strip("[]")
     if service.token is None and _public(address):
         message = (
             f"{address} is a public address, and without a token everybody may run programs on the nodes"
         )
         hint = "set `token`, or name an address of a private network in `addresses`"
-        context.problem("public-cluster", ("addresses",) if given else ("head",), message, hint)
+        context.problem(
+            "public-cluster", ("addresses",) if head.name in service.addresses else ("head",), message, hint
+        )
         return None
     return address
 
@@ -201,7 +203,7 @@ def _warn_if_open(context: ServiceContext[RayService]) -> None:
 def _place(context: ServiceContext[RayService], name: str) -> str:
     """Return a path in the directory that the service writes to."""
     if context.systemd:
-        return f"/var/lib/provision/{context.name}/{name}"  # the StateDirectory= of its unit
+        return places.own(context.name, name)
     return context.layout.service(context.name, name)
 
 
