@@ -85,8 +85,9 @@ def remove_entries(
 def in_order(entries: dict[str, Entry]) -> list[str]:
     """Return the ids in the order of removal: what needs others comes before them, deep paths first."""
 
-    def key(id: str) -> tuple[int, int, str]:
-        return _rank(entries[id]["type"]), -id.count("/"), id
+    def key(id: str) -> tuple[int, int, int, str]:
+        led = len(entries[id]["spec"].get("follows") or ())  # its leaders go after it
+        return _rank(entries[id]["type"]), -led, -id.count("/"), id
 
     return sorted(entries, key=key)
 

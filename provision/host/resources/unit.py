@@ -38,7 +38,7 @@ class Unit(FileRunner):
     type = "unit"
     Spec = UnitSpec
     spec: UnitSpec
-    identity = ("unit", "service", "stop_timeout", "port", "bind")
+    identity = ("unit", "service", "stop_timeout", "port", "bind", "follows")
     beside = ("loaded", "current")
     ever = ("enabled", "active")
 

@@ -96,7 +96,11 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     spec: Server
     if context.systemd:
         spec = UnitSpec(
-            unit=unit_name(name), reloads=list(program.reloads), beside=_beside(context, program), **common
+            unit=unit_name(name),
+            reloads=list(program.reloads),
+            beside=_beside(context, program),
+            follows=[unit_name(each) for each in program.follows],
+            **common,
         )
     else:
         log, pid_file = layout.log(name), layout.pid_file(name)

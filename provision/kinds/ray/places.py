@@ -19,11 +19,6 @@ def state(name: str) -> str:
     return own(name, "node.json")
 
 
-def temporary(service: RayService, name: str) -> str:
-    """Return the directory for sessions, logs and sockets of Ray."""
-    return service.temp_dir or own(name, "ray")
-
-
 def address(service: RayService, head: Host) -> str | None:
     """Return where the other nodes reach the head; None where nobody says it."""
     given = service.addresses.get(head.name)

@@ -174,11 +174,12 @@ def variables(context: ServiceContext[VllmService], environment: Environment) ->
 
 
 def writable(context: ServiceContext[VllmService]) -> list[str]:
-    """Return the directory of the node on its host: a program that uses Ray writes its logs there."""
+    """Return where the node on its host keeps its sessions: a program that uses Ray writes its logs there."""
     cluster, nodes = of(context), context.service.nodes
     if cluster is None or nodes is None or nodes.cluster is None:
         return []
-    return [places.temporary(cluster, nodes.cluster)]
+    # The directory of the service is there before Ray makes one in it.
+    return [cluster.temp_dir or places.own(nodes.cluster, "").rstrip("/")]
 
 
 def follows(context: ServiceContext[VllmService]) -> list[str]:
