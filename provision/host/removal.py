@@ -86,7 +86,7 @@ def in_order(entries: dict[str, Entry]) -> list[str]:
     """Return the ids in the order of removal: what needs others comes before them, deep paths first."""
 
     def key(id: str) -> tuple[int, int, int, str]:
-        led = len(entries[id]["spec"].get("follows") or ())  # its leaders go after it
+        led = len(entries[id].get("spec", {}).get("follows") or ())  # what it needs goes after it
         return _rank(entries[id]["type"]), -led, -id.count("/"), id
 
     return sorted(entries, key=key)

@@ -22,6 +22,7 @@ from provision.kinds.ray import places
 from provision.kinds.ray.fields import LOOPBACK, MODE, PORTS, TOKEN
 from provision.wire.checks import Together
 from provision.wire.nodes import Node
+from provision.wire.server import Demands
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.tree import TreeSpec
 
@@ -118,6 +119,7 @@ def lower(context: ServiceContext[RayService]) -> None:
             checks=[Together(node=node)],
             node=node,
             nvidia=service.gpus != [],
+            demands=_demands(service),
             writable=[service.temp_dir] if service.temp_dir is not None else [],
             unit=("service.unit.j2", {"oom_policy": "continue"}),
         ),
@@ -198,6 +200,11 @@ def _warn_if_open(context: ServiceContext[RayService]) -> None:
             f"it has no `token`, so whoever reaches the ports {service.port} to {service.port + PORTS - 1} "
             f"of host {context.builder.host.name} may run any program there",
         )
+
+
+def _demands(service: RayService) -> Demands | None:
+    store = service.object_store_memory
+    return Demands(memory=0, gpus=0, because="", objects=store) if store is not None else None
 
 
 def _place(context: ServiceContext[RayService], name: str) -> str:

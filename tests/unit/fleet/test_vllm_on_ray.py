@@ -33,7 +33,7 @@ def play(
     own: tuple[str, ...] | None = None,
     more: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return a play with a service on a cluster, in the environment of the cluster unless it has its `own`."""
+    """Return a play with a service on a cluster, in that one's environment unless it has its `own`."""
     service = {
         "kind": "vllm",
         "environment": "e" if own is None else "own",
