@@ -45,7 +45,7 @@ LOST = 15.0
 JOIN = 180.0
 """Seconds from the start of the child until the cluster has to know the node."""
 
-TRIES = 3
+TRIES = 6
 """How often Ray is started until it stays: on a busy host, what it allows its own processes is not enough."""
 
 STOP = 40.0

@@ -95,7 +95,7 @@ class User:
             return 0, f"{name} does not run on this host"
         if phase == "serving":
             return pid, ""
-        return 0, f"{name} {phase} (missing: {', '.join(missing)})" if missing else f"{name} is {phase}"
+        return 0, f"{name} is {phase} (missing: {', '.join(missing)})" if missing else f"{name} is {phase}"
 
     def end(self) -> None:
         """End the program; what it leaves behind, the supervisor kills."""
