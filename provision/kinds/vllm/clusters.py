@@ -166,6 +166,7 @@ def variables(context: ServiceContext[VllmService], environment: Environment) ->
         "RAY_ADDRESS": f"[{address}]:{cluster.port}" if ":" in address else f"{address}:{cluster.port}",
         MODE: "token" if cluster.token is not None else "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_COLOR_PREFIX": "0",  # the lines of workers are in a log, not at a terminal
     }
     if environment.name != cluster.environment:  # else its workers have it from the node
         own = {"runtime_env": {"py_executable": environment.program("python")}}

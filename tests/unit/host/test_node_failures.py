@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from provision.host.services.failures.patterns import explain
+from provision.host.services.failures.root_cause import first_failure
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,31 @@ def test_what_ray_prints_is_explained(line: str, code: str, named: str) -> None:
     assert found is not None
     assert found.code == code
     assert named in str(found.hint)
+
+
+def test_the_lines_of_two_workers_of_ray_are_told_apart() -> None:
+    one, other = "(RayWorkerProc pid=2770) ", "(RayWorkerProc pid=2608, ip=10.0.0.2) "
+    log = [
+        one + "INFO 11-27 22:46:17 [worker.py:1] loading",
+        other + "Traceback (most recent call last):",
+        one + "INFO 11-27 22:46:18 [worker.py:2] loaded",
+        other + "OSError: [Errno 28] No space left on device",
+        "provision: chat: the program of g1 (rank 0) has ended (exit 0)",
+    ]
+    assert first_failure(log) == ["OSError: [Errno 28] No space left on device"]
+
+
+def test_the_error_of_a_worker_is_found_in_what_ray_repeats_of_it() -> None:
+    engine = "(EngineCore pid=2706) ERROR 11-27 22:48:34 [core.py:1510] "
+    log = [
+        engine + "Traceback (most recent call last):",
+        engine + '  File "/e/lib/python3.11/site-packages/ray/_private/worker.py", line 1053, in get_objects',
+        engine + "    raise value.as_instanceof_cause()",
+        engine
+        + "ray.exceptions.RayTaskError(RuntimeError): ray::RayWorkerProc.initialize_worker() (pid=2608)",
+        engine + "           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        engine + '  File "/e/lib/python3.11/site-packages/torch/_ops.py", line 1279, in __call__',
+        engine + "    return self._op(*args, **kwargs)",
+        engine + "RuntimeError: open shm in SHMManager failed. errno: 2",
+    ]
+    assert first_failure(log) == ["RuntimeError: open shm in SHMManager failed. errno: 2"]
