@@ -218,9 +218,9 @@ class Lab:
                 host["number"],
                 self.directory / "hosts" / name,
                 self._network,
-                Base(**host["base"]),
+                Base(**host["base"], more=host.get("more", "")),
                 tuple(host["binds"]),
-                tuple(host["layers"]),
+                tuple(host.get("layers", ())),
                 host["nested"],
                 ProcessId(**host["supervisor"]) if host["supervisor"] else None,
             )
@@ -232,7 +232,8 @@ class Lab:
             "hosts": {
                 host.name: {
                     "number": host.number,
-                    "base": asdict(host.base),
+                    "base": {"suite": host.base.suite, "python": host.base.python},
+                    "more": host.base.more,
                     "binds": host.binds,
                     "layers": host.layers,
                     "nested": host.nested,
