@@ -125,6 +125,15 @@ def test_healthy_is_not_enough(service: Service) -> None:
     assert proof["log"][-1] == "Application startup complete."
 
 
+def test_an_engine_that_dies_when_it_samples_is_not_proven(service: Service) -> None:
+    """vLLM 0.30 for CPUs compiles its sampler at the first such request, which is a client's as a rule."""
+    service.script("--greedy")
+    service.serve()
+    failure = fails(service, service.probe(CHAT))
+    assert failure.message == "tiny ended (exit 1)"
+    assert failure.log[-1] == "RuntimeError: cannot compile the sampler"
+
+
 def test_an_engine_that_dies_under_the_request_is_told(service: Service) -> None:
     service.script("--hang")
     service.converge(service.process())
