@@ -86,7 +86,7 @@ class Trial:
         argv = [sys.executable, "-m", "provision", "apply", str(self.playbook), "--yes", *self.options]
         killed_at(
             [*argv, "--output", "json"],
-            lambda event: event["host"] == host and step.reached(event),
+            lambda event: event.get("host") == host and step.reached(event),
             step.pause,
             REPOSITORY,
             self.env,
