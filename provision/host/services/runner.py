@@ -7,7 +7,7 @@ from typing import Callable, ClassVar, Mapping, Sequence
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import SERVICES, Changes, Resource, State
-from provision.host.services import access, processes, stopping, supervision
+from provision.host.services import access, addresses, processes, stopping, supervision
 from provision.host.services.failures import endings
 from provision.host.state import owed
 from provision.wire.events import SERVICE, Work
@@ -103,7 +103,11 @@ class FileRunner(Runner):
         access.require(machine, self.spec.service, self.spec.access)
 
     def _require_free(self) -> None:
-        """Raise `Failure` when somebody else holds a port."""
+        """Raise `Failure` when somebody else holds a port, or this host does not have the address."""
+        absent = next((bind for _, bind in self._places() if addresses.absent(bind)), None)
+        if absent:
+            message = f"{self.spec.service} is to listen on {absent}, which this host does not have"
+            raise Failure("address-absent", message, hint=addresses.HINT)
         taken = self._taken()
         if taken:
             raise Failure("port-taken", taken, hint="stop it, or give the service another port")
