@@ -17,7 +17,6 @@ class UnitSpec(Server):
     """A unit that is enabled and runs what is declared.
 
     - `beside`: where it listens besides `port`
-    - `follows`: the units without which it cannot run
     - `reloads`: the ids of what it reads again when it is told to reload
     """
 
@@ -25,4 +24,3 @@ class UnitSpec(Server):
     enabled: bool = True
     beside: list[Place] = many(Place, default=[])
     reloads: list[str] = []
-    follows: list[str] = []
