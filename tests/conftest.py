@@ -27,6 +27,11 @@ settings.register_profile(
 settings.load_profile("tests")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is alone with it at the end."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("slow", "lab")])
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Three hosts, h1 to h3, shared by all tests of the session."""

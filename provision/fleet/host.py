@@ -16,6 +16,7 @@ from provision.catalog.templates import Templates
 from provision.config.crosschecks import check_host
 from provision.config.pace import Pace, Portion
 from provision.config.problems import ConfigError, Problem, did_you_mean, failure, quoted
+from provision.config.services.nodes import Of
 from provision.fleet.declared import declared
 from provision.fleet.graph import ordered
 from provision.kinds.common import cards, modelpaths
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.playbook import Play
     from provision.config.rollout import Rollout
+    from provision.config.services.base import Service
     from provision.fleet.groups import Groups
     from provision.kinds.common.offer import Replicas
 
@@ -70,7 +72,7 @@ def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas, groups: 
         run = generic.commands(builder, play, [*previous.get(play.playbook, []), *first, *made])
         previous[play.playbook] = run[-1:] or previous.get(play.playbook, [])
         templates = _templates(play)
-        for name, service in play.fields.services.items():
+        for name, service in sorted(play.fields.services.items(), key=_follows):
             after = [*first, *run]
             service = modelpaths.led(service, builder)
             context = ServiceContext(
@@ -98,6 +100,12 @@ def compile_host(host: Host, plays: Sequence[Play], replicas: Replicas, groups: 
         raise ConfigError([*builder.problems, *problems])
     paces = {str(play.where("hosts")): _pace(play.fields.rollout) for play in plays if play.fields.services}
     return Catalog(host.reached(), resources, builder.services, builder.notes, paces)
+
+
+def _follows(declared: tuple[str, Service]) -> bool:
+    """Whether a service is one of nodes that another brings, which then comes first."""
+    service = declared[1]
+    return isinstance(KINDS[service.kind].nodes(service), Of)
 
 
 def _pace(rollout: Rollout) -> Pace:

@@ -39,10 +39,7 @@ def _foresee_restarts(machine: Machine, items: Items, fronted: Mapping[str, Sequ
             reload = any(
                 item.service == service and item.resource.reloads(because) for item in items.values()
             )
-            nodes = [
-                name for item in items.values() if item.service == service for name in item.resource.nodes()
-            ]
-            restart = events.Restart(service=service, because=because, reload=reload, nodes=nodes)
+            restart = events.Restart(service=service, because=because, reload=reload)
             if not reload:
                 restart.figures, restart.drained = learned, list(fronted.get(service, ()))
             machine.emit(restart)
@@ -73,7 +70,22 @@ def reasons(machine: Machine, items: Items) -> dict[str, list[str]]:
                 known = because.setdefault(service, [])
                 if item.id not in known:
                     known.append(item.id)
+    _follow(items, because)
     return because
+
+
+def _follow(items: Items, because: dict[str, list[str]]) -> None:
+    """Add the services that cannot run without one that restarts."""
+    leads = [item for item in items.values() if item.runs and item.service and item.triggers]
+    new = True
+    while new:
+        new = False
+        for item in leads:
+            for service in item.triggers if item.service in because else ():
+                known = because.setdefault(service, [])
+                if item.id not in known:
+                    known.append(item.id)
+                    new = True
 
 
 def runs(items: Items, service: str) -> bool:

@@ -153,16 +153,17 @@ class Resource:
         """Whether its fix mostly waits, for an answer or its turn on a GPU: other work goes on meanwhile."""
         return False
 
-    def nodes(self) -> list[str]:
-        """Return the hosts over which its service runs, by rank; empty for one on a single host."""
-        return []
-
     def preflight(self) -> Preflight | None:
         """Return how to ask whether its service would start as declared."""
         return None
 
-    def prove(self, machine: Machine) -> bool:
-        """Make each check of the service once, and report it; whether all went well."""
+    def prove(self, machine: Machine, patience: float = 0.0) -> bool:
+        """Make each check of the service, and report it; whether all went well.
+
+        Args:
+            machine: this one.
+            patience: seconds in which a check is repeated while it fails for a reason that may pass.
+        """
         return True
 
     def opens(self, machine: Machine, changes: Changes) -> Sequence[tuple[int, str | None]]:

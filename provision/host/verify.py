@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from provision.host.machine import Machine
+from provision.host.resource import Resource
 from provision.host.resources import make
 from provision.host.state import marks
 from provision.wire import events
@@ -12,10 +13,18 @@ from provision.wire.requests import Entry, Verify
 
 
 def verify(machine: Machine, entries: list[Entry], asked: Verify) -> events.Done:
-    """Carry out the verb `verify`: run every check of these probes."""
+    """Carry out the verb `verify`: run every check of these probes.
+
+    What is asked late waits for what has only just come up on another host: a gateway looks at its servers
+    every few seconds.
+    """
     probes = [make(entry.id, entry.type, entry.spec) for entry in entries]
+
+    def prove(probe: Resource) -> bool:
+        return probe.prove(machine, probe.spec.timeout if asked.late else 0.0)
+
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda each: each.prove(machine), probes))
+        answers = list(pool.map(prove, probes))
     for each, answer in zip(probes, answers):
         if asked.late and not answer:
             marks.doubt(machine.state, each.spec.service)

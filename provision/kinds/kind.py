@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from provision.catalog.layout import Layout
     from provision.config.services.base import Service
-    from provision.config.services.nodes import All, Nodes
+    from provision.config.services.nodes import All, Nodes, Of
     from provision.kinds.common.context import ServiceContext
     from provision.kinds.common.demand import Asked, Demand, Share
     from provision.kinds.common.front import Front
@@ -53,7 +53,7 @@ class Kind:
     demand: Callable[[Asked[Any]], Demand] | None = None
     offers: Callable[[Any, str], Offer | None] = lambda service, name: None
     front: Callable[[Any, str, Layout], Front] | None = None
-    nodes: Callable[[Any], Nodes | All | None] = lambda service: None
+    nodes: Callable[[Any], Nodes | All | Of | None] = lambda service: None
 
     @property
     def idle(self) -> frozenset[str]:

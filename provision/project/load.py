@@ -122,7 +122,7 @@ def _beyond(
     fronting = {str(each.path) for each in playbooks if any(play.kinds & FRONTS for play in each.plays)}
     if not fronting:
         return None, []
-    plays, problems = match(inventory, playbooks, replace(selection, limit=None))
+    plays, problems = match(inventory, playbooks, replace(selection, limit=None), wrong_plays_only=True)
     hidden = {each.position.path: each for each in problems if each.position}
     return plays, [_unknown(path, why) for path, why in hidden.items() if path in fronting]
 
@@ -147,11 +147,15 @@ def _same_names(playbooks: list[Playbook]) -> Iterator[Problem]:
 
 
 def match(
-    inventory: Inventory, playbooks: Iterable[Playbook], selection: Selection
+    inventory: Inventory,
+    playbooks: Iterable[Playbook],
+    selection: Selection,
+    wrong_plays_only: bool = False,
 ) -> tuple[Mapping[str, Sequence[Play]], list[Problem]]:
     """Return the plays by host, in order and rendered for it, and what is wrong with plays.
 
-    A host with a wrong play is left out: whatever that play declares would be reported as missing.
+    A host with a wrong play is left out: whatever that play declares would be reported as missing. With
+    `wrong_plays_only` the other plays of such a host stay: a gateway among them is there all the same.
     """
     problems: list[Problem] = []
     plays: dict[str, list[Play]] = {}
@@ -177,7 +181,8 @@ def match(
     if not plays and not problems:
         message = f"no play is for a host that --limit {quoted(str(limit))} names"
         problems.append(Problem("no-hosts", None, message))
-    return {name: found for name, found in plays.items() if name not in failed}, problems
+    left_out = set() if wrong_plays_only else failed
+    return {name: found for name, found in plays.items() if name not in left_out}, problems
 
 
 def _fronts(plays: Mapping[str, Sequence[Play]]) -> bool:

@@ -20,7 +20,6 @@ from provision.wire.requests import (
     Entry,
     History,
     Logs,
-    Remove,
     Request,
     Rollback,
     Status,
@@ -41,7 +40,6 @@ def build(
     digest: str | None = None,
     origin: Origin | None = None,
     fronted: dict[str, list[str]] | None = None,
-    change: str = "",
 ) -> bytes:
     """Return the request for one host.
 
@@ -53,7 +51,6 @@ def build(
         digest: of the plan that was agreed to.
         origin: where the playbooks come from.
         fronted: the services that gateways pass requests to, each with these gateways.
-        change: the id of the run.
 
     Raises:
         ConfigError: secrets cannot be read; each problem at the place of its reference.
@@ -65,7 +62,7 @@ def build(
     elif isinstance(asked, Verify):
         # The proofs alone, and so no secret.
         resources = [each for each in catalog.resources if each.proves]
-    asks_services = isinstance(asked, Status | Logs | History | Rollback | Remove)
+    asks_services = isinstance(asked, Status | Logs | History | Rollback)
     request = Request(
         version=__version__,
         wire=VERSION,
@@ -79,7 +76,6 @@ def build(
         origin=origin,
         fronted={name: each for name, each in (fronted or {}).items() if name not in _silent(catalog)},
         stakes=[each.stake for each in catalog.services if each.stake] if converges else [],
-        change=change,
     )
     return json.dumps(request.plain(), ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -121,7 +117,8 @@ def _revealed(resource: Resource, deferred: bool, keyring: Keyring, problems: li
             problems.extend(error.problems)
             return ""
 
-    spec = resource.spec.replace(checks=[Running()]) if deferred else resource.spec
+    # The page of a gateway says 503 as long as nothing behind it is up.
+    spec = resource.spec.replace(checks=[Running()], health=False) if deferred else resource.spec
     try:
         return reveal(spec.plain(), resolve)
     except ConfigError as error:

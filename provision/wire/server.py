@@ -53,11 +53,13 @@ class Demands(Record):
     - `memory`: that it keeps for itself, apart from the files that it reads
     - `gpus`: on which its processes run; several share memory in /dev/shm
     - `because`: the option that asks for `memory`
+    - `objects`: that Ray keeps in /dev/shm for its tasks
     """
 
     memory: int
     gpus: int
     because: str
+    objects: int = 0
 
 
 class Server(Supervised):

@@ -111,18 +111,16 @@ class Answer(Record):
     - `go`: go on; else end, and change nothing
     - `number`: that of the question
     - `findings`: why not; or what the user has chosen to ignore
-    - `starts`: the nodes of a service that start it, and so all do
+    - `starts`: a service that runs over several hosts starts on one of them, and so on all
     - `peers`: its other nodes
-    - `change`: that they go back to, by its id
     - `leave`: change nothing yet, and leave the host to other runs until you are told
     """
 
     go: bool
     number: int = 0
     findings: list[Finding] = many(Finding, default=[])
-    starts: list[str] = []
+    starts: bool = False
     peers: list[Peer] = many(Peer, default=[])
-    change: str = ""
     leave: bool = False
 
 

@@ -38,6 +38,13 @@ class Answer:
         seen = [event for event in self.event("inspected") if host in (None, event["host"])]
         return {event["id"]: event["changes"] for event in seen if event["changes"]}
 
+    @property
+    def troubles(self) -> str:
+        """What went wrong, and the last lines: all of it is too long to be read."""
+        wrong = [event for event in self.events if event.get("finding") or event.get("status") == "failed"]
+        lines = [json.dumps(event, ensure_ascii=False)[:2000] for event in wrong]
+        return "\n".join([*lines, "...", self.out[-2000:], self.err[-4000:]])
+
     def done(self, host: str) -> dict[str, Any]:
         """The last event of a host."""
         (event,) = self.event("done", host=host)
@@ -75,7 +82,7 @@ class Provision:
     def apply(self, *args: str | Path, **how: Any) -> Answer:
         """Apply without asking; it must succeed."""
         answer = self.run("apply", *args, "--yes", json=True, **how)
-        assert answer.code == 0, answer.out[-6000:] + answer.err
+        assert answer.code == 0, answer.troubles
         return answer
 
     def history(self, playbook: Path) -> list[dict[str, Any]]:
@@ -88,5 +95,5 @@ class Provision:
         """Plan with --detailed-exitcode."""
         answer = self.run("plan", *args, "--detailed-exitcode", json=True)
         if code is not None:
-            assert answer.code == code, answer.out[-6000:] + answer.err
+            assert answer.code == code, answer.troubles
         return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ class Site:
     def __init__(self, folder: Path, lab: Lab, host: LabHost) -> None:
         self.folder = folder
         self.host = host
+        self._runtimes: list[str] = []
         self.provision = Provision(["-i", str(lab.inventory), "--limit", host.name], cwd=folder)
         self.shifted = Provision(self.provision.options, {"PYTHONPATH": f"{folder}:{REPOSITORY}"}, folder)
 
@@ -48,8 +50,14 @@ class Site:
 
     def reconnect(self) -> None:
         """Use no connection from before any more: what a login gets may have changed."""
-        cache = tempfile.mkdtemp(dir=self.folder)
-        self.provision.env.update(XDG_CACHE_HOME=cache, XDG_RUNTIME_DIR="")
+        # In a directory with a long path a socket has no room, and another one is taken.
+        runtime = tempfile.mkdtemp()
+        self._runtimes.append(runtime)
+        self.provision.env.update(XDG_RUNTIME_DIR=runtime)
+
+    def close(self) -> None:
+        for runtime in self._runtimes:
+            shutil.rmtree(runtime)
 
     def driver(self, version: str) -> None:
         """Have the host say that this driver is loaded.
@@ -92,8 +100,10 @@ def noted(answer: Answer, **like: str) -> list[dict[str, Any]]:
 def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     host = lab.add("strict")[0]
     standin.install(host.root)
-    yield Site(tmp_path_factory.mktemp("site"), lab, host)
+    made = Site(tmp_path_factory.mktemp("site"), lab, host)
+    yield made
     lab.remove("strict")
+    made.close()
 
 
 SERVICE = """\
@@ -294,9 +304,9 @@ def test_limits_of_a_login_that_are_too_low(site: Site) -> None:
 def test_a_distribution_and_a_machine_without_wheels(lab: Lab, tmp_path: Path) -> None:
     """Debian 11 has Python 3.9 and glibc 2.31."""
     (host,) = lab.add("oldest", base=Base("bullseye"))
+    site = Site(tmp_path, lab, host)
     try:
         standin.install(host.root)
-        site = Site(tmp_path, lab, host)
         playbook = site.playbook("wheels", environment("wheels"))
         error = site.stops(playbook, "no-wheel")
         assert error["message"] == (
@@ -319,6 +329,7 @@ def test_a_distribution_and_a_machine_without_wheels(lab: Lab, tmp_path: Path) -
         )
     finally:
         lab.remove("oldest")
+        site.close()
 
 
 def test_a_clock_that_is_off(site: Site) -> None:

@@ -1,7 +1,7 @@
 """A small OpenAI-shaped server that can be told to misbehave as vLLM does. Standard library, Python 3.8.
 
 model_server.py PORT [--load SECONDS] [--fail TEXT] [--key KEY] [--model NAME] [--reply TEXT] [--worker]
-                     [--deaf COUNT] [--drain SECONDS] [--status CODE] [--hang] [--dies TEXT]
+                     [--deaf COUNT] [--drain SECONDS] [--status CODE] [--hang] [--dies TEXT] [--greedy]
                      [--does TASK[,TASK]] [--form vllm|old|tei]
                      [--ssl-certfile FILE --ssl-keyfile FILE] [--uds PATH] [--host ADDRESS]
 """
@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ssl-certfile")
     parser.add_argument("--ssl-keyfile")
     parser.add_argument("--uds", help="listen on this socket instead of the port")
+    parser.add_argument("--greedy", action="store_true", help="end when it is to sample")
     parser.add_argument("--dies", help="print this at the first request instead of answering, and exit 1")
     return parser.parse_args()
 
@@ -169,6 +170,9 @@ def main() -> None:
                 self.answer(404, {"detail": "Not Found"})
                 return
             asked = json.loads(body)
+            if options.greedy and asked.get("temperature") != 0:
+                print("RuntimeError: cannot compile the sampler", flush=True)
+                os._exit(1)
             if options.hang:
                 time.sleep(600)
             if options.form == "tei":

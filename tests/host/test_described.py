@@ -108,8 +108,8 @@ def test_a_disk_that_does_not_answer_is_not_waited_for(
     monkeypatch.setattr(described, "LIMIT", 1.0)
     found = one(tmp_path / "m", None, complete=True)
     assert found.trouble == "it could not be read within 1 s"
-    with (tmp_path / "m/config.json").open("w") as pipe:
-        pipe.write("{}")
+    with (tmp_path / "m/config.json").open("r+b", buffering=0) as pipe:  # ends the wait, read or not
+        pipe.write(b"{}")
 
 
 SURVEY = """

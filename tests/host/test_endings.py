@@ -12,8 +12,8 @@ import pytest
 
 from provision.host.machine import Machine
 from provision.host.resources import process as process_module
-from provision.host.services import systemd
-from provision.host.services.failures import exits
+from provision.host.services import supervision, systemd
+from provision.host.services.failures import endings, exits
 from provision.wire.checks import Running
 from provision.wire.specs.directory import DirectorySpec
 from provision.wire.specs.file import FileSpec
@@ -177,3 +177,24 @@ def test_lines_that_the_journal_keeps_under_the_next_start_are_found(monkeypatch
     monkeypatch.setattr(systemd, "_journal", journal)
     assert systemd.journal(Machine(print, "/nowhere"), "web.service", 8, "b") == ["of the second"]
     assert systemd.journal(Machine(print, "/nowhere"), "web.service", 8, "d") == []
+
+
+def test_an_end_that_systemd_has_not_noticed_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/proc says at once that a process is not there any more."""
+    gone = supervision.Life("active", None, None, since="a")
+    told = iter([gone, supervision.Life("deactivating (stop-sigterm)", None, None, since="a")])
+    failed = supervision.Life("failed", None, None, ended="exit 1", since="a")
+    monkeypatch.setattr(supervision, "life", lambda machine, spec: next(told, failed))
+    machine = Machine(lambda event: None, str(tmp_path))
+    spec = ProbeSpec(
+        service="tiny",
+        unit="provision-tiny.service",
+        health=False,
+        url="",
+        key_field="api_key",
+        checks=[],
+        timeout=1,
+    )
+    assert endings.ended(machine, spec, gone, "a").message == "tiny ended (exit 1)"

@@ -112,6 +112,24 @@ def test_a_port_that_somebody_holds_stops_everything(bench: Bench, service: Serv
     assert bench.found() == []
 
 
+@pytest.mark.parametrize("address", ["192.0.2.77", "2001:db8::77"])
+def test_an_address_that_the_host_does_not_have_stops_everything(
+    bench: Bench, service: Service, address: str
+) -> None:
+    spec = service.spec.replace(bind=address)
+    stops(bench, "address-absent", entry("process:tiny", spec, label="service tiny", service="tiny"))
+    assert f"service tiny is to listen on {address}, which this host does not have" in bench.said()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.9", "localhost", "no.such.name"])
+def test_an_address_that_it_has_and_a_name_are_left_to_the_server(
+    bench: Bench, service: Service, address: str
+) -> None:
+    spec = service.spec.replace(bind=address)
+    assert bench.run("inspect", entry("process:tiny", spec, label="service tiny", service="tiny"))
+    assert bench.found() == []
+
+
 def test_the_old_process_of_a_service_does_not_hold_up_its_restart(bench: Bench, service: Service) -> None:
     script = str(service.root / "start.sh")
     text = (service.root / "start.sh").read_text()

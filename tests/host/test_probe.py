@@ -46,6 +46,24 @@ def test_proves_by_a_real_answer_and_only_once(service: Service) -> None:
     assert service.converge(probe) == {}
 
 
+def test_with_patience_a_check_is_repeated_until_it_goes_well(service: Service) -> None:
+    service.script("--load 2")
+    service.converge(service.process())
+    assert not service.probe(CHAT).prove(service.machine)
+    assert service.probe(CHAT).prove(service.machine, patience=60)
+    assert [proof["ok"] for proof in service.said("proof")] == [False, True]
+
+
+def test_patience_ends_with_the_server(service: Service) -> None:
+    service.script("--load 600")
+    service.converge(service.process())
+    killing = threading.Timer(1, os.kill, (service.pid, signal.SIGKILL))
+    killing.start()
+    began = time.monotonic()
+    assert not service.probe(CHAT).prove(service.machine, patience=600)
+    assert time.monotonic() - began < 300
+
+
 def test_another_life_has_to_prove_itself_again(service: Service) -> None:
     service.converge(service.process())
     service.converge(service.probe(CHAT))
@@ -105,6 +123,15 @@ def test_healthy_is_not_enough(service: Service) -> None:
     (proof,) = service.said("proof")
     assert not proof["ok"]
     assert proof["log"][-1] == "Application startup complete."
+
+
+def test_an_engine_that_dies_when_it_samples_is_not_proven(service: Service) -> None:
+    """vLLM 0.30 for CPUs compiles its sampler at the first such request, which is a client's as a rule."""
+    service.script("--greedy")
+    service.serve()
+    failure = fails(service, service.probe(CHAT))
+    assert failure.message == "tiny ended (exit 1)"
+    assert failure.log[-1] == "RuntimeError: cannot compile the sampler"
 
 
 def test_an_engine_that_dies_under_the_request_is_told(service: Service) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,6 +187,22 @@ def test_a_stop_that_was_cut_off_and_is_begun_again_sends_no_second_sigterm(
             service.process()._stop(service.machine)
     assert processes.process(pid) is not None
     service.process()._stop(service.machine)
+    assert "drained" in service.log
+    assert "cut" not in service.log
+
+
+def test_a_restart_that_is_cancelled_while_it_stops_ends_as_a_start(service: Service) -> None:
+    service.script("--drain 2")
+    service.serve()
+    pid = service.pid
+    owed.restart(service.machine.state, "tiny").need("file:/start.sh")
+    cancelling = threading.Timer(0.5, service.machine.cancel)
+    cancelling.start()
+    service.converge(service.process())
+    assert service.machine.cancelled.is_set()
+    service.machine.cancelled.clear()  # for what ends the service after the test
+    assert service.pid != pid
+    assert processes.process(service.pid) is not None
     assert "drained" in service.log
     assert "cut" not in service.log
 

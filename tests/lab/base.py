@@ -54,10 +54,12 @@ class Base:
     suite: str = "bookworm"
     python: bool = True
     """Whether the distribution's python3 is installed."""
+    more: str = ""
+    """Further apt packages, for hosts on which their installation is not what is tested."""
 
     def packages(self) -> list[str]:
         """The apt packages of the image besides those of debootstrap's minimal variant."""
-        return [*_PACKAGES, *(["python3"] if self.python else [])]
+        return [*_PACKAGES, *(["python3"] if self.python else []), *self.more.split()]
 
     def ensure(self) -> Path:
         """The root file system of the image; made (about a minute) when it is not there yet."""

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +58,10 @@ class LabHost:
     base: Base = field(default_factory=Base)
     binds: tuple[str, ...] = ()
     """Directories of the controller that the host sees too, as nspawn's ``--bind``: ``/source[:/target]``."""
+    layers: tuple[str, ...] = ()
+    """Directories of the controller on which the host has its own, as ``/source:/target``: it sees what is in
+    the source, and what it changes is its own.
+    """
     nested: bool = False
     """Whether podman must work inside (the packages podman and crun, once the test has installed them)."""
     supervisor: ProcessId | None = None
@@ -154,7 +158,15 @@ class LabHost:
             f"--bind={cache}:{PIP_CACHE}",
             *local,
             *(f"--bind={bind}" for bind in [*self.binds, *self._storage()]),
+            *(f"--overlay={layer}" for layer in self._layers()),
         ]
+
+    def _layers(self) -> Iterator[str]:
+        for number, layer in enumerate(self.layers):
+            source, _, target = layer.partition(":")
+            own = self.directory / "layers" / str(number)
+            own.mkdir(parents=True, exist_ok=True)
+            yield f"{source}:{own}:{target}"
 
     def _storage(self) -> list[str]:
         """A place for images on a real file system: an overlay cannot lie on the host's overlay."""

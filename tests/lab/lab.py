@@ -128,7 +128,12 @@ class Lab:
         return self.add(*(f"h{number}" for number in range(1, hosts + 1)), base=base)
 
     def add(
-        self, *names: str, base: Base | None = None, binds: tuple[str, ...] = (), nested: bool = False
+        self,
+        *names: str,
+        base: Base | None = None,
+        binds: tuple[str, ...] = (),
+        layers: tuple[str, ...] = (),
+        nested: bool = False,
     ) -> list[LabHost]:
         """Boot further hosts by these names, all at the same time, and wait until they answer.
 
@@ -136,6 +141,7 @@ class Lab:
             names: lower-case letters, digits and dashes.
             base: what they start from; a bookworm with python3 when not given.
             binds: directories of the controller to show to them: ``/source[:/target]``.
+            layers: directories of the controller on which they have their own: ``/source:/target``.
             nested: whether podman must work inside.
         """
         fresh = []
@@ -145,7 +151,7 @@ class Lab:
             taken = {host.number for host in self}
             number = next(number for number in range(1, 1000) if number not in taken)
             directory = self.directory / "hosts" / name
-            host = LabHost(name, number, directory, self.network, base or Base(), binds, nested)
+            host = LabHost(name, number, directory, self.network, base or Base(), binds, layers, nested)
             host.network.address(number)
             self.hosts[name] = host
             fresh.append(host)
@@ -212,8 +218,9 @@ class Lab:
                 host["number"],
                 self.directory / "hosts" / name,
                 self._network,
-                Base(**host["base"]),
+                Base(**host["base"], more=host.get("more", "")),
                 tuple(host["binds"]),
+                tuple(host.get("layers", ())),
                 host["nested"],
                 ProcessId(**host["supervisor"]) if host["supervisor"] else None,
             )
@@ -225,8 +232,10 @@ class Lab:
             "hosts": {
                 host.name: {
                     "number": host.number,
-                    "base": asdict(host.base),
+                    "base": {"suite": host.base.suite, "python": host.base.python},
+                    "more": host.base.more,
                     "binds": host.binds,
+                    "layers": host.layers,
                     "nested": host.nested,
                     "supervisor": asdict(host.supervisor) if host.supervisor else None,
                 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, model_validator
 from pydantic import WithJsonSchema as JsonSchema
 
 from provision.config.model import (
@@ -74,25 +74,64 @@ class All:
     head: str
 
 
+@dataclass(frozen=True)
+class Of:
+    """The nodes of another service of the play.
+
+    Args:
+        service: its name.
+        kind: its kind.
+    """
+
+    service: str
+    kind: str
+
+
 class Nodes(Model):
     """The hosts over which one service runs: its nodes. The first is its head, which takes the requests."""
 
-    hosts: Hosts
-    """The hosts of the play, the head first; a group that has them; or a number: each so many hosts of the
-    play are one service.
+    engine: Literal["mp", "ray"] = "mp"
+    """What connects the nodes: `mp`, vLLM's own (vLLM 0.11.2 and later), or `ray`, a Ray cluster."""
+    hosts: Hosts | None = None
+    """For `mp`: the hosts of the play, the head first; a group that has them; or a number: each so many hosts
+    of the play are one service.
     """
-    engine: Literal["mp"] = "mp"
-    """What connects the nodes: `mp`, vLLM's own (vLLM 0.11.2 and later)."""
+    cluster: Name | None = None
+    """For `ray`: the service of kind `ray` of the same play, of which the nodes are."""
     interface: Interface | None = None
     """The network interface between the nodes, the same on each. Default: the one that reaches the head."""
     addresses: dict[Name, Text] = {}
     """The address of a host as the other nodes reach it, when it is not the one in the inventory."""
     port: Annotated[int, Range(1024, 65535 - PORTS + 1)] = 29500
-    """The first of three ports that the head opens for the other nodes."""
-    firewall: bool = False
-    """Close the ports between the nodes to all other hosts, by a table of nftables that the service has to
-    itself, as long as it runs. The nodes need the package `nftables`.
+    """The first of three ports that the head opens for the other nodes; with `ray` it
+    opens the second alone.
     """
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        ray = self.engine == "ray"
+        needed, other = ("cluster", "hosts") if ray else ("hosts", "cluster")
+        if getattr(self, needed) is None:
+            hint = "name the service of kind `ray`" if ray else "name the hosts, the head first"
+            raise reject("missing-key", f"`engine: {self.engine}` needs `{needed}`", hint, at="engine")
+        for key in (other, *(("interface", "addresses") if ray else ())):
+            if getattr(self, key):
+                message = f"`{key}` is not for `engine: {self.engine}`"
+                hint = "the cluster says it" if ray else "write `engine: ray` with it"
+                raise reject("conflicting-keys", message, hint, at=key)
+        return self
+
+    @property
+    def where(self) -> Nodes | Of:
+        """What says which hosts they are."""
+        return Of(self.cluster, "ray") if self.cluster is not None else self
+
+    @property
+    def ports(self) -> range:
+        """The ports that the head opens."""
+        return (
+            range(self.line, self.line + 1) if self.engine == "ray" else range(self.port, self.port + PORTS)
+        )
 
     @property
     def line(self) -> int:

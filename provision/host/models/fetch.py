@@ -47,6 +47,7 @@ class Download(threading.Thread):
         self.kept = kept
         self.total = total
         self.text = text
+        self._most = 0
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
@@ -61,8 +62,9 @@ class Download(threading.Thread):
         self._tell()
 
     def _tell(self) -> None:
-        done = min(arrived(self.directory, self.kept), self.total)
-        self.machine.progress(self.id, done, self.total, text=self.text)
+        # A file that is moved to its place during the look may be in neither of the two directories.
+        self._most = max(self._most, min(arrived(self.directory, self.kept), self.total))
+        self.machine.progress(self.id, self._most, self.total, text=self.text)
 
 
 def arrived(directory: str, kept: set[str]) -> int:

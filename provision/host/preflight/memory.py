@@ -16,6 +16,9 @@ KEPT = "extra_args"
 SEVERAL = "tensor_parallel_size"
 """The field that most often makes a service use several GPUs."""
 
+OBJECTS = "object_store_memory"
+"""The field with what Ray keeps for its tasks."""
+
 SHARED = "/dev/shm"
 LEAST = 10 * 16 * 1024**2
 """What vLLM's queue between processes takes there: `MessageQueue` has 10 chunks of 16 MiB
@@ -32,7 +35,7 @@ def findings(scene: Scene) -> Found:
     found: Found = []
     for item in scene.changing():
         demands = item.resource.demands(item.changes)
-        told = [_kept(item, demands), _shared(item, demands)] if demands else []
+        told = [_kept(item, demands), _shared(item, demands), _objects(item, demands)] if demands else []
         found += [(item, scene.verdict(item, finding)) for finding in told if finding]
     return found
 
@@ -65,6 +68,22 @@ def _shared(item: Item, demands: Demands) -> Finding | None:
     kind = fault if free < LEAST else warning
     said = f"{message}, which has {human(free)} free of the {human(wanted)} that it wants"
     return kind(CODE, said, LARGER).at(SEVERAL)
+
+
+def _objects(item: Item, demands: Demands) -> Finding | None:
+    """Ray says of it only a warning in its log, and keeps them on the disk."""
+    try:
+        there = os.statvfs(SHARED)
+        free = there.f_bavail * there.f_frsize
+    except OSError:
+        free = 0
+    if demands.objects <= free:
+        return None
+    said = (
+        f"{item.label} keeps up to {human(demands.objects)} of objects in {SHARED}, which has {human(free)} "
+        "free, so Ray would keep them on the disk"
+    )
+    return warning(CODE, said, f"{LARGER}, or set a smaller `{OBJECTS}`").at(OBJECTS)
 
 
 def _meminfo() -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Whether the ports of services that start are free: a server may notice only when its model is loaded."""
+"""Whether services that start can have their ports: a server may notice only when its model is loaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from provision.host.item import Item
 from provision.host.preflight.scene import Found, Scene
 from provision.host.resource import Resource
 from provision.host.resources import recall
-from provision.host.services import processes
+from provision.host.services import addresses, processes
 from provision.host.services.processes import Listener
 from provision.wire.finding import Finding, fault, warning
 
@@ -14,11 +14,16 @@ HINT = "stop it, or give the service another port"
 
 
 def findings(scene: Scene) -> Found:
-    """Return for each service that starts who else holds one of its ports."""
+    """Return for each service that starts who else holds one of its ports, and which address is not here."""
     found: Found = []
     for item in scene.changing():
         resource = item.resource
         for port, address in resource.opens(scene.machine, item.changes):
+            if addresses.absent(address):
+                message = f"{item.label} is to listen on {address}, which this host does not have"
+                finding = fault("address-absent", message, addresses.HINT).at(resource.port_field)
+                found.append((item, scene.verdict(item, finding)))
+                continue
             held = processes.listeners(port, address)
             ours = resource.owns() if held else None
             foreign = next((each for each in held if ours and not ours(each.pid or 0)), None)

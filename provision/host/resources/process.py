@@ -63,7 +63,7 @@ class Process(FileRunner):
             self._stop(machine)  # workers that it has left behind
         else:
             with turns.kept(machine, self.id, self.spec.service, self.spec.cards or []):
-                self._stop(machine)
+                self._stop_to_start(machine)
         self._start(machine)
 
     def remove(self, machine: Machine) -> bool:
@@ -94,7 +94,17 @@ class Process(FileRunner):
         """Return what tells whether the process of a pid belongs to the service."""
         return self._members().__contains__
 
-    def _stop(self, machine: Machine) -> None:
+    def _stop_to_start(self, machine: Machine) -> None:
+        try:
+            self._stop(machine)
+        except Failure:
+            if not machine.cancelled.is_set():
+                raise
+            # A service that ran must not stay down because nobody waits for its restart any more.
+            self._stop(machine, time.sleep)
+
+    def _stop(self, machine: Machine, wait: Callable[[float], None] | None = None) -> None:
+        """Stop the service within its time; `wait` sleeps, by default until the run is cancelled."""
         main = supervision.recorded(self.spec.pid_file)
         # Members of the session are only found while its leader's pid is known to be the leader's.
         known: dict[int, processes.Process] = {}
@@ -111,7 +121,7 @@ class Process(FileRunner):
             if now > told + 2:
                 told = now
                 machine.progress(self.id, now - begun, limit, "seconds", "stopping")
-            machine.sleep(seconds)
+            (wait or machine.sleep)(seconds)
 
         life = processes.invocation(main) if main is not None else None
         terms = stopping.Terms(machine, self.spec.service, life, self._listens)

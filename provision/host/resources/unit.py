@@ -13,7 +13,7 @@ from provision.host.resource import Changes, State
 from provision.host.services import processes, stopping, supervision, systemd
 from provision.host.services.failures import patterns
 from provision.host.services.gpus import turns
-from provision.host.services.runner import FileRunner
+from provision.host.services.runner import STARTS, FileRunner
 from provision.host.state import marks, owed
 from provision.wire.events import Work
 from provision.wire.specs.unit import UnitSpec
@@ -38,7 +38,7 @@ class Unit(FileRunner):
     type = "unit"
     Spec = UnitSpec
     spec: UnitSpec
-    identity = ("unit", "service", "stop_timeout", "port", "bind")
+    identity = ("unit", "service", "stop_timeout", "port", "bind", "follows")
     beside = ("loaded", "current")
     ever = ("enabled", "active")
 
@@ -72,6 +72,10 @@ class Unit(FileRunner):
         except Failure:
             machine.forget("units")
             raise
+
+    def disturbs(self, changes: Changes) -> bool:
+        """Whether it starts or restarts, which those notice that cannot run without it."""
+        return not STARTS.isdisjoint(changes)
 
     def reloads(self, because: Iterable[str]) -> bool:
         """Whether it reads all these again when it is told to reload."""

@@ -89,7 +89,6 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
     low_port = program.port is not None and program.port < 1024
     values = hardening(context, reach, low_port)
     template, more = program.unit
-    rule = program.firewall
     return context.templates.render(
         template,
         {
@@ -99,8 +98,8 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
             "unit_name": text.unit(unit_name(context.name).removesuffix(".service")),
             "user": text.unit(context.user or "root"),
             "env_file": text.unit(context.env_file),
-            "before": [*([MODPROBE] if program.nvidia else []), *([rule.before] if rule else [])],
-            "after": [rule.after] if rule else [],
+            "follows": [text.unit(unit_name(each)) for each in program.follows],
+            "before": [MODPROBE] if program.nvidia else [],
             "script": text.unit_word(context.script, command=True),
             "stop_timeout": f"{stop_timeout:.0f}",
             "protect_home": values["ProtectHome"],

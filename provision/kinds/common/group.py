@@ -53,14 +53,14 @@ def divided(nodes: Nodes | All, hosts: Sequence[Host], here: Host) -> Group:
     if isinstance(nodes, All):
         if nodes.head not in known:
             hint = did_you_mean(nodes.head, names, "hosts of the play") or "add it to the hosts of the play"
-            return _no(here, f"host `{nodes.head}` is not one of the play", hint)
+            return no_group(here, f"host `{nodes.head}` is not one of the play", hint)
         others = [host for host in known.values() if host.name != nodes.head]
         return replace(_group([known[nodes.head], *others], here), joins=True)
     if isinstance(nodes.hosts, int):
         size, place = nodes.hosts, names.index(here.name)
         if len(names) % size:
             message = f"the play has {_hosts(len(names))}, which cannot be divided into groups of {size}"
-            return _no(here, message, "change the number, or name the hosts")
+            return no_group(here, message, "change the number, or name the hosts")
         begin = place - place % size
         return _group([known[name] for name in names[begin : begin + size]], here)
     if isinstance(nodes.hosts, str):
@@ -69,18 +69,19 @@ def divided(nodes: Nodes | All, hosts: Sequence[Host], here: Host) -> Group:
         if not members:
             groups = {group for host in hosts for group in host.groups}
             hint = did_you_mean(nodes.hosts, groups, "groups of these hosts") or "name the hosts in a list"
-            return _no(here, f"no host of the play is in {what}", hint)
+            return no_group(here, f"no host of the play is in {what}", hint)
     else:
-        missing = [name for name in nodes.hosts if name not in known]
+        listed = nodes.hosts or []
+        missing = [name for name in listed if name not in known]
         if missing:
             hint = did_you_mean(missing[0], names, "hosts of the play") or "add it to the hosts of the play"
-            return _no(here, f"host `{missing[0]}` is not one of the play", hint)
-        members, what = [known[name] for name in nodes.hosts], "`nodes`"
+            return no_group(here, f"host `{missing[0]}` is not one of the play", hint)
+        members, what = [known[name] for name in listed], "`nodes`"
     if here.name not in [host.name for host in members]:
         hint = "add it, or put the service into a play for the nodes alone"
-        return _no(here, f"host {here.name} of the play is not in {what}", hint)
+        return no_group(here, f"host {here.name} of the play is not in {what}", hint)
     if len(members) < 2:
-        return _no(here, f"{what} is one host alone", "name another host, or leave `nodes` out")
+        return no_group(here, f"{what} is one host alone", "name another host, or leave `nodes` out")
     return _group(members, here)
 
 
@@ -88,7 +89,8 @@ def _group(members: Sequence[Host], here: Host) -> Group:
     return Group(tuple(members), [host.name for host in members].index(here.name))
 
 
-def _no(here: Host, message: str, hint: str) -> Group:
+def no_group(here: Host, message: str, hint: str) -> Group:
+    """Return what stands for a group that there is not, and why."""
     return Group((here,), 0, (message, hint))
 
 

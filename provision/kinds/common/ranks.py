@@ -8,8 +8,7 @@ from importlib.resources import files
 from posixpath import join
 from typing import TYPE_CHECKING, Any
 
-from provision.config.services.nodes import PORTS, Nodes
-from provision.kinds.common import firewall
+from provision.config.services.nodes import Nodes
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.group import Group
 from provision.wire.nodes import Meeting, Node
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from provision.catalog.environments import Environment
     from provision.catalog.models import Model
     from provision.config.hosts import Host
-    from provision.kinds.common.firewall import Firewall
 
 FILE = "rank.py"
 """The name of the program."""
@@ -31,7 +29,8 @@ def group(context: ServiceContext[Any], nodes: Nodes) -> Group | None:
     if found is None:
         return None
     if found.trouble is not None:
-        context.problem("nodes-mismatch", ("nodes", "hosts"), *found.trouble)
+        where = "hosts" if nodes.cluster is None else "cluster"
+        context.problem("nodes-mismatch", ("nodes", where), *found.trouble)
         return None
     if not context.systemd:
         message = (
@@ -74,27 +73,10 @@ def meeting(
         node=node(context, found),
         address=_address(nodes, found.hosts[found.rank]),
         interface=nodes.interface,
-        ports=[] if found.rank else [nodes.port + each for each in range(PORTS)],
-        closed=firewall.closed(context, _addresses(nodes, found), _ports(nodes)) if nodes.firewall else None,
+        ports=[] if found.rank else list(nodes.ports),
         environment=environment.path if environment is not None else None,
         models={model.name: model.path for model in models},
     )
-
-
-def closed(context: ServiceContext[Any], nodes: Nodes, found: Group) -> Firewall | None:
-    """Add the rule that closes the ports between the nodes to others; None where none is asked for."""
-    if not nodes.firewall:
-        return None
-    addresses = _addresses(nodes, found)
-    return firewall.add(context, addresses, addresses[found.rank], nodes.interface, _ports(nodes))
-
-
-def _ports(nodes: Nodes) -> tuple[int, int]:
-    return nodes.port, nodes.port + PORTS - 1
-
-
-def _addresses(nodes: Nodes, found: Group) -> list[str]:
-    return [(_address(nodes, host) or host.name).strip("[]") for host in found.hosts]
 
 
 def _address(nodes: Nodes, host: Host) -> str | None:

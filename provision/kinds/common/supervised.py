@@ -68,19 +68,10 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     ]
     if context.systemd:
         unit = unit_content(context, program, reached, stop_timeout)
-        if program.firewall is not None:
-            files.append(program.firewall.id)
-            if program.firewall.path not in unit:
-                message = (
-                    f"its own template of {program.unit[0]} leaves out `before`, which closes the firewall"
-                )
-                context.problem(
-                    "firewall-left-out", ("nodes", "firewall"), message, "add `before` and `after`"
-                )
         # The shipped unit is known to be right; asking systemd takes longer than writing all files.
         written = service.sandbox or context.templates.own(program.unit[0])
         files.append(file(unit_path(name), unit, "0644", root, validate="systemd" if written else None))
-    needs = [*context.after, *uses, *program.launchers, *files]
+    needs = [*context.after, *uses, *program.launchers, *files, *_led(context, program)]
     if program.turn:
         needs.append(turn.add(context))
         if turn.FILE not in program.script:
@@ -105,7 +96,11 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     spec: Server
     if context.systemd:
         spec = UnitSpec(
-            unit=unit_name(name), reloads=list(program.reloads), beside=_beside(context, program), **common
+            unit=unit_name(name),
+            reloads=list(program.reloads),
+            beside=_beside(context, program),
+            follows=[unit_name(each) for each in program.follows],
+            **common,
         )
     else:
         log, pid_file = layout.log(name), layout.pid_file(name)
@@ -125,6 +120,17 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     stake = program.stake(name)
     drain = program.drain
     endpoint.add(context, spec, reached_at, needs=needs, made=files, stop=stop, stake=stake, drain=drain)
+
+
+def _led(context: ServiceContext[Any], program: Program) -> list[str]:
+    """Return the ids of what runs and proves the services that it follows; they restart it."""
+    resources = context.builder.resources
+    found = [id for each in program.follows for id in (f"unit:{each}", f"probe:{each}") if id in resources]
+    for each in program.follows:
+        runner = resources.get(f"unit:{each}")
+        if runner is not None and context.name not in runner.triggers:
+            runner.triggers.append(context.name)
+    return found
 
 
 def _beside(context: ServiceContext[Any], program: Program) -> list[Place]:

@@ -18,9 +18,11 @@ from provision.kinds.common import supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import start_script
 from provision.kinds.common.program import Program
+from provision.kinds.ray import places
 from provision.kinds.ray.fields import LOOPBACK, MODE, PORTS, TOKEN
 from provision.wire.checks import Together
 from provision.wire.nodes import Node
+from provision.wire.server import Demands
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.tree import TreeSpec
 
@@ -75,7 +77,7 @@ def lower(context: ServiceContext[RayService]) -> None:
         context.problem("wrong-form", ("temp_dir",), message, "name a shorter `temp_dir`")
         return
     _warn_if_open(context)
-    node = Node(names=list(group.names), rank=group.rank, state=_place(context, "node.json"), joins=True)
+    node = Node(names=list(group.names), rank=group.rank, state=_place(context, "node.json"))
     names, program = _names(context, group), join(context.layout.prefix, "ray")
     words = [
         *(context.name, "--node", builder.host.name, "--head", group.head.name),
@@ -117,6 +119,7 @@ def lower(context: ServiceContext[RayService]) -> None:
             checks=[Together(node=node)],
             node=node,
             nvidia=service.gpus != [],
+            demands=_demands(service),
             writable=[service.temp_dir] if service.temp_dir is not None else [],
             unit=("service.unit.j2", {"oom_policy": "continue"}),
         ),
@@ -164,19 +167,20 @@ def _suits(context: ServiceContext[RayService], environment: Environment) -> boo
 def _address(context: ServiceContext[RayService], group: Group) -> str | None:
     """Return where the other nodes reach the head; None after noting that nobody can say, or may use it."""
     service, head = context.service, group.head
-    given = service.addresses.get(head.name)
-    if given is None and head.connection != "ssh":
+    address = places.address(service, head)
+    if address is None:
         message = f"the address of host {head.name} (connection {head.connection}) is not known"
         hint = f"say where the other nodes reach it: `addresses: {{{head.name}: ADDRESS}}`"
         context.problem("unreachable-node", ("head",), message, hint)
         return None
-    address = (given or head.address or head.name).strip("[]")
     if service.token is None and _public(address):
         message = (
             f"{address} is a public address, and without a token everybody may run programs on the nodes"
         )
         hint = "set `token`, or name an address of a private network in `addresses`"
-        context.problem("public-cluster", ("addresses",) if given else ("head",), message, hint)
+        context.problem(
+            "public-cluster", ("addresses",) if head.name in service.addresses else ("head",), message, hint
+        )
         return None
     return address
 
@@ -198,10 +202,15 @@ def _warn_if_open(context: ServiceContext[RayService]) -> None:
         )
 
 
+def _demands(service: RayService) -> Demands | None:
+    store = service.object_store_memory
+    return Demands(memory=0, gpus=0, because="", objects=store) if store is not None else None
+
+
 def _place(context: ServiceContext[RayService], name: str) -> str:
     """Return a path in the directory that the service writes to."""
     if context.systemd:
-        return f"/var/lib/provision/{context.name}/{name}"  # the StateDirectory= of its unit
+        return places.own(context.name, name)
     return context.layout.service(context.name, name)
 
 

@@ -23,5 +23,5 @@ KIND = Kind(
     share=share.share,
     demand=_demand,
     offers=lower.offers,
-    nodes=lambda service: service.nodes,
+    nodes=lambda service: service.nodes and service.nodes.where,
 )

@@ -30,7 +30,7 @@ from provision.config.references import ApiKeys
 from provision.config.services.arguments import Arguments, json_value
 from provision.config.services.base import Listener, Service, Tls
 from provision.config.services.gpus import VisibleGpus
-from provision.config.services.nodes import PORTS, Nodes
+from provision.config.services.nodes import Nodes
 from provision.kinds.vllm import tokens
 from provision.kinds.vllm.flag import Flag, NoFlag
 
@@ -212,5 +212,5 @@ class VllmService(Service):
         if not any(isinstance(word, str) and re.match(r"--uds(=|$)", word) for word in self.extra_args):
             yield Listener(("port",), self.host, self.port, head=True)
         if self.nodes is not None:
-            for each in range(PORTS):
-                yield Listener(("nodes", "port"), None, self.nodes.port + each, head=True)
+            for port in self.nodes.ports:
+                yield Listener(("nodes", "port"), None, port, head=True)

@@ -20,7 +20,7 @@ from provision.engines.vllm import releases
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import by_option, start_script
 from provision.kinds.common.turn import Turn, shown
-from provision.kinds.vllm import arguments, extra_args, keys, nodes
+from provision.kinds.vllm import arguments, clusters, extra_args, keys, nodes
 from provision.kinds.vllm.arguments import Refusal, Words
 from provision.kinds.vllm.uses import is_value
 from provision.wire.cases import Case, Cases
@@ -96,6 +96,7 @@ class Launch:
         path = keys.directory(self.context)
         several = self.context.group is not None
         headless = nodes.program(self.context)
+        user = clusters.command(self.context)
         return start_script(
             self.context,
             self.environment,
@@ -107,6 +108,8 @@ class Launch:
             ranks=text.sh_words(nodes.command(self.context, flags)) if several else None,
             script=text.sh(self.context.script),
             heads=nodes.heads(self.context.service) if several else [],
+            cluster=text.sh_words(user) if user is not None else None,
+            workers=user is not None and self.context.group is not None and self.context.group.rank > 0,
         )
 
     def preflight(self, flags: list[Words]) -> Preflight:
@@ -121,7 +124,8 @@ class Launch:
         )
 
     def _variables(self) -> dict[str, str]:
-        return {**shown(self.context.service.gpus), **DEFAULTS}
+        found = clusters.variables(self.context, self.environment)
+        return {**shown(self.context.service.gpus), **DEFAULTS, **found}
 
     def start(self, wanted: Wanted | None) -> Start | None:
         """Return how it is started by the version of vLLM that `wanted` asks for; None after noting why it

@@ -12,7 +12,7 @@ from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.offer import Offer
 from provision.kinds.common.paths import NOT_PATHS
 from provision.kinds.common.program import Program
-from provision.kinds.vllm import demands, impossible, keys, named, nodes
+from provision.kinds.vllm import clusters, demands, impossible, keys, named, nodes
 from provision.kinds.vllm.arguments import FIELDS
 from provision.kinds.vllm.given import given
 from provision.kinds.vllm.launch import PACKAGES, Launch, extra_words, served
@@ -30,6 +30,7 @@ compile for as long before it takes the rest of its memory."""
 
 def lower(context: ServiceContext[VllmService]) -> None:
     """Add the resources of a vLLM service."""
+    context = clusters.joined(context)
     environment = context.environment(context.service.environment)
     models = context.models_at(named.places(context.service))
     if environment is None or models is None:
@@ -51,7 +52,7 @@ def lower(context: ServiceContext[VllmService]) -> None:
         context.note(
             "flags-unchecked", "flags: unchecked, so `extra_args` is not compared with vLLM's releases"
         )
-    group = nodes.found(context)
+    group = nodes.found(context, environment)
     if service.nodes is not None and group is None:
         return
     told = given(extra_words(service))
@@ -59,7 +60,9 @@ def lower(context: ServiceContext[VllmService]) -> None:
     # It does not open its port on the further hosts of several, nor with a unix socket in its place.
     headless = "--headless" in told.flags or (group is not None and group.rank > 0)
     port = None if headless or told.socket else service.port
-    taken = None if cpu else _turn(service, port, nodes.gpus(service, group))
+    # The workers that Ray starts belong to the cluster.
+    ray = clusters.of(context) is not None
+    taken = None if cpu or ray else _turn(service, port, nodes.gpus(service, group))
     start = Launch(resolved, environment, taken).start(wanted)
     if start is None or impossible.checks(context, told):
         return
@@ -92,14 +95,15 @@ def lower(context: ServiceContext[VllmService]) -> None:
             checks=_proof(context, group, told),
             node=ranks.node(context, group) if group is not None else None,
             launchers=nodes.add(context),
-            firewall=ranks.closed(context, service.nodes, group) if service.nodes and group else None,
             meeting=nodes.meeting(context, group, environment, models),
+            writable=clusters.writable(context),
+            follows=clusters.follows(context),
             drain=service.shutdown_timeout or 0.0,
             nvidia=not cpu and service.gpus != [],
             tls=bool(certificate),
             ca=certificates.ca(service.tls),
             turn=taken,
-            demands=None if cpu else demands.demands(service, told, group),
+            demands=None if cpu or ray else demands.demands(service, told, group),
         ),
     )
 

@@ -17,6 +17,7 @@ from provision.engines.vllm import releases
 from provision.engines.vllm.successors import absence
 from provision.kinds.common import cards, ranks
 from provision.kinds.common.context import ServiceContext
+from provision.kinds.vllm import clusters
 from provision.kinds.vllm.arguments import Refusal, Words
 from provision.wire.specs.file import FileSpec
 
@@ -50,11 +51,14 @@ def gpus(service: VllmService, group: Group | None) -> int:
     return prod(sizes(service)) // (len(group.hosts) if group is not None else 1)
 
 
-def found(context: ServiceContext[VllmService]) -> Group | None:
+def found(context: ServiceContext[VllmService], environment: Environment) -> Group | None:
     """Return the nodes of a service; None for one on a single host, and after noting what is wrong."""
     nodes = context.service.nodes
     group = ranks.group(context, nodes) if nodes is not None else None
-    return group if group is not None and _fits(context, group) else None
+    if nodes is None or group is None:
+        return None
+    fits = clusters.fits(context, group, environment) if nodes.engine == "ray" else _fits(context, group)
+    return group if fits else None
 
 
 def _fits(context: ServiceContext[VllmService], group: Group) -> bool:
@@ -100,10 +104,13 @@ def flags(context: ServiceContext[VllmService], version: Version) -> tuple[list[
     service, group = context.service, context.group
     if service.nodes is None or group is None:
         return [], []
+    backend = ("--distributed-executor-backend", service.nodes.engine)
+    if service.nodes.engine == "ray":
+        return [backend], []
     if releases.form("--nnodes", version) is None:
         return [], [Refusal("unknown-flag", ("nodes",), *absence("nodes (--nnodes)", "--nnodes", version))]
     words: list[Words] = [
-        ("--distributed-executor-backend", service.nodes.engine),
+        backend,
         ("--nnodes", str(len(group.hosts))),
         ("--node-rank", str(group.rank)),
         ("--master-port", str(service.nodes.port)),
@@ -115,6 +122,8 @@ def flags(context: ServiceContext[VllmService], version: Version) -> tuple[list[
 
 def heads(service: VllmService) -> list[str]:
     """Return the flags that get the address of the head, which is known once all nodes are there."""
+    if service.nodes is not None and service.nodes.engine == "ray":
+        return []
     return ["--master-addr", *(["--data-parallel-address"] if sizes(service)[2] > 1 else [])]
 
 
@@ -150,7 +159,8 @@ def _digest(options: Sequence[Words], layout: Layout) -> str:
 
 def program(context: ServiceContext[VllmService]) -> str | None:
     """Return the file that a node which serves no requests is started by; None for all others."""
-    headless = context.group is not None and context.group.rank
+    nodes = context.service.nodes
+    headless = nodes is not None and nodes.engine == "mp" and context.group is not None and context.group.rank
     return join(context.layout.prefix, HEADLESS) if headless else None
 
 
@@ -159,6 +169,8 @@ def add(context: ServiceContext[VllmService]) -> list[str]:
     if context.group is None:
         return []
     ids = [ranks.add(context)]
+    if clusters.of(context) is not None:
+        ids.append(clusters.add(context))
     path = program(context)
     if path is not None:
         spec = FileSpec(path=path, content=_headless())

@@ -17,6 +17,7 @@ class UnitSpec(Server):
     """A unit that is enabled and runs what is declared.
 
     - `beside`: where it listens besides `port`
+    - `follows`: the units without which it cannot run
     - `reloads`: the ids of what it reads again when it is told to reload
     """
 
@@ -24,3 +25,4 @@ class UnitSpec(Server):
     enabled: bool = True
     beside: list[Place] = many(Place, default=[])
     reloads: list[str] = []
+    follows: list[str] = []

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.e2e.command import REPOSITORY, Answer, Provision
 from tests.e2e.gateway.client import Client
 from tests.e2e.gateway.load import Load
-from tests.lab import Lab
+from tests.lab import Lab, LabHost
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
 
@@ -61,10 +61,7 @@ class Site:
         return self.sh(f"systemctl show -p MainPID --value provision-{service}", host)
 
     def states(self) -> dict[str, str]:
-        """Return HAProxy's word for each server."""
-        socket = "/run/provision-gateway/admin.sock"
-        shown = self.sh(f"python3 /opt/provision/haproxy_admin.py {socket} show")
-        return {line.split()[0]: line.split()[1] for line in shown.splitlines()}
+        return states(self.front)
 
     def await_all_in(self, seconds: float = 60) -> None:
         """Wait until every server is up, and nothing holds one out."""
@@ -77,31 +74,73 @@ class Site:
         named = {name: value for name, value in asked.items() if name == "model"}
         return Load(self.client, clients=clients, asked={**LONG, **asked}, short=2, asked_short=named)
 
-    def apply_until(
-        self, options: list[str], reached: Callable[[dict[str, Any]], bool], pause: float = 0
-    ) -> list[dict[str, Any]]:
-        """Begin an apply, kill it as soon as an event is there, and return the events until then."""
+    def apply_until(self, options: list[str], step: Step) -> None:
+        """Begin an apply, and kill the controller as soon as it has come to a step."""
         argv = [sys.executable, "-m", "provision", "apply", str(self.playbook), "--yes", "--output", "json"]
-        seen: list[dict[str, Any]] = []
-        with subprocess.Popen(
+        killed_at(
             [*argv, *options, *self.options],
-            cwd=self.folder,
-            env={**os.environ, **self.env},
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as running:
-            assert running.stdout
-            for line in running.stdout:
-                seen.append(json.loads(line))
-                if reached(seen[-1]):
-                    break
-            else:
-                raise AssertionError(f"the event did not come: {seen[-5:]}")
-            time.sleep(pause)
-            # With the ssh processes that it has started: the connections break as when its machine dies.
-            os.killpg(running.pid, signal.SIGKILL)
-        return seen
+            step.reached,
+            step.pause,
+            self.folder,
+            {**os.environ, **self.env},
+        )
+
+
+Event = dict[str, Any]
+
+
+class Step(NamedTuple):
+    """A step of a drained restart: the event that it begins with, and some seconds."""
+
+    title: str
+    reached: Callable[[Event], bool]
+    pause: float = 0
+
+
+def steps(service: str, stops: float = 0.8) -> list[Step]:
+    """Return the steps of a drained restart; `stops`: seconds after which the server is stopping."""
+
+    def event(name: str, **fields: Any) -> Callable[[Event], bool]:
+        return lambda given: given["event"] == name and all(given[key] == fields[key] for key in fields)
+
+    out = event("rotated", out=True)
+    return [
+        Step("before it is out", event("leave")),
+        Step("out", out),
+        Step("while it stops", out, stops),
+        Step("started", event("result", id=f"unit:{service}")),
+        Step("proven", event("proof")),
+        Step("while it comes back", event("return")),
+        Step("back", event("rotated", out=False)),
+    ]
+
+
+def killed_at(
+    argv: list[str], reached: Callable[[Event], bool], pause: float, folder: Path, env: Mapping[str, str]
+) -> None:
+    """Run a controller, and kill it some seconds after an event is there."""
+    seen: list[Event] = []
+    with subprocess.Popen(
+        argv, cwd=folder, env=dict(env), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        assert running.stdout
+        for line in running.stdout:
+            seen.append(json.loads(line))
+            if reached(seen[-1]):
+                break
+        else:
+            raise AssertionError(f"the event did not come: {seen[-5:]}")
+        time.sleep(pause)
+        # With the ssh processes that it has started: the connections break as when its machine dies.
+        os.killpg(running.pid, signal.SIGKILL)
+
+
+def states(front: LabHost) -> dict[str, str]:
+    """Return HAProxy's word for each server of a gateway."""
+    shown = front.exec(
+        ["python3", "/opt/provision/haproxy_admin.py", "/run/provision-gateway/admin.sock", "show"]
+    )
+    return {line.split()[0]: line.split()[1] for line in shown.stdout.splitlines()}
 
 
 def rotated(answer: Answer) -> list[tuple[str, bool]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.gateway.drained import KEEPERS, UPSTREAM, Site, rotated, when
+from tests.e2e.gateway.drained import KEEPERS, UPSTREAM, Site, Step, rotated, steps, when
 from tests.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -62,27 +61,10 @@ def test_a_change_under_load_loses_no_request(site: Site) -> None:
     assert all(again.done(name)["executions"] == 1 for name in (*site.names, "dfront"))
 
 
-def _is(name: str, **fields: Any) -> Callable[[dict[str, Any]], bool]:
-    return lambda event: event["event"] == name and all(event[key] == fields[key] for key in fields)
-
-
-@pytest.mark.parametrize(
-    ("reached", "pause"),
-    [
-        pytest.param(_is("leave"), 0, id="before it is out"),
-        pytest.param(_is("rotated", out=True), 0, id="out"),
-        pytest.param(_is("rotated", out=True), 0.8, id="while it stops"),
-        pytest.param(_is("result", id="unit:chat"), 0, id="started"),
-        pytest.param(_is("proof"), 0, id="proven"),
-        pytest.param(_is("return"), 0, id="while it comes back"),
-        pytest.param(_is("rotated", out=False), 0, id="back"),
-    ],
-)
-def test_the_controller_dies_and_all_come_back(
-    site: Site, reached: Callable[[dict[str, Any]], bool], pause: float
-) -> None:
+@pytest.mark.parametrize("step", steps("chat"), ids=lambda step: step.title)
+def test_the_controller_dies_and_all_come_back(site: Site, step: Step) -> None:
     with site.load(n=6) as load:
-        site.apply_until(site.change(), reached, pause)
+        site.apply_until(site.change(), step)
         site.await_all_in()
         answer = site.provision.apply(site.playbook, *site.changed())
         site.await_all_in(10)

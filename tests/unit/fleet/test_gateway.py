@@ -16,7 +16,10 @@ from provision.fleet.fleet import Fleet
 from provision.kinds.common.offer import OPENAI
 from provision.project.load import load
 from provision.project.project import Selection
+from provision.rollout.keyring import Keyring
+from provision.rollout.request import build
 from provision.wire.checks import Fitting
+from provision.wire.requests import Apply
 from provision.wire.specs.apt import AptSpec, Package
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.probe import ProbeSpec
@@ -79,6 +82,16 @@ def test_replicas_are_found_on_all_hosts(project: Project) -> None:
     proof = Node("front", "probe:gateway")
     assert fleet.edges == (Edge(Node("a"), proof, "proof"), Edge(Node("b"), proof, "proof"))
     assert fleet.deferred("front") == {"probe:gateway": ["a", "b"]}
+
+
+def test_a_gateway_does_not_wait_for_its_servers_while_they_are_set_up(project: Project) -> None:
+    """Its page says 503 until one is up, which may take an installation: its proof comes last."""
+    fleet = compiled(project, playbook("keys: {}"))
+    asked = Apply(playbooks=[], partial=False, deep=False, prune=False, verify=False, rollback=True)
+    for deferred, expected in ((fleet.deferred("front"), (False, "running")), ((), (True, "fitting"))):
+        sent = json.loads(build(fleet.catalogs["front"], asked, Keyring(), deferred))
+        (probe,) = (each["spec"] for each in sent["resources"] if each["id"] == "probe:gateway")
+        assert (probe["health"], probe["checks"][0]["type"]) == expected
 
 
 def test_a_limit_leaves_no_replica_out(project: Project) -> None:

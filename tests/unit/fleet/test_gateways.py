@@ -88,3 +88,14 @@ def test_what_is_wrong_for_a_host_of_another_playbook_stops_nothing(project: Pat
     found = loaded(project, "servers.yml")
     assert found.fleet.gateways == ()
     assert [note.code for note in found.notes] == ["skipped-playbook"]
+
+
+@pytest.mark.parametrize("names", [["servers.yml", "front.yml"], ["servers.yml"]])
+def test_a_wrong_play_for_the_same_host_in_another_playbook_hides_no_gateway(
+    project: Path, names: list[str]
+) -> None:
+    """It would be restarted without leaving the rotation, and nobody would know."""
+    (project / "playbooks" / "other.yml").write_text("- {hosts: all, directories: {'{{ absent }}': {}}}\n")
+    found = loaded(project, *names)
+    assert found.fleet.fronted() == {"qwen": ["gateway on front"]}
+    assert asked(found.fleet) == {"gateway on front": (7.0, {"gpu-1": 8001, "gpu-2": 8001})}

@@ -29,7 +29,9 @@ def together(machine: Machine, spec: ProbeSpec, check: Together) -> Verdict:
     """Look at what the rank of this host says of the others."""
     seen = states.seen(check.node, supervision.life(machine, spec).pid)
     if seen.phase == states.WAITING:
-        return Verdict(states.said(seen), states.HINT, False, code="node-missing")
+        differs = states.DIFFERS in seen.why
+        hint, code = (states.SAME, "nodes-differ") if differs else (states.HINT, "node-missing")
+        return Verdict(states.said(seen), hint, False, code=code)
     if seen.phase != states.SERVING:
         return Verdict(states.said(seen), None, False, code="not-answering")
     return Verdict(received=", ".join(check.node.names))

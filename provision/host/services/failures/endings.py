@@ -5,6 +5,7 @@ It says how the service ended and what to do, and shows the lines of the start t
 
 from __future__ import annotations
 
+import time
 from typing import Callable, List
 
 from provision.host.failure import Failure
@@ -17,6 +18,9 @@ from provision.wire.spec import Supervised
 
 READ = 2000
 """Lines of log in which the cause is looked for: each worker of a server may tell of it in fifty lines."""
+
+NOTICED = 5.0
+"""Seconds in which systemd has to notice that a process has ended which is not there any more."""
 
 WAYS_OUT = {
     exits.how(0): "a service must keep running in the foreground: leave out what sends it to the background "
@@ -49,6 +53,7 @@ def ended(
         since: `since` of the life that ended; None takes the last one.
         hide: takes secrets out of the lines that are shown.
     """
+    life = _noticed(machine, spec, life)
     lines = _printed(machine, spec, since, hide)
     log = first_failure(lines)
     how = _how(machine, spec, life, since)
@@ -63,6 +68,21 @@ def ended(
             hint = "it printed nothing: run its command by hand on the host to see more"
         hint = WAYS_OUT.get(how, hint)
     return Failure(code, f"{spec.service} {what}", hint=hint, log=log)
+
+
+def _noticed(machine: Machine, spec: Supervised, life: supervision.Life) -> supervision.Life:
+    """Return how a service is doing once systemd knows what /proc says already: that it has ended."""
+    last = time.monotonic() + NOTICED
+    while (
+        spec.unit
+        and life.invocation is None
+        and life.ended is None
+        and life.state.startswith(("active", "deactivating", "reloading"))
+        and time.monotonic() < last
+    ):
+        time.sleep(0.1)
+        life = supervision.life(machine, spec)
+    return life
 
 
 def explained(

@@ -2,8 +2,9 @@
 
 A server of several processes logs one failure many times: the traceback of the engine, the same again by the
 interpreter, then that of the process which waited for the engine. The first of them is the cause.
-In vLLM 0.25.1 (`vllm/logger.py`) the lines of its processes begin with ``(EngineCore pid=2071)``; after that,
-lines of its logger have ``ERROR 11-26 18:58:20 [core.py:1231]``.
+In vLLM 0.25.1 (`vllm/logger.py`) the lines of its processes begin with ``(EngineCore pid=2071)``, those of
+workers that Ray has started with ``(RayWorkerProc pid=2608, ip=10.0.0.2)``; after that, lines of its logger
+have ``ERROR 11-26 18:58:20 [core.py:1231]``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ SHOWN = 8
 LONGEST = 400
 """Characters of a line that are shown, at most: some errors list every model that a server knows."""
 
-_PROCESS = re.compile(r"^\((\w[\w.:-]* pid=\d+)\) ?")
+_PROCESS = re.compile(r"^\(((?:\w[\w.:-]* )?pid=\d+(?:, ip=[\w.:]+)?)\) ?")
 _LOGGED = re.compile(
     r"^([A-Z]{4,8}):? (?:\d\d-\d\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* )?\[[^]]*\] ?"
 )
@@ -34,6 +35,8 @@ _NOISE = re.compile(
     r"^\s*For further information visit |^\s*You can inspect the repository content at https?:"
 )
 _TYPES = re.compile(r" \[type=\w+, input_value=.*$")
+_REMOTE = re.compile(r"ray\.exceptions\.RayTaskError\(")
+"""Before the traceback of a worker that Ray has started."""
 _TRACEBACK = "Traceback (most recent call last):"
 _LINKS = (
     "During handling of the above exception, another exception occurred:",
@@ -123,7 +126,7 @@ def _chain(texts: Sequence[str]) -> list[str]:
     exceptions = 0
     for at, text in enumerate(texts):
         bare = text.strip()
-        if bare == _TRACEBACK or bare in _LINKS or not bare:
+        if bare == _TRACEBACK or bare in _LINKS or not bare or _REMOTE.match(bare):
             continue
         if text.startswith("  File ") or bare.startswith('File "'):
             frame = "" if _LIBRARY.search(text) else bare

@@ -45,7 +45,7 @@ LOST = 15.0
 JOIN = 180.0
 """Seconds from the start of the child until the cluster has to know the node."""
 
-TRIES = 3
+TRIES = 6
 """How often Ray is started until it stays: on a busy host, what it allows its own processes is not enough."""
 
 STOP = 40.0
@@ -249,8 +249,12 @@ class Node(rank.Teller):
         self._logged = {path: os.path.getsize(path) for path in self.logs() if os.path.exists(path)}
         self.tell(f"{'is the head' if self.is_head else f'joins {self.asked.head}'} at {own}")
         self.note(rank.STARTING)
+        interface = rank.place(self.asked.interface, own)[1]
+        # The processes that run tasks inherit these.
+        known = {"VLLM_HOST_IP": own, "NCCL_SOCKET_IFNAME": interface, "GLOO_SOCKET_IFNAME": interface}
         self.child = subprocess.Popen(
             [sys.executable, ray, "start", *words, "--block", *self.options],
+            env={**known, **os.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,6 +9,11 @@ from provision.wire.nodes import Node, Seen
 WAITING, SERVING = "waiting", "serving"
 """As `rank` writes them; what is between the two is `starting`."""
 
+DIFFERS = " has Ray "
+"""In what a node of a Ray cluster says whose Ray or Python is not that of the head."""
+
+SAME = "pin the same Ray, and give the environments the same Python"
+
 HINT = "look at its log on that node; a firewall may be between the nodes"
 
 
