@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from provision.host import foreseeing
 from provision.host.item import Item
@@ -43,19 +43,25 @@ class Attempts:
         self._begun: dict[str, int] = {}
         self._outcomes: dict[str, str] = {}
 
-    def begin(self) -> None:
-        """Note each service that is going to change."""
-        for service, because in self._reasons().items():
+    def begin(self, led: Mapping[str, Sequence[str]]) -> None:
+        """Note each service that is going to change.
+
+        Args:
+            led: the services that are restarted for other nodes alone, and for which.
+        """
+        for service, because in {**{each: [] for each in led}, **self._reasons()}.items():
             found = [self._items[id] for id in because if id in self._items]
             found += [item for item in self._touching(service) if item.changes and item not in found]
             revisions = self._of(service)
             if not revisions.history():
                 self._note_former(service, revisions)
             changes = [_words(item, self._machine, self._ledger) for item in found]
+            if service in led and not changes:
+                changes = [f"restarted with {' and '.join(led[service])}"]
             if not revisions.history():
                 changes = ["first start"]
             self._begun[service] = revisions.begin(
-                self._request.who, changes, self._request.origin, self._ignored
+                self._request.who, changes, self._request.origin, self._ignored, self._request.change
             )
 
     def _reasons(self) -> dict[str, list[str]]:

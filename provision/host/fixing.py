@@ -121,6 +121,8 @@ class Fixing:
         if item.error:
             self._conclude(item, "failed", {}, item.error)
             return
+        if not item.changes and self.meetings.leads(item):
+            item.changes = dict(item.resource.due)
         if not item.changes:
             # A directory above our own state was made together with it.
             made = foreseen if item.resource.makes_directory() in self._made() else {}
@@ -171,10 +173,18 @@ class Fixing:
                 # A service that did not start may have left a log.
                 if not known and not item.runs:
                     self.ledger.release(item.id, None)
-            self._conclude(item, "failed", changes, causes.explain(error))
+            failure = causes.explain(error)
+            self._conclude(item, "failed", changes, failure)
+            self.meetings.failed(item, failure)
             if item.service and item.resource.role and self.asked.rollback:
                 runners = [each for each in self.items.values() if each.service == item.service and each.runs]
-                back = rollback.undo(self.machine, item.id, item.service, [each.resource for each in runners])
+                back = rollback.undo(
+                    self.machine,
+                    item.id,
+                    item.service,
+                    [each.resource for each in runners],
+                    item.service in self.meetings.led,
+                )
                 if back and self.attempts:
                     self.attempts.restored(item.service)
                 if back:

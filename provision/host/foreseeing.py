@@ -39,7 +39,10 @@ def _foresee_restarts(machine: Machine, items: Items, fronted: Mapping[str, Sequ
             reload = any(
                 item.service == service and item.resource.reloads(because) for item in items.values()
             )
-            restart = events.Restart(service=service, because=because, reload=reload)
+            nodes = [
+                name for item in items.values() if item.service == service for name in item.resource.nodes()
+            ]
+            restart = events.Restart(service=service, because=because, reload=reload, nodes=nodes)
             if not reload:
                 restart.figures, restart.drained = learned, list(fronted.get(service, ()))
             machine.emit(restart)

@@ -10,13 +10,15 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resources import recall
 from provision.host.rollback import put_back
+from provision.host.services.nodes import together
 from provision.host.state import backup, owed
 from provision.host.state.lock import RunLock
 from provision.host.state.revisions import Revisions
 from provision.wire import events
 from provision.wire.finding import warning
-from provision.wire.requests import Request, Rollback
+from provision.wire.requests import Request, Rollback, Service
 from provision.wire.revision import FAILED, PROVEN
+from provision.wire.survey import Answer
 
 
 def history(machine: Machine, request: Request) -> events.Done:
@@ -34,7 +36,7 @@ def rollback(machine: Machine, request: Request, asked: Rollback) -> events.Done
     with RunLock(machine, request.who, "rollback", asked.patience):
         for service in request.services:
             try:
-                _go_back(machine, request, service.service, asked.to, gateways)
+                _go_back(machine, request, asked, service, gateways)
             except Exception as error:
                 failed += 1
                 machine.emit(events.Error(finding=causes.explain(error).finding))
@@ -42,10 +44,77 @@ def rollback(machine: Machine, request: Request, asked: Rollback) -> events.Done
 
 
 def _go_back(
-    machine: Machine, request: Request, service: str, to: int | None, gateways: rotation.Gateways
+    machine: Machine, request: Request, asked: Rollback, service: Service, gateways: rotation.Gateways
 ) -> None:
-    revisions = Revisions(machine.state, service)
-    record = _chosen(revisions, service, to)
+    name, revisions = service.service, Revisions(machine.state, service.service)
+    nodes = service.node.names if service.node is not None and not service.node.joins else []
+    record = _agreed(machine, service, revisions, asked.to) if nodes else _chosen(revisions, name, asked.to)
+    _require_directories(name, record)
+    _compare_editions(machine, name, record)
+    if recall(**record["runner"]).running(machine):
+        gateways.stop(name)
+    if nodes:
+        _go_on(together.ask(machine, name, nodes, "stop"))
+    words = [f"back to revision {record['number']}"]
+    number = revisions.begin(request.who, words, request.origin, change=request.change)
+    id = record["runner"]["id"]
+    machine.output(id, f"putting back the files of revision {record['number']} of {name}")
+    try:
+        owed.restart(machine.state, name).need(id)
+        put_back(machine, record)
+    except Exception:
+        revisions.conclude(number, FAILED)
+        raise
+    backup.commit(machine.state, name, record["runner"], record["probe"])
+    revisions.go_back(number, record["number"])
+    text = f"revision {record['number']} runs again, and it answers; the next apply goes forward"
+    machine.emit(events.Restored(id=id, service=name, ok=True, text=text))
+    gateways.back(name)
+
+
+def _agreed(machine: Machine, service: Service, revisions: Revisions, to: int | None) -> dict[str, Any]:
+    """Return the kept revision to go back to of the change that the head chooses.
+
+    Raises:
+        Failure: a node has not kept it, or another one cannot go back.
+    """
+    name, node = service.service, service.node
+    assert node is not None
+    record: dict[str, Any] = {}
+    said: dict[str, Any] = {}
+    try:
+        if node.rank == 0:
+            record = _chosen(revisions, name, to)
+            said["change"] = _change(record)
+    except Failure as failure:
+        said["findings"] = [failure.finding]
+    wanted = _go_on(together.ask(machine, name, node.names, "choose", **said)).change
+    said = {}
+    try:
+        record = next((each for each in revisions.kept() if _change(each) == wanted), record)
+        if not record:
+            message = f"{name} was not changed together with {node.names[0]} at that time"
+            raise Failure("no-revision", message, hint="apply the playbook of that time again")
+        _require_directories(name, record)
+    except Failure as failure:
+        said["findings"] = [failure.finding]
+    _go_on(together.ask(machine, name, node.names, "ready", **said))
+    return record
+
+
+def _change(record: dict[str, Any]) -> str:
+    """Return what is the same on all nodes; of an older version only the number can be."""
+    return record.get("change") or f"revision {record['number']}"
+
+
+def _go_on(answer: Answer) -> Answer:
+    """Return an answer; raise `Failure` when it says not to go on."""
+    if not answer.go:
+        raise Failure.of(answer.findings[0])
+    return answer
+
+
+def _require_directories(service: str, record: dict[str, Any]) -> None:
     for path in record["directories"]:
         if not os.path.isdir(path):
             raise Failure(
@@ -53,24 +122,6 @@ def _go_back(
                 f"{service} cannot go back to revision {record['number']}: {path} is gone",
                 hint="apply the playbook of that time again",
             )
-    _compare_editions(machine, service, record)
-    if recall(**record["runner"]).running(machine):
-        gateways.stop(service)
-    words = [f"back to revision {record['number']}"]
-    number = revisions.begin(request.who, words, request.origin)
-    id = record["runner"]["id"]
-    machine.output(id, f"putting back the files of revision {record['number']} of {service}")
-    try:
-        owed.restart(machine.state, service).need(id)
-        put_back(machine, record)
-    except Exception:
-        revisions.conclude(number, FAILED)
-        raise
-    backup.commit(machine.state, service, record["runner"], record["probe"])
-    revisions.go_back(number, record["number"])
-    text = f"revision {record['number']} runs again, and it answers; the next apply goes forward"
-    machine.emit(events.Restored(id=id, service=service, ok=True, text=text))
-    gateways.back(service)
 
 
 def _chosen(revisions: Revisions, service: str, to: int | None) -> dict[str, Any]:

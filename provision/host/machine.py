@@ -265,6 +265,12 @@ class Machine:
             self._dialogue.end(number)
         raise Failure("run-cancelled", CANCELLED)
 
+    def listen(self, question: events.Question) -> Callable[[], Answer | None]:
+        """Ask the controller, and go on; return what tells its answer, which may never come."""
+        number = self._dialogue.begin()  # and never ends: an answer that comes late is for nobody else
+        self.emit(question.replace(waits=True, number=number))
+        return lambda: self._dialogue.hear(number, 0)
+
     # -- telling ------------------------------------------------------------------------------------------
 
     def progress(

@@ -5,13 +5,15 @@ The controller answers once all nodes have come as far, or says why they do not 
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+import time
+from typing import Any
 
+from provision.host import foreseeing
 from provision.host.failure import Failure
 from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.rotation import InService
-from provision.host.services.nodes import reaching, same
+from provision.host.services.nodes import reaching, same, together
 from provision.wire import events
 from provision.wire.finding import Finding
 from provision.wire.nodes import Meeting
@@ -27,7 +29,7 @@ class Meetings:
         items: all of the run, by id.
     """
 
-    def __init__(self, machine: Machine, host: str, items: Mapping[str, Item]) -> None:
+    def __init__(self, machine: Machine, host: str, items: dict[str, Item]) -> None:
         self._machine = machine
         self._host = host
         self._items = items
@@ -35,6 +37,9 @@ class Meetings:
         self._of: dict[str, Meeting] = {
             service: spec.meeting for service, spec in runners.items() if getattr(spec, "meeting", None)
         }
+        self.led: dict[str, list[str]] = {}
+        """By service, the other nodes for which alone it is restarted here."""
+        self._stopped: set[str] = set()
 
     def look(self) -> None:
         """Have services restarted here that start on another node.
@@ -44,13 +49,21 @@ class Meetings:
         """
         for service, meeting in self._of.items():
             own = [item for item in self._items.values() if item.service == service and item.resource.role]
-            starts = any(item.changes or item.error for item in own)
+            starts = any(item.runs and (item.changes or item.error) for item in own)
             answer = self._ask(service, meeting, "look", starts=starts)
             if not answer.go:
                 raise Failure.of(answer.findings[0])
             if answer.starts and not starts:
+                self.led[service] = answer.starts
                 for item in own:
                     item.changes = dict(item.resource.due)
+                if foreseeing.runs(self._items, service):
+                    names = meeting.node.names
+                    self._machine.emit(events.Restart(service=service, nodes=names, led_by=answer.starts))
+
+    def leads(self, item: Item) -> bool:
+        """Whether this runs a service that is restarted for other nodes, although nothing differs here."""
+        return item.runs and item.service in self.led
 
     def waits(self, item: Item) -> bool:
         """Whether a change of this waits for other nodes."""
@@ -80,6 +93,16 @@ class Meetings:
             answer = self._ask(service, self._of[service], "stop")
             if not answer.go:
                 raise InService.of(answer.findings[0])
+            self._stopped.add(service)
+
+    def failed(self, item: Item, failure: Failure) -> None:
+        """After what runs a service has failed: let the other nodes, stopped with it, go back, too.
+
+        What proves it has told them itself.
+        """
+        if item.runs and item.service in self._stopped:
+            names = self._of[item.service].node.names
+            together.failed(self._machine, item.service, names, failure.finding)
 
     def _service(self, item: Item) -> str | None:
         """Return the service over several hosts that a change of this stops or starts."""
@@ -93,13 +116,19 @@ class Meetings:
         with reaching.Doors(meeting) as doors:
             found = same.of(self._machine, meeting)
             answer = self._ask(
-                service, meeting, "compare", same=found, address=doors.address, ports=doors.ports
+                service,
+                meeting,
+                "compare",
+                same=found,
+                address=doors.address,
+                ports=doors.ports,
+                now=round(time.time(), 3),
             )
             if answer.go:
                 troubles = reaching.tried(self._host, meeting, answer.peers)
+                troubles += reaching.shut_out(self._machine, self._host, meeting, answer.peers)
                 answer = self._ask(service, meeting, "reach", findings=troubles)
         return None if answer.go else answer.findings[0]
 
     def _ask(self, service: str, meeting: Meeting, step: str, **said: Any) -> Answer:
-        question = events.Meet(service=service, nodes=meeting.node.names, step=step, **said)
-        return self._machine.ask(question, endless=True)
+        return together.ask(self._machine, service, meeting.node.names, step, **said)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
+from typing import Mapping
 
 from provision.host import causes, rotation
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import PACKAGES
 from provision.host.resources import recall, type_of
+from provision.host.services.nodes import together
 from provision.host.state import backup, ground, marks
 from provision.host.state.ledger import Entry, Ledger
 from provision.host.state.lock import RunLock
 from provision.host.state.revisions import Revisions
 from provision.wire import events
 from provision.wire.events import SERVICE
+from provision.wire.nodes import Node
 from provision.wire.requests import Remove, Request
 
 
@@ -30,7 +34,8 @@ def remove(machine: Machine, request: Request, asked: Remove) -> events.Done:
         ledger = Ledger(machine.state)  # as the run has left it that had the lock before
         entries = _entries(ledger, asked)
         gateways = rotation.Gateways(machine, request.fronted, request.who)
-        counts = remove_entries(machine, ledger, entries, asked.playbooks, gateways)
+        groups = {each.service: each.node for each in request.services if each.node is not None}
+        counts = remove_entries(machine, ledger, entries, asked.playbooks, gateways, groups)
         ledger.save()
         if not ledger.entries:
             ground.leave(machine.state)
@@ -47,10 +52,12 @@ def remove_entries(
     entries: dict[str, Entry],
     playbooks: list[str] | None,
     gateways: rotation.Gateways | None = None,
+    groups: Mapping[str, Node] = MappingProxyType({}),
 ) -> dict[str, int]:
     """Remove the resources of `entries`, each before what it needs; without `gateways`, tell what would go.
 
-    A failure is reported and does not stop the rest; what another playbook still wants stays.
+    A failure is reported and does not stop the rest; what another playbook still wants stays. The nodes of
+    `groups` are stopped together, once the head has no requests any more.
     """
     dry = gateways is None
     counts = {"removed": 0, "kept": 0, "failed": 0}
@@ -66,6 +73,9 @@ def remove_entries(
                     service = entry.get("service") if resource.role == SERVICE else None
                     if service and resource.running(machine):
                         gateways.stop(service, ends=True)
+                    node = groups.get(service) if service else None
+                    if service and node is not None and not node.joins:
+                        together.ask(machine, service, node.names, "remove")
                     if not resource.remove(machine):
                         event.kept = resource.left(machine)
                     if service:

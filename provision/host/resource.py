@@ -153,6 +153,10 @@ class Resource:
         """Whether its fix mostly waits, for an answer or its turn on a GPU: other work goes on meanwhile."""
         return False
 
+    def nodes(self) -> list[str]:
+        """Return the hosts over which its service runs, by rank; empty for one on a single host."""
+        return []
+
     def preflight(self) -> Preflight | None:
         """Return how to ask whether its service would start as declared."""
         return None

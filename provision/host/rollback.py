@@ -10,11 +10,12 @@ from provision.host.machine import Machine
 from provision.host.resource import Resource
 from provision.host.resources import recall
 from provision.host.services import supervision
+from provision.host.services.nodes import together
 from provision.host.state import backup, owed
 from provision.wire import events
 
 
-def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource]) -> bool:
+def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource], led: bool = False) -> bool:
     """Put back what a service last answered with, restart it and check it; whether it answers.
 
     With its script come the environment and the models that the script names; a container is made again. Not
@@ -25,6 +26,7 @@ def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource]) -
         id: the resource that has failed; output is sent with this id.
         service: name of the service.
         runners: what runs it as it is declared now.
+        led: it was restarted for other nodes alone, which go back.
     """
     record = backup.read(machine.state, service)
     restart = owed.restart(machine.state, service)
@@ -32,7 +34,7 @@ def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource]) -
     if record is None or machine.cancelled.is_set():
         return False
     remade = any(each.made_from_spec and each.as_run(machine) != record["runner"]["spec"] for each in runners)
-    if not remade and (not record["files"] or note is None):
+    if not remade and not led and (not record["files"] or note is None):
         return False
     if _in_place(machine, id, service, record, note):
         return False
@@ -101,8 +103,14 @@ def put_back(machine: Machine, record: backup.Record) -> None:
     backup.restore(record)
     # It started with these files before. Older versions wrote `preflight` in another form, too.
     runner = {**record["runner"], "spec": {**record["runner"]["spec"], "preflight": None}}
-    for each in (recall(**runner), recall(**record["probe"])):
-        each.fix(machine, each.due)
+    runs, proves = recall(**runner), recall(**record["probe"])
+    try:
+        runs.fix(machine, runs.due)
+    except Exception as error:
+        nodes = proves.spec.nodes
+        together.failed(machine, proves.spec.service, nodes, causes.explain(error).finding)
+        raise
+    proves.fix(machine, proves.due)
 
 
 def _tell(

@@ -59,6 +59,7 @@ class Run:
         request, self.items, self._moved = places.found(machine, request)
         self.stakes = request.stakes
         self.ledger = Ledger(machine.state)
+        self.meetings = meetings.Meetings(machine, request.host, self.items)
         self._left_over: list[int] = []
         """The pids of workers of ended servers that are to end before services start."""
         self._errors: list[Finding] = []
@@ -85,6 +86,7 @@ class Run:
         # What is quick is not worth a thread of its own.
         each(self._read, [*([item] for item in slow[:-1]), [*quick, *slow[-1:]]], READERS)
         foreseeing.foresee(self.machine, self.items, self.request.fronted)
+        self._meet()
         self._tell_of_rollbacks()
         orphans = {} if self.asked.partial else self.ledger.orphans(self.asked.playbooks, self.items)
         if self._differs():
@@ -93,6 +95,19 @@ class Run:
             self._errors, self._ignored = preflight.look(run, self.asked.ignore)
         self._tell(orphans)
         return orphans
+
+    def _meet(self) -> None:
+        """Add the restarts of services over several hosts that start on others.
+
+        Raises:
+            Failure: an apply would start such a service, and another of its nodes has failed.
+        """
+        try:
+            self.meetings.look()
+        except Failure as failure:
+            if isinstance(self.asked, Apply):
+                raise
+            self.machine.emit(events.Note(finding=failure.finding.replace(severity=WARNING)))
 
     def _tell_of_rollbacks(self) -> None:
         """Say so where somebody has gone back by hand, and an apply would go forward again."""
@@ -178,8 +193,6 @@ class Run:
             )
         self._refuse()
         ignored = self._agree()
-        meeting = meetings.Meetings(self.machine, self.request.host, self.items)
-        meeting.look()
         if not self._has_turn(asked, orphans, lock):
             return None
         if not os.path.isdir(self.machine.state):
@@ -192,9 +205,9 @@ class Run:
         tried = None
         if self._differs():
             tried = attempts.Attempts(self.machine, self.items, self.ledger, self.request, ignored)
-            tried.begin()
+            tried.begin(self.meetings.led)
         gateways = rotation.Gateways(self.machine, self.request.fronted, self.request.who)
-        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried, gateways, meeting)
+        fixing = Fixing(self.machine, self.items, self.ledger, asked, tried, gateways, self.meetings)
         fixing.fix(needed)
         if asked.prune and orphans and not any(item.status == "failed" for item in needed):
             # What has left the playbook is removed before services start: both may want the same port.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from provision.transport.clock import BEARABLE
 from provision.wire.finding import Finding, fault
 from provision.wire.nodes import Peer
 from provision.wire.survey import Answer
@@ -20,55 +22,105 @@ if TYPE_CHECKING:
 SHOWN = 4
 """Findings that one message names."""
 
+ALONE = ("prove", "remove")
+"""The steps for which a node waits no longer for one that comes no further, and goes on without it."""
+
+FROM_EACH = ("choose", "ready")
+"""The steps of which a finding has to say on which node it was found."""
+
 
 class Meetings:
-    """Answers the nodes of a service once all have come as far, or some cannot."""
+    """Answers the nodes of a service once all have come as far, or some cannot.
 
-    def __init__(self) -> None:
+    Args:
+        hosts: those of the run; nobody waits for others.
+        ignored: codes of findings that stop nothing.
+    """
+
+    def __init__(self, hosts: Collection[str], ignored: Collection[str] = ()) -> None:
+        self._hosts = frozenset(hosts)
+        self._ignored = frozenset(ignored)
         self._waiting: dict[tuple[str, tuple[str, ...], str], dict[str, tuple[Meet, Send]]] = {}
         self._ended: dict[str, Status] = {}
 
     def meet(self, question: Meet, send: Send) -> None:
         """Take note that a node has come as far as this, and waits for the others."""
-        key = (question.service, tuple(question.nodes), question.step)
-        self._waiting.setdefault(key, {})[question.host] = (question, send)
+        if question.now is not None:
+            question = question.replace(now=question.now - time.time())
+        nodes = tuple(question.nodes)
+        self._waiting.setdefault((question.service, nodes, question.step), {})[question.host] = question, send
+        self._call_off(question.service, nodes)
         self._consider()
 
     def ended(self, host: str, status: Status) -> None:
         """Take note that a host comes no further."""
         self._ended[host] = status
+        for (_, _, step), waiting in self._waiting.items():
+            if step == "watch":
+                waiting.pop(host, None)
         self._consider()
+
+    def _call_off(self, service: str, nodes: tuple[str, ...]) -> None:
+        """Tell the nodes that prove a service still that another one has failed, if one has."""
+        proven = self._waiting.get((service, nodes, "prove"), {})
+        if any(question.findings for question, _ in proven.values()):
+            for _, send in self._waiting.pop((service, nodes, "watch"), {}).values():
+                send(Answer(go=False))
 
     def _consider(self) -> None:
         for key, waiting in list(self._waiting.items()):
             _, nodes, step = key
-            left = [name for name in nodes if name not in waiting]
-            if all(name in self._ended for name in left):
+            left = [name for name in nodes if name not in waiting and name in self._hosts]
+            if step != "watch" and all(name in self._ended for name in left):
                 del self._waiting[key]
                 asked = {name: waiting[name][0] for name in nodes if name in waiting}
-                answers = _answers(step, asked, {name: self._ended[name] for name in left})
+                gone = {name: self._ended[name] for name in left if step not in ALONE}
+                answers = _answers(step, asked, gone, self._ignored)
                 for name, (_, send) in waiting.items():
                     send(answers[name])
 
 
-def _answers(step: str, asked: Asked, gone: Mapping[str, Status]) -> dict[str, Answer]:
+def _answers(
+    step: str, asked: Asked, gone: Mapping[str, Status], ignored: Collection[str]
+) -> dict[str, Answer]:
     """Return what to say to the nodes that have asked.
 
     Args:
         step: as far as they have come.
         asked: by host, what each has asked.
         gone: the nodes that come no further, and how they ended.
+        ignored: codes of findings that stop nothing.
     """
-    starts = any(question.starts for question in asked.values())
+    starts = [host for host, question in asked.items() if question.starts]
     if gone and starts:
         return dict.fromkeys(asked, Answer(go=False, findings=[_alone(next(iter(asked.values())), gone)]))
-    if step == "compare":
-        against = list(_differences({name: question.same for name, question in asked.items()}))
-    else:
-        against = [finding for question in asked.values() for finding in question.findings]
+    found = list(_against(step, asked))
+    against = [finding for finding in found if finding.code not in ignored]
     if against:
         return dict.fromkeys(asked, Answer(go=False, findings=[_together(against)]))
-    return {name: Answer(go=True, starts=starts, peers=list(_peers(name, asked.values()))) for name in asked}
+    change = next((question.change for question in asked.values() if question.change), "")
+    return {
+        name: Answer(go=True, starts=starts, peers=list(_peers(name, asked.values())), change=change)
+        for name in asked
+    }
+
+
+def _against(step: str, asked: Asked) -> Iterator[Finding]:
+    """Give what is against the next step."""
+    if step == "compare":
+        yield from _differences({name: question.same for name, question in asked.items()})
+        yield from _clocks({name: each.now for name, each in asked.items() if each.now is not None})
+    for host, question in asked.items():
+        for finding in question.findings:
+            if step == "prove":
+                message = (
+                    f"{host} failed ({finding.message}), and a service is proven on all its nodes or none"
+                )
+                yield fault("node-failed", message, f"correct what is wrong on {host}, and apply again")
+            elif step in FROM_EACH:
+                yield finding.replace(message=f"{host}: {finding.message}")
+            else:
+                yield finding
 
 
 def _alone(question: Meet, gone: Mapping[str, Status]) -> Finding:
@@ -88,8 +140,19 @@ def _differences(same: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
             yield fault("nodes-differ", f"{what}: {said}", hint)
 
 
+def _clocks(ahead: Mapping[str, float]) -> Iterator[Finding]:
+    """Give clocks that are too far from each other; `ahead`: of the controller's, in seconds."""
+    if not ahead:
+        return
+    first, last = min(ahead, key=ahead.__getitem__), max(ahead, key=ahead.__getitem__)
+    apart = ahead[last] - ahead[first]
+    if apart > BEARABLE:
+        message = f"the clock of {last} is {apart:.0f} s ahead of that of {first}"
+        yield fault("nodes-differ", message, "let both follow a time server: `timedatectl set-ntp true`")
+
+
 def _together(findings: list[Finding]) -> Finding:
-    """Return several findings of one code as one."""
+    """Return several findings as one."""
     first = findings[0]
     more = f" (and {len(findings) - SHOWN} more)" if len(findings) > SHOWN else ""
     message = "; ".join(dict.fromkeys(each.message for each in findings[:SHOWN])) + more

@@ -20,6 +20,7 @@ from provision.wire.requests import (
     Entry,
     History,
     Logs,
+    Remove,
     Request,
     Rollback,
     Status,
@@ -40,6 +41,7 @@ def build(
     digest: str | None = None,
     origin: Origin | None = None,
     fronted: dict[str, list[str]] | None = None,
+    change: str = "",
 ) -> bytes:
     """Return the request for one host.
 
@@ -51,6 +53,7 @@ def build(
         digest: of the plan that was agreed to.
         origin: where the playbooks come from.
         fronted: the services that gateways pass requests to, each with these gateways.
+        change: the id of the run.
 
     Raises:
         ConfigError: secrets cannot be read; each problem at the place of its reference.
@@ -62,7 +65,7 @@ def build(
     elif isinstance(asked, Verify):
         # The proofs alone, and so no secret.
         resources = [each for each in catalog.resources if each.proves]
-    asks_services = isinstance(asked, Status | Logs | History | Rollback)
+    asks_services = isinstance(asked, Status | Logs | History | Rollback | Remove)
     request = Request(
         version=__version__,
         wire=VERSION,
@@ -76,6 +79,7 @@ def build(
         origin=origin,
         fronted={name: each for name, each in (fronted or {}).items() if name not in _silent(catalog)},
         stakes=[each.stake for each in catalog.services if each.stake] if converges else [],
+        change=change,
     )
     return json.dumps(request.plain(), ensure_ascii=False, separators=(",", ":")).encode()
 

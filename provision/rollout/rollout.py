@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from uuid import uuid4
 
 from provision.catalog.catalog import Catalog
 from provision.config.problems import ConfigError, Problem, failure
@@ -83,6 +84,7 @@ class Rollout:
         self._serial = serial
         self._reach = reach
         self._keyring = Keyring()
+        self._change = uuid4().hex[:12]
 
     @cached_property
     def order(self) -> Waves:
@@ -99,16 +101,18 @@ class Rollout:
         """By host, those that it is changed together with."""
         return self._fleet.together()
 
-    def _require_whole_groups(self) -> None:
-        """Refuse to start some nodes of a service that runs over several hosts without the others.
+    def _require_whole_groups(self, asked: Asked) -> None:
+        """Refuse to change some nodes of a service that runs over several hosts without the others.
 
         Raises:
             ConfigError: the selection leaves out nodes.
         """
         for each in self._fleet.endpoints:
+            if isinstance(asked, Remove) and asked.names is not None and each.name not in asked.names:
+                continue
             left_out = [name for name in each.group if name not in self._fleet.catalogs]
             if left_out and not each.joins:
-                message = f"service {each.name} runs over {', '.join(each.group)}, which start together"
+                message = f"service {each.name} runs over {', '.join(each.group)}, which are changed together"
                 raise failure("nodes-left-out", message, hint=f"select {', '.join(left_out)}, too")
 
     def run(self, asked: Asked, listener: Listener, digests: Mapping[str, str] | None = None) -> Summary:
@@ -135,9 +139,10 @@ class Rollout:
         rotation = self._rotation(take, ignored)
         turns = Turns(self.order, take) if several else None
         hear: OnEvent = _both(turns.hear, verdicts.take) if turns else verdicts.take
-        meetings = Meetings()
-        if isinstance(asked, Apply):
-            self._require_whole_groups()
+        meetings = Meetings(self._fleet.catalogs, ignored)
+        if isinstance(asked, Apply | Rollback | Remove):
+            self._require_whole_groups(asked)
+        if isinstance(asked, Changing) and not (isinstance(asked, Remove) and asked.dry):
             # Hosts begin in the order of the waves: one that waits for its turn holds up none before it. The
             # nodes of one service begin one after another, as each waits for the others.
             numbers, names = self.order.numbers(), list(self._fleet.catalogs)
@@ -221,6 +226,7 @@ class Rollout:
                 digest,
                 self._origin if isinstance(asked, Apply | Rollback) else None,
                 self._fleet.fronted() if isinstance(asked, Changing) else None,
+                self._change,
             ),
             install_python=applies,
             after=None if inside_out or way is None else way.host,

@@ -208,10 +208,14 @@ class Meet(Question):
 
     - `nodes`: the hosts, by rank
     - `step`: `look`: everything is inspected; `compare`: the service is about to be changed; `reach`: the
-      other nodes were tried; `stop`: it is about to be stopped or started
+      other nodes were tried; `stop`: it is about to be stopped or started; `watch`: it is being proven, and
+      the answer comes when another node has failed; `prove`: it is proven, or has failed; `choose`: by hand,
+      which revision to go back to; `ready`: whether that is possible; `remove`: it is about to be removed
     - `starts`: this run starts or restarts it here
     - `same`: what has to be the same on each node, by what it is
     - `address`, `ports`: where this node can be reached now
+    - `now`: its clock, in seconds since 1970
+    - `change`: that the head goes back to, by its id
     - `findings`: what this node has found to be wrong
     """
 
@@ -223,6 +227,8 @@ class Meet(Question):
     same: dict[str, str] = {}
     address: str | None = None
     ports: list[int] = []
+    now: float | None = None
+    change: str = ""
     findings: list[Finding] = many(Finding, default=[])
 
 
@@ -336,6 +342,8 @@ class Restart(Event):
     - `reload`: it takes them in while it goes on serving
     - `drained`: the gateways that pass no new requests to it before it stops
     - `figures`: of its last start
+    - `nodes`: the hosts of one that runs over several: all restart together
+    - `led_by`: those of them whose changes restart it on this one
     """
 
     NAME: ClassVar[str] = "restart"
@@ -344,6 +352,8 @@ class Restart(Event):
     reload: bool = False
     drained: list[str] = []
     figures: Figures | None = one(Figures, default=None)
+    nodes: list[str] = []
+    led_by: list[str] = []
 
 
 class Proof(Event):

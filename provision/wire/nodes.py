@@ -11,11 +11,27 @@ class Node(Record):
     - `names`: of the hosts, by rank; the first is the head
     - `rank`: that of this host
     - `state`: the file in which its rank says what it does
+    - `joins`: each node joins by itself, so that some can be changed without the others
     """
 
     names: list[str]
     rank: int
     state: str
+    joins: bool = False
+
+
+class Closed(Record):
+    """What the firewall of a service does.
+
+    - `let_in`: the addresses of all nodes, which alone reach the closed ports
+    - `first`, `last`: of the ports that programs get when they ask for any
+    - `spared`: ports that stay open to everybody
+    """
+
+    let_in: list[str]
+    first: int
+    last: int
+    spared: list[int]
 
 
 class Meeting(Record):
@@ -26,6 +42,7 @@ class Meeting(Record):
     - `ports`: those that this node opens for the others
     - `environment`: the directory of its environment
     - `models`: the directories of its models, by name
+    - `closed`: what the firewall between the nodes and all others closes; None without one
     """
 
     node: Node = one(Node)
@@ -34,6 +51,7 @@ class Meeting(Record):
     ports: list[int]
     environment: str | None
     models: dict[str, str]
+    closed: Closed | None = one(Closed, default=None)
 
 
 class Peer(Record):

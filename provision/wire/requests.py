@@ -203,11 +203,12 @@ class Request(Record):
     - `who`: the person and the machine that ask, for whoever finds the host locked
     - `asked`: what to do
     - `resources`: what the host is to have, each after all that it needs; for `verify` the probes alone
-    - `services`: those that `status`, `logs`, `history` and `rollback` are about
+    - `services`: those that `status`, `logs`, `history`, `rollback` and `remove` are about
     - `digest`: of the plan that was agreed to; a host that is found otherwise refuses
     - `origin`: where the playbooks come from; None outside of a git repository
     - `stakes`: the services of which it can be foreseen whether they run
     - `fronted`: the services that gateways pass requests to, each with these gateways as people call them
+    - `change`: the id of this run, the same on all hosts
     """
 
     version: str
@@ -222,3 +223,4 @@ class Request(Record):
     origin: Origin | None = one(Origin, default=None)
     stakes: list[Stake] = many(Stake, default=[])
     fronted: dict[str, list[str]] = {}
+    change: str = ""

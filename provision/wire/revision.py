@@ -28,6 +28,7 @@ class Revision(Record):
     - `changes`: what changed, in words
     - `outcome`: one of those above; `back_to`: by hand, the revision that was gone back to
     - `ignored`: codes of foreseen errors in spite of which it was applied
+    - `change`: the id of the apply, the same on all nodes of a service; empty: of a version without it
     - `kept`: it can be gone back to; `current`: the service has last answered with it
     """
 
@@ -40,5 +41,6 @@ class Revision(Record):
     outcome: str = BEGUN
     back_to: int | None = None
     ignored: list[str] = []
+    change: str = ""
     kept: bool = False
     current: bool = False

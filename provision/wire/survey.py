@@ -111,16 +111,18 @@ class Answer(Record):
     - `go`: go on; else end, and change nothing
     - `number`: that of the question
     - `findings`: why not; or what the user has chosen to ignore
-    - `starts`: a service that runs over several hosts starts on one of them, and so on all
+    - `starts`: the nodes of a service that start it, and so all do
     - `peers`: its other nodes
+    - `change`: that they go back to, by its id
     - `leave`: change nothing yet, and leave the host to other runs until you are told
     """
 
     go: bool
     number: int = 0
     findings: list[Finding] = many(Finding, default=[])
-    starts: bool = False
+    starts: list[str] = []
     peers: list[Peer] = many(Peer, default=[])
+    change: str = ""
     leave: bool = False
 
 

@@ -21,6 +21,24 @@ from vllm.server import main
 main()
 """
 
+_PARSER = """\
+import argparse
+class FlexibleArgumentParser(argparse.ArgumentParser):
+    def parse_args(self, words):
+        return self.parse_known_args(words)[0]
+def make_arg_parser(parser):
+    return parser
+"""
+
+_HEADLESS = """\
+import os, signal, sys
+def run_headless(arguments):
+    if os.environ.get("STANDIN_FAILS"):
+        sys.exit("RuntimeError: this node does not start")
+    signal.pause()
+"""
+"""A node of several that serves no requests: it runs until it is told to end."""
+
 
 def install(root: Path) -> None:
     """Put an index with the wheel, and a model for it, on a host whose file system is at `root`."""
@@ -31,6 +49,10 @@ def install(root: Path) -> None:
         "vllm/entrypoints/__init__.py": "",
         "vllm/entrypoints/openai/__init__.py": "",
         "vllm/entrypoints/openai/api_server.py": _API_SERVER,
+        "vllm/entrypoints/openai/cli_args.py": _PARSER,
+        "vllm/entrypoints/cli/__init__.py": "",
+        "vllm/entrypoints/cli/serve.py": _HEADLESS,
+        "vllm/utils.py": _PARSER,
     }
     made = wheel(package, "vllm", "0.33.0", modules=modules)
     (package / "index.html").write_text(f'<a href="{made.name}">{made.name}</a>')

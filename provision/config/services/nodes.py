@@ -106,6 +106,10 @@ class Nodes(Model):
     """The first of three ports that the head opens for the other nodes; with `ray` it
     opens the second alone.
     """
+    firewall: bool = False
+    """Close the ports between the nodes to all other hosts, by a table of nftables that the service has to
+    itself, as long as it runs. The nodes need the package `nftables`.
+    """
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -114,7 +118,7 @@ class Nodes(Model):
         if getattr(self, needed) is None:
             hint = "name the service of kind `ray`" if ray else "name the hosts, the head first"
             raise reject("missing-key", f"`engine: {self.engine}` needs `{needed}`", hint, at="engine")
-        for key in (other, *(("interface", "addresses") if ray else ())):
+        for key in (other, *(("interface", "addresses", "firewall") if ray else ())):
             if getattr(self, key):
                 message = f"`{key}` is not for `engine: {self.engine}`"
                 hint = "the cluster says it" if ray else "write `engine: ray` with it"

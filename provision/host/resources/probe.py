@@ -12,6 +12,7 @@ from provision.host.resource import SERVICES, Changes, Resource, State
 from provision.host.services import checks, compiling, figures, processes, supervision
 from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
+from provision.host.services.nodes.together import Proving
 from provision.host.state import marks
 from provision.wire import events
 from provision.wire.checks import Check, Together
@@ -61,8 +62,26 @@ class Probe(Resource):
         return {"proven": running is not None and running == marks.proven(machine.state, self.spec.service)}
 
     def fix(self, machine: Machine, changes: Changes) -> None:
-        """Wait until the service really answers, and note which process has."""
-        watch = Watch(machine, self.id, self.spec)
+        """Wait until the service really answers, on all its nodes, and note which process has."""
+        with Proving(machine, self.spec.service, self.spec.nodes) as proving:
+            watch = Watch(machine, self.id, self.spec, proving)
+            try:
+                learned = self._answers(machine, watch)
+            except Broken:
+                learned = None  # the conclusion says why
+            proving.conclude()
+        assert watch.first is not None
+        marks.prove(machine.state, self.spec.service, watch.first)
+        if learned:
+            figures.keep(machine.state, self.spec.service, learned)
+
+    def _answers(self, machine: Machine, watch: Watch) -> Figures | None:
+        """Wait until the service really answers here; return what it has logged about its start.
+
+        Raises:
+            Failure: it does not.
+            Broken: another of its nodes has failed.
+        """
         watch.await_turn()
         together = [check for check in self.spec.checks if isinstance(check, Together)]
         self._ask(machine, watch, together)  # first, as the server may wait for another node
@@ -73,9 +92,7 @@ class Probe(Resource):
         life = watch.look()
         if life.invocation is None or life.invocation != watch.first:
             raise watch.ended(life)
-        marks.prove(machine.state, self.spec.service, life.invocation)
-        if learned:
-            figures.keep(machine.state, self.spec.service, learned)
+        return learned
 
     def _ask(self, machine: Machine, watch: Watch, checks: Sequence[Check]) -> None:
         for check in checks:
@@ -123,11 +140,16 @@ class Probe(Resource):
         return marks.proven(machine.state, self.spec.service) is not None
 
 
+class Broken(Exception):
+    """Another node of the service has failed."""
+
+
 class Watch:
     """Follows one service from its start to its answer, and stops waiting when no answer can come."""
 
-    def __init__(self, machine: Machine, id: str, spec: ProbeSpec) -> None:
+    def __init__(self, machine: Machine, id: str, spec: ProbeSpec, proving: Proving) -> None:
         self._machine = machine
+        self._proving = proving
         self._id = id
         self._spec = spec
         self._began = time.monotonic()
@@ -209,6 +231,8 @@ class Watch:
         return self._limit - (time.monotonic() - self._began)
 
     def _pause(self, why: str) -> None:
+        if self._proving.broken:
+            raise Broken
         if self._left() <= 0:
             raise self.failure(
                 "not-answering", f"{self._spec.service} did not answer within {self._limit:.0f} s: {why}"

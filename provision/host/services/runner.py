@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Callable, ClassVar, Mapping, Sequence
 
 from provision.host.failure import Failure
@@ -13,6 +14,12 @@ from provision.host.state import owed
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding
 from provision.wire.server import Demands, Preflight
+
+ENDING = 6.0
+"""Seconds that a program may take to end with those of other nodes, which `rank` grants it."""
+
+LOOK = 0.2
+"""Seconds between two looks at a port that is taken."""
 
 STARTS = {"active", "running", "current"}
 """The keys of its state whose change starts or restarts a service."""
@@ -88,6 +95,10 @@ class FileRunner(Runner):
         """Return what tells whether the process of a pid belongs to the service."""
         raise NotImplementedError
 
+    def nodes(self) -> list[str]:
+        """Return the hosts over which the service runs, by rank."""
+        return list(self.spec.meeting.node.names) if self.spec.meeting is not None else []
+
     def preflight(self) -> Preflight | None:
         """Return how to ask whether the service would start as declared."""
         found: Preflight | None = self.spec.preflight
@@ -109,6 +120,11 @@ class FileRunner(Runner):
             message = f"{self.spec.service} is to listen on {absent}, which this host does not have"
             raise Failure("address-absent", message, hint=addresses.HINT)
         taken = self._taken()
+        until = time.monotonic() + ENDING
+        # What another node of the service has just ended has its port a moment longer than its process.
+        while taken and self.nodes() and time.monotonic() < until:
+            time.sleep(LOOK)
+            taken = self._taken()
         if taken:
             raise Failure("port-taken", taken, hint="stop it, or give the service another port")
 

@@ -62,6 +62,7 @@ class Revisions:
         changes: Sequence[str],
         origin: Origin | None = None,
         ignored: Sequence[str] = (),
+        change: str = "",
     ) -> int:
         """Note that a change begins; return its number."""
         with _writing:
@@ -75,6 +76,7 @@ class Revisions:
                 dirty=bool(origin and origin.dirty),
                 changes=list(changes),
                 ignored=list(ignored),
+                change=change,
             )
             book["history"] = [*book["history"], entry.plain()][-LISTED:]
             self._write(book)
@@ -84,7 +86,10 @@ class Revisions:
         """Note that the service has answered, and keep what it runs with."""
         with _writing:
             book = self._read()
-            book["kept"] = [*book["kept"], {**ran, "number": number}][-KEPT:]
+            change = next(
+                (each.get("change", "") for each in book["history"] if each["number"] == number), ""
+            )
+            book["kept"] = [*book["kept"], {**ran, "number": number, "change": change}][-KEPT:]
             self._close(book, number, PROVEN)
 
     def go_back(self, number: int, to: int) -> None:

@@ -116,6 +116,7 @@ def add(
         checks=endpoint.checks,
         timeout=service.start_timeout,
         cards=spec.cards,
+        nodes=list(spec.meeting.node.names) if isinstance(spec, Server) and spec.meeting is not None else [],
     )
     proof = context.add(f"probe:{name}", probe, f"answer of {name}", needs=[runner, *endpoint.proofs])
     facts = Service(

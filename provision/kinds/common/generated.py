@@ -89,6 +89,7 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
     low_port = program.port is not None and program.port < 1024
     values = hardening(context, reach, low_port)
     template, more = program.unit
+    rule = program.firewall
     return context.templates.render(
         template,
         {
@@ -99,7 +100,8 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
             "user": text.unit(context.user or "root"),
             "env_file": text.unit(context.env_file),
             "follows": [text.unit(unit_name(each)) for each in program.follows],
-            "before": [MODPROBE] if program.nvidia else [],
+            "before": [*([MODPROBE] if program.nvidia else []), *([rule.before] if rule else [])],
+            "after": [rule.after] if rule else [],
             "script": text.unit_word(context.script, command=True),
             "stop_timeout": f"{stop_timeout:.0f}",
             "protect_home": values["ProtectHome"],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from provision.catalog.environments import Environment
     from provision.catalog.models import Model
     from provision.config.secrets import Secret
+    from provision.kinds.common.firewall import Firewall
     from provision.kinds.common.turn import Turn
     from provision.wire.cases import Cases
     from provision.wire.nodes import Meeting
@@ -47,6 +48,7 @@ class Program(Endpoint):
         launchers: ids of the programs that start it: a change of these restarts nothing.
         reloads: ids of what it reads again when it is told to reload: a change of these restarts nothing.
         demands: what else it wants of the host; None for nothing special.
+        firewall: the rule that closes the ports between its nodes to others; None for none.
         meeting: what its nodes compare before it is changed; None for what runs on one host.
         follows: other services on its host, all under systemd, without which it cannot run: they start before
             it and stop after it, and a restart of one of them restarts it.
@@ -72,6 +74,7 @@ class Program(Endpoint):
     launchers: Sequence[str] = ()
     reloads: Sequence[str] = ()
     demands: Demands | None = None
+    firewall: Firewall | None = None
     meeting: Meeting | None = None
     follows: Sequence[str] = ()
 

@@ -9,6 +9,7 @@ from posixpath import join
 from typing import TYPE_CHECKING, Any
 
 from provision.config.services.nodes import Nodes
+from provision.kinds.common import firewall
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.group import Group
 from provision.wire.nodes import Meeting, Node
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from provision.catalog.environments import Environment
     from provision.catalog.models import Model
     from provision.config.hosts import Host
+    from provision.kinds.common.firewall import Firewall
 
 FILE = "rank.py"
 """The name of the program."""
@@ -74,9 +76,26 @@ def meeting(
         address=_address(nodes, found.hosts[found.rank]),
         interface=nodes.interface,
         ports=[] if found.rank else list(nodes.ports),
+        closed=firewall.closed(context, _addresses(nodes, found), _ports(nodes)) if nodes.firewall else None,
         environment=environment.path if environment is not None else None,
         models={model.name: model.path for model in models},
     )
+
+
+def closed(context: ServiceContext[Any], nodes: Nodes, found: Group) -> Firewall | None:
+    """Add the rule that closes the ports between the nodes to others; None where none is asked for."""
+    if not nodes.firewall:
+        return None
+    addresses = _addresses(nodes, found)
+    return firewall.add(context, addresses, addresses[found.rank], nodes.interface, _ports(nodes))
+
+
+def _ports(nodes: Nodes) -> tuple[int, int]:
+    return nodes.ports[0], nodes.ports[-1]
+
+
+def _addresses(nodes: Nodes, found: Group) -> list[str]:
+    return [(_address(nodes, host) or host.name).strip("[]") for host in found.hosts]
 
 
 def _address(nodes: Nodes, host: Host) -> str | None:

@@ -77,7 +77,7 @@ def lower(context: ServiceContext[RayService]) -> None:
         context.problem("wrong-form", ("temp_dir",), message, "name a shorter `temp_dir`")
         return
     _warn_if_open(context)
-    node = Node(names=list(group.names), rank=group.rank, state=_place(context, "node.json"))
+    node = Node(names=list(group.names), rank=group.rank, state=_place(context, "node.json"), joins=True)
     names, program = _names(context, group), join(context.layout.prefix, "ray")
     words = [
         *(context.name, "--node", builder.host.name, "--head", group.head.name),

@@ -95,6 +95,7 @@ def lower(context: ServiceContext[VllmService]) -> None:
             checks=_proof(context, group, told),
             node=ranks.node(context, group) if group is not None else None,
             launchers=nodes.add(context),
+            firewall=ranks.closed(context, service.nodes, group) if service.nodes and group else None,
             meeting=nodes.meeting(context, group, environment, models),
             writable=clusters.writable(context),
             follows=clusters.follows(context),

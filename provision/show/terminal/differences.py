@@ -61,9 +61,7 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
         if not restarts(host, seen):
             yield from resource_lines(seen, diffs)
     for restart in host.restarts.values():
-        why = listing([host.label(id) for id in restart.because], 4)
-        verb = "reload" if restart.reload else "restart"
-        yield f"  {paint('↻', OLD)} {verb} {restart.service}, because of {why or 'an earlier change'}"
+        yield f"  {paint('↻', OLD)} {_restart_words(host, restart)}"
         if restart.drained:
             yield f"      first out of rotation at {' and '.join(restart.drained)}"
     for orphan in host.orphans:
@@ -76,6 +74,16 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
         yield f"  {paint('!', BAD)} the host did not finish"
     elif host.hello is not None and not host.differing and not host.orphans:
         yield f"  {paint('=', GOOD)} nothing to change"
+
+
+def _restart_words(host: HostReport, restart: events.Restart) -> str:
+    verb = "reload" if restart.reload else "restart"
+    where = f" on {' and '.join(restart.nodes)} together" if restart.nodes else ""
+    if restart.led_by:
+        why = f"what changes on {' and '.join(restart.led_by)}"
+    else:
+        why = listing([host.label(id) for id in restart.because], 4) or "an earlier change"
+    return f"{verb} {restart.service}{where}, because of {why}"
 
 
 def resource_lines(seen: events.Inspected, diffs: bool = True) -> Iterator[str]:
@@ -133,8 +141,13 @@ def summary(report: Report) -> str:
     added = sum(1 for each in acting if each.new)
     changed = len(acting) - added
     proofs = sum(1 for each in seen if each.role == events.PROOF and each.changes and not each.finding)
-    turned = [restart for host in hosts for restart in host.restarts.values()]
-    again = sum(not restart.reload for restart in turned)
+    # Those of the nodes of one service are one.
+    turned = {
+        (each.service, tuple(each.nodes or [host.name])): each.reload
+        for host in hosts
+        for each in host.restarts.values()
+    }
+    again = sum(not reload for reload in turned.values())
     fetched = sum(each.work.bytes or 0 for each in seen if each.work)
     unseen = sum(1 for each in seen if each.finding)
     orphans = sum(len(host.orphans) for host in hosts)

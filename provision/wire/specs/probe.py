@@ -18,6 +18,7 @@ class ProbeSpec(Supervised):
     - `key_field`: the field of the service that declares one
     - `timeout`: seconds until the first answer
     - `cards`: the GPUs on which it starts in its turn; None: none
+    - `nodes`: the hosts of one that runs over several: it is proven on all of them, or on none
     """
 
     health: bool
@@ -30,3 +31,4 @@ class ProbeSpec(Supervised):
     checks: list[Check] = many(Check)
     timeout: float
     cards: list[str] | None = None
+    nodes: list[str] = []

@@ -139,6 +139,13 @@ def test_a_rank_waits_for_its_head(group: Group) -> None:
     group.serve()
 
 
+def test_a_rank_that_waits_for_its_head_can_be_stopped(group: Group) -> None:
+    group.start(1)
+    until(lambda: group.phase(1) == "waiting")
+    group.ranks[1].terminate()
+    assert group.ended(1) == 0
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_program_is_killed_all_ranks_end(group: Group, victim: int) -> None:
     group.start(0, 1)

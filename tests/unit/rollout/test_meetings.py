@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from provision.rollout.meetings import Meetings
 from provision.wire.events import Meet
 from provision.wire.finding import fault
@@ -12,7 +14,7 @@ class Heard:
     """Meetings, and what each host was answered."""
 
     def __init__(self) -> None:
-        self.meetings = Meetings()
+        self.meetings = Meetings(("a", "b", "c", "d"))
         self.answers: dict[str, Answer] = {}
 
     def meet(
@@ -28,8 +30,8 @@ def test_a_node_waits_for_the_others_and_restarts_with_them() -> None:
     assert not heard.answers
     heard.meet("b", starts=True)
     assert {host: (each.go, each.starts) for host, each in heard.answers.items()} == {
-        "a": (True, True),
-        "b": (True, True),
+        "a": (True, ["b"]),
+        "b": (True, ["b"]),
     }
 
 
@@ -37,7 +39,7 @@ def test_nothing_starts_when_no_node_starts() -> None:
     heard = Heard()
     for host in "ab":
         heard.meet(host, starts=False)
-    assert [(each.go, each.starts) for each in heard.answers.values()] == [(True, False)] * 2
+    assert [(each.go, each.starts) for each in heard.answers.values()] == [(True, [])] * 2
 
 
 def test_a_node_that_has_gone_stops_the_others() -> None:
@@ -91,3 +93,74 @@ def test_groups_do_not_wait_for_each_other() -> None:
     heard.meet("c", nodes=("c", "d"), starts=False)
     heard.meet("d", nodes=("c", "d"), starts=False)
     assert set(heard.answers) == {"c", "d"}
+
+
+def test_a_host_that_is_not_in_the_run_is_not_waited_for() -> None:
+    heard = Heard()
+    heard.meet("a", nodes=("a", "elsewhere"), starts=True)
+    assert heard.answers["a"].starts == ["a"]
+
+
+def test_a_node_that_fails_calls_off_the_proof_of_the_others() -> None:
+    heard = Heard()
+    heard.meet("a", "watch")
+    heard.meet("b", "watch")
+    heard.meet("b", "prove", findings=[fault("wrong-answer", "chat: the answer lacks Paris")])
+    assert not heard.answers["a"].go
+    heard.meet("a", "prove")
+    assert [heard.answers[host].go for host in "ab"] == [False, False]
+    (finding,) = heard.answers["a"].findings
+    assert finding.code == "node-failed"
+    assert finding.message.startswith("b failed (chat: the answer lacks Paris)")
+
+
+def test_a_node_that_begins_its_proof_too_late_hears_of_it() -> None:
+    heard = Heard()
+    heard.meet("b", "prove", findings=[fault("service-ended", "chat could not be started")])
+    heard.meet("a", "watch")
+    assert not heard.answers["a"].go
+
+
+def test_nodes_that_all_answer_are_proven() -> None:
+    heard = Heard()
+    for host in "ab":
+        heard.meet(host, "watch")
+        heard.meet(host, "prove")
+    assert [each.go for each in heard.answers.values()] == [True, True]
+
+
+def test_the_proof_goes_on_without_a_node_that_was_lost() -> None:
+    heard = Heard()
+    heard.meet("a", "prove")
+    heard.meetings.ended("b", "unreachable")
+    assert heard.answers["a"].go
+
+
+def test_what_is_ignored_stops_nothing() -> None:
+    heard = Heard()
+    heard.meetings = Meetings("ab", ["nodes-differ"])
+    heard.meet("a", "compare", same={"Python": "3.11"})
+    heard.meet("b", "compare", same={"Python": "3.12"})
+    assert heard.answers["a"].go
+
+
+def test_clocks_are_not_far_apart() -> None:
+    heard, now = Heard(), time.time()
+    heard.meet("a", "compare", now=now)
+    heard.meet("b", "compare", now=now + 90)
+    (finding,) = heard.answers["a"].findings
+    assert finding.message == "the clock of b is 90 s ahead of that of a"
+
+
+def test_the_head_chooses_what_all_go_back_to() -> None:
+    heard = Heard()
+    heard.meet("b", "choose")
+    heard.meet("a", "choose", change="c7")
+    assert [heard.answers[host].change for host in "ab"] == ["c7", "c7"]
+
+
+def test_no_node_goes_back_where_one_cannot() -> None:
+    heard = Heard()
+    heard.meet("a", "ready")
+    heard.meet("b", "ready", findings=[fault("no-revision", "it is gone")])
+    assert [each.findings[0].message for each in heard.answers.values()] == ["b: it is gone"] * 2

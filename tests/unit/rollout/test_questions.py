@@ -33,7 +33,9 @@ def notes(events: list[Event]) -> list[str]:
 
 def test_a_host_may_go_on_when_nobody_judges(tmp_path: Path) -> None:
     summary, events = go([here()], asks(tmp_path))
-    assert notes(events) == ['{"go":true,"number":0,"findings":[],"starts":false,"peers":[],"leave":false}']
+    assert notes(events) == [
+        '{"go":true,"number":0,"findings":[],"starts":[],"peers":[],"change":"","leave":false}'
+    ]
     assert summary.ok
 
 
@@ -63,7 +65,8 @@ def test_an_answer_may_come_later(tmp_path: Path) -> None:
 
     summary, events = ask(asks(tmp_path), answer, here("a"), here("b"))
     assert (
-        notes(events) == ['{"go":true,"number":0,"findings":[],"starts":false,"peers":[],"leave":false}'] * 2
+        notes(events)
+        == ['{"go":true,"number":0,"findings":[],"starts":[],"peers":[],"change":"","leave":false}'] * 2
     )
     assert summary.ok
 

@@ -215,3 +215,13 @@ def test_who_is_waited_for() -> None:
         "10 of 100 hosts, waiting for h0, h1, h2, h3 and 86 more"
     )
     assert waiting_words(3, []) == ""
+
+
+def test_the_nodes_of_one_service_restart_once() -> None:
+    made = report(a=[FILE], b=[seen("unit:chat", role=events.SERVICE, service="chat", **NOTHING)])
+    for host, more in (("a", {"because": ["file:/etc/a"]}), ("b", {"led_by": ["a"]})):
+        made.take(events.Restart(host=host, service="chat", nodes=["a", "b"], **more))  # type: ignore[arg-type]
+    shown = text(made)
+    assert "↻ restart chat on a and b together, because of /etc/a" in shown
+    assert "↻ restart chat on a and b together, because of what changes on a" in shown
+    assert "1 restart," in shown

@@ -182,13 +182,17 @@ class Rank(Teller):
         """End on purpose; called again, insist on it."""
         raise NotImplementedError
 
-    def tick(self, seconds: float) -> None:
-        """Listen to the lines for some time, say that this rank is there, and obey who stops it."""
+    def obey(self) -> None:
+        """Do what a signal asks for, if one has come."""
         if self._signals:
             self._signals = 0
             if self.program is None:
                 sys.exit(0)
             self.stop()
+
+    def tick(self, seconds: float) -> None:
+        """Listen to the lines for some time, say that this rank is there, and obey who stops it."""
+        self.obey()
         now = time.monotonic()
         if now - self._beaten >= BEAT:
             self._beaten = now
@@ -398,6 +402,7 @@ class Member(Rank):
         head, why = self.named(0), "another is starting"
         where = f"{self.asked.head}:{self.asked.port}"
         while not self.lines:
+            self.obey()
             self.note(WAITING, [self.named(0)], why)
             try:
                 line = Line(socket.create_connection((self.asked.head, self.asked.port), 5.0))

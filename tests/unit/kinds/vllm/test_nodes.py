@@ -177,3 +177,38 @@ def test_a_gateway_passes_requests_to_the_head_alone(site: Site) -> None:
     content = str(config.spec.content)  # type: ignore[attr-defined]
     assert "10.0.0.1:8000" in content
     assert "10.0.0.2" not in content
+
+
+def rule(fleet: Fleet, host: str) -> str:
+    found = [each for each in fleet.catalogs[host].resources if each.id.endswith("chat/firewall.nft")]
+    return str(found[0].spec.content)  # type: ignore[attr-defined]
+
+
+def test_the_firewall_lets_in_the_nodes_alone(site: Site) -> None:
+    fleet = site.fleet(nodes="{hosts: [g1, g2], interface: eth1, firewall: true}")
+    text = rule(fleet, "g2")
+    assert 'iifname "eth1" ip saddr { 10.0.0.1, 10.0.0.2 } accept' in text
+    assert "tcp dport { 22, 8000 } accept" in text
+    assert text.index("accept") < text.index("drop")
+    assert "tcp dport 29500-29502 drop" in text
+    assert "ip daddr 10.0.0.2 tcp dport 32768-60999 tcp flags & (syn | ack) == syn drop" in text
+    (unit,) = [each for each in fleet.catalogs["g2"].resources if each.id.endswith("provision-chat.service")]
+    lines = str(unit.spec.content).splitlines()  # type: ignore[attr-defined]
+    assert 'ExecStartPre=+/usr/sbin/nft -f "/opt/provision/services/chat/firewall.nft"' in lines
+    assert "ExecStopPost=-+/usr/sbin/nft delete table inet provision-chat" in lines
+
+
+def test_without_a_firewall_there_is_no_rule(site: Site) -> None:
+    assert not [each for each in site.fleet().catalogs["g1"].resources if "nft" in each.id]
+
+
+def test_the_firewall_needs_addresses(site: Site) -> None:
+    nodes = "{hosts: [g1, g2], firewall: true, addresses: {g1: gpu.example.org}}"
+    assert "the firewall needs addresses, and gpu.example.org is a name" in site.problem(nodes=nodes)
+
+
+def test_a_unit_of_ones_own_has_to_close_the_firewall(site: Site) -> None:
+    folder = site.root / "templates"
+    folder.mkdir()
+    (folder / "service.unit.j2").write_text("[Service]\nExecStart=/bin/sh {{ script }}\n")
+    assert "leaves out `before`" in site.problem(nodes="{hosts: [g1, g2], firewall: true}")

@@ -1,0 +1,136 @@
+"""The rule of nftables that closes the ports between the nodes of a service to all other hosts."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from provision.catalog import text
+from provision.kinds.common.context import ServiceContext
+from provision.wire.nodes import Closed
+from provision.wire.specs.file import FileSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Firewall(NamedTuple):
+    """The rule of a service: its file, and what a unit runs before the start and after the end."""
+
+    id: str
+    path: str
+    before: str
+    after: str
+
+
+NFT = "/usr/sbin/nft"
+"""The program, where the distributions have it."""
+
+CHOSEN = (32768, 60999)
+"""The ports from which Linux gives one to a program that asks for any, as vLLM, NCCL and Gloo do."""
+
+SSH = 22
+
+
+def table(service: str) -> str:
+    """Return the name of the table, which nothing but the service has."""
+    return f"provision-{service}"
+
+
+def add(
+    context: ServiceContext[Any],
+    addresses: Sequence[str],
+    own: str,
+    interface: str | None,
+    ports: tuple[int, int],
+) -> Firewall | None:
+    """Add the file of the rule; return the rule, or None after noting what is wrong.
+
+    Args:
+        context: the service.
+        addresses: those of all nodes.
+        own: that of this one.
+        interface: the one between the nodes; None: any.
+        ports: the first and the last of those that are declared.
+    """
+    for each in addresses:
+        if not _numeric(each):
+            message = f"the firewall needs addresses, and {each} is a name"
+            context.problem(
+                "wrong-form", ("nodes",), message, "write the addresses of the nodes in `addresses`"
+            )
+            return None
+    file = context.layout.service(context.name, "firewall.nft")
+    context.builder.imply_tree(
+        context.play, context.where, context.layout.prefix, context.layout.service(context.name)
+    )
+    spec = FileSpec(
+        path=file,
+        content=_rule(context, addresses, own, interface, ports),
+        owner="root",
+        mode="0644",
+        validate=[NFT, "-c", "-f", "{path}"],
+    )
+    return Firewall(
+        context.add(f"file:{file}", spec, file, triggers=[context.name]),
+        file,
+        f"+{NFT} -f {text.unit_word(file, command=True)}",
+        f"-+{NFT} delete table inet {table(context.name)}",
+    )
+
+
+def closed(context: ServiceContext[Any], addresses: Sequence[str], ports: tuple[int, int]) -> Closed:
+    """Return what the rule does, for the hosts to look at before it is loaded; see `add`."""
+    first, last = CHOSEN
+    return Closed(let_in=list(addresses), first=first, last=last, spared=_open(context, ports))
+
+
+def _rule(
+    context: ServiceContext[Any],
+    addresses: Sequence[str],
+    own: str,
+    interface: str | None,
+    ports: tuple[int, int],
+) -> str:
+    name = table(context.name)
+    over = f'iifname "{interface}" ' if interface is not None else ""
+    families = {family: [each for each in addresses if _family(each) == family] for family in ("ip", "ip6")}
+    let_in = [
+        f"{over}{key} saddr {{ {', '.join(found)} }} accept" for key, found in families.items() if found
+    ]
+    first, last = CHOSEN
+    lines = [
+        'iifname "lo" accept',
+        *let_in,
+        f"tcp dport {{ {', '.join(map(str, _open(context, ports)))} }} accept",
+        f"tcp dport {ports[0]}-{ports[1]} drop",
+        # The first packet of a connection: answers to connections from here come in to such ports, too.
+        f"{_family(own)} daddr {own} tcp dport {first}-{last} tcp flags & (syn | ack) == syn drop",
+    ]
+    body = "\n".join(f"\t\t{line}" for line in lines)
+    return (
+        f"# {context.managed}\n"
+        f"table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n"
+        f"\tchain input {{\n\t\ttype filter hook input priority filter; policy accept;\n{body}\n\t}}\n}}\n"
+    )
+
+
+def _open(context: ServiceContext[Any], ports: tuple[int, int]) -> list[int]:
+    """Return the ports that stay open to everybody: ssh, and those of the services of the play."""
+    host = context.builder.host
+    found = {SSH, host.port or SSH}
+    for service in context.play.fields.services.values():
+        found.update(each.port for each in service.listeners() if each.protocol == "tcp")
+    return sorted(port for port in found if not ports[0] <= port <= ports[1])
+
+
+def _numeric(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _family(address: str) -> str:
+    return "ip6" if ipaddress.ip_address(address.strip("[]")).version == 6 else "ip"
