@@ -151,6 +151,8 @@ class Fixing:
             if item.runs and item.service:
                 self.gateways.leave(item.service, item.resource.work(self.machine, changes))
                 self.meetings.stop(item)
+            if item.runs and item.resource.disturbs(changes):
+                self._end_followers(item)
             item.resource.fix(self.machine, changes)
             item.read(self.machine)
             if item.error:
@@ -191,6 +193,12 @@ class Fixing:
                     self.gateways.restored(item.service)
         else:
             self._conclude(item, "changed", changes)
+
+    def _end_followers(self, item: Item) -> None:
+        """Let services end that cannot run without this one, before it stops."""
+        for other in self.items.values():
+            if other.runs and other.service != item.service and other.service in item.triggers:
+                other.resource.end(self.machine)
 
     def _remember(self, probe: Item) -> None:
         """Note what a service runs with, once it has answered."""

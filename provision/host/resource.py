@@ -149,6 +149,9 @@ class Resource:
         """Whether its service runs, as far as this run knows; `identity` is enough to tell."""
         return False
 
+    def end(self, machine: Machine) -> None:
+        """Let its service end, and finish its requests; its supervisor then starts it again."""
+
     def waits_for_others(self) -> bool:
         """Whether its fix mostly waits, for an answer or its turn on a GPU: other work goes on meanwhile."""
         return False

@@ -52,6 +52,7 @@ class Remote:
         self.state = f"/opt/{name}/state"
         self.directory = f"/opt/{name}"
         self.stop_timeout = 20
+        self.first: list[dict[str, Any]] = []
         host.exec(["mkdir", "-p", self.directory])
         self.write_server()
         self.write_unit("")
@@ -86,6 +87,7 @@ class Remote:
             "id": f"unit:{self.name}",
             "type": "unit",
             "service": self.name,
+            "needs": [each["id"] for each in self.first],
             "spec": UnitSpec(
                 service=self.name,
                 unit=self.unit,
@@ -110,7 +112,7 @@ class Remote:
                 timeout=180,
             ).plain(),
         }
-        return [unit, probe]
+        return [*self.first, unit, probe]
 
     def ask(self, verb: str, **options: Any) -> list[dict[str, Any]]:
         """Send a request and return the events."""
@@ -307,6 +309,32 @@ def test_a_server_that_drains_gets_no_second_sigterm(remote: Remote) -> None:
     assert remote.pid not in (pid, "0")
     assert "drained" in remote.journal
     assert "cut" not in remote.journal
+
+
+def test_what_cannot_run_without_another_ends_before_that_restarts(remote: Remote) -> None:
+    remote.write_unit("--drain 3", pause=1)
+    lead = f"{remote.name}-lead"
+    remote.put(
+        f"/etc/systemd/system/provision-{lead}.service",
+        "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n",
+    )
+    spec = UnitSpec(service=lead, unit=f"provision-{lead}.service", stop_timeout=20).plain()
+    remote.first = [
+        {"id": f"unit:{lead}", "type": "unit", "service": lead, "spec": spec, "triggers": [remote.name]}
+    ]
+    remote.apply()
+    pid = remote.pid
+    assert not remote.changes()
+    remote.put(f"{remote.state}/restart/{lead}", '{"state": "needed", "because": []}')
+    assert remote.result(remote.ask("inspect"), "unit")["changes"] == {"current": (False, True)}
+    remote.apply()
+    assert remote.pid not in (pid, "0")
+    ends = "journalctl -o short-unix -u provision-{} | grep -E 'drained|Stopping' | head -1 | cut -d' ' -f1"
+    drained, stopped = (
+        float(remote.host.exec(["sh", "-c", ends.format(each)]).stdout) for each in (remote.name, lead)
+    )
+    assert drained <= stopped
+    remote.host.exec(["systemctl", "disable", "--now", f"provision-{lead}"])
 
 
 def test_workers_and_a_deaf_server_are_killed_in_time(remote: Remote) -> None:

@@ -102,6 +102,18 @@ class Unit(FileRunner):
         machine.forget("units")
         return there
 
+    def end(self, machine: Machine) -> None:
+        """Let its main process end within the time of a stop; systemd then starts the next one."""
+        name = self.spec.unit
+        pid = systemd.main_pid(systemd.fresh(machine, name))
+        life = processes.invocation(pid) if pid else None
+        if life is None:
+            return
+        self._send(machine, ["kill", "--kill-who=main", "-s", "TERM", name], False)
+        begun = time.monotonic()
+        while processes.alive(life) is not None and time.monotonic() < begun + self.spec.stop_timeout:
+            machine.sleep(LOOK_AT_MOST)
+
     # -- steps --------------------------------------------------------------------------------------------
 
     def _load(self, machine: Machine, enable: bool) -> systemd.Unit:
