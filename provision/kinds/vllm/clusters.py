@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from math import prod
-from posixpath import join
 from typing import TYPE_CHECKING
 
 from provision.kinds.common import cards
@@ -166,6 +166,8 @@ def variables(context: ServiceContext[VllmService], environment: Environment) ->
         "RAY_ADDRESS": f"[{address}]:{cluster.port}" if ":" in address else f"{address}:{cluster.port}",
         MODE: "token" if cluster.token is not None else "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Its sockets to the workers of its host, which are in another unit, with another /tmp.
+        "VLLM_RPC_BASE_PATH": f"{_sessions(context, cluster)}/session_latest/sockets",
         "RAY_COLOR_PREFIX": "0",  # the lines of workers are in a log, not at a terminal
     }
     if environment.name != cluster.environment:  # else its workers have it from the node
@@ -174,13 +176,19 @@ def variables(context: ServiceContext[VllmService], environment: Environment) ->
     return found
 
 
+def _sessions(context: ServiceContext[VllmService], cluster: RayService) -> str:
+    """Return the directory in which the node on its host keeps its sessions."""
+    nodes = context.service.nodes
+    return cluster.temp_dir or places.own(nodes.cluster or "" if nodes is not None else "", "ray")
+
+
 def writable(context: ServiceContext[VllmService]) -> list[str]:
     """Return where the node on its host keeps its sessions: a program that uses Ray writes its logs there."""
     cluster, nodes = of(context), context.service.nodes
     if cluster is None or nodes is None or nodes.cluster is None:
         return []
     # The directory of the service is there before Ray makes one in it.
-    return [cluster.temp_dir or places.own(nodes.cluster, "").rstrip("/")]
+    return [cluster.temp_dir or posixpath.dirname(_sessions(context, cluster))]
 
 
 def follows(context: ServiceContext[VllmService]) -> list[str]:
@@ -200,7 +208,7 @@ def command(context: ServiceContext[VllmService]) -> list[str] | None:
 
 def program(context: ServiceContext[VllmService]) -> str:
     """Return the path of the program on the host."""
-    return join(context.layout.prefix, FILE)
+    return posixpath.join(context.layout.prefix, FILE)
 
 
 def add(context: ServiceContext[VllmService]) -> str:

@@ -76,6 +76,7 @@ def test_the_head_of_the_cluster_serves_and_the_others_wait_for_its_end(project:
         assert "ray_user.py chat --cluster cluster --state /var/lib/provision/cluster/node.json" in text
         assert "export RAY_ADDRESS=10.0.0.2:6379" in text
         assert "export RAY_AUTH_MODE=token" in text
+        assert "export VLLM_RPC_BASE_PATH=/var/lib/provision/cluster/ray/session_latest/sockets\n" in text
     assert "node.json -- " in head
     assert "--distributed-executor-backend ray" in head
     assert "api_server" not in other
