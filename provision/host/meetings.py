@@ -50,6 +50,9 @@ class Meetings:
         for service, meeting in self._of.items():
             own = [item for item in self._items.values() if item.service == service and item.resource.role]
             starts = any(item.runs and (item.changes or item.error) for item in own)
+            if meeting.node.joins:
+                self._ask(service, meeting, "look", starts=starts, same=same.of(self._machine, meeting))
+                continue
             answer = self._ask(service, meeting, "look", starts=starts)
             if not answer.go:
                 raise Failure.of(answer.findings[0])
@@ -89,7 +92,7 @@ class Meetings:
             InService: another node has failed.
         """
         service = self._service(item) if item.runs else None
-        if service:
+        if service and not self._of[service].node.joins:
             answer = self._ask(service, self._of[service], "stop")
             if not answer.go:
                 raise InService.of(answer.findings[0])
@@ -131,4 +134,5 @@ class Meetings:
         return None if answer.go else answer.findings[0]
 
     def _ask(self, service: str, meeting: Meeting, step: str, **said: Any) -> Answer:
-        return together.ask(self._machine, service, meeting.node.names, step, **said)
+        names, joins = meeting.node.names, meeting.node.joins
+        return together.ask(self._machine, service, names, step, joins=joins, **said)

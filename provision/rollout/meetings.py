@@ -42,12 +42,16 @@ class Meetings:
         self._ignored = frozenset(ignored)
         self._waiting: dict[tuple[str, tuple[str, ...], str], dict[str, tuple[Meet, Send]]] = {}
         self._ended: dict[str, Status] = {}
+        self._looked: dict[tuple[str, tuple[str, ...]], dict[str, Meet]] = {}
+        """By service, what the nodes of those have said at first of which each joins by itself."""
 
     def meet(self, question: Meet, send: Send) -> None:
         """Take note that a node has come as far as this, and waits for the others."""
         if question.now is not None:
             question = question.replace(now=question.now - time.time())
         nodes = tuple(question.nodes)
+        if question.joins and question.step == "look":
+            self._looked.setdefault((question.service, nodes), {})[question.host] = question
         self._waiting.setdefault((question.service, nodes, question.step), {})[question.host] = question, send
         self._call_off(question.service, nodes)
         self._consider()
@@ -75,13 +79,18 @@ class Meetings:
                 del self._waiting[key]
                 asked = {name: waiting[name][0] for name in nodes if name in waiting}
                 gone = {name: self._ended[name] for name in left if step not in ALONE}
-                answers = _answers(step, asked, gone, self._ignored)
+                stay = [each for each in self._looked.get(key[:2], {}).values() if not each.starts]
+                answers = _answers(step, asked, gone, self._ignored, stay)
                 for name, (_, send) in waiting.items():
                     send(answers[name])
 
 
 def _answers(
-    step: str, asked: Asked, gone: Mapping[str, Status], ignored: Collection[str]
+    step: str,
+    asked: Asked,
+    gone: Mapping[str, Status],
+    ignored: Collection[str],
+    stay: Collection[Meet] = (),
 ) -> dict[str, Answer]:
     """Return what to say to the nodes that have asked.
 
@@ -90,11 +99,13 @@ def _answers(
         asked: by host, what each has asked.
         gone: the nodes that come no further, and how they ended.
         ignored: codes of findings that stop nothing.
+        stay: what the nodes have said that go on as they are, where each joins by itself.
     """
     starts = [host for host, question in asked.items() if question.starts]
-    if gone and starts:
+    joins = any(question.joins for question in asked.values())
+    if gone and starts and not joins:
         return dict.fromkeys(asked, Answer(go=False, findings=[_alone(next(iter(asked.values())), gone)]))
-    found = list(_against(step, asked))
+    found = list(_against(step, asked, stay))
     against = [finding for finding in found if finding.code not in ignored]
     if against:
         return dict.fromkeys(asked, Answer(go=False, findings=[_together(against)]))
@@ -105,10 +116,11 @@ def _answers(
     }
 
 
-def _against(step: str, asked: Asked) -> Iterator[Finding]:
+def _against(step: str, asked: Asked, stay: Collection[Meet]) -> Iterator[Finding]:
     """Give what is against the next step."""
     if step == "compare":
-        yield from _differences({name: question.same for name, question in asked.items()})
+        every = {**{each.host: each for each in stay}, **asked}
+        yield from _differences({name: question.same for name, question in every.items()})
         yield from _clocks({name: each.now for name, each in asked.items() if each.now is not None})
     for host, question in asked.items():
         for finding in question.findings:

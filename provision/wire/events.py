@@ -212,6 +212,7 @@ class Meet(Question):
       the answer comes when another node has failed; `prove`: it is proven, or has failed; `choose`: by hand,
       which revision to go back to; `ready`: whether that is possible; `remove`: it is about to be removed
     - `starts`: this run starts or restarts it here
+    - `joins`: each node joins by itself: it is compared with the others, and waits for no start of theirs
     - `same`: what has to be the same on each node, by what it is
     - `address`, `ports`: where this node can be reached now
     - `now`: its clock, in seconds since 1970
@@ -224,6 +225,7 @@ class Meet(Question):
     nodes: list[str]
     step: str
     starts: bool = True
+    joins: bool = False
     same: dict[str, str] = {}
     address: str | None = None
     ports: list[int] = []

@@ -21,7 +21,7 @@ from provision.kinds.common.program import Program
 from provision.kinds.ray import places
 from provision.kinds.ray.fields import LOOPBACK, MODE, PORTS, TOKEN
 from provision.wire.checks import Together
-from provision.wire.nodes import Node
+from provision.wire.nodes import Meeting, Node
 from provision.wire.server import Demands
 from provision.wire.specs.file import FileSpec
 from provision.wire.specs.tree import TreeSpec
@@ -120,6 +120,7 @@ def lower(context: ServiceContext[RayService]) -> None:
             node=node,
             nvidia=service.gpus != [],
             demands=_demands(service),
+            meeting=_meeting(context, group, node, environment),
             writable=[service.temp_dir] if service.temp_dir is not None else [],
             unit=("service.unit.j2", {"oom_policy": "continue"}),
         ),
@@ -200,6 +201,23 @@ def _warn_if_open(context: ServiceContext[RayService]) -> None:
             f"it has no `token`, so whoever reaches the ports {service.port} to {service.port + PORTS - 1} "
             f"of host {context.builder.host.name} may run any program there",
         )
+
+
+def _meeting(
+    context: ServiceContext[RayService], group: Group, node: Node, environment: Environment
+) -> Meeting:
+    """Return what the nodes compare, and try, before one is changed."""
+    service, here, head = context.service, context.builder.host, group.rank == 0
+    own = {each.port for each in service.listeners() if each.address is None and (head or not each.head)}
+    known = here.address or here.name if here.connection == "ssh" else None
+    return Meeting(
+        node=node,
+        address=places.address(service, here) if head else known,
+        interface=service.interface,
+        ports=sorted(own),
+        environment=environment.path,
+        models={},
+    )
 
 
 def _demands(service: RayService) -> Demands | None:

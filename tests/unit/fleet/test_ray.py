@@ -79,7 +79,9 @@ def test_a_further_node_restarts_no_other(project: Project) -> None:
         before, after = ({each.id: each for each in fleet.catalogs[host].resources} for fleet in (two, three))
         changed = [id for id in before if before[id].spec != after[id].spec]
         names = "file:/opt/provision/services/cluster/nodes.json"
-        assert sorted(changed) == [names, "probe:cluster"]
+        assert sorted(changed) == [names, "probe:cluster", "unit:cluster"]
+        units = [found["unit:cluster"].spec.replace(meeting=None) for found in (before, after)]
+        assert units[0] == units[1]
         assert after[names].triggers == []
 
 
@@ -164,3 +166,14 @@ def test_a_head_that_is_not_reached_by_ssh_needs_an_address(project: Project) ->
     assert "the address of host b (connection local) is not known" in problems(project, play(), hosts)[0]
     fleet = compiled(project, play(addresses={"b": "10.0.0.9"}), hosts)
     assert "--address 10.0.0.9 " in script(fleet, "a")
+
+
+def test_nodes_compare_themselves_and_try_the_ports_of_each_other(project: Project) -> None:
+    fleet = compiled(project, play(dashboard_port=8265, packages="ray[default]==2.60.0", interface="eth1"))
+    meetings = {host: record(fleet.catalogs[host], "unit:cluster", UnitSpec).meeting for host in "ab"}
+    assert meetings["a"] is not None
+    assert meetings["b"] is not None
+    assert meetings["b"].ports == list(range(6379, 6387))
+    assert meetings["a"].ports == list(range(6380, 6386))
+    assert {each.node.joins for each in meetings.values() if each is not None} == {True}
+    assert meetings["a"].interface == "eth1"

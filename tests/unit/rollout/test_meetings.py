@@ -164,3 +164,29 @@ def test_no_node_goes_back_where_one_cannot() -> None:
     heard.meet("a", "ready")
     heard.meet("b", "ready", findings=[fault("no-revision", "it is gone")])
     assert [each.findings[0].message for each in heard.answers.values()] == ["b: it is gone"] * 2
+
+
+def test_nodes_that_join_by_themselves_wait_for_no_start() -> None:
+    heard = Heard()
+    heard.meet("a", starts=True, joins=True)
+    heard.meetings.ended("b", "unreachable")
+    assert heard.answers["a"].go
+
+
+def test_a_node_that_joins_is_compared_with_those_that_go_on_as_they_are() -> None:
+    heard = Heard()
+    for host, starts in (("a", False), ("b", True)):
+        heard.meet(host, starts=starts, joins=True, same={"ray": "2.60.0" if host == "a" else "2.58.0"})
+    heard.meetings.ended("a", "ok")
+    heard.meet("b", "compare", joins=True, same={"ray": "2.59.0"})
+    (finding,) = heard.answers["b"].findings
+    assert finding.message == "ray: 2.60.0 on a, 2.59.0 on b"
+
+
+def test_what_a_node_has_before_a_change_counts_no_more() -> None:
+    heard = Heard()
+    for host in "ab":
+        heard.meet(host, joins=True, same={"ray": "2.58.0"})
+    for host in "ab":
+        heard.meet(host, "compare", joins=True, same={"ray": "2.59.0"})
+    assert {each.go for each in heard.answers.values()} == {True}

@@ -29,7 +29,7 @@ def of(machine: Machine, meeting: Meeting) -> dict[str, str]:
         site = dist_info.site_packages(meeting.environment)
         if site is not None:
             found["Python"] = os.path.basename(os.path.dirname(site))[len("python") :]
-    driver = cards.read(machine).driver
+    driver = cards.read(machine).driver if not meeting.node.joins else None
     if driver is not None:
         found["NVIDIA driver"] = driver
     for name, path in meeting.models.items():
