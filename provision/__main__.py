@@ -19,6 +19,9 @@ def main() -> NoReturn:
         sys.exit(0)
     # A tenth of a short run would go into looking for garbage among what is imported.
     gc.set_threshold(100_000)
+    from provision.deferred import defer
+
+    defer()
     from provision.cli import main as run
 
     run()

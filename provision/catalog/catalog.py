@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from provision.config.pace import Pace
+from provision.dataclass import dataclass
 from provision.wire.finding import Finding
 from provision.wire.requests import Service
 from provision.wire.spec import Spec

@@ -6,14 +6,14 @@ break out of its quotes.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from provision.config.problems import failure
+from provision.dataclass import dataclass
+from provision.digest import sha256
 
 if TYPE_CHECKING:
     from provision.config.secrets import Secret
@@ -120,7 +120,7 @@ def token_digest(token: str) -> str:
         raise failure(
             "unsafe-text", "a key that clients send consists of visible ASCII characters without blanks"
         )
-    return hashlib.sha256(token.encode("ascii")).hexdigest().upper()
+    return sha256(token.encode("ascii")).upper()
 
 
 def comment(value: str) -> str:

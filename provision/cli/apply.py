@@ -9,7 +9,6 @@ import click
 
 from provision.cli import options
 from provision.cli.asking import agreed, require_terminal
-from provision.cli.plan import inspect
 
 if TYPE_CHECKING:
     from provision.project.project import Project
@@ -54,6 +53,9 @@ def command(
     # Before the question: it fails where a report cannot be written.
     writer = call.writer(project)
     if not yes:
+        # Here, as a run that does not ask would make all options of another verb.
+        from provision.cli.plan import inspect
+
         plan = call._replace(verb="plan", files={})
         found = inspect(plan, project, rollout, deep=deep, diff=diff)
         # A host of which an error is foreseen would refuse.

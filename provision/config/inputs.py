@@ -5,13 +5,15 @@ All that they take from the file system goes through this module.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from provision.dataclass import dataclass
+from provision.digest import sha256
 
 NOTHING = ""
 """What is seen of a file that is not there, or that cannot be read."""
@@ -109,7 +111,7 @@ def _look(path: str) -> str:
 def _of_file(path: str, data: bytes) -> str:
     """Name a file's content and kind: in an inventory, an executable file has another meaning."""
     kind = "program" if os.access(path, os.X_OK) else "file"
-    return f"{kind} {hashlib.sha256(data).hexdigest()}"
+    return f"{kind} {sha256(data)}"
 
 
 def _of_folder(path: str) -> str:
@@ -117,4 +119,4 @@ def _of_folder(path: str) -> str:
         names = sorted(
             (each.name, each.is_dir(), each.is_file(), os.access(each.path, os.X_OK)) for each in found
         )
-    return f"folder {hashlib.sha256(repr(names).encode()).hexdigest()}"
+    return f"folder {sha256(repr(names).encode())}"

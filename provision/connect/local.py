@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from provision.connect.base import PATIENCE, last_line
+from provision.dataclass import dataclass
 from provision.wire.finding import Finding, fault
 
 

@@ -13,15 +13,16 @@ checked from then on.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 import shlex
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from provision.connect.base import PATIENCE, last_line
+from provision.dataclass import dataclass
+from provision.digest import sha256
 from provision.wire.finding import Finding, fault
 
 ALIVE_INTERVAL = 10
@@ -175,7 +176,7 @@ class Ssh:
             return None
         # A kept connection must not outlive what led to it: other options, or another ssh_config.
         way = (self.address, self.port, self.user, self.identity_file, self.options, _ssh_config())
-        return f"{self.directory}/{hashlib.sha256(repr(way).encode()).hexdigest()[:_NAME]}"
+        return f"{self.directory}/{sha256(repr(way).encode())[:_NAME]}"
 
     def explain(self, code: int, stderr: str) -> Finding:
         """Say what OpenSSH's message means and what to do about it."""

@@ -11,8 +11,7 @@ import time
 from _thread import allocate_lock, start_new_thread
 from typing import BinaryIO, Callable
 
-from provision.host.light import plainjson
-from provision.wire import events
+from provision.wire import events, plainjson
 
 HEARTBEAT = 5.0
 """Seconds without an event after which a heartbeat is sent."""

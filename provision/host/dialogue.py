@@ -7,7 +7,7 @@ from _thread import allocate_lock
 from threading import Event
 from typing import Any
 
-from provision.host.light import plainjson
+from provision.wire import plainjson
 from provision.wire.survey import Answer
 
 

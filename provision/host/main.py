@@ -16,9 +16,8 @@ from provision.host.capture import TERM
 from provision.host.channel import Channel
 from provision.host.dialogue import Dialogue
 from provision.host.failure import Failure
-from provision.host.light import plainjson
 from provision.host.machine import Machine
-from provision.wire import VERSION, events, requests
+from provision.wire import VERSION, events, plainjson, requests
 from provision.wire.record import Mismatch
 from provision.wire.requests import Request
 

@@ -10,7 +10,6 @@ from provision.host import attempts, causes, foreseeing, meetings, places, remov
 from provision.host.failure import Failure
 from provision.host.fixing import Fixing
 from provision.host.item import Item
-from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.preflight import preflight, scene
 from provision.host.services import aftermath, survey
@@ -19,7 +18,7 @@ from provision.host.state import ground, overrides, revisions
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import RunLock
 from provision.host.threads import each
-from provision.wire import events
+from provision.wire import events, plainjson
 from provision.wire.finding import WARNING, Finding, warning
 from provision.wire.requests import Apply, Converging, Request
 from provision.wire.survey import Answer

@@ -5,7 +5,6 @@ Formats: gitrepository-layout(5) and gitformat-index(5) of git's documentation.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from collections.abc import Iterable, Iterator
@@ -162,4 +161,7 @@ def _changed(path: Path, tracked: _Tracked) -> bool:
         data = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
     except OSError:
         return True
+    # Here, as hardly a file is read: it only looks changed.
+    import hashlib
+
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).digest() != tracked.object

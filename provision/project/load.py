@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +121,7 @@ def _beyond(
     fronting = {str(each.path) for each in playbooks if any(play.kinds & FRONTS for play in each.plays)}
     if not fronting:
         return None, []
-    plays, problems = match(inventory, playbooks, replace(selection, limit=None), wrong_plays_only=True)
+    plays, problems = match(inventory, playbooks, selection._replace(limit=None), wrong_plays_only=True)
     hidden = {each.position.path: each for each in problems if each.position}
     return plays, [_unknown(path, why) for path, why in hidden.items() if path in fronting]
 
@@ -206,7 +205,7 @@ def _fleet(
     plays, problems = match(inventory, playbooks, selection)
     around: Mapping[str, Sequence[Play]] = {}
     if selection.limit is not None and (_fronts(plays) or _over_several(plays)):
-        around, found = match(inventory, playbooks, replace(selection, limit=None))
+        around, found = match(inventory, playbooks, selection._replace(limit=None))
         # What is wrong with the hosts that are left out keeps a gateway from knowing what is behind it.
         problems += [each for each in found if each not in problems]
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from provision.dataclass import dataclass
 from provision.wire.finding import Finding
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ SAVED_PLAN: Literal["provision-plan/3"] = "provision-plan/3"
 """The format of a saved plan, and its version."""
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """What to work on, as given on the command line.
 
     Args:
@@ -34,7 +33,7 @@ class Selection:
     inventories: tuple[Path, ...] = ()
     limit: str | None = None
     tags: frozenset[str] = frozenset()
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = {}
 
     @property
     def partial(self) -> bool:

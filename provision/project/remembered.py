@@ -13,7 +13,6 @@ of 0.58 (docs/benchmarks.md).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import sys
@@ -26,6 +25,7 @@ from provision.catalog.text import NotKeptError
 from provision.config import inputs
 from provision.config.hosts import systemd_here
 from provision.config.inputs import Inputs
+from provision.digest import sha256
 from provision.project.project import Project, Selection, find_root
 
 KEPT = 32
@@ -68,7 +68,7 @@ def _place(selection: Selection) -> Path:
         os.path.expanduser("~"),
         *_software(),
     ]
-    return cache("compiled") / hashlib.sha256(repr(about).encode()).hexdigest()
+    return cache("compiled") / sha256(repr(about).encode())
 
 
 def _recall(path: Path) -> Project | None:

@@ -92,7 +92,7 @@ def save(path: Path, planned: Saved) -> None:
         inventories=list(map(str, chosen.inventories)),
         limit=chosen.limit,
         tags=sorted(chosen.tags),
-        extra=chosen.extra,
+        extra=dict(chosen.extra),
         ignore=list(planned.ignore),
         end_left_over=planned.end_left_over,
         serial=str(planned.serial) if planned.serial else None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from provision.dataclass import dataclass
 from provision.wire.survey import Answer
 
 if TYPE_CHECKING:

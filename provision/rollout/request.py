@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import json
-import socket
+import os
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from provision import __version__
 from provision.catalog.text import reveal
 from provision.config.problems import ConfigError, Problem
 from provision.rollout.keyring import Keyring
-from provision.wire import VERSION
+from provision.wire import VERSION, plainjson
 from provision.wire.checks import Running
 from provision.wire.requests import (
     Asked,
@@ -81,7 +80,7 @@ def build(
         stakes=[each.stake for each in catalog.services if each.stake] if converges else [],
         change=change,
     )
-    return json.dumps(request.plain(), ensure_ascii=False, separators=(",", ":")).encode()
+    return plainjson.dumps(request.plain()).encode()
 
 
 def _silent(catalog: Catalog) -> set[str]:
@@ -140,4 +139,4 @@ def who() -> str:
         name = getpass.getuser()
     except (OSError, KeyError):
         name = "somebody"
-    return f"{name}@{socket.gethostname()}"
+    return f"{name}@{os.uname().nodename}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.wire.events import Done, Event, Inspected, Orphan, Outlook, Removed, Result
@@ -12,29 +11,28 @@ if TYPE_CHECKING:
     from provision.transport.target import Status
 
 
-@dataclass(slots=True)
 class Summary:
     """What has become of all hosts.
 
-    Args:
-        outcomes: by host, in the order of the targets.
-        cancelled: the user has ended the run.
-        digests: by host, of what was found there; an apply with a digest refuses where it is another one.
-        differing: hosts where something is not as declared and could be inspected.
-        orphaned: hosts that have something which no playbook declares any more.
-        changed: hosts where something was changed.
-        removed: hosts where something was removed, or would be.
-        doomed: hosts where it is foreseen that something will not work.
+    - `outcomes`: by host, in the order of the targets.
+    - `cancelled`: the user has ended the run.
+    - `digests`: by host, of what was found there; an apply with a digest refuses where it is another one.
+    - `differing`: hosts where something is not as declared and could be inspected.
+    - `orphaned`: hosts that have something which no playbook declares any more.
+    - `changed`: hosts where something was changed.
+    - `removed`: hosts where something was removed, or would be.
+    - `doomed`: hosts where it is foreseen that something will not work.
     """
 
-    outcomes: dict[str, Status] = field(default_factory=dict)
-    cancelled: bool = False
-    digests: dict[str, str] = field(default_factory=dict)
-    differing: set[str] = field(default_factory=set)
-    orphaned: set[str] = field(default_factory=set)
-    changed: set[str] = field(default_factory=set)
-    removed: set[str] = field(default_factory=set)
-    doomed: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Status] = {}
+        self.cancelled = False
+        self.digests: dict[str, str] = {}
+        self.differing: set[str] = set()
+        self.orphaned: set[str] = set()
+        self.changed: set[str] = set()
+        self.removed: set[str] = set()
+        self.doomed: set[str] = set()
 
     @property
     def ok(self) -> bool:

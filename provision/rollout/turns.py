@@ -7,7 +7,6 @@ two can wait for each other.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -120,6 +119,9 @@ class Turns:
     def _take_again(self) -> None:
         """Have hosts that were left to others be taken again, once nobody holds any."""
         if self._left_alone and not self._held:
+            # Here, as it takes long to import and is hardly ever needed.
+            import random
+
             self._later(random.uniform(0, BACKOFF), self._release)
 
     def _release(self) -> None:

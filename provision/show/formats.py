@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, TextIO
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 if TYPE_CHECKING:
     from provision.show.items import Run
     from provision.show.writer import Writer
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """One output format.
 
     Args:
@@ -30,7 +28,8 @@ class Format:
 
     def writer(self, run: Run, out: TextIO) -> Writer:
         """Return what writes a run to `out`."""
-        writer: Writer = resolve_name(self.maker)(run, out)
+        module, _, name = self.maker.partition(":")
+        writer: Writer = getattr(import_module(module), name)(run, out)
         return writer
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from provision.show.items import Item, Located
 from provision.show.words import count, human_bytes
@@ -11,24 +10,24 @@ from provision.wire import events
 from provision.wire.finding import ERROR, Finding
 
 
-@dataclass
 class HostReport:
     """Everything that one host has told."""
 
-    name: str
-    hello: events.Hello | None = None
-    inspected: dict[str, events.Inspected] = field(default_factory=dict)
-    results: dict[str, events.Result] = field(default_factory=dict)
-    restarts: dict[str, events.Restart] = field(default_factory=dict)
-    outlook: events.Outlook | None = None
-    orphans: list[events.Orphan] = field(default_factory=list)
-    removed: list[events.Removed] = field(default_factory=list)
-    proofs: list[events.Proof] = field(default_factory=list)
-    services: list[events.ServiceStatus] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
-    error: events.Error | None = None
-    unreachable: events.Unreachable | None = None
-    done: events.Done | None = None
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.hello: events.Hello | None = None
+        self.inspected: dict[str, events.Inspected] = {}
+        self.results: dict[str, events.Result] = {}
+        self.restarts: dict[str, events.Restart] = {}
+        self.outlook: events.Outlook | None = None
+        self.orphans: list[events.Orphan] = []
+        self.removed: list[events.Removed] = []
+        self.proofs: list[events.Proof] = []
+        self.services: list[events.ServiceStatus] = []
+        self.notes: list[Finding] = []
+        self.error: events.Error | None = None
+        self.unreachable: events.Unreachable | None = None
+        self.done: events.Done | None = None
 
     def take(self, event: events.Event) -> None:
         """Remember one event."""

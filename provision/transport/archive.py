@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
 
 import provision
 from provision.caches import make, write
+from provision.digest import sha256
 
 PACKAGE = Path(provision.__file__).parent
 """Where the sources of this very provision are."""
@@ -40,7 +40,7 @@ class Archive:
         """SHA-256 of the archive in hex."""
         if self._kept is not None:
             return self._kept.name.rpartition("-")[2]
-        name = hashlib.sha256(self.data).hexdigest()
+        name = sha256(self.data)
         if self.cache is not None:
             self._keep(self.cache, name)
         return name
@@ -51,7 +51,7 @@ class Archive:
         if self._kept is not None:
             try:
                 kept = self._kept.read_bytes()
-                if hashlib.sha256(kept).hexdigest() == self.name:
+                if sha256(kept) == self.name:
                     return kept
             except OSError:
                 pass
@@ -75,7 +75,7 @@ class Archive:
         for path in sources(self.package):
             found = os.stat(f"{self.package}/{path}")
             seen.append((path, found.st_size, found.st_mtime_ns, found.st_ino))
-        return hashlib.sha256(repr(seen).encode()).hexdigest()
+        return sha256(repr(seen).encode())
 
     def _keep(self, cache: Path, name: str) -> None:
         try:

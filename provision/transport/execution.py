@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from provision.transport.multiplexed import Multiplexed
 from provision.transport.reading import parse, read, visible
 from provision.transport.streams import Streams
 from provision.transport.target import OnEvent, Terms
+from provision.wire import plainjson
 from provision.wire.events import Bootstrapped, Done, Error, Heartbeat, Hello, Note, Question
 from provision.wire.finding import fault
 from provision.wire.record import Mismatch
@@ -253,7 +253,7 @@ class Execution:
 
     def _answer(self, number: int, answer: Answer) -> None:
         said = answer.replace(number=number)
-        self._send(json.dumps(said.plain(), separators=(",", ":")).encode() + b"\n")
+        self._send(plainjson.dumps(said.plain()).encode("utf-8", "replace") + b"\n")
 
     def _send(self, data: bytes) -> None:
         self.sent += len(data)

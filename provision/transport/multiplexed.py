@@ -8,8 +8,10 @@ here for a converged one. The protocol is that of PROTOCOL.mux in OpenSSH's sour
 from __future__ import annotations
 
 import os
-import socket
 import struct
+
+# `socket` makes enumerations of hundreds of constants, which takes longer than all that is done here.
+from _socket import AF_UNIX, SCM_RIGHTS, SOL_SOCKET, socket
 
 from provision.transport.loop import READ, Loop
 from provision.transport.streams import OnBytes, Streams
@@ -49,14 +51,14 @@ class Multiplexed(Streams):
         self._on_error = on_error
         self._answers = bytearray()
         self._code = _FAILED
-        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket = socket(AF_UNIX)
         self._socket.setblocking(False)
         try:
             self._socket.connect(path)
             with self._far_ends() as ends:
                 self._socket.sendall(_packet(struct.pack(">II", _HELLO, _VERSION)) + _new_session(command))
                 for end in ends:
-                    socket.send_fds(self._socket, [b"\0"], [end])
+                    self._socket.sendmsg([b"\0"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", end))])
         except BaseException:
             self._socket.close()
             raise

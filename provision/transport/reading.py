@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
+from provision.wire import plainjson
 from provision.wire.events import Event, Inspected, Result
 from provision.wire.record import Mismatch
 
@@ -41,7 +41,7 @@ def parse(line: bytes) -> Any:
         ValueError: it is no JSON.
     """
     text = line.decode("utf-8", "surrogatepass")
-    data = json.loads(text)
+    data = plainjson.loads(text)
     # Without a backslash, JSON holds its texts as they are; so most lines need one look.
     return data if text.isprintable() and "\\" not in text else visible(data)
 

@@ -5,6 +5,6 @@ A look at a converged host takes about 18 ms. Importing the standard library's m
 5, `hashlib` 3 to 4, `threading` 1 to 5; all of them together 15 to 23, as they share some imports.
 
 So when the host side runs from its archive, `from hashlib import sha256` takes the name from `hashlib` here
-(see `modules.py`). A name that is not here comes from the standard library. `plainjson` has another name, as
-what it writes is shorter than what `json` writes.
+(see `modules.py`). A name that is not here comes from the standard library. JSON is
+read and written by `provision.wire.plainjson`.
 """

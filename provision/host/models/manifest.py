@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 
 from provision.host.files.paths import human
-from provision.host.light import plainjson
 from provision.host.state import durable
+from provision.wire import plainjson
 
 if TYPE_CHECKING:
     from provision.wire.specs.model import ModelSpec

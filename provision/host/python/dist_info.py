@@ -7,9 +7,9 @@ import os
 import re
 from typing import Any, Iterator, NamedTuple
 
-from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.python.versions import normalise
+from provision.wire import plainjson
 
 LEFTOVER = "~"
 """What pip puts in front of the files of a package it is replacing; after a kill they stay."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Sequence
 
-from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.state import durable
+from provision.wire import plainjson
 
 _FILE = "pythons.json"
 _VERSION = 1

@@ -6,12 +6,12 @@ import os
 import re
 from typing import Any
 
-from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.python import interpreters, origins, pip, versions
 from provision.host.python.dist_info import Distribution, damaged_files, read, site_packages
 from provision.host.resource import State
 from provision.host.state import durable
+from provision.wire import plainjson
 from provision.wire.specs.environment import EnvironmentSpec, Requirement
 
 MANIFEST = ".provision-environment.json"

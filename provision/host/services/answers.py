@@ -13,9 +13,9 @@ import re
 from hashlib import sha256
 from typing import Any, Iterator, Sequence
 
-from provision.host.light import plainjson
 from provision.host.python.dist_info import site_packages
 from provision.host.state import durable
+from provision.wire import plainjson
 from provision.wire.finding import Finding
 from provision.wire.record import Mismatch
 

@@ -9,8 +9,8 @@ import os
 import re
 from typing import Any
 
-from provision.host.light import plainjson
 from provision.host.state import durable
+from provision.wire import plainjson
 from provision.wire.figures import Figures
 from provision.wire.record import Mismatch
 

@@ -8,10 +8,10 @@ from typing import Dict, Iterable, Sequence
 
 from provision.host.capture import capture
 from provision.host.failure import Failure
-from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.services import bus
 from provision.host.services.failures import exits
+from provision.wire import plainjson
 
 PROPERTIES = (
     "Id,LoadState,LoadError,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,NRestarts,Result,"

@@ -11,8 +11,8 @@ import shutil
 from hashlib import sha256
 
 from provision.host.files.paths import remove_empty
-from provision.host.light import plainjson
 from provision.host.state import durable
+from provision.wire import plainjson
 
 NOTE = "made.json"
 """The note, in the state directory."""

@@ -7,8 +7,8 @@ import os
 from _thread import allocate_lock
 from typing import Any, Dict, Iterable
 
-from provision.host.light import plainjson
 from provision.host.state import durable
+from provision.wire import plainjson
 
 Entry = Dict[str, Any]
 

@@ -9,9 +9,8 @@ import time
 from hashlib import sha256
 
 from provision.host.failure import Failure
-from provision.host.light import plainjson
 from provision.host.machine import Machine
-from provision.wire import events
+from provision.wire import events, plainjson
 
 
 def lock_path(state: str) -> str:

@@ -6,8 +6,8 @@ import os
 import time
 from typing import Sequence
 
-from provision.host.light import plainjson
 from provision.host.state import durable
+from provision.wire import plainjson
 from provision.wire.finding import Finding
 
 KEPT = 200

@@ -15,8 +15,8 @@ import os
 from _thread import allocate_lock
 from typing import Any, Dict
 
-from provision.host.light import plainjson
 from provision.host.state import durable
+from provision.wire import plainjson
 
 Note = Dict[str, Any]
 """`state` (`needed` or `started`), `because` (ids or words), and of a started service its `invocation`."""

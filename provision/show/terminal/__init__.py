@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pkgutil import resolve_name
+from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -12,5 +12,6 @@ if TYPE_CHECKING:
 
 def open_screen(run: Run, out: TextIO) -> Writer:
     """Return what shows a run."""
-    shown: Writer = resolve_name(f"{__name__}.{run.verb}:{run.verb.capitalize()}")(run, out)
+    screen = getattr(import_module(f"{__name__}.{run.verb}"), run.verb.capitalize())
+    shown: Writer = screen(run, out)
     return shown

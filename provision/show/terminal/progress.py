@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from provision.dataclass import dataclass
 from provision.show.report import HostReport
 from provision.show.words import clip, count, human_bytes, human_seconds
 from provision.wire import events

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from provision.host.capture import capture
 from provision.host.light import hashlib as light_hashlib
-from provision.host.light import plainjson
 from provision.host.light import threading as light_threading
 from provision.host.light import typing as light_typing
+from provision.wire import plainjson
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

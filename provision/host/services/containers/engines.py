@@ -10,10 +10,10 @@ from typing import Any, Callable, Dict, Sequence
 from provision.host.capture import Completed
 from provision.host.failure import Failure
 from provision.host.files.paths import which
-from provision.host.light import plainjson
 from provision.host.machine import Machine
 from provision.host.services.failures import exits
 from provision.host.services.failures.known import containers, known
+from provision.wire import plainjson
 
 ENGINES = ("docker", "podman")
 """In the order in which they are taken when a service names none."""

@@ -18,8 +18,8 @@ from __future__ import annotations
 import posixpath
 from typing import Any, Iterable, Mapping
 
-from provision.host.light import plainjson
 from provision.host.resource import State
+from provision.wire import plainjson
 from provision.wire.specs.container import ContainerSpec, EngineOptions, Port, Volume
 
 FLAGS = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from provision.host.light import plainjson
 from provision.host.state import durable
+from provision.wire import plainjson
 from provision.wire.nodes import Node, Seen
 
 WAITING, SERVING = "waiting", "serving"
