@@ -19,7 +19,7 @@ from pydantic import WithJsonSchema as JsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from provision.config.problems import CONTROL, found, quoted
+from provision.config.problems import found, is_one_line, quoted
 
 PATTERN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 PATTERN_ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -107,7 +107,7 @@ class Range:
 
 def one_line(value: str) -> str:
     """Return a text without control characters; for use as a validator."""
-    if CONTROL.search(value):
+    if not is_one_line(value):
         raise reject(
             "unsafe-text", "the text holds a line break or another control character", "it must be one line"
         )
@@ -176,7 +176,7 @@ def host_path(value: str) -> str:
     """Return an absolute path in its plain form; for use as a validator."""
     if not value.startswith("/"):
         raise reject("wrong-path", f"expected an absolute path, found {found(value)}")
-    if CONTROL.search(value):
+    if not is_one_line(value):
         raise reject("unsafe-text", "the path holds a line break or another control character")
     parts = value.split("/")[1:]
     if value != "/" and any(part in ("", ".", "..") for part in parts):

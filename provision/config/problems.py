@@ -6,12 +6,19 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
+from provision.dataclass import dataclass
 from provision.wire.finding import Finding
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""The characters that no single line of text holds."""
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has only characters that a single line can hold."""
+    # Compiled at its first use: a run that remembers what it has compiled needs it for nothing.
+    return not re.search(_CONTROL, text)
 
 
 class Position(NamedTuple):
@@ -31,7 +38,8 @@ class Position(NamedTuple):
         return cls(path, int(line), int(column))
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True)
+class Problem:
     """One thing that is wrong: its code (see `provision explain`), where, what, and the way out if known."""
 
     code: str
@@ -52,7 +60,7 @@ class Problem(NamedTuple):
 
     def at(self, position: Position | None) -> Problem:
         """Return it with this position, unless it has one."""
-        return self if self.position else self._replace(position=position)
+        return self if self.position else replace(self, position=position)
 
     def finding(self) -> Finding:
         """Return it as a finding."""

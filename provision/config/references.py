@@ -11,7 +11,7 @@ from pydantic import WithJsonSchema as JsonSchema
 from pydantic_core import core_schema
 
 from provision.config.model import PATTERN_ENV_NAME, reject
-from provision.config.problems import CONTROL, did_you_mean, found
+from provision.config.problems import did_you_mean, found, is_one_line
 from provision.config.secrets import Secret
 
 _FORMS = "write {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}"
@@ -45,7 +45,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str, str]] = {
         "write {env: MY_API_KEY}",
     ),
     "file": (
-        lambda path: isinstance(path, str) and path != "" and not CONTROL.search(path),
+        lambda path: isinstance(path, str) and path != "" and is_one_line(path),
         "the path of a file that holds the secret",
         "write {file: secrets/api-key}",
     ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision.config import programs
-from provision.config.problems import CONTROL, ConfigError, Position, Problem, failure, quoted
+from provision.config.problems import ConfigError, Position, Problem, failure, is_one_line, quoted
 
 COMMAND_SECONDS = 30
 """How long a `command:` secret may take."""
@@ -96,7 +96,7 @@ class Secret:
                 "put a key or certificate into a file with `files: {/path: {content: …}}`, "
                 "and give the service its path",
             )
-        if CONTROL.search(one_line):
+        if not is_one_line(one_line):
             raise self._unusable(f"{secret} holds a control character", "a secret is one line of text")
         return one_line
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
+from provision.dataclass import dataclass
 from provision.wire.specs.container import ContainerSpec
 
 if TYPE_CHECKING:
@@ -20,14 +21,16 @@ a resource, that resource creates the container.
 """
 
 
-class Node(NamedTuple):
+@dataclass(frozen=True)
+class Node:
     """One end of an edge: a resource of a host, by its id; without an id all resources of the host."""
 
     host: str
     resource: str | None = None
 
 
-class Edge(NamedTuple):
+@dataclass(frozen=True)
+class Edge:
     """An order between hosts, or between a resource of one host and another host: `before` comes first."""
 
     before: Node

@@ -9,8 +9,8 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from provision.dataclass import dataclass
 from provision.wire.revision import Origin
 
 _ENTRY = struct.Struct(">10I")
@@ -77,7 +77,8 @@ def _packed(common: Path, name: str) -> str | None:
     return None
 
 
-class _Tracked(NamedTuple):
+@dataclass(frozen=True)
+class _Tracked:
     """A file as the index has it."""
 
     path: str

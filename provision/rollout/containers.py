@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provision.fleet.edges import Node
 from provision.transport.target import OnEvent
 from provision.wire.events import PROOF, Done, Error, Event, Hello, Inspected, Note, Proof, Unreachable
 from provision.wire.finding import Finding, fault, information, warning
@@ -55,11 +56,11 @@ def noting_recreated(fleet: Fleet, take: OnEvent) -> OnEvent:
 
     An apply of the plan will not find what is in it now, so its plan has no digest.
     """
-    recreated: set[tuple[str, str | None]] = set()
+    recreated: set[Node] = set()
 
     def passed(event: Event) -> None:
         if isinstance(event, Inspected) and event.work and event.work.recreate:
-            recreated.add((event.host, event.id))
+            recreated.add(Node(event.host, event.id))
         doomed = fleet.way_to(event.host) in recreated
         take(event.replace(digest=None) if isinstance(event, Done) and doomed else event)
         if isinstance(event, Hello) and doomed:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
+from provision.dataclass import dataclass
 from provision.wire.events import Error, Event, Inspected, Note, Outlook, Rotated, Unreachable
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ Item: TypeAlias = Event | Answer
 """One thing that a command tells."""
 
 
-class Located(NamedTuple):
+@dataclass(frozen=True)
+class Located:
     """A finding, the place of the user's files where it has to be changed, and the host that it is about."""
 
     finding: Finding
@@ -102,7 +104,8 @@ def noted(project: Project) -> Iterator[Located]:
         yield from (Located(note, host=name) for note in catalog.notes)
 
 
-class Waves(NamedTuple):
+@dataclass(frozen=True)
+class Waves:
     """In which order hosts are changed."""
 
     order: Order
@@ -119,7 +122,8 @@ class Waves(NamedTuple):
         }
 
 
-class Valid(NamedTuple):
+@dataclass(frozen=True)
+class Valid:
     """The input is valid: its playbooks, and how many hosts, services and resources they declare."""
 
     playbooks: list[str]
@@ -129,10 +133,11 @@ class Valid(NamedTuple):
 
     def plain(self) -> dict[str, Any]:
         """Return the fields."""
-        return {"event": "valid", **self._asdict()}
+        return {"event": "valid", **asdict(self)}
 
 
-class Code(NamedTuple):
+@dataclass(frozen=True)
+class Code:
     """A code of a finding, its entry in the catalogue, and the title of the area that it is in."""
 
     code: str

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,28 @@ def open_writer(run: Run, name: str = TEXT, files: Mapping[str, Path] | None = N
     Raises:
         OSError: a file cannot be written. It is tried out here, before anything is done.
     """
-    writer = FORMATS[name].writer(run, sys.stdout)
+    writer = _Later(run, name)
     return _WithFiles(run, writer, files) if files else writer
+
+
+class _Later(Writer):
+    """Makes the writer of standard output when there is something to write: the hosts work meanwhile."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        super().__init__(run, sys.stdout)
+        self._name = name
+
+    @cached_property
+    def _writer(self) -> Writer:
+        return FORMATS[self._name].writer(self.run, self.out)
+
+    def take(self, item: Item) -> None:
+        """Write one item."""
+        self._writer.take(item)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
 
 
 class _WithFiles(Writer):
