@@ -106,7 +106,7 @@ def _foreseen(project: Project) -> Foresee:
 
     def foreseen(host: str, surveyed: Surveyed, differing: Sequence[Inspected]) -> Outlook:
         # Here, as only a run that starts services foresees anything.
-        from provision.foresight.judge import foresee
+        from provision.foresight.outlook import foresee
 
         return foresee(project.fleet.catalogs[host], surveyed, differing)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from provision.config.problems import unrepeated
 from provision.foresight.changed import changed
 from provision.foresight.naming import card, listed, stated, summed, whole
-from provision.foresight.shown import forecasts, loads
+from provision.foresight.outlook import forecasts
+from provision.foresight.shown import loads
 from provision.foresight.starts import Starts
 from provision.kinds.common.cards import gib
 from provision.wire.events import Outlook
@@ -41,7 +42,7 @@ def foresee(catalog: Catalog, surveyed: Surveyed, differing: Sequence[Inspected]
     return Outlook(
         host=surveyed.host,
         loads=list(loads(starts)),
-        forecasts=list(forecasts(starts, catalog.services)),
+        forecasts=list(forecasts(catalog.services, surveyed, starts.demands, starts.doomed)),
         findings=sorted(unrepeated(found), key=lambda each: _ORDER[each.severity]),
     )
 

@@ -1,15 +1,14 @@
-"""What people are shown of starts: who takes what of each GPU, and what each start means."""
+"""What people are shown of starts: who takes what of each GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from provision.foresight.naming import card
-from provision.wire.survey import Forecast, Load, Taker
+from provision.wire.survey import Load, Taker
 
 if TYPE_CHECKING:
-    from provision.catalog.catalog import ServiceInfo
     from provision.foresight.starts import Starts
     from provision.foresight.subject import Subject
     from provision.wire.survey import Gpu
@@ -43,22 +42,3 @@ def _taker(starts: Starts, subject: Subject, gpu: Gpu) -> Iterator[Taker]:
             rest=total - parts if parts else None,
             learned=demand.learned if demand else known is not None,
         )
-
-
-def forecasts(starts: Starts, services: Sequence[ServiceInfo]) -> Iterator[Forecast]:
-    """Give what is foreseen of each service that starts, as far as anything is."""
-    seconds = {each.service: each.figures.seconds for each in starts.surveyed.learned}
-    for info in services:
-        demand, last = starts.demands.get(info.name), seconds.get(info.name)
-        doomed = info.name in starts.doomed
-        if info.name in starts.surveyed.starting and (doomed or demand or last is not None):
-            yield Forecast(
-                service=info.name,
-                verdict="does_not_fit" if doomed else demand.verdict if demand else "fits",
-                tokens=demand.tokens if demand else None,
-                length=demand.length if demand else None,
-                sequences=demand.sequences if demand else None,
-                seconds=last,
-                learned=demand.learned if demand else False,
-                drain=info.drain,
-            )

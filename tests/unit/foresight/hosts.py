@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from provision.catalog.catalog import Catalog
-from provision.foresight.judge import foresee
+from provision.foresight.outlook import foresee
 from provision.wire.events import Inspected, Outlook, Surveyed
 from provision.wire.figures import Figures
 from provision.wire.survey import Described, Engine, Gpu, Holder, Learned
