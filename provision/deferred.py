@@ -2,7 +2,7 @@
 
 click and dataclasses import `inspect`, with its `ast`, `dis` and `tokenize`, for the help of options; `uuid`
 asks `platform` for the name of the system; `urllib.parse` checks addresses by `ipaddress`. They would take a
-twelfth of what a converged apply executes here, before it reaches a host.
+fifteenth of what a converged apply executes here, before it reaches a host.
 """
 
 from __future__ import annotations

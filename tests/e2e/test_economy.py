@@ -128,7 +128,7 @@ LIBRARY = {
 LOOK = """
     accounts accounts.account accounts.order
     capture causes channel dialogue failure files files.nofollow files.ownership files.paths files.textdiff
-    fixing foreseeing item light light.hashlib light.plainjson light.threading light.typing machine
+    fixing foreseeing item light light.hashlib light.threading light.typing machine
     main meetings models models.beside models.contents models.hubs models.hubs.listing models.manifest
     packages packages.dpkg places python python.beside python.cases python.dist_info python.interpreters
     python.known python.look python.versions resource resources resources.apt resources.command
