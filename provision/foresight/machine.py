@@ -45,8 +45,13 @@ def _missing(subject: Subject) -> Iterator[Finding]:
         yield subject.about(_judged(subject)("gpu-missing", message, "correct the list"), ("gpus", "device"))
     needed = subject.needed
     if needed is not None and not missing and needed > len(there):
-        message = f"the parallel sizes need {needed} GPUs, and the host has {len(there)}"
-        hint = f"make their product {len(there)} or less"
+        most = len(there) * subject.nodes
+        if subject.nodes > 1:
+            every = f"{needed * subject.nodes} GPUs, {needed} on each of {subject.nodes} nodes"
+        else:
+            every = f"{needed} GPUs"
+        message = f"the parallel sizes need {every}, and the host has {len(there)}"
+        hint = f"make their product {most} or less"
         sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
         yield subject.about(fault("gpu-count", message, hint), sizes)
 

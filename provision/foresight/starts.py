@@ -102,7 +102,7 @@ class Starts:
         asked = Asked(
             subject.service,
             found,
-            len(subject.visible.gpus),
+            len(subject.visible.gpus) * subject.nodes,
             subject.release,
             subject.models,
             taken or NOBODY,

@@ -66,8 +66,14 @@ class Subject:
 
     @cached_property
     def needed(self) -> int | None:
-        """How many GPUs it uses; None where that is not known."""
-        return self.kind.cards(self.service) if self.service is not None else None
+        """How many GPUs of this host it uses; None where that is not known."""
+        every = self.kind.cards(self.service) if self.service is not None else None
+        return every // self.nodes if every is not None else None
+
+    @property
+    def nodes(self) -> int:
+        """Over how many hosts it runs."""
+        return len(self.info.group) or 1
 
     @property
     def used(self) -> list[Gpu]:
@@ -109,6 +115,8 @@ class Subject:
     def about(self, finding: Finding, fields: Iterable[str] = (), gpus: Sequence[Gpu] = ()) -> Finding:
         """Return a finding with the service in front of it, and the place of the field that decides."""
         on = f" on {called(gpus)}" if gpus else ""
+        if gpus and self.nodes > 1 and self.needed is not None:
+            on += f" (of {self.needed * self.nodes} on {self.nodes} nodes)"
         message = f"service {self.name}{on}: {finding.message}"
         return finding.replace(message=message, where=self.declared.at(fields))
 

@@ -76,8 +76,11 @@ def utilization(service: VllmService, release: Version) -> float:
 
 
 def cards(service: VllmService) -> int | None:
-    """Return how many of the GPUs that it sees it uses; None where some may be those of other hosts."""
-    if service.nodes is not None:
+    """Return how many GPUs it uses, on all its nodes; None where Ray chooses them, or other hosts may.
+
+    Each node has an equal part.
+    """
+    if service.nodes is not None and service.nodes.engine != "mp":
         return None
     flags = _given(service)
     if not flags.flags.keys().isdisjoint(_SEVERAL_HOSTS):
