@@ -32,7 +32,7 @@ class Kind:
         engines: the packages of which one is its engine, by the names of their distributions.
         decides: the fields that decide whether such a service can run, and with how much of a GPU. The flags
             of all others may change, and what was logged before holds.
-        cards: returns how many GPUs a service uses, on all hosts that it runs over; None where that is not known.
+        cards: returns how many GPUs a service uses, on all its nodes; None where that is not known.
         share: returns the part of each GPU that a service asks for when its engine has this version and its
             models are in these directories; None for a kind that asks for none.
         demand: foresees what a service takes of a GPU; None for a kind of which nothing is known.
