@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from provision.catalog import text
 from provision.kinds.common.context import ServiceContext
 from provision.wire.nodes import Closed
-from provision.wire.specs.file import FileSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,14 +16,17 @@ if TYPE_CHECKING:
 class Firewall(NamedTuple):
     """The rule of a service: its file, and what a unit runs before the start and after the end."""
 
-    id: str
     path: str
+    content: str
     before: str
     after: str
 
 
 NFT = "/usr/sbin/nft"
 """The program, where the distributions have it."""
+
+CHECK = [NFT, "-c", "-f", "{path}"]
+"""What has to accept the file."""
 
 CHOSEN = (32768, 60999)
 """The ports from which Linux gives one to a program that asks for any, as vLLM, NCCL and Gloo do."""
@@ -37,14 +39,14 @@ def table(service: str) -> str:
     return f"provision-{service}"
 
 
-def add(
+def rule(
     context: ServiceContext[Any],
     addresses: Sequence[str],
     own: str,
     interface: str | None,
     ports: tuple[int, int],
 ) -> Firewall | None:
-    """Add the file of the rule; return the rule, or None after noting what is wrong.
+    """Return the rule, or None after noting what is wrong.
 
     Args:
         context: the service.
@@ -61,26 +63,16 @@ def add(
             )
             return None
     file = context.layout.service(context.name, "firewall.nft")
-    context.builder.imply_tree(
-        context.play, context.where, context.layout.prefix, context.layout.service(context.name)
-    )
-    spec = FileSpec(
-        path=file,
-        content=_rule(context, addresses, own, interface, ports),
-        owner="root",
-        mode="0644",
-        validate=[NFT, "-c", "-f", "{path}"],
-    )
     return Firewall(
-        context.add(f"file:{file}", spec, file, triggers=[context.name]),
         file,
+        _rule(context, addresses, own, interface, ports),
         f"+{NFT} -f {text.unit_word(file, command=True)}",
         f"-+{NFT} delete table inet {table(context.name)}",
     )
 
 
 def closed(context: ServiceContext[Any], addresses: Sequence[str], ports: tuple[int, int]) -> Closed:
-    """Return what the rule does, for the hosts to look at before it is loaded; see `add`."""
+    """Return what the rule does, for the hosts to look at before it is loaded; see `rule`."""
     first, last = CHOSEN
     return Closed(let_in=list(addresses), first=first, last=last, spared=_open(context, ports))
 

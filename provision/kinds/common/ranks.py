@@ -83,11 +83,11 @@ def meeting(
 
 
 def closed(context: ServiceContext[Any], nodes: Nodes, found: Group) -> Firewall | None:
-    """Add the rule that closes the ports between the nodes to others; None where none is asked for."""
+    """Return the rule that closes the ports between the nodes to others; None where none is asked for."""
     if not nodes.firewall:
         return None
     addresses = _addresses(nodes, found)
-    return firewall.add(context, addresses, addresses[found.rank], nodes.interface, _ports(nodes))
+    return firewall.rule(context, addresses, addresses[found.rank], nodes.interface, _ports(nodes))
 
 
 def _ports(nodes: Nodes) -> tuple[int, int]:

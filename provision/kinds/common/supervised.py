@@ -11,7 +11,7 @@ from provision.catalog.layout import HOME, USER, unit_name, unit_path
 from provision.catalog.text import SecretText
 from provision.config.hosts import PREFIX
 from provision.config.references import each_key
-from provision.kinds.common import certificates, endpoint, turn
+from provision.kinds.common import certificates, endpoint, firewall, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import env_content, unit_content
 from provision.kinds.common.program import Program
@@ -69,8 +69,9 @@ def add(context: ServiceContext[Any], program: Program) -> None:
     if context.systemd:
         unit = unit_content(context, program, reached, stop_timeout)
         if program.firewall is not None:
-            files.append(program.firewall.id)
-            if program.firewall.path not in unit:
+            closing = program.firewall
+            files.append(file(closing.path, closing.content, "0644", root, validate=firewall.CHECK))
+            if closing.path not in unit:
                 message = (
                     f"its own template of {program.unit[0]} leaves out `before`, which closes the firewall"
                 )

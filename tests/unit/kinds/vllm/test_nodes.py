@@ -198,6 +198,13 @@ def test_the_firewall_lets_in_the_nodes_alone(site: Site) -> None:
     assert "ExecStopPost=-+/usr/sbin/nft delete table inet provision-chat" in lines
 
 
+def test_the_nodes_are_not_compared_before_their_environment_is_made(site: Site) -> None:
+    fleet = site.fleet(nodes="{hosts: [g1, g2], firewall: true}")
+    files = [each for each in fleet.catalogs["g1"].resources if each.triggers == ["chat"] and each.service]
+    assert len(files) == 4
+    assert all("environment:vllm" in each.needs for each in files)
+
+
 def test_without_a_firewall_there_is_no_rule(site: Site) -> None:
     assert not [each for each in site.fleet().catalogs["g1"].resources if "nft" in each.id]
 
