@@ -14,6 +14,8 @@ VERBS = {
     "logs": "Print or follow the log of a service.",
     "history": "List what services have run with: who changed what, and how it went.",
     "rollback": "Run again what a service ran with before, and prove that it answers.",
+    "lock": "Write the exact versions and hashes of what playbooks have come to into lock files.",
+    "sbom": "Write a bill of materials (CycloneDX) of each host.",
     "inventory": "List hosts, or show one host's variables and where each value came from.",
     "schema": "Print the JSON Schema of playbooks or inventories, for editors.",
     "explain": "Say what a code such as unknown-key means: cause, example, way out.",

@@ -91,8 +91,10 @@ def _load(call: options.Call) -> tuple[options.Call, Project, Mapping[str, str]]
     if len(call.playbooks) != 1 or not is_saved(call.playbooks[0]):
         return call, call.project(), {}
     (plan,) = call.playbooks
-    if call.selection() != Selection((plan,)) or any((call.ignore, call.end_left_over, call.serial)):
-        named = "-i, -e, --limit, --tags, --ignore, --end-left-over, --serial"
+    if call.selection() != Selection((plan,), locked=True) or any(
+        (call.ignore, call.end_left_over, call.serial)
+    ):
+        named = "-i, -e, --limit, --tags, --no-lock, --ignore, --end-left-over, --serial"
         raise click.UsageError(f"a saved plan says itself what to do; leave out {named}")
     from provision.project.saved import restore
 

@@ -44,6 +44,7 @@ class Call(NamedTuple):
     files: Mapping[str, Path] = {}
     ignore: tuple[str, ...] = ()
     end_left_over: bool = False
+    lock: bool = False
 
     def variables(self) -> dict[str, Any]:
         """Return `-e NAME=VALUE` and `-e @FILE` as variables; values are YAML: `-e port=8002` is a number."""
@@ -60,7 +61,7 @@ class Call(NamedTuple):
         tags = frozenset(name.strip() for name in (self.tags or "").split(",") if name.strip())
         if self.tags is not None and not tags:
             raise click.UsageError("--tags names no tag")
-        return Selection(self.playbooks, self.inventories, self.limit, tags, self.variables())
+        return Selection(self.playbooks, self.inventories, self.limit, tags, self.variables(), self.lock)
 
     def project(self) -> Project:
         """Return what that means for each host."""
@@ -223,8 +224,17 @@ IGNORE: tuple[Decorator, ...] = (
 )
 """What is not to stop a verb."""
 
+LOCK: Decorator = click.option(
+    "--lock/--no-lock",
+    default=True,
+    show_default=True,
+    help="Install exactly what the lock file beside a playbook has, where there is one.",
+)
+"""Whether locks count."""
+
 CONVERGING: tuple[Decorator, ...] = (
     *HOSTS,
+    LOCK,
     click.option(
         "--serial",
         type=Hosts(),

@@ -8,7 +8,7 @@ from provision.cli import options
 
 
 @click.command("validate")
-@options.shared("validate", options.SELECTION)
+@options.shared("validate", (*options.SELECTION, options.LOCK))
 def command(
     call: options.Call,
 ) -> None:

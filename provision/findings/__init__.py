@@ -21,6 +21,7 @@ AREAS = {
     "secrets": "Secrets",
     "hosts": "Hosts and inventories",
     "packages": "Packages and environments",
+    "locks": "Locks",
     "models": "Models",
     "services": "Services",
     "gpus": "GPUs",

@@ -11,7 +11,7 @@ from _thread import start_new_thread
 from typing import Any
 
 from provision import __version__
-from provision.host import causes, history, hold, logs, removal, runner, status, verify
+from provision.host import causes, history, hold, logs, removal, runner, status, taking, verify
 from provision.host.capture import TERM
 from provision.host.channel import Channel
 from provision.host.dialogue import Dialogue
@@ -38,6 +38,8 @@ def _carry_out(machine: Machine, request: Request) -> events.Done:
         return history.history(machine, request)
     if isinstance(asked, requests.Rollback):
         return history.rollback(machine, request, asked)
+    if isinstance(asked, requests.Take):
+        return taking.take(machine, request)
     if isinstance(asked, requests.Hold):
         return hold.hold(machine, asked, request.who)
     if isinstance(asked, requests.Logs):

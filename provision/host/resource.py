@@ -11,6 +11,7 @@ from provision.wire import spec as contract
 from provision.wire.events import Changes as Changes
 from provision.wire.events import Options, Work
 from provision.wire.finding import Finding
+from provision.wire.record import Record
 from provision.wire.server import Demands, Preflight
 from provision.wire.specs import environment
 
@@ -107,6 +108,18 @@ class Resource:
     def moved(self, machine: Machine) -> dict[str, str]:
         """Return the paths of the request that are others on this host: path -> where it is."""
         return {}
+
+    def taken(self, machine: Machine) -> Record | None:
+        """Return what exactly is there, as a lock has it; None where a lock has nothing of it.
+
+        Raises:
+            Failure: nothing is there.
+        """
+        return None
+
+    def as_declared(self, machine: Machine) -> bool:
+        """Whether that of it which a lock has is as declared."""
+        return self.expected(machine) == self.actual(machine)
 
     def edition(self, machine: Machine) -> str | None:
         """Return what is there, in a few words, where another may take its place in the same directory."""

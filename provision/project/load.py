@@ -13,6 +13,9 @@ from provision.config.problems import ConfigError, Position, Problem, failure, q
 from provision.config.templating import SURROGATE
 from provision.fleet.compile import compile_fleet
 from provision.kinds.registry import FRONTS, KINDS
+from provision.lock.fitting import Named, laid
+from provision.lock.lockfile import load as load_lock
+from provision.lock.lockfile import path_of
 from provision.project.project import Project, Selection, find_root, is_saved
 from provision.wire.finding import Finding, warning
 
@@ -89,9 +92,29 @@ def load(selection: Selection) -> Project:
         selection=selection,
         playbooks={playbook.name: playbook.path for playbook in playbooks},
         hosts={name: host.reached() for name, host in inventory.hosts.items()},
-        fleet=_fleet(inventory, playbooks, beyond, selection),
+        fleet=_locked(_fleet(inventory, playbooks, beyond, selection), playbooks, selection),
         notes=[*inventory.notes, *notes],
     )
+
+
+def _locked(fleet: Fleet, playbooks: list[Playbook], selection: Selection) -> Fleet:
+    """Return the fleet with what the locks of its playbooks have, if they count."""
+    if not selection.locked:
+        return fleet
+    problems: list[Problem] = []
+    locks: dict[str, Named] = {}
+    for playbook in playbooks:
+        path = path_of(playbook.path)
+        try:
+            lock = load_lock(path)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        if lock is not None:
+            locks[playbook.name] = Named(path.name, lock)
+    if problems:
+        raise ConfigError(problems)
+    return laid(fleet, locks) if locks else fleet
 
 
 def _others(selection: Selection, paths: list[Path]) -> tuple[list[Playbook], list[Finding]]:

@@ -27,6 +27,7 @@ class Selection(NamedTuple):
         limit: host pattern that narrows every play.
         tags: only plays and services with one of these; none means all.
         extra: variables of `-e`, which go before those of every other level.
+        locked: the locks of the playbooks count.
     """
 
     playbooks: tuple[Path, ...] = ()
@@ -34,6 +35,7 @@ class Selection(NamedTuple):
     limit: str | None = None
     tags: frozenset[str] = frozenset()
     extra: Mapping[str, Any] = {}
+    locked: bool = False
 
     @property
     def partial(self) -> bool:

@@ -63,6 +63,7 @@ def _place(selection: Selection) -> Path:
         selection.inventories,
         selection.limit,
         sorted(selection.tags),
+        selection.locked,
         find_root(selection.playbooks),
         os.getcwd(),
         os.geteuid(),

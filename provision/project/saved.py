@@ -38,6 +38,7 @@ class Plan(BaseModel):
     limit: str | None
     tags: list[str]
     extra: dict[str, Any]
+    locked: bool = False
     ignore: list[str] = []
     end_left_over: bool = False
     serial: str | None = None
@@ -93,6 +94,7 @@ def save(path: Path, planned: Saved) -> None:
         limit=chosen.limit,
         tags=sorted(chosen.tags),
         extra=dict(chosen.extra),
+        locked=chosen.locked,
         ignore=list(planned.ignore),
         end_left_over=planned.end_left_over,
         serial=str(planned.serial) if planned.serial else None,
@@ -133,7 +135,9 @@ def restore(path: Path) -> Saved:
     except (OSError, ValidationError):
         raise _refused(path, "this saved plan is damaged") from None
     playbooks, inventories = tuple(map(Path, plan.playbooks)), tuple(map(Path, plan.inventories))
-    project = load(Selection(playbooks, inventories, plan.limit, frozenset(plan.tags), plan.extra))
+    project = load(
+        Selection(playbooks, inventories, plan.limit, frozenset(plan.tags), plan.extra, plan.locked)
+    )
     serial = Portion.read(plan.serial) if plan.serial else None
     same = plan.hosts.keys() == set(project.host_names) and plan.waves == _waves(project, serial)
     if not same or fingerprint(project) != plan.inputs:

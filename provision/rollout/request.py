@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from provision import __version__
@@ -23,13 +24,28 @@ from provision.wire.requests import (
     Request,
     Rollback,
     Status,
+    Take,
     Verify,
 )
 from provision.wire.revision import Origin
+from provision.wire.specs.apt import AptSpec
+from provision.wire.specs.container import ContainerSpec
+from provision.wire.specs.environment import EnvironmentSpec
+from provision.wire.specs.model import ModelSpec
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource
     from provision.config.secrets import Secret
+    from provision.wire.spec import Spec
+
+
+SECRET: dict[type[Spec], dict[str, Any]] = {
+    AptSpec: {},
+    EnvironmentSpec: {},
+    ModelSpec: {"token": None},
+    ContainerSpec: {"env": {}, "secrets": [], "env_files": []},
+}
+"""The records of what a lock has something of, and what such a look does not need of them."""
 
 
 def build(
@@ -64,6 +80,12 @@ def build(
     elif isinstance(asked, Verify):
         # The proofs alone, and so no secret.
         resources = [each for each in catalog.resources if each.proves]
+    elif isinstance(asked, Take):
+        resources = [
+            replace(each, spec=each.spec.replace(**SECRET[type(each.spec)]))
+            for each in catalog.resources
+            if type(each.spec) in SECRET
+        ]
     asks_services = isinstance(asked, Status | Logs | History | Rollback | Remove)
     request = Request(
         version=__version__,

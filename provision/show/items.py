@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from provision.dataclass import dataclass
 from provision.wire.events import Error, Event, Inspected, Note, Outlook, Rotated, Unreachable
+from provision.wire.taken import Taken
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo
     from provision.config.problems import Position
     from provision.findings import Entry
     from provision.fleet.waves import Waves as Order
+    from provision.lock.changes import Change
+    from provision.lock.lockfile import Lock
     from provision.project.project import Project
     from provision.wire.finding import Finding
 
@@ -84,6 +87,9 @@ def located(item: Item) -> Iterator[Located]:
             yield item
         case Outlook():
             yield from (Located.of(finding, item.host) for finding in item.findings)
+        case Taken() if item.finding:
+            named = item.finding.replace(message=f"{item.label}: {item.finding.message}")
+            yield Located.of(named, item.host)
         case Note() | Error() | Unreachable():
             yield Located.of(item.finding, item.host)
         case Rotated() if item.finding:
@@ -134,6 +140,43 @@ class Valid:
     def plain(self) -> dict[str, Any]:
         """Return the fields."""
         return {"event": "valid", **asdict(self)}
+
+
+class Locked(NamedTuple):
+    """The lock of a playbook, as it was and as it is to be.
+
+    Args:
+        file: its path.
+        before: what it had; None: there was none.
+        after: what it has, or would have.
+        written: it was written.
+    """
+
+    file: str
+    before: Lock | None
+    after: Lock
+    written: bool
+
+    @property
+    def changes(self) -> list[Change]:
+        """What differs."""
+        from provision.lock.changes import changes
+
+        return changes(self.before, self.after) if self.before else []
+
+    def plain(self) -> dict[str, Any]:
+        """Return what differs, and the packages without a hash."""
+        from provision.lock.changes import unhashed
+
+        return {
+            "event": "locked",
+            "file": self.file,
+            "new": self.before is None,
+            "changed": self.before != self.after,
+            "written": self.written,
+            "changes": [each._asdict() for each in self.changes],
+            "unhashed": [each._asdict() for each in unhashed(self.after)],
+        }
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,12 @@ class History(Asked):
     NAME: ClassVar[str] = "history"
 
 
+class Take(Asked):
+    """Tell exactly what is there of packages, models and images, for a lock or a bill of materials."""
+
+    NAME: ClassVar[str] = "take"
+
+
 class Rollback(Changing):
     """Go back to what services ran with before: `to` a revision by its number; None: the one before.
 

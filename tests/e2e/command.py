@@ -12,7 +12,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-_REACHING = {"plan", "apply", "verify", "status", "logs", "remove"}
+_REACHING = {"plan", "apply", "verify", "status", "logs", "remove", "lock", "sbom"}
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,43 @@ def test_the_image_itself_comes_back_when_its_name_means_another_one(site: Site)
     failed = site.provision.run("apply", site.playbook, "--yes", json=True)
     assert [each["ok"] for each in failed.event("restored")] == [True], failed.out
     assert site.reply == "2"
+
+
+def test_a_locked_image_stays_when_its_name_means_another_one(site: Site) -> None:
+    site.publish("localhost/answers:2", "2")
+    site.apply()
+    before = site.id
+    site.podman.run("tag", "localhost/answers:2", "localhost/kept:1")
+    assert site.provision.run("lock", site.playbook).code == 0
+    lock = site.playbook.with_suffix(".lock")
+    id = site.podman.run("image", "inspect", "--format", "{{.Id}}", "localhost/answers:2").strip()
+    assert f'id: "sha256:{id}"' in lock.read_text()
+    site.publish("localhost/answers:2", "moved")
+    assert site.provision.plan(site.playbook, code=0).changes() == {}
+    (bill,) = json.loads(site.provision.run("sbom", site.playbook).out)["components"]
+    assert bill["purl"].startswith("pkg:oci/answers@sha256:")
+
+    # Made again, it is from the locked image, and the name means that again.
+    site.podman.run("rm", "--force", "--time", "0", "answers")
+    site.apply()
+    assert site.reply == "2"
+    assert site.id != before
+    named = site.podman.run("image", "inspect", "--format", "{{.Id}}", "localhost/answers:2").strip()
+    assert named == id
+
+    # Where it is gone, nothing is changed.
+    site.publish("localhost/answers:2", "moved")
+    site.podman.run("rm", "--force", "--time", "0", "answers")
+    site.podman.run("rmi", "--force", "localhost/kept:1", id, check=False)
+    text = lock.read_text()
+    lock.write_text(re.sub(r"digests:(\n *- .*)*", "digests: []", text))
+    failed = site.provision.run("apply", site.playbook, "--yes", json=True)
+    assert failed.code == 1
+    assert failed.event("note", code="lock-mismatch")
+    assert not failed.event("started")
+    lock.unlink()
+    site.publish("localhost/answers:2", "2")
+    site.apply()
 
 
 def test_an_image_that_is_gone_cannot_be_gone_back_to(site: Site) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,27 @@ def test_back_by_hand_and_forward_again(site: Site) -> None:
     site.apply()
     assert site.reply == "2.0"
     assert site.downloads() == fetched
+
+
+def test_a_locked_model_is_downloaded_as_locked_or_not_at_all(site: Site) -> None:
+    """A file changes on the hub under the same revision, and the one on the host is damaged."""
+    site.publish(site.reply)
+    assert site.provision.run("lock", site.playbook).code == 0
+    weights = f"{site.running}/{WEIGHTS}"
+    assert sha256(site.weights).hexdigest() in site.playbook.with_suffix(".lock").read_text()
+    assert site.host.address not in site.playbook.with_suffix(".lock").read_text()
+    (site.hub.root / "tiny/chat" / WEIGHTS).write_bytes(os.urandom(SIZE))
+    assert site.provision.plan(site.playbook, code=0).changes() == {}
+    site.sh(f"rm {weights}; for each in {OWNER}/.*/chat; do rm -f $each/{WEIGHTS}; done")
+    failed = site.provision.run("apply", site.playbook, "--yes", json=True)
+    assert failed.code == 1
+    (note,) = failed.event("note", code="lock-mismatch")
+    assert f"{WEIGHTS} of tiny/chat is not what site.lock has" in note["text"]
+    assert not failed.event("started")
+    (site.hub.root / "tiny/chat" / WEIGHTS).write_bytes(site.weights)
+    site.apply()
+    assert site.directory(weights).read_bytes() == site.weights
+    site.playbook.with_suffix(".lock").unlink()
 
 
 def test_a_model_of_another_name_is_gone_back_to_as_well(site: Site) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,10 @@ class Site(Editable):
             main = {"demo_serve/__main__.py": SERVER.replace("STATUS", str(status))}
             wheel(wheels, "demo-serve", version, modules=main)
         wheel(wheels, "demo-heavy", "1.0", files=3000)
+
+    @property
+    def lock(self) -> Path:
+        return self.playbook.with_suffix(".lock")
 
     def apply(self) -> Answer:
         return self.provision.apply(self.playbook)
@@ -236,6 +242,80 @@ def test_environments_go_with_the_revisions_that_need_them(site: Site) -> None:
     kept = [each["number"] for each in site.history() if each["kept"]]
     assert len(kept) == 3
     assert site.sh("stat -c %a /opt/provision/state/revisions/web") == "600"
+
+
+def test_a_lock_says_exactly_what_is_there(site: Site) -> None:
+    wheels = site.host.root / "srv/wheels"
+    locked = sha256((wheels / "demo_serve-2.0-py3-none-any.whl").read_bytes()).hexdigest()
+    assert site.provision.run("lock", site.playbook, "--check").code == 2
+    answer = site.provision.run("lock", site.playbook, json=True)
+    assert answer.code == 0, answer.out
+    (told,) = answer.event("locked")
+    assert told["new"]
+    assert told["written"]
+    text = site.lock.read_text()
+    assert f'demo-serve: {{version: "2.0", sha256: ["{locked}"]}}' in text
+    version = site.sh("dpkg-query -W -f '${Version}' python3-venv")
+    assert f'python3-venv: "{version}"' in text
+    assert site.host.address not in text
+    assert site.provision.run("lock", site.playbook, "--check").code == 0
+    assert site.provision.plan(site.playbook, code=0).changes() == {}
+    bill = json.loads(site.provision.run("sbom", site.playbook).out)
+    found = {each["name"]: each for each in bill["components"]}
+    assert found["demo-serve"]["purl"] == "pkg:pypi/demo-serve@2.0"
+    assert found["demo-serve"]["hashes"] == [{"alg": "SHA-256", "content": locked}]
+    assert found["python3-venv"]["version"] == version
+
+
+def test_a_changed_playbook_needs_another_lock(site: Site) -> None:
+    site.edit("demo-serve==2.0", "demo-serve==4.0")
+    for verb in ("validate", "plan"):
+        answer = site.provision.run(verb, site.playbook)
+        assert answer.code == 1
+        assert answer.err.count("[outdated-lock]") == 1
+        assert "demo-serve==4.0 is asked for, and 2.0 is locked" in answer.err
+    assert "environment:app" in site.provision.plan(site.playbook, "--no-lock", code=2).changes()
+    site.edit("demo-serve==4.0", "demo-serve==2.0")
+
+
+def test_a_file_that_was_replaced_changes_nothing(site: Site) -> None:
+    """The environment is damaged by hand, and the file to repair it from is not the locked one."""
+    place = site.host.root / "srv/wheels/demo_serve-2.0-py3-none-any.whl"
+    right = place.read_bytes()
+    wheel(place.parent, "demo-serve", "2.0", modules={"demo_serve/__main__.py": "raise SystemExit(9)"})
+    pip = f"{ENVIRONMENTS}/app/bin/pip -q install --no-index --find-links /srv/wheels"
+    site.sh(f"{pip} --force-reinstall demo-serve==1.0")
+    pid = site.pid
+    failed = site.provision.run("apply", site.playbook, "--yes", json=True)
+    assert failed.code == 1
+    (note,) = failed.event("note", code="lock-mismatch")
+    assert "demo_serve-2.0-py3-none-any.whl is another file than the one in site.lock" in note["text"]
+    assert not failed.event("started")
+    assert site.pid == pid
+    assert "1.0" in site.sh(f"{ENVIRONMENTS}/app/bin/pip show demo-serve | grep ^Version")
+
+    place.write_bytes(right)
+    wheel(place.parent, "demo-serve", "2.1")  # newer, and nobody asks for it
+    plan = site.provision.plan(site.playbook, code=2)
+    (seen,) = plan.event("inspected", id="environment:app")
+    assert seen["changes"]["packages"] == [{"demo-serve": "1.0"}, {"demo-serve": "==2.0"}]
+    assert seen["notes"] == ["not as in site.lock: demo-serve"]
+    site.apply()
+    assert site.reply == "2.0"
+    assert site.provision.run("lock", site.playbook, "--check").code == 0
+
+
+def test_a_version_that_is_gone_changes_nothing(site: Site) -> None:
+    text = site.lock.read_text()
+    version = site.sh("dpkg-query -W -f '${Version}' python3-venv")
+    site.lock.write_text(text.replace(f'python3-venv: "{version}"', 'python3-venv: "0.0.1-gone"'))
+    failed = site.provision.run("apply", site.playbook, "--yes", json=True)
+    assert failed.code == 1
+    (note,) = failed.event("note", code="lock-mismatch")
+    assert "Version '0.0.1-gone' for 'python3-venv' was not found" in note["text"]
+    assert not failed.event("started")
+    site.lock.write_text(text)
+    assert site.provision.plan(site.playbook, code=0).changes() == {}
 
 
 def _wait_for(root: Path, pattern: str) -> str:

@@ -11,11 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 BELOW = {
-    "cli": {"rollout", "show", "foresight", "project", "catalog", "config", "findings", "wire"},
+    "cli": {"rollout", "show", "foresight", "project", "lock", "catalog", "config", "findings", "wire"},
     "rollout": {"foresight", "project", "fleet", "catalog", "config", "transport", "connect", "wire"},
-    "show": {"project", "fleet", "kinds", "catalog", "config", "findings", "wire"},
+    "show": {"project", "lock", "fleet", "kinds", "catalog", "config", "findings", "wire"},
     "foresight": {"kinds", "catalog", "config", "wire"},
-    "project": {"fleet", "kinds", "catalog", "config", "engines", "published", "wire"},
+    "project": {"lock", "fleet", "kinds", "catalog", "config", "engines", "published", "wire"},
+    "lock": {"fleet", "catalog", "config", "wire"},
     "fleet": {"kinds", "catalog", "config", "wire"},
     "kinds": {"catalog", "config", "engines", "asr", "published", "wire"},
     "catalog": {"config", "wire"},

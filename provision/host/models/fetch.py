@@ -97,7 +97,7 @@ def fetch(
     request = {
         "source": spec.source,
         "repo": spec.repo,
-        "revision": spec.revision,
+        "revision": listing.revision,
         "path": spec.path,
         "allow": [_exactly(file.path) for file in wanted] if by_name else spec.allow,
         "ignore": None if by_name else spec.ignore,

@@ -6,14 +6,12 @@ import concurrent.futures
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple
 
 from provision.host.files.paths import human
 from provision.host.state import durable
 from provision.wire import plainjson
-
-if TYPE_CHECKING:
-    from provision.wire.specs.model import ModelSpec
+from provision.wire.specs.model import title as title
 
 NAME = ".provision-manifest.json"
 
@@ -63,13 +61,6 @@ def save(directory: str, manifest: Manifest) -> None:
     data = manifest._asdict()
     data["files"] = {path: record._asdict() for path, record in sorted(manifest.files.items())}
     durable.write(os.path.join(directory, NAME), json.dumps({"version": 1, **data}, indent=1) + "\n")
-
-
-def title(of: ModelSpec | Manifest) -> str:
-    """Return a snapshot in a few words: "modelscope owner/name@master, only *.json, without *.bin"."""
-    only = ", only " + " ".join(sorted(of.allow)) if of.allow else ""
-    without = ", without " + " ".join(sorted(of.ignore)) if of.ignore else ""
-    return f"{of.source} {of.repo}@{of.revision}{only}{without}"
 
 
 def wrong(directory: str, files: Mapping[str, Record], deep: bool) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Iterable, Sequence
 from provision.host.failure import Failure
 from provision.host.files.paths import free_bytes, human, make_directories, mount_point
 from provision.host.machine import Machine
-from provision.host.models import beside, fetch
+from provision.host.models import beside, fetch, locking
 from provision.host.models import manifest as manifests
 from provision.host.models.contents import Contents
 from provision.host.models.hubs import hub
@@ -41,16 +41,29 @@ class Snapshot:
         self._contents = Contents(spec.path)
 
     def listing(self) -> Listing:
-        """Return what the hub lists.
+        """Return what the hub lists: of the locked commit, where the revision has moved on.
 
         Raises:
             Failure: it does not answer, or has no such model.
         """
+        listing, lock = self._listing(self._spec.revision), self._spec.locked
+        if lock is None or lock.commit in (None, listing.commit):
+            return listing
+        if not locking.differing(listing.files, lock):
+            return listing
+        try:
+            earlier = self._listing(str(lock.commit))
+        except Failure:
+            return listing  # a hub that does not give commits
+        return earlier if not locking.differing(earlier.files, lock) else listing
+
+    def _listing(self, revision: str) -> Listing:
         spec = self._spec
-        where = (spec.repo, spec.revision, spec.endpoint, spec.token)
-        return self._machine.once(
+        where = (spec.repo, revision, spec.endpoint, spec.token)
+        found: Listing = self._machine.once(
             ("listing", spec.source, *where), lambda: self._hub.listing(*where, TIMEOUT)
         )
+        return found._replace(revision=revision)
 
     def wanted(self, listing: Listing) -> list[RemoteFile]:
         """Return the files that the patterns leave; what is required must be among them.
@@ -66,6 +79,8 @@ class Snapshot:
                     "download-failed",
                     f"{kind.title} lists a file outside of the directory of {spec.repo}: {file.path}",
                 )
+        if spec.locked:
+            selected = locking.exactly(selected, spec.locked, spec.repo)
         if not selected:
             why = "every file is left out by allow and ignore" if listing.files else "it has no files"
             raise Failure("model-incomplete", f"nothing to download of {spec.repo}@{spec.revision}: {why}")

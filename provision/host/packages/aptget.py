@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from typing import Callable, NamedTuple, Sequence
 
 from provision.host.capture import Completed
@@ -66,7 +68,20 @@ class Obstructed(Failure):
     """Installed packages would have to be removed first."""
 
 
-def simulate(machine: Machine, packages: Sequence[str]) -> Transaction:
+def simulate_fresh(machine: Machine, packages: Sequence[str]) -> Transaction:
+    """Return what installing `packages` would do with the newest lists, which are not kept.
+
+    Raises: as `simulate`.
+    """
+    with tempfile.TemporaryDirectory(prefix="provision-lists-") as directory:
+        os.chmod(directory, 0o755)  # apt reads them as another user
+        kept = ("Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=", f"Dir::State::Lists={directory}")
+        options = [f"-o{option}" for option in kept]
+        _run(machine, ["update", *options])
+        return simulate(machine, packages, options)
+
+
+def simulate(machine: Machine, packages: Sequence[str], options: Sequence[str] = ()) -> Transaction:
     """Return what installing `packages` (`name` or `name=version`) would do. Needs neither root nor a lock.
 
     Raises:
@@ -74,7 +89,7 @@ def simulate(machine: Machine, packages: Sequence[str]) -> Transaction:
         Failure: it cannot be installed for another reason.
     """
     # Locks are for those who change something; this one only looks.
-    looking = ["-o", "Debug::NoLocking=1", *_selection(packages)]
+    looking = ["-o", "Debug::NoLocking=1", *options, *_selection(packages)]
     done = _run(machine, ["install", "-s", *looking])
     if done.code != 0:
         raise explain(done)

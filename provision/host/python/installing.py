@@ -10,27 +10,30 @@ from provision.host.python import pip_configuration, uv
 from provision.host.python.pip import Pip
 
 
-def install(pip: Pip, installer: str, requirements: Sequence[str]) -> None:
+def install(pip: Pip, installer: str, requirements: Sequence[str], *, exactly: bool = False) -> None:
     """Install requirements and what they need.
 
     Args:
         pip: the environment's pip; its configuration counts for uv, too.
         installer: `pip`, `uv`, or `auto`: uv, and pip for what uv cannot do; the output then says so.
         requirements: as pip writes them ("vllm==0.33.0", "-e /src/x").
+        exactly: these alone, each in one version, whatever the constraints say; they may have hashes.
 
     Raises:
         Failure: it did not work, or `uv` is asked for and cannot do what pip is configured to do.
     """
+    if exactly:
+        pip = pip._replace(spec=pip.spec.replace(constraints=[]))
     if installer == "pip":
-        pip.install(requirements)
+        pip.install(requirements, dependencies=not exactly)
         return
     try:
-        _uv(pip).install(requirements)
+        _uv(pip).install(requirements, exactly=exactly)
     except uv.Unfit as unfit:
         if installer == "uv":
             raise
         pip.machine.output(pip.id, f"pip installs instead of uv: {unfit.message}")
-        pip.install(requirements)
+        pip.install(requirements, dependencies=not exactly)
 
 
 def _uv(pip: Pip) -> uv.Uv:

@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 from provision.host.machine import Machine
-from provision.host.python import interpreters, origins, pip, versions
+from provision.host.python import interpreters, locking, origins, pip, versions
 from provision.host.python.dist_info import Distribution, damaged_files, read, site_packages
 from provision.host.resource import State
 from provision.host.state import durable
 from provision.wire import plainjson
-from provision.wire.specs.environment import EnvironmentSpec, Requirement
+from provision.wire.specs.environment import EnvironmentSpec, LockedEnvironment, Pin, Requirement
 
 MANIFEST = ".provision-environment.json"
 """What the last successful installation left: the requirements, and every package by version."""
@@ -49,11 +49,16 @@ class Look:
         self.damaged: list[Distribution] = []
         self.misplaced: list[str] = []
         """Packages that are there, but from elsewhere than declared."""
+        self.pinned: list[Pin] = []
+        """Packages that are not there as they are locked."""
+        self.unwanted = set(self.excluded)
+        """Packages that must not be there."""
         self.interrupted = os.path.exists(os.path.join(spec.path, MARKER))
         there = is_environment(spec.path)
         python, version = self._python() if there else (None, None)
         self.site = site_packages(spec.path, version) if there else None
         self._here: dict[str, Distribution] = {}
+        self.lock = locking.chosen(machine, spec, self.python, version) if spec.locked else None
         self._packages()
         names = sorted(self.wrong)
         actual = {name: self.wrong[name][0] for name in names} if there else None
@@ -101,6 +106,9 @@ class Look:
         for name in sorted(self.excluded & set(here)):
             self.wrong[name] = (here[name].version, None)
         self._constraints()
+        if self.lock:
+            self._as_locked(self.lock)
+            return
         declared = {name_of(entry) for entry in self._requirements} | self.excluded | {"pip"}
         for name, was in record.items():
             found, wanted = self.wrong.get(name, (here[name].version if name in here else None, ANY))
@@ -110,6 +118,25 @@ class Look:
             self.recorded.append(was["source"] or "{}=={}".format(name, was["version"]))
         if any(name not in record and name not in declared for name in self.wrong):
             self.incomplete = True
+
+    def _as_locked(self, lock: LockedEnvironment) -> None:
+        """Compare what is installed with what is locked: that, and nothing else."""
+        here = self._here
+        for pin in lock.packages:
+            found = here.get(pin.name)
+            there = found.version if found else None
+            if found and pin.commit and _commit(found) != pin.commit:
+                there = f"{found.version} of commit {_commit(found)}"
+                self.misplaced.append(pin.name)
+            if pin.name in self.wrong or there != pin.version:
+                there = self.wrong.get(pin.name, (there, None))[0]
+                self.wrong[pin.name] = (there, f"=={pin.version}")
+                self.pinned.append(pin)
+        if self._spec.stem is None:
+            return  # others may have installed more there
+        for name in here.keys() - {pin.name for pin in lock.packages} - set(locking.SEEDS):
+            self.wrong[name] = (here[name].version, None)
+            self.unwanted.add(name)
 
     def _damage(self, distribution: Distribution, was: dict[str, Any]) -> str | None:
         if distribution.damage:
@@ -167,6 +194,11 @@ class Look:
             if found and name not in self.wrong and not versions.matches(found.version, specifiers):
                 self.incomplete = True
                 self.wrong[name] = (found.version, "".join(a + b for a, b in specifiers))
+
+
+def _commit(distribution: Distribution) -> str | None:
+    """Return the commit of a repository that a package was installed from."""
+    return ((distribution.direct_url or {}).get("vcs_info") or {}).get("commit_id")
 
 
 def is_environment(path: str) -> bool:

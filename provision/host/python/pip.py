@@ -9,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from typing import Iterable, Iterator, NamedTuple, Sequence
 
+from provision.host import kind
 from provision.host.failure import Failure
 from provision.host.machine import TAIL, Machine
 from provision.host.python import inside
@@ -209,12 +210,21 @@ def fatal(program: str, lines: Sequence[str], code: int, environment: str) -> Fa
 def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
     """Return the failure that pip's output tells of; the arguments are those of `fatal`."""
     failure = fatal("pip", lines, code, environment)
+    other = re.search(r"DO NOT MATCH THE HASHES.*?\n\s*(\S+==\S+)", "\n".join(lines), re.DOTALL)
+    if failure is None and other:
+        failure = Failure(*mismatch(other[1]), log=lines[-TAIL:])
     if failure is None:
         message, hint = _index(lines) or _reason(lines)
         failure = Failure("pip-failed", message, hint=hint, log=lines[-TAIL:])
     if code > 0 and not any(line.startswith(_BEGUN) for line in lines):
         return Unchanged(failure.code, failure.message, failure.hint, failure.log)
     return failure
+
+
+def mismatch(package: str) -> tuple[str, str, str]:
+    """Return code, message and hint for a file with another content than the locked one."""
+    said = f"the file of {package} that the index gives is not the one that is locked"
+    return "lock-mismatch", said, kind.RESTORE
 
 
 def _index(lines: Sequence[str]) -> tuple[str, str] | None:

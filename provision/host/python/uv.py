@@ -12,7 +12,7 @@ from provision.host.failure import Failure
 from provision.host.files.paths import make_directories
 from provision.host.machine import TAIL, Machine
 from provision.host.python import cache, contested, inside
-from provision.host.python.pip import Pip, Unchanged, fatal, scratch, unpacking, write_listing
+from provision.host.python.pip import Pip, Unchanged, fatal, mismatch, scratch, unpacking, write_listing
 from provision.host.python.pip_configuration import Settings
 
 REQUIREMENT = "uv>=0.8"
@@ -80,8 +80,11 @@ class Uv(NamedTuple):
     settings: Settings
     """What makes it do as pip is configured to do."""
 
-    def install(self, requirements: Sequence[str]) -> None:
+    def install(self, requirements: Sequence[str], *, exactly: bool = False) -> None:
         """Install requirements as pip writes them, and compile them: services may not write there.
+
+        With `exactly` these alone, each in one version: hashes say which file of which index, if they have
+        some.
 
         Raises:
             Unfit: it did not work; pip may do better.
@@ -94,12 +97,13 @@ class Uv(NamedTuple):
 
         with scratch() as directory, unpacking(self.pip.spec.path) as temporary:
             place = self._cache() or temporary
-            doubtful = self._contested(directory, place, requirements)
+            doubtful = [] if exactly else self._contested(directory, place, requirements)
             if doubtful:
                 tell(f"pip chooses among the files that several indexes have of {', '.join(doubtful)}")
                 self.pip.install(doubtful, dependencies=False)
             listing = self._listing(directory, self.settings.lines, requirements)
-            self._run(place, ["install", "--compile-bytecode", "--requirements", listing], tell)
+            alone = ["--no-deps"] if exactly else []
+            self._run(place, ["install", "--compile-bytecode", *alone, "--requirements", listing], tell)
 
     def _cache(self) -> str | None:
         """Return the cache that environments share; None for an environment at a path of its own."""
@@ -172,6 +176,9 @@ def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
     failure = fatal("uv", lines, code, environment)
     if failure is not None:
         return failure
+    other = re.search(r"Hash mismatch for `([^`]+)`", " ".join(lines))
+    if other:
+        return _UnfitUnchanged(*mismatch(other[1]), log=lines[-TAIL:])
     tail = lines[-TAIL:]
     text = told(lines)
     message = "uv: " + (text or (tail[-1].strip() if tail else "failed and said nothing"))

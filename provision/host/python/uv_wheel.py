@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import http.client
 import os
 import re
@@ -11,10 +10,10 @@ import shutil
 import time
 import zipfile
 from functools import partial
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
-from urllib.parse import unquote, urldefrag, urljoin
+from typing import Any, Iterator, Mapping, NamedTuple
+from urllib.parse import unquote, urldefrag
 
-from provision.host.python import indexes, libc, versions
+from provision.host.python import indexes, libc, listings, versions
 from provision.host.python.pip_configuration import Configuration
 
 LEAST = "0.8"
@@ -26,7 +25,6 @@ SECONDS = 40.0
 BLOCK = 1 << 20
 
 _WHEEL = re.compile(r"uv-([0-9.]+)-py3-none-(\S+)\.whl$")
-_LINK = re.compile(r"<a\s[^>]*?href\s*=\s*[\"']([^\"']+)[\"'][^>]*>", re.IGNORECASE)
 
 
 class _Wheel(NamedTuple):
@@ -68,38 +66,11 @@ def fetch(configuration: Configuration, environ: Mapping[str, str], directory: s
 
 def _offered(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[_Wheel]:
     """Give the wheels of uv for this machine, of all directories and indexes."""
-    pages = configuration.get("find-links", "").split()
-    if configuration.get("no-index", "").lower() not in indexes.YES:
-        pages += [indexes.page(url, "uv") for url in indexes.addresses(configuration)]
-    for page in pages:
-        for place in _linked(page, configuration, environ):
+    for page in listings.pages(configuration, "uv"):
+        for place in listings.links(page, configuration, environ):
             found = _WHEEL.match(unquote(urldefrag(place)[0].rpartition("/")[2]))
             if found and any(map(_runs_here, found[2].split("."))):
                 yield _Wheel(found[1], place)
-
-
-def _linked(page: str, configuration: Configuration, environ: Mapping[str, str]) -> Sequence[str]:
-    """Return where a page leads, or what is in a directory; nothing of a place that is not there."""
-    path = _path(page)
-    try:
-        if path is None:
-            with indexes.reach(page, configuration, environ, "text/html") as answer:
-                text = answer.read().decode("utf-8", "replace")
-        elif os.path.exists(os.path.join(path, "index.html")):
-            with open(os.path.join(path, "index.html"), encoding="utf-8", errors="replace") as file:
-                text = file.read()
-        else:
-            return [os.path.join(path, name) for name in os.listdir(path)]
-    except (OSError, http.client.HTTPException):
-        return []
-    links = [link for link in _LINK.finditer(text) if "data-yanked" not in link.group()]
-    return [urljoin(page, html.unescape(link.group(1))) for link in links]
-
-
-def _path(place: str) -> str | None:
-    """Return the path that a place is on this host; None for an address elsewhere."""
-    path = place[len("file://") :] if place.startswith("file:///") else place
-    return unquote(path) if path.startswith("/") else None
 
 
 def _runs_here(tag: str) -> bool:
@@ -116,7 +87,7 @@ def _runs_here(tag: str) -> bool:
 def _copy(place: str, target: str, configuration: Configuration, environ: Mapping[str, str]) -> None:
     """Write what is at a place to a path, and hold it against the hash that the place names."""
     address, named = urldefrag(place)
-    path, digest, ends = _path(address), hashlib.sha256(), time.monotonic() + SECONDS
+    path, digest, ends = listings.path_of(address), hashlib.sha256(), time.monotonic() + SECONDS
     reading: Any = (
         partial(open, path, "rb") if path else partial(indexes.reach, address, configuration, environ)
     )

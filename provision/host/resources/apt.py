@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+from typing import Sequence
 
+from provision.host import kind
 from provision.host.causes import BECOME
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.packages import aptget, dormant, dpkg
 from provision.host.resource import PACKAGES, Changes, Resource, State, differences
 from provision.wire.events import Work
-from provision.wire.finding import Finding, warning
-from provision.wire.specs.apt import AptSpec
+from provision.wire.finding import Finding, fault, warning
+from provision.wire.specs.apt import AptSpec, LockedPackages
 
 INSTALLED = "installed"
 
@@ -32,8 +34,16 @@ class Apt(Resource):
     identity = ("packages",)
 
     def expected(self, machine: Machine) -> State:
-        """Return for each package its version, or `installed` where any will do."""
-        return {package.name: package.version or INSTALLED for package in self.spec.packages}
+        """Return for each package its version, or `installed` where any will do.
+
+        Raises:
+            Failure: a lock has nothing for this kind of host.
+        """
+        locked = self._locked()
+        return {
+            package.name: locked.get(package.name) or package.version or INSTALLED
+            for package in self.spec.packages
+        }
 
     def actual(self, machine: Machine) -> State:
         """Return for each package the version found, or how far its installation came.
@@ -77,6 +87,9 @@ class Apt(Resource):
         if not changes:
             return []
         notes = [] if machine.root else [warning("needs-root", "only root can install packages", BECOME)]
+        other = [name for name, (found, _) in sorted(changes.items()) if found and self._locked().get(name)]
+        if other:
+            notes.append(kind.drift(self.spec.locked[0].lock, other))
         packages = _selection(changes)
         planned = self._foresee(machine, packages)
         if isinstance(planned, aptget.Unknown):
@@ -88,6 +101,39 @@ class Apt(Resource):
             refused = _would_remove(packages, planned)
             notes.append(warning(refused.code, refused.message))
         return notes
+
+    def _locked(self) -> dict[str, str | None]:
+        """Return the versions that locks have for this kind of host."""
+        locked = self.spec.locked
+        if not locked:
+            return {}
+        here = (kind.system(), kind.machine())
+        found = [entry for entry in locked if (entry.system, entry.machine) == here]
+        if not found:
+            raise kind.unknown(locked[0].lock, " on ".join(here))
+        return {name: version for entry in found for name, version in entry.versions.items()}
+
+    def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
+        """Return which locked versions the sources of this host do not have, also not in newer lists."""
+        packages = _selection(changes)
+        if not self.spec.locked or not isinstance(self._foresee(machine, packages), aptget.Unknown):
+            return []
+        fresh = machine.attempt(("apt fresh",), lambda: aptget.simulate_fresh(machine, packages))
+        if not isinstance(fresh, aptget.Unknown):
+            return []
+        gone = fault("lock-mismatch", f"{self.spec.locked[0].lock}: {fresh.message}", kind.RESTORE)
+        return [gone.at("packages")]
+
+    def taken(self, machine: Machine) -> LockedPackages:
+        """Return the versions that are installed.
+
+        Raises:
+            Failure: this is no Debian.
+        """
+        database = dpkg.database(machine)
+        found = {package.name: database.get(package.name) for package in self.spec.packages}
+        versions = {name: package.version if package else None for name, package in sorted(found.items())}
+        return LockedPackages(system=kind.system(), machine=kind.machine(), versions=versions)
 
     def _foresee(self, machine: Machine, packages: list[str]) -> aptget.Transaction | Failure:
         """Return what installing would do, or why it cannot be done; asked once a run."""

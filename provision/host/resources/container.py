@@ -7,6 +7,7 @@ import tempfile
 import time
 from typing import ClassVar, Sequence
 
+from provision.host import kind
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Changes, State, differences
@@ -18,8 +19,8 @@ from provision.host.services.gpus import turns
 from provision.host.services.runner import Runner
 from provision.host.state import marks, owed
 from provision.wire.events import Work
-from provision.wire.finding import Finding, warning
-from provision.wire.specs.container import ContainerSpec
+from provision.wire.finding import Finding, fault, warning
+from provision.wire.specs.container import ContainerSpec, LockedImage
 from provision.wire.specs.unit import UnitSpec
 
 START = 120.0
@@ -115,7 +116,7 @@ class Container(Runner):
         work = Work()
         if images.local(machine, self.spec) is None:
             work.load = self.spec.archive
-            work.pull = None if work.load else self.spec.image
+            work.pull = None if work.load else images.title(machine, self.spec)
         found = self._found(machine)
         if found is None:
             work.start = self.spec.service
@@ -134,11 +135,41 @@ class Container(Runner):
             return [warning("container-engine", f"{missing} is not installed yet")]
         unit = self._unit()
         notes = unit.notes(machine) if unit else []
+        found, lock = self._found(machine), images.locked(self.spec)
+        if lock and found is not None:
+            expected = images.title(machine, self.spec)
+            if images.title_used(machine, self.spec, found) != expected:
+                notes.append(kind.drift(lock.lock, [self.spec.image]))
         archive = self.spec.archive
         if archive and not os.path.exists(archive) and images.local(machine, self.spec) is None:
             message = f"{archive}, from which the image is loaded, is not there yet"
             notes.append(warning("missing-file", message))
         return notes
+
+    def unobtainable(self, machine: Machine, changes: Changes) -> Sequence[Finding]:
+        """Return that a locked image is not to be had."""
+        lock = images.locked(self.spec)
+        if lock is None or not images.gone(machine, self.spec):
+            return []
+        said = f"{self.spec.image} is not to be had as {lock.lock} has it ({lock.id[7:19]})"
+        return [fault("lock-mismatch", said, kind.RESTORE).at("image")]
+
+    def taken(self, machine: Machine) -> LockedImage:
+        """Return the image that it runs from.
+
+        Raises:
+            Failure: there is no such container.
+        """
+        found = self._found(machine)
+        if found is None or not self._ours(found):
+            raise kind.not_as_declared()
+        return images.taken(machine, self.spec, found)
+
+    def as_declared(self, machine: Machine) -> bool:
+        """Whether it runs from the declared image."""
+        found = self._found(machine)
+        expected = images.title(machine, self.spec)
+        return found is not None and images.title_used(machine, self.spec, found) == expected
 
     port_field = "ports"
 

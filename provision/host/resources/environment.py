@@ -6,6 +6,7 @@ import json
 import os
 from typing import Callable, Sequence
 
+from provision.host import kind
 from provision.host.failure import Failure
 from provision.host.files.paths import delete, make_directories
 from provision.host.machine import TAIL, Machine
@@ -17,6 +18,7 @@ from provision.host.python import (
     inside,
     installing,
     interpreters,
+    locking,
     offered,
     origins,
     pip,
@@ -32,8 +34,8 @@ from provision.host.python.look import MANIFEST, MARKER, Look, is_environment, m
 from provision.host.resource import Changes, Resource, State
 from provision.host.state import durable
 from provision.wire.events import Work
-from provision.wire.finding import Finding
-from provision.wire.specs.environment import EnvironmentSpec, Requirement, Wheel
+from provision.wire.finding import ERROR, Finding
+from provision.wire.specs.environment import EnvironmentSpec, LockedEnvironment, Requirement, Wheel
 
 _MAKE = "import os, sys, venv; os.umask(0o022); venv.main(sys.argv[1:])"
 
@@ -62,6 +64,8 @@ class Environment(Resource):
     waits = True
 
     _seen: Look | None = None
+    _drift: Finding | None = None
+    """What the last look has found otherwise than locked."""
 
     def moved(self, machine: Machine) -> dict[str, str]:
         """Return the directory of an older version, as long as nothing differs in it."""
@@ -70,8 +74,10 @@ class Environment(Resource):
 
     def expected(self, machine: Machine) -> State:
         """Return the interpreter, and for each package that differs what it should be; None: not there."""
-        self._seen = beside.seen(machine, self.spec)
-        return self._seen.expected
+        self._seen = seen = beside.seen(machine, self.spec)
+        other = [name for name, (found, _) in sorted(seen.wrong.items()) if found]
+        self._drift = kind.drift(seen.lock.lock, other) if seen.lock and other else None
+        return seen.expected
 
     def actual(self, machine: Machine) -> State:
         """Return the same keys as they are; every value is None when there is no environment at all."""
@@ -85,12 +91,14 @@ class Environment(Resource):
 
     def work(self, machine: Machine, changes: Changes) -> Work | None:
         """Return what pip is going to install, and what a new directory takes of the disk."""
-        wrong = Look(machine, self.spec).wrong
-        raw = {name_of(entry) or entry.raw: entry.raw for entry in self.spec.requirements}
+        look = Look(machine, self.spec)
+        wrong, asked = look.wrong, () if look.lock else self.spec.requirements
+        raw = {name_of(entry) or entry.raw: entry.raw for entry in asked}
         install = [raw.get(name) or f"{name}{wanted}" for name, (_, wanted) in wrong.items() if wanted]
         former = self._former()
+        remove = sorted(look.unwanted.intersection(wrong)) if look.lock else []
         if former is None:
-            return Work(install=install) if install else None
+            return Work(install=install, remove=remove) if install or remove else None
         return Work(install=install, beside=former, disk=manifest(former).get("bytes"))
 
     def told(self, machine: Machine, changes: Changes) -> list[str]:
@@ -122,7 +130,28 @@ class Environment(Resource):
         fields = {url: f"extra_index_urls/{place}" for place, url in enumerate(self.spec.extra_index_urls)}
         if self.spec.index_url:
             fields[self.spec.index_url] = "index_url"
-        return indexes.findings(self._configuration(), names, os.environ, fields)
+        configuration = self._configuration()
+        found = indexes.findings(configuration, names, os.environ, fields)
+        lock = Look(machine, self.spec).lock
+        if lock is None or any(finding.severity == ERROR for finding in found):
+            return found
+        locked = locking.unobtainable(lock, names, configuration, os.environ)
+        return [*found, *(each.at(PACKAGES) for each in locked)]
+
+    def notes(self, machine: Machine) -> list[Finding]:
+        """Say what is not as it is locked."""
+        return [self._drift] if self._drift else []
+
+    def taken(self, machine: Machine) -> LockedEnvironment:
+        """Return what is installed.
+
+        Raises:
+            Failure: it is not there.
+        """
+        look = Look(machine, self.spec)
+        if look.site is None:
+            raise kind.not_as_declared()
+        return locking.taken(machine, self.spec, look.site, self._configuration(), os.environ)
 
     def _configuration(self) -> pip_configuration.Configuration:
         """Return pip's configuration, with what is declared; also before there is a pip."""
@@ -151,6 +180,9 @@ class Environment(Resource):
         environment = resolving.Environment(
             machine, self.spec, self._configuration(), python, present, directory
         )
+        if look.lock:
+            pinned = [f"{pin.name}=={pin.version}" for pin in look.lock.packages if not pin.direct]
+            return environment.resolve(pinned) if cuda is None else None
         named = [entry for entry in self.spec.requirements if entry.name and not entry.url]
         if cuda is None:
             return environment.resolve([entry.raw for entry in named])
@@ -294,7 +326,10 @@ class Environment(Resource):
         tool = pip.Pip(machine, self.id, self.spec, raw_progress)
         if look.misplaced:
             tool.uninstall(look.misplaced)
-        everything = look.incomplete
+        if look.lock is not None:
+            for exactly in locking.requirements(look.pinned, self.spec):
+                installing.install(tool, self.spec.installer, exactly, exactly=True)
+        everything = look.incomplete and look.lock is None
         if look.recorded and not everything:
             try:
                 tool.install(look.recorded, dependencies=False)
@@ -304,7 +339,7 @@ class Environment(Resource):
                 everything = True  # a recorded version that is no longer offered: let pip choose
         if everything and self.spec.requirements:
             installing.install(tool, self.spec.installer, [entry.raw for entry in self.spec.requirements])
-        unwanted = sorted(look.excluded.intersection(_installed(site)))
+        unwanted = sorted(look.unwanted.intersection(_installed(site)))
         if unwanted:
             tool.uninstall(unwanted)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Callable, Sequence
 
+from provision.host import kind
 from provision.host.failure import Failure
 from provision.host.files.paths import human
 from provision.host.machine import Machine
-from provision.host.models import beside, classes, snapshot
+from provision.host.models import beside, classes, locking, snapshot
 from provision.host.models import manifest as manifests
 from provision.host.models.contents import FILLED, Contents
 from provision.host.preflight import needs
 from provision.host.resource import Changes, Resource, State
 from provision.wire.events import Work
 from provision.wire.finding import Finding, information, warning
-from provision.wire.specs.model import ModelSpec
+from provision.wire.specs.model import LockedModel, ModelSpec
 
 if TYPE_CHECKING:
     from provision.host.models.hubs.listing import RemoteFile
@@ -48,8 +49,8 @@ class Model(Resource):
         """At the last look it had all its files, right or wrong: services may run from it."""
         self._differs = False
         """The last look has found something to do."""
-        self._bad: set[str] = set()
-        """The files of the manifest that it has found to be wrong."""
+        self._bad: dict[str, str] = {}
+        """The files that it has found to be wrong, and how they are."""
 
     # -- looking ------------------------------------------------------------------------------------------
 
@@ -87,8 +88,10 @@ class Model(Resource):
             total = len(manifest.files) + len(manifest.pending)
             actual["snapshot"] = f"{actual['snapshot']}, incomplete: {len(manifest.files)} of {total} files"
         bad = manifests.wrong(self.path, manifest.files, machine.deep)
-        self._bad = set(bad)
-        files = {name: (what, human(manifest.files[name].size)) for name, what in bad.items()}
+        if self.spec.locked and manifest.complete:
+            bad.update(locking.wrong(manifest.files, self.spec.locked))
+        self._bad = bad
+        files = {name: (what, _whole(what, manifest.files.get(name))) for name, what in bad.items()}
         if manifest.complete:
             files.update({n: ("missing", "required") for n in self._missing_required() if n not in files})
         _put_files(expected, actual, files)
@@ -107,6 +110,20 @@ class Model(Resource):
         """Return which snapshot is there; None for a directory that somebody else fills."""
         manifest = None if self.spec.source == "path" else manifests.load(self.path)
         return manifests.title(manifest) if manifest else None
+
+    def taken(self, machine: Machine) -> LockedModel | None:
+        """Return its files, as its manifest has them; None for a directory that somebody else fills.
+
+        Raises:
+            Failure: it is not there.
+        """
+        if self.spec.source == "path":
+            return None
+        manifest = manifests.load(self.path)
+        if manifest is None:
+            raise kind.not_as_declared()
+        files = {name: record.sha256 for name, record in sorted(manifest.files.items())}
+        return LockedModel(commit=manifest.commit, files=files)
 
     def _missing_required(self) -> list[str]:
         required = self._required()
@@ -140,6 +157,9 @@ class Model(Resource):
         """Return what somebody else has yet to bring, and what no rollback would bring back."""
         if not self._differs:
             return []
+        if self.spec.locked and locking.OTHER in self._bad.values():
+            other = [name for name, what in sorted(self._bad.items()) if what == locking.OTHER]
+            return [kind.drift(self.spec.locked.lock, other)]
         if self.spec.source != "path":
             former, wanted = self.edition(machine), manifests.title(self.spec)
             if former is None or former == wanted:
@@ -234,7 +254,7 @@ class Model(Resource):
         return any(found)
 
 
-def _put_files(expected: State, actual: State, files: dict[str, tuple[str, str]]) -> None:
+def _put_files(expected: State, actual: State, files: dict[str, tuple[str, str | None]]) -> None:
     """Add the key `files` to both states when some are wrong, the first few by name."""
     if not files:
         return
@@ -244,6 +264,13 @@ def _put_files(expected: State, actual: State, files: dict[str, tuple[str, str]]
     if len(files) > SHOWN:
         actual["files"]["..."] = f"{len(files) - SHOWN} more are missing or damaged"
         expected["files"]["..."] = "whole"
+
+
+def _whole(what: str, record: manifests.Record | None) -> str | None:
+    """Return how a file should be that is `what`."""
+    if record is None or what in locking.EXPECTED:
+        return locking.EXPECTED.get(what, "as locked")
+    return human(record.size)
 
 
 def _size(files: Sequence[RemoteFile]) -> int:

@@ -60,6 +60,21 @@ class EngineOptions(Record):
     no_healthcheck: bool | None = None
 
 
+class LockedImage(Record):
+    """The image that a container has come to, for one kind of host.
+
+    - `lock`: the file that says so, for people; empty: as it was found
+    - `machine`: what it is for, such as x86_64
+    - `id`: that the engine gives it, which is the digest of its configuration
+    - `digests`: of its manifest, as registries know it; none of an image that came from a file
+    """
+
+    lock: str = ""
+    machine: str
+    id: str
+    digests: list[str]
+
+
 class ContainerSpec(Supervised):
     """A container that runs. What is None is left to the engine or the image.
 
@@ -72,6 +87,7 @@ class ContainerSpec(Supervised):
     - `restart`: the engine's policy
     - `shm_size`: bytes
     - `stop_timeout`: seconds
+    - `locked`: which image a lock has, for each kind of host; empty: nothing is locked
     """
 
     container: str
@@ -95,3 +111,4 @@ class ContainerSpec(Supervised):
     shm_size: int | None = None
     init: bool = False
     stop_timeout: float = 60.0
+    locked: list[LockedImage] = many(LockedImage, default=[])

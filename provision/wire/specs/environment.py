@@ -47,6 +47,37 @@ class Wheel(Record):
     pinned: bool = True
 
 
+class Pin(Record):
+    """A package of an environment as a lock has it.
+
+    - `name`: canonical
+    - `sha256`: of the files that will do; empty: none is known
+    - `direct`: it comes from a place that the playbook names, not from an index
+    - `commit`: of the repository that it comes from
+    - `unhashed`: why no hash is known
+    """
+
+    name: str
+    version: str
+    sha256: list[str] = []
+    direct: bool = False
+    commit: str | None = None
+    unhashed: str | None = None
+
+
+class LockedEnvironment(Record):
+    """What an environment has come to, for one kind of host.
+
+    - `lock`: the file that says so, for people; empty: as it was found
+    - `python`, `machine`: what its packages are for, such as 3.11 and x86_64
+    """
+
+    lock: str = ""
+    python: str
+    machine: str
+    packages: list[Pin] = many(Pin)
+
+
 class EnvironmentSpec(Placed):
     """A virtual environment and what is installed in it.
 
@@ -57,6 +88,7 @@ class EnvironmentSpec(Placed):
     - `index_url`, `extra_index_urls`, `find_links`, `constraints`: as pip has them
     - `installer`: `pip`, `uv` or `auto`
     - `wheels`: what is known of releases that are asked for
+    - `locked`: what a lock has, one for each kind of host; empty: nothing is locked
     """
 
     stem: str | None = None
@@ -69,3 +101,4 @@ class EnvironmentSpec(Placed):
     constraints: list[str] = []
     installer: str = "auto"
     wheels: list[Wheel] = many(Wheel, default=[])
+    locked: list[LockedEnvironment] = many(LockedEnvironment, default=[])

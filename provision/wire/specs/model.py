@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from provision.wire.record import Record, many
+from typing import Any
+
+from provision.wire.record import Record, many, one
 from provision.wire.spec import Placed
 
 
@@ -21,6 +23,19 @@ class Expectation(Record):
     otherwise: str
 
 
+class LockedModel(Record):
+    """The files that a model has come to.
+
+    - `lock`: the file that says so, for people; empty: as it was found
+    - `commit`: of the hub; None: it tells none
+    - `files`: their sha256 by path
+    """
+
+    lock: str = ""
+    commit: str | None
+    files: dict[str, str]
+
+
 class ModelSpec(Placed):
     """A model and where it comes from.
 
@@ -32,6 +47,7 @@ class ModelSpec(Placed):
     - `python`: the interpreter with the hub's library; `workers`: downloads at once
     - `required`: files that its services cannot do without
     - `made_by`: what may bring a model of source `path`, in words; empty: nothing
+    - `locked`: what a lock has; None: nothing is locked
     """
 
     stem: str | None = None
@@ -47,3 +63,14 @@ class ModelSpec(Placed):
     required: list[str] = []
     expects: list[Expectation] = many(Expectation, default=[])
     made_by: list[str] = []
+    locked: LockedModel | None = one(LockedModel, default=None)
+
+
+def title(of: Any) -> str:
+    """Return a snapshot in a few words: "modelscope owner/name@master, only *.json, without *.bin".
+
+    `of`: a `ModelSpec`, or what has the same fields `source`, `repo`, `revision`, `allow` and `ignore`.
+    """
+    only = ", only " + " ".join(sorted(of.allow)) if of.allow else ""
+    without = ", without " + " ".join(sorted(of.ignore)) if of.ignore else ""
+    return f"{of.source} {of.repo}@{of.revision}{only}{without}"

@@ -26,6 +26,8 @@ class Listing(NamedTuple):
     """The hub that has it."""
     commit: str | None
     files: Sequence[RemoteFile]
+    revision: str = ""
+    """Under which it was asked for."""
 
 
 class Query(NamedTuple):
