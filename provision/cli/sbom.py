@@ -65,6 +65,9 @@ class _Troubles:
         """Take one event."""
         from provision.show.items import located
         from provision.show.terminal.findings import note
+        from provision.wire.taken import Taken
 
+        if isinstance(event, Taken) and event.finding:
+            note(event.trouble, event.host)
         for each in located(event):
             note(each.finding, each.host)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from provision import __version__
@@ -28,24 +27,10 @@ from provision.wire.requests import (
     Verify,
 )
 from provision.wire.revision import Origin
-from provision.wire.specs.apt import AptSpec
-from provision.wire.specs.container import ContainerSpec
-from provision.wire.specs.environment import EnvironmentSpec
-from provision.wire.specs.model import ModelSpec
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, Resource
     from provision.config.secrets import Secret
-    from provision.wire.spec import Spec
-
-
-SECRET: dict[type[Spec], dict[str, Any]] = {
-    AptSpec: {},
-    EnvironmentSpec: {},
-    ModelSpec: {"token": None},
-    ContainerSpec: {"env": {}, "secrets": [], "env_files": []},
-}
-"""The records of what a lock has something of, and what such a look does not need of them."""
 
 
 def build(
@@ -81,11 +66,7 @@ def build(
         # The proofs alone, and so no secret.
         resources = [each for each in catalog.resources if each.proves]
     elif isinstance(asked, Take):
-        resources = [
-            replace(each, spec=each.spec.replace(**SECRET[type(each.spec)]))
-            for each in catalog.resources
-            if type(each.spec) in SECRET
-        ]
+        resources = [*_lockable(catalog)]
     asks_services = isinstance(asked, Status | Logs | History | Rollback | Remove)
     request = Request(
         version=__version__,
@@ -103,6 +84,26 @@ def build(
         change=change,
     )
     return plainjson.dumps(request.plain()).encode()
+
+
+def _lockable(catalog: Catalog) -> Iterator[Resource]:
+    """Give the resources of which a lock has something, without their secrets, which that does not need."""
+    from dataclasses import replace
+
+    from provision.wire.specs.apt import AptSpec
+    from provision.wire.specs.container import ContainerSpec
+    from provision.wire.specs.environment import EnvironmentSpec
+    from provision.wire.specs.model import ModelSpec
+
+    for resource in catalog.resources:
+        spec = resource.spec
+        match spec:
+            case ModelSpec():
+                yield replace(resource, spec=spec.replace(token=None))
+            case ContainerSpec():
+                yield replace(resource, spec=spec.replace(env={}, secrets=[], env_files=[]))
+            case AptSpec() | EnvironmentSpec():
+                yield resource
 
 
 def _silent(catalog: Catalog) -> set[str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from provision.dataclass import dataclass
 from provision.wire.events import Error, Event, Inspected, Note, Outlook, Rotated, Unreachable
-from provision.wire.taken import Taken
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo
@@ -87,9 +86,6 @@ def located(item: Item) -> Iterator[Located]:
             yield item
         case Outlook():
             yield from (Located.of(finding, item.host) for finding in item.findings)
-        case Taken() if item.finding:
-            named = item.finding.replace(message=f"{item.label}: {item.finding.message}")
-            yield Located.of(named, item.host)
         case Note() | Error() | Unreachable():
             yield Located.of(item.finding, item.host)
         case Rotated() if item.finding:

@@ -34,3 +34,9 @@ class Taken(Event):
         found: LockedEnvironment | LockedPackages | LockedModel | LockedImage | None
         found = self.environment or self.packages or self.model or self.image
         return found
+
+    @property
+    def trouble(self) -> Finding:
+        """Its finding, with what it is about in front."""
+        assert self.finding
+        return self.finding.replace(message=f"{self.label}: {self.finding.message}")

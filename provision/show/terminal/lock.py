@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provision.lock.changes import Change, counted, unhashed
-from provision.show.items import Item, Locked, located
+from provision.show.items import Item, Locked
 from provision.show.terminal.findings import cause, sentence
 from provision.show.terminal.screen import Screen
 from provision.show.terminal.style import BAD, NEW, OLD, QUIET, paint
@@ -18,9 +18,8 @@ class Lock(Screen):
 
     def lines(self, item: Item) -> Iterator[str]:
         """Return the lines."""
-        if isinstance(item, Taken):
-            for each in located(item):
-                yield f"{each.host}  {paint('!', BAD)} {sentence(each.finding)}"
+        if isinstance(item, Taken) and item.finding:
+            yield f"{item.host}  {paint('!', BAD)} {sentence(item.trouble)}"
         elif isinstance(item, Locked):
             yield from _of(item)
 
