@@ -12,7 +12,7 @@ from provision.host.resource import SERVICES, Changes, Resource, State
 from provision.host.services import checks, compiling, figures, processes, supervision
 from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
-from provision.host.services.nodes.together import Proving
+from provision.host.services.nodes import together
 from provision.host.state import marks
 from provision.wire import events
 from provision.wire.checks import Check, Together
@@ -63,7 +63,7 @@ class Probe(Resource):
 
     def fix(self, machine: Machine, changes: Changes) -> None:
         """Wait until the service really answers, on all its nodes, and note which process has."""
-        with Proving(machine, self.spec.service, self.spec.nodes) as proving:
+        with together.Proving(machine, self.spec.service, self.spec.nodes) as proving:
             watch = Watch(machine, self.id, self.spec, proving)
             try:
                 learned = self._answers(machine, watch)
@@ -83,12 +83,12 @@ class Probe(Resource):
             Broken: another of its nodes has failed.
         """
         watch.await_turn()
-        together = [check for check in self.spec.checks if isinstance(check, Together)]
-        self._ask(machine, watch, together)  # first, as the server may wait for another node
+        others = [check for check in self.spec.checks if isinstance(check, Together)]
+        self._ask(machine, watch, others)  # first, as the server may wait for another node
         if self.spec.health:
             watch.until_ready()
         learned = watch.learned()
-        self._ask(machine, watch, [check for check in self.spec.checks if check not in together])
+        self._ask(machine, watch, [check for check in self.spec.checks if check not in others])
         life = watch.look()
         if life.invocation is None or life.invocation != watch.first:
             raise watch.ended(life)
@@ -147,7 +147,7 @@ class Broken(Exception):
 class Watch:
     """Follows one service from its start to its answer, and stops waiting when no answer can come."""
 
-    def __init__(self, machine: Machine, id: str, spec: ProbeSpec, proving: Proving) -> None:
+    def __init__(self, machine: Machine, id: str, spec: ProbeSpec, proving: together.Proving) -> None:
         self._machine = machine
         self._proving = proving
         self._id = id
