@@ -105,7 +105,8 @@ class Trial:
             yield requests
             seconds = time.monotonic() - began
             time.sleep(3)
-        log = self.sh(FRONT, f"journalctl -q -o cat -u provision-gateway --since=-{int(seconds) + 60}s")
+        past = int(time.monotonic() - began) + 60  # also the time that the last streams took to end
+        log = self.sh(FRONT, f"journalctl -q -o cat -u provision-gateway --since=-{past}s")
         requests += load.attributed(log)
         told = "\n  ".join(summary(requests).splitlines())
         print(f"  {seconds:.0f} s, load of the machine {os.getloadavg()[0]:.0f}\n  {told}\n  {self.shown()}")
