@@ -25,7 +25,6 @@ SERVICE = "r1-1.5b"
 FRONT = "h3"
 SECRETS = {"R1_API_KEY": "sk-up", "ALICE_KEY": "sk-alice"}
 
-STREAM = {"model": SERVICE, "max_tokens": 400, "ignore_eos": True}
 SHORT = {"model": SERVICE, "max_tokens": 8}
 
 
@@ -35,6 +34,9 @@ def options(name: str, about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--lab", default="fleet", help="its name (default: fleet)")
     parser.add_argument("--hub", required=True, help="the address that the hub has printed")
     parser.add_argument("--think", type=float, default=1, help="seconds between requests (default: 1)")
+    parser.add_argument(
+        "--tokens", type=int, default=400, help="of a stream, which must end within the drain (default: 400)"
+    )
     parser.add_argument("--logs", type=Path, help="where the output of each apply is kept")
     parser.add_argument("--replicas", default="h1,h2", help="the hosts with vLLM (default: h1,h2)")
     return parser
@@ -47,6 +49,7 @@ class Trial:
         self.lab = Lab(given.lab)
         self.replicas: list[str] = given.replicas.split(",")
         self.think: float = given.think
+        self.stream = {"model": SERVICE, "max_tokens": given.tokens, "ignore_eos": True}
         self.folder = given.logs or Path(tempfile.mkdtemp(prefix="trial-"))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.playbook = self.folder / "fleet.yml"
@@ -98,7 +101,9 @@ class Trial:
         print(f"\n{title}", flush=True)
         began = time.monotonic()
         client = Client(self.lab[FRONT].address, 8080, SECRETS["ALICE_KEY"])
-        load = Load(client, 2, STREAM, 1, SHORT, self.think, told=lambda each: print(f"  {each}", flush=True))
+        load = Load(
+            client, 2, self.stream, 1, SHORT, self.think, told=lambda each: print(f"  {each}", flush=True)
+        )
         requests: list[Request] = []
         with load:
             time.sleep(3)
