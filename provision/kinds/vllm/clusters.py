@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from math import prod
@@ -29,11 +29,26 @@ RAY = "ray"
 """The distribution."""
 
 
-def of(context: ServiceContext[VllmService]) -> RayService | None:
+@dataclass(frozen=True)
+class Cluster:
+    """A declared Ray cluster."""
+
+    name: str
+    service: RayService
+
+    @property
+    def sessions(self) -> str:
+        """The directory in which a node keeps its sessions."""
+        return self.service.temp_dir or places.own(self.name, "ray")
+
+
+def of(context: ServiceContext[VllmService]) -> Cluster | None:
     """Return the cluster of a service; None for one without, or when it is not declared."""
     nodes = context.service.nodes
-    found = context.play.fields.services.get(nodes.cluster or "") if nodes is not None else None
-    return found if isinstance(found, RayService) else None
+    if nodes is None or nodes.cluster is None:
+        return None
+    found = context.play.fields.services.get(nodes.cluster)
+    return Cluster(nodes.cluster, found) if isinstance(found, RayService) else None
 
 
 def joined(context: ServiceContext[VllmService]) -> ServiceContext[VllmService]:
@@ -41,8 +56,9 @@ def joined(context: ServiceContext[VllmService]) -> ServiceContext[VllmService]:
     cluster, service = of(context), context.service
     if cluster is None or service.nodes is None:
         return context
-    network = {"interface": cluster.interface, "addresses": cluster.addresses}
-    env = {**service.env, **({TOKEN: cluster.token} if cluster.token is not None else {})}
+    token = cluster.service.token
+    network = {"interface": cluster.service.interface, "addresses": cluster.service.addresses}
+    env = {**service.env, **({TOKEN: token} if token is not None else {})}
     nodes = service.nodes.model_copy(update=network)
     return replace(context, service=service.model_copy(update={"nodes": nodes, "env": env}))
 
@@ -53,7 +69,7 @@ def fits(context: ServiceContext[VllmService], group: Group, environment: Enviro
     if cluster is None:  # as its nodes say
         return False
     return (
-        _same_user(context, cluster)
+        _same_user(context, cluster.service)
         and _without_own(context)
         and _same_ray(context, cluster, environment)
         and _enough(context, cluster, group)
@@ -82,12 +98,11 @@ def _without_own(context: ServiceContext[VllmService]) -> bool:
     return True
 
 
-def _same_ray(context: ServiceContext[VllmService], cluster: RayService, environment: Environment) -> bool:
+def _same_ray(context: ServiceContext[VllmService], cluster: Cluster, environment: Environment) -> bool:
     """Note why the environments do not fit together: a driver speaks only to nodes with its own Ray."""
-    other = context.environments.get(cluster.environment)
+    other, name = context.environments.get(cluster.service.environment), cluster.name
     if other is None or environment.name == other.name:
         return True
-    name = context.service.nodes.cluster if context.service.nodes is not None else None
     own, there = environment.find(RAY), other.find(RAY)
     wanted = f"ray=={there.pin}" if there is not None and there.pin is not None else "ray"
     hint = f'write "{wanted}" into its packages'
@@ -115,11 +130,10 @@ def _same_ray(context: ServiceContext[VllmService], cluster: RayService, environ
     return True
 
 
-def _enough(context: ServiceContext[VllmService], cluster: RayService, group: Group) -> bool:
+def _enough(context: ServiceContext[VllmService], cluster: Cluster, group: Group) -> bool:
     """Note when the cluster has fewer GPUs than its services need together."""
-    service, nodes = context.service, context.service.nodes
-    there = [_offered(cluster, host) for host in group.hosts]
-    if nodes is None or None in there:
+    service, there = context.service, [_offered(cluster.service, host) for host in group.hosts]
+    if None in there:
         return True
     total = sum(count or 0 for count in there)
     others = [
@@ -128,16 +142,16 @@ def _enough(context: ServiceContext[VllmService], cluster: RayService, group: Gr
         if name != context.name
         and isinstance(each, type(service))
         and each.nodes is not None
-        and each.nodes.cluster == nodes.cluster
+        and each.nodes.cluster == cluster.name
     ]
     own = needed(service)
     tensor, pipeline = service.tensor_parallel_size or 1, service.pipeline_parallel_size or 1
     said = f"tensor {tensor} × pipeline {pipeline} is {own}"
     if own > total:
-        message = f"{said} GPUs, and cluster {nodes.cluster} has {total} on {len(there)} hosts"
+        message = f"{said} GPUs, and cluster {cluster.name} has {total} on {len(there)} hosts"
     elif own + sum(count for _, count in others) > total:
         more = ", ".join(f"{name} needs {count}" for name, count in others)
-        message = f"{said} GPUs, {more}, and cluster {nodes.cluster} has {total} on {len(there)} hosts"
+        message = f"{said} GPUs, {more}, and cluster {cluster.name} has {total} on {len(there)} hosts"
     else:
         return True
     context.problem("gpu-count", ("nodes",), message, "let the cluster have more, or make the sizes smaller")
@@ -161,49 +175,43 @@ def variables(context: ServiceContext[VllmService], environment: Environment) ->
     cluster = of(context)
     if cluster is None or context.group is None:
         return {}
-    address = places.address(cluster, context.group.head) or ""
+    address, port = places.address(cluster.service, context.group.head) or "", cluster.service.port
     found = {
-        "RAY_ADDRESS": f"[{address}]:{cluster.port}" if ":" in address else f"{address}:{cluster.port}",
-        MODE: "token" if cluster.token is not None else "disabled",
+        "RAY_ADDRESS": f"[{address}]:{port}" if ":" in address else f"{address}:{port}",
+        MODE: "token" if cluster.service.token is not None else "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Its sockets to the workers of its host, which are in another unit, with another /tmp.
-        "VLLM_RPC_BASE_PATH": f"{_sessions(context, cluster)}/session_latest/sockets",
+        "VLLM_RPC_BASE_PATH": f"{cluster.sessions}/session_latest/sockets",
         "RAY_COLOR_PREFIX": "0",  # the lines of workers are in a log, not at a terminal
     }
-    if environment.name != cluster.environment:  # else its workers have it from the node
+    if environment.name != cluster.service.environment:  # else its workers have it from the node
         own = {"runtime_env": {"py_executable": environment.program("python")}}
         found["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps(own)
     return found
 
 
-def _sessions(context: ServiceContext[VllmService], cluster: RayService) -> str:
-    """Return the directory in which the node on its host keeps its sessions."""
-    nodes = context.service.nodes
-    return cluster.temp_dir or places.own(nodes.cluster or "" if nodes is not None else "", "ray")
-
-
 def writable(context: ServiceContext[VllmService]) -> list[str]:
     """Return where the node on its host keeps its sessions: a program that uses Ray writes its logs there."""
-    cluster, nodes = of(context), context.service.nodes
-    if cluster is None or nodes is None or nodes.cluster is None:
+    cluster = of(context)
+    if cluster is None:
         return []
     # The directory of the service is there before Ray makes one in it.
-    return [cluster.temp_dir or posixpath.dirname(_sessions(context, cluster))]
+    return [cluster.service.temp_dir or posixpath.dirname(cluster.sessions)]
 
 
 def follows(context: ServiceContext[VllmService]) -> list[str]:
     """Return the services on its host that it cannot run without."""
-    nodes = context.service.nodes
-    return [nodes.cluster] if nodes is not None and nodes.cluster is not None else []
+    cluster = of(context)
+    return [cluster.name] if cluster is not None else []
 
 
 def command(context: ServiceContext[VllmService]) -> list[str] | None:
     """Return the command that waits for the cluster, and then runs what follows it."""
-    nodes = context.service.nodes
-    if nodes is None or nodes.cluster is None:
+    cluster = of(context)
+    if cluster is None:
         return None
     words = [context.builder.host.python, "-I", program(context), context.name]
-    return [*words, "--cluster", nodes.cluster, "--state", places.state(nodes.cluster)]
+    return [*words, "--cluster", cluster.name, "--state", places.state(cluster.name)]
 
 
 def program(context: ServiceContext[VllmService]) -> str:
