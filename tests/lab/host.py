@@ -165,7 +165,8 @@ class LabHost:
         for number, layer in enumerate(self.layers):
             source, _, target = layer.partition(":")
             own = self.directory / "layers" / str(number)
-            own.mkdir(parents=True, exist_ok=True)
+            for directory in (own, self.root / target.lstrip("/")):
+                directory.mkdir(parents=True, exist_ok=True)
             yield f"{source}:{own}:{target}"
 
     def _storage(self) -> list[str]:
