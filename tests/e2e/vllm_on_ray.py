@@ -1,7 +1,8 @@
 """``python -m tests.e2e.vllm_on_ray``: the real vLLM on a Ray cluster of two hosts, damaged again and again.
 
 Too long for a test: each step is a start of vLLM. vllm_on_ray.txt has the output of a run. It boots two
-hosts, and ends them, unless `--keep` leaves them for another run.
+hosts, and ends them, unless `--keep` leaves them for another run. `--installed` gives them what is to be
+installed, which takes minutes otherwise.
 
 What each step has to leave behind is asserted; times are only told.
 """
@@ -19,8 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.e2e.command import REPOSITORY, Provision
-from tests.lab import Lab
+from tests.lab import Base, Lab
+from tests.lab.environments import installed
 from tests.lab.hub import Hub
 from tests.lab.models import hub_root
 
@@ -126,13 +130,17 @@ def main() -> int:
     """Run the trial."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.vllm_on_ray", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the lab `ray` for another run")
+    parser.add_argument("--installed", action="store_true", help="boot hosts that come with the environment")
     parser.add_argument("--only", help="the names of some steps, with commas")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab("ray", owned=not asked.keep)
         if not lab.hosts:
             lab.up(0)
-            lab.add(*NAMES)
+            (play,) = yaml.safe_load((REPOSITORY / "tests/e2e/nodes.yml").read_text())
+            base = Base(more=" ".join(play["packages"])) if asked.installed else Base()
+            layers = (installed(lab, play["environments"], base),) if asked.installed else ()
+            lab.add(*NAMES, base=base, layers=layers)
         try:
             with Hub(hub_root(), address=lab.network.gateway) as hub:
                 trial = Trial(lab, hub.url, Path(folder))
