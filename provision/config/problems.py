@@ -32,10 +32,13 @@ class Position(NamedTuple):
         return f"{self.path}:{self.line}:{self.column}"
 
     @classmethod
-    def parse(cls, text: str) -> Position:
-        """Return the place that `file:line:column` names."""
-        path, line, column = text.rsplit(":", 2)
-        return cls(path, int(line), int(column))
+    def parse(cls, text: str | None) -> Position | None:
+        """Return the place that `file:line:column` names; None for any other text."""
+        path, *numbers = (text or "").rsplit(":", 2)
+        if len(numbers) != 2 or not all(number.isascii() and number.isdigit() for number in numbers):
+            return None
+        line, column = map(int, numbers)
+        return cls(path, line, column)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Problem:
     @classmethod
     def of(cls, finding: Finding) -> Problem:
         """Return a finding as a problem."""
-        position = Position.parse(finding.where) if finding.where else None
+        position = Position.parse(finding.where)
         return cls(finding.code, position, finding.message, finding.hint)
 
     def at(self, position: Position | None) -> Problem:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from provision.wire.events import Event, Inspected, Outlook, Question, Surveyed
-from provision.wire.finding import ERROR, WARNING, Finding
+from provision.wire.finding import ERROR, WARNING, Finding, fault
 from provision.wire.survey import Answer
 
 if TYPE_CHECKING:
@@ -56,8 +56,11 @@ class Verdicts:
             self._take(outlook.replace(findings=[self._judged(finding) for finding in outlook.findings]))
 
     def answer(self, question: Question, send: Callable[[Answer], None]) -> None:
-        """Answer a host that waits after its survey."""
-        send(self._answers.pop(question.host))
+        """Answer a host that waits after its survey; one that has told nothing is not to go on."""
+        if question.host in self._answers:
+            send(self._answers.pop(question.host))
+        else:
+            send(Answer(go=False, findings=[fault("unrecognized-message", "this was not to be asked")]))
 
     def _judged(self, finding: Finding) -> Finding:
         ignored = finding.severity == ERROR and finding.code in self._ignored

@@ -66,7 +66,7 @@ class Located:
         """Return a finding that names its place itself."""
         from provision.config.problems import Position
 
-        return cls(finding, Position.parse(finding.where) if finding.where else None, host)
+        return cls(finding, Position.parse(finding.where), host)
 
     def sentence(self) -> str:
         """Return what it says and the way out on one line, after the host that it is about."""

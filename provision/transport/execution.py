@@ -19,7 +19,18 @@ from provision.transport.reading import parse, read, visible
 from provision.transport.streams import Streams
 from provision.transport.target import OnEvent, Terms
 from provision.wire import plainjson
-from provision.wire.events import Bootstrapped, Done, Error, Heartbeat, Hello, Note, Question
+from provision.wire.events import (
+    Bootstrapped,
+    Done,
+    Error,
+    Heartbeat,
+    Hello,
+    Line,
+    Note,
+    Output,
+    Progress,
+    Question,
+)
 from provision.wire.finding import fault
 from provision.wire.record import Mismatch
 from provision.wire.survey import Answer
@@ -29,6 +40,18 @@ _NOISE_LINES = 20
 _STDERR_BYTES = 16_384
 _LINE_BYTES = 16 << 20
 _LOG_LINES = 20
+
+_KEPT_BYTES = 64 << 20
+"""Bytes of events that are remembered: all that the resources of a host have to say is far less."""
+
+_LIFE = 1024
+"""Bytes of an event that is on its way which are a sign of life: a line may take long on a slow network."""
+
+_MESSAGE = 500
+"""Characters of a message about what a host has said."""
+
+_PASSING = (Line, Output, Progress)
+"""Events that are shown and forgotten."""
 
 _SIGNALLED = 128
 """What a shell adds to the number of the signal that has killed a program."""
@@ -90,6 +113,9 @@ class Execution:
         self._on_event = on_event
         self._version = "an unknown version"
         self._line = bytearray()
+        self._partial = 0
+        self._kept = 0
+        self._distrusted = False
         self._prompts = 0
         self._handshakes: Slots | None = None
         self._loop = terms.loop
@@ -154,22 +180,34 @@ class Execution:
     # -- what comes back ----------------------------------------------------------------------------------
 
     def _output(self, data: bytes) -> None:
-        self._heard = time.monotonic()
+        if self._distrusted:
+            return
         self._line += data
         if b"\n" not in data:
             if len(self._line) > _LINE_BYTES:
+                if self._line.startswith(_EVENT):
+                    self._distrust("a line without an end", self._version)
                 self._noise(bytes(self._line[:200]))
                 self._line.clear()
+                self._partial = 0
+            elif len(self._line) >= self._partial + _LIFE and self._line.startswith(_EVENT):
+                self._heard = time.monotonic()
+                self._partial = len(self._line)
             return
         *lines, rest = bytes(self._line).split(b"\n")
         self._line = bytearray(rest)
+        self._partial = 0
         for line in lines:
             self._take(line)
 
     def _take(self, line: bytes) -> None:
+        if self._distrusted:
+            return
         if not line.startswith(_EVENT):
             self._noise(line)
-        elif line == bootstrap.REACHED:
+            return
+        self._heard = time.monotonic()
+        if line == bootstrap.REACHED:
             self.reached = True
             self._connected()
         elif line == bootstrap.READY:
@@ -199,6 +237,11 @@ class Execution:
             return
         if isinstance(event, Heartbeat):
             return
+        if not isinstance(event, _PASSING):
+            self._kept += len(line)
+        if self._kept > _KEPT_BYTES:
+            self._distrust("it has said too much", self._version)
+            return
         if isinstance(event, Hello):
             self.begun = True
             self.pid = event.pid
@@ -221,13 +264,19 @@ class Execution:
             self._terms.on_question(event, partial(self._answer, event.number))
 
     def _unrecognized(self, why: str, data: dict[str, Any]) -> None:
-        """Fail, once: what the host says after that may be about anything."""
+        self._distrust(why, data.get("provision") if data["event"] == Hello.NAME else self._version)
+
+    def _distrust(self, why: str, version: object) -> None:
+        """Fail, and listen no more: what the host says after that may be about anything."""
+        self._distrusted = True
         if not self.failed:
             self.failed = True
-            version = data.get("provision") if data["event"] == Hello.NAME else self._version
             versions = f"provision {__version__} here, {version} there"
-            message = f"unrecognized message from host: {why} ({versions})"
+            message = f"unrecognized message from host: {why[:_MESSAGE]} ({versions[:_MESSAGE]})"
             self._on_event(Error(host=self.host, finding=fault("unrecognized-message", message)))
+        self.streams.abandon_input()
+        self._watch.cancel()
+        self._watch = self._loop.later(self.limits.ending, self.streams.end)
 
     def _error(self, data: bytes) -> None:
         self.stderr += data

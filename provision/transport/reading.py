@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from provision.transport import typed
 from provision.wire import plainjson
 from provision.wire.events import Event, Inspected, Result
 from provision.wire.record import Mismatch
 
-_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
-"""All but tab and newline; and halves of surrogate pairs, which cannot be written at all."""
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+"""All but tab and newline; what turns the direction of writing, so that a line reads as another one; and
+halves of surrogate pairs, which cannot be written at all."""
 
 
 def read(line: bytes, host: str) -> Event:
@@ -25,12 +27,12 @@ def read(line: bytes, host: str) -> Event:
         ValueError: it is no JSON.
     """
     event = Event.parse(parse(line))
+    if event.BY_CONTROLLER:
+        raise Mismatch(f"{type(event).__name__} is not for a host to say")
+    typed.check(event)
     event.host = host
     if isinstance(event, Inspected | Result):
-        try:
-            event.changes = {key: (actual, expected) for key, (actual, expected) in event.changes.items()}
-        except (TypeError, ValueError, AttributeError):
-            raise Mismatch(f"{type(event).__name__}: `changes` holds no pairs") from None
+        event.changes = {key: (actual, expected) for key, (actual, expected) in event.changes.items()}
     return event
 
 
@@ -41,9 +43,12 @@ def parse(line: bytes) -> Any:
         ValueError: it is no JSON.
     """
     text = line.decode("utf-8", "surrogatepass")
-    data = plainjson.loads(text)
-    # Without a backslash, JSON holds its texts as they are; so most lines need one look.
-    return data if text.isprintable() and "\\" not in text else visible(data)
+    try:
+        data = plainjson.loads(text)
+        # Without a backslash, JSON holds its texts as they are; so most lines need one look.
+        return data if text.isprintable() and "\\" not in text else visible(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def visible(value: Any) -> Any:

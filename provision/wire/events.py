@@ -20,6 +20,9 @@ Changes = Dict[str, Tuple[Any, Any]]
 Options = List[List[str]]
 """Each option of a command with its values."""
 
+Link = List[Any]
+"""How two GPUs reach each other: their indices, and the word of nvidia-smi."""
+
 STOPPED = "rollout-stopped"
 """The code of an error of a host that stays as it is because others have failed before its turn."""
 
@@ -32,6 +35,8 @@ class Event(Variant):
     """What all events have in common: the host that they are about (the controller fills it in), or none."""
 
     TAG: ClassVar[str] = "event"
+    BY_CONTROLLER: ClassVar[bool] = False
+    """Whether only the controller makes it; a host that sends it means harm."""
     host: str = ""
 
 
@@ -150,7 +155,7 @@ class Surveyed(Question):
     - `driver`, `cuda`: versions; `cuda` is the newest that the driver runs
     - `gpus`: None without an NVIDIA driver
     - `trouble`: why the driver's tool does not answer, where it is there
-    - `links`: how GPUs reach each other: [index, index, NV18 | PIX | SYS | …]
+    - `links`: how GPUs reach each other: NV18, PIX, SYS, …
     - `learned`: what services logged about their last proven start
     - `serving`: services that run now; `starting`: those that this run starts or restarts
     """
@@ -160,7 +165,7 @@ class Surveyed(Question):
     cuda: str | None
     gpus: list[Gpu] | None = many(Gpu)
     trouble: Finding | None = one(Finding, default=None)
-    links: list[list[Any]] = []
+    links: list[Link] = []
     holders: list[Holder] = many(Holder)
     models: list[Described] = many(Described)
     engines: list[Engine] = many(Engine)
@@ -277,6 +282,7 @@ class Rotated(Event):
     """
 
     NAME: ClassVar[str] = "rotated"
+    BY_CONTROLLER: ClassVar[bool] = True
     service: str
     gateway: str
     at: str
@@ -295,6 +301,7 @@ class Outlook(Event):
     """
 
     NAME: ClassVar[str] = "outlook"
+    BY_CONTROLLER: ClassVar[bool] = True
     loads: list[Load] = many(Load)
     forecasts: list[Forecast] = many(Forecast)
     findings: list[Finding] = many(Finding, default=[])
@@ -495,6 +502,7 @@ class Wave(Event):
     """
 
     NAME: ClassVar[str] = "wave"
+    BY_CONTROLLER: ClassVar[bool] = True
     number: int
     of: int
     hosts: list[str]
@@ -542,6 +550,7 @@ class Unreachable(Event):
     """
 
     NAME: ClassVar[str] = "unreachable"
+    BY_CONTROLLER: ClassVar[bool] = True
     finding: Finding = one(Finding)
     begun: bool = False
     executions: int = 0
@@ -552,5 +561,6 @@ class Bootstrapped(Event):
     """Made by the controller: the host had no python3, and has been given one."""
 
     NAME: ClassVar[str] = "bootstrapped"
+    BY_CONTROLLER: ClassVar[bool] = True
     python: str
     seconds: float

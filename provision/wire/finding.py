@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from provision.wire.record import Record
 
+Severity = str
+"""One of `SEVERITIES`."""
+
 ERROR = "error"
 WARNING = "warning"
 INFO = "info"
+
+SEVERITIES = (ERROR, WARNING, INFO)
 
 
 class Finding(Record):
@@ -23,7 +28,7 @@ class Finding(Record):
 
     code: str
     message: str
-    severity: str = ERROR
+    severity: Severity = ERROR
     hint: str | None = None
     where: str | None = None
     log: list[str] = []

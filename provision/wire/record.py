@@ -29,7 +29,11 @@ class Nested:
         """Return records for plain data."""
         if data is None:
             return None
-        return [self.of.parse(each) for each in data] if self.many else self.of.parse(data)
+        if not self.many:
+            return self.of.parse(data)
+        if not isinstance(data, list):
+            raise Mismatch(f"no list of {self.of.__name__}")
+        return [self.of.parse(each) for each in data]
 
 
 def one(of: type[Record], **default: Any) -> Any:
@@ -94,7 +98,7 @@ class Record:
     def __init_subclass__(cls) -> None:
         cls.FIELDS, cls.DEFAULTS, cls.NESTED = _TABLES
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         known = self.FIELDS
         for name in known:
             if name not in values:

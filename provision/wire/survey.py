@@ -5,12 +5,18 @@ Bytes are bytes, and those of a GPU are as the driver's own tool tells them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, List
 
 from provision.wire.figures import Figures
 from provision.wire.finding import Finding
 from provision.wire.nodes import Peer
 from provision.wire.record import Record, many, one
+
+Capability = List[int]
+"""The compute capability of a GPU: major, minor."""
+
+TensorRow = List[Any]
+"""A kind of tensor: name, dtype, shape, and how many there are."""
 
 
 class Stake(Record):
@@ -48,7 +54,7 @@ class Gpu(Record):
     name: str
     memory: int | None
     used: int | None
-    capability: list[int] | None
+    capability: Capability | None
     mig: list[str] | None = None
     trouble: str | None = None
 
@@ -86,7 +92,7 @@ class Described(Record):
     path: str
     source: str
     config: dict[str, Any] | None
-    tensors: list[list[Any]] | None
+    tensors: list[TensorRow] | None
     trouble: str | None = None
 
 

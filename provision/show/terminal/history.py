@@ -53,14 +53,20 @@ def _row(host: str, service: str, revision: Revision) -> tuple[str, ...]:
     mark = " (runs)" if revision.current else "*" if revision.kept else ""
     commit = (revision.commit or "-")[:10] + (" (changed)" if revision.dirty else "")
     ignored = [f"in spite of {', '.join(revision.ignored)}"] if revision.ignored else []
-    when = datetime.fromtimestamp(revision.when).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return (
         host,
         service,
         f"{revision.number}{mark}",
-        when,
+        _time(revision.when),
         revision.who or "-",
         commit,
         "interrupted" if revision.outcome == "begun" else revision.outcome,
         "; ".join([*revision.changes, *ignored]) or "-",
     )
+
+
+def _time(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return "-"  # no year that a date can have

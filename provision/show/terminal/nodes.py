@@ -31,7 +31,9 @@ class Nodes:
     def told_by_head(self, service: ServiceStatus) -> bool:
         """Whether the line of the head says it all."""
         node = service.node
-        return node is not None and node.rank > 0 and node.names[0] in self._told[_key(service, node)]
+        if node is None or node.rank <= 0:
+            return False
+        return next(iter(node.names), None) in self._told[_key(service, node)]
 
     def cell(self, host: str, service: ServiceStatus) -> list[str]:
         """Return what to say of the nodes of a service, if there are any at all."""

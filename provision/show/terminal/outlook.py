@@ -95,7 +95,7 @@ def _bar(load: Load) -> str:
         ends.append(total)
     cells, at = "", 0
     for (_, mark), end in zip(parts, ends, strict=True):
-        until = min(max(round(end / load.memory * CELLS), at + 1), CELLS)
+        until = min(max(round(end / max(load.memory, 1) * CELLS), at + 1), CELLS)
         cells += mark * (until - at)
         at = until
     return cells + FREE * (CELLS - len(cells))

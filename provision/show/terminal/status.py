@@ -40,7 +40,7 @@ class Status(Screen):
             yield paint(_line(columns, widths), QUIET)
         for row, (_, service) in zip(rows, services, strict=True):
             state = row[2]
-            painted = paint(state, STATES.get(state.split()[0], OLD))
+            painted = paint(state, STATES.get(state.partition(" ")[0], OLD))
             yield _line(row, widths).replace(f"  {state}", f"  {painted}", 1)
             yield from map(_server, service.servers)
         for host in hosts:
@@ -68,7 +68,7 @@ def _row(host: str, service: events.ServiceStatus) -> tuple[str, ...]:
 
 def _server(server: events.ServerStatus) -> str:
     """Return how a server of a gateway is."""
-    state = paint(server.state, SERVERS[server.state])
+    state = paint(server.state, SERVERS.get(server.state, BAD))
     words = [f"    {server.service} on {server.host}: {state}", f"{count(server.running, 'running request')}"]
     if server.since is not None:
         words.append(f"taken out {human_seconds(max(0.0, time.time() - server.since))} ago, {server.why}")

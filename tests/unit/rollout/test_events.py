@@ -61,10 +61,18 @@ def sent(data: dict[str, Any], ascii: bool = True) -> bytes:
     return json.dumps(data, ensure_ascii=ascii).encode("utf-8", "surrogatepass")
 
 
-@pytest.mark.parametrize("event", [event for event, _ in SAMPLES], ids=lambda event: str(event.NAME))
+SENT = [event for event, _ in SAMPLES if not event.BY_CONTROLLER]
+
+
+@pytest.mark.parametrize("event", SENT, ids=lambda event: str(event.NAME))
 def test_an_event_comes_out_as_it_went_in(event: events.Event) -> None:
     read_again = read(sent(event.plain()), "gpu")
     assert read_again == event.replace(host="gpu")
+
+
+def test_a_host_does_not_say_what_only_the_controller_says() -> None:
+    with pytest.raises(Mismatch, match=r"^Unreachable is not for a host to say$"):
+        read(sent(events.Unreachable(finding=FINDING).plain()), "gpu")
 
 
 def test_changes_are_pairs() -> None:
