@@ -109,6 +109,23 @@ def test_a_node_waits_for_its_head_and_says_for_what(
     assert capfd.readouterr().err == f"provision: cluster: waits for gpu-1 at {told}\n"  # once
 
 
+def test_a_node_joins_once_the_head_itself_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        made = node(tmp_path, port=server.getsockname()[1])
+        eye = made.eye = ray_node.Eye(("127.0.0.1", 1))
+        eye.seen = ray_node.Seen({}, ("", ""))  # its GCS answers, and knows no node yet
+        monkeypatch.setattr(made, "misfit", lambda: "")
+
+        def rest(seconds: float) -> None:
+            assert "waits for gpu-1: it starts itself" in capfd.readouterr().err
+            eye.seen = ray_node.Seen({"a": ("gpu-1", True)}, ("", ""))
+
+        monkeypatch.setattr(made, "rest", rest)
+        assert made.find_head() == ("127.0.0.1", "127.0.0.1")
+
+
 def test_the_head_names_who_is_missing(tmp_path: Path) -> None:
     (tmp_path / "nodes.json").write_text('["gpu-1", "gpu-2", "gpu-3"]')
     made = node(tmp_path, node="gpu-1")

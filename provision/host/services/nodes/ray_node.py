@@ -203,8 +203,11 @@ class Node(rank.Teller):
             if self.eye is None:
                 self.watch(there)
             assert self.eye is not None
-            why = self.eye.error or (self.misfit() if self.eye.seen else "")
-            if self.eye.seen and not why:
+            seen = self.eye.seen
+            why = self.eye.error or (self.misfit() if seen else "")
+            if seen and not why and self.asked.head not in seen.alive:
+                why = "it starts itself"  # Ray would give up after a while, and hold it up meanwhile
+            if seen and not why:
                 return own, there
             if why:
                 self.tell(f"waits for {self.asked.head}: {why}", again=False)
