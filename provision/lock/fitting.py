@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -188,11 +188,3 @@ def _images(spec: ContainerSpec, named: Named) -> list[LockedImage]:
         LockedImage(lock=named.file, machine=each.machine, id=each.id, digests=each.digests)
         for each in fitting
     ]
-
-
-def names(lock: Lock) -> Iterator[str]:
-    """Give the names of what is locked, as `--update` takes them."""
-    if lock.packages:
-        yield "packages"
-    for section in (lock.environments, lock.models, lock.images):
-        yield from section
