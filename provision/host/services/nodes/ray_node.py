@@ -42,7 +42,7 @@ LOOK = 0.5
 LOST = 15.0
 """Seconds for which the cluster may be silent before the node is given up."""
 
-JOIN = 180.0
+JOIN = 300.0
 """Seconds from the start of the child until the cluster has to know the node."""
 
 TRIES = 6
