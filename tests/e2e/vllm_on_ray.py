@@ -199,12 +199,12 @@ def _starts(trial: Trial) -> list[int]:
 
 
 def engine(trial: Trial) -> None:
-    trial.damage("SIGKILL to the engine", lambda: trial.sh("node1", "pkill -KILL -f VLLM::EngineCore"))
+    trial.damage("SIGKILL to the engine", lambda: trial.sh("node1", "pkill -KILL -f '[V]LLM::EngineCore'"))
 
 
 def worker(trial: Trial) -> None:
     trial.damage(
-        "SIGKILL to the worker of node2", lambda: trial.sh("node2", "pkill -KILL -f ray::RayWorkerProc")
+        "SIGKILL to the worker of node2", lambda: trial.sh("node2", "pkill -KILL -f '[r]ay::RayWorkerProc'")
     )
 
 
