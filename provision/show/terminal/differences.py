@@ -78,9 +78,9 @@ def host_lines(host: HostReport, diffs: bool = True) -> Iterator[str]:
 
 def _restart_words(host: HostReport, restart: events.Restart) -> str:
     verb = "reload" if restart.reload else "restart"
-    where = f" on {' and '.join(restart.nodes)} together" if restart.nodes else ""
+    where = f" on {listing(restart.nodes)} together" if restart.nodes else ""
     if restart.led_by:
-        why = f"what changes on {' and '.join(restart.led_by)}"
+        why = f"what changes on {listing(restart.led_by)}"
     else:
         why = listing([host.label(id) for id in restart.because], 4) or "an earlier change"
     return f"{verb} {restart.service}{where}, because of {why}"

@@ -222,6 +222,6 @@ def test_the_nodes_of_one_service_restart_once() -> None:
     for host, more in (("a", {"because": ["file:/etc/a"]}), ("b", {"led_by": ["a"]})):
         made.take(events.Restart(host=host, service="chat", nodes=["a", "b"], **more))  # type: ignore[arg-type]
     shown = text(made)
-    assert "↻ restart chat on a and b together, because of /etc/a" in shown
-    assert "↻ restart chat on a and b together, because of what changes on a" in shown
+    assert "↻ restart chat on a, b together, because of /etc/a" in shown
+    assert "↻ restart chat on a, b together, because of what changes on a" in shown
     assert "1 restart," in shown
