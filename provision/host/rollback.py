@@ -36,7 +36,12 @@ def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource], l
     remade = any(each.made_from_spec and each.as_run(machine) != record["runner"]["spec"] for each in runners)
     if not remade and not led and (not record["files"] or note is None):
         return False
-    if _in_place(machine, id, service, record, note):
+    stuck = _in_place(machine, id, service, record, note)
+    nodes = next((each.nodes() for each in runners if each.nodes()), [])
+    others = together.cannot_go_back(machine, service, nodes, stuck)
+    if others is not None and not stuck:
+        _tell(machine, id, service, f"nothing is put back, as {others} cannot be")
+    if stuck or others is not None:
         return False
     machine.output(id, f"putting back the files that {service} last worked with")
     try:

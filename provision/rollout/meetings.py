@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 4
 """Findings that one message names."""
 
-ALONE = ("prove", "remove")
+ALONE = ("prove", "remove", "back")
 """The steps for which a node waits no longer for one that comes no further, and goes on without it."""
 
 FROM_EACH = ("choose", "ready")
@@ -129,6 +129,8 @@ def _against(step: str, asked: Asked, stay: Collection[Meet]) -> Iterator[Findin
                     f"{host} failed ({finding.message}), and a service is proven on all its nodes or none"
                 )
                 yield fault("node-failed", message, f"correct what is wrong on {host}, and apply again")
+            elif step == "back":
+                yield finding.replace(message=f"{finding.message} on {host}")
             elif step in FROM_EACH:
                 yield finding.replace(message=f"{host}: {finding.message}")
             else:

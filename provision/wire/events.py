@@ -214,8 +214,9 @@ class Meet(Question):
     - `nodes`: the hosts, by rank
     - `step`: `look`: everything is inspected; `compare`: the service is about to be changed; `reach`: the
       other nodes were tried; `stop`: it is about to be stopped or started; `watch`: it is being proven, and
-      the answer comes when another node has failed; `prove`: it is proven, or has failed; `choose`: by hand,
-      which revision to go back to; `ready`: whether that is possible; `remove`: it is about to be removed
+      the answer comes when another node has failed; `prove`: it is proven, or has failed; `back`: it
+      has failed, and goes back to what it ran with; `choose`: by hand, which revision to go back to;
+      `ready`: whether that is possible; `remove`: it is about to be removed
     - `starts`: this run starts or restarts it here
     - `joins`: each node joins by itself: it is compared with the others, and waits for no start of theirs
     - `same`: what has to be the same on each node, by what it is

@@ -152,6 +152,17 @@ def test_clocks_are_not_far_apart() -> None:
     assert finding.message == "the clock of b is 90 s ahead of that of a"
 
 
+def test_no_node_goes_back_after_a_failure_where_one_cannot() -> None:
+    heard = Heard()
+    heard.meet("a", "back")
+    heard.meet("b", "back", findings=[fault("node-failed", "what changed in place")])
+    assert [each.findings[0].message for each in heard.answers.values()] == ["what changed in place on b"] * 2
+    heard = Heard()
+    heard.meet("a", "back")
+    heard.meetings.ended("b", "failed")
+    assert heard.answers["a"].go
+
+
 def test_the_head_chooses_what_all_go_back_to() -> None:
     heard = Heard()
     heard.meet("b", "choose")

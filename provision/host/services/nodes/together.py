@@ -9,7 +9,7 @@ from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.wire import events
-from provision.wire.finding import Finding
+from provision.wire.finding import Finding, fault
 from provision.wire.survey import Answer
 
 
@@ -34,6 +34,22 @@ def failed(machine: Machine, service: str, nodes: Sequence[str], finding: Findin
     """Tell the other nodes that this one has failed; return when all have ended what they did."""
     if nodes and not machine.cancelled.is_set():
         ask(machine, service, nodes, "prove", findings=[finding])
+
+
+def cannot_go_back(machine: Machine, service: str, nodes: Sequence[str], stuck: bool) -> str | None:
+    """Return which nodes cannot go back to what they ran with, in words; None when all can.
+
+    Args:
+        machine: this node.
+        service: its name.
+        nodes: the hosts, by rank; empty for a service on one host.
+        stuck: this one cannot.
+    """
+    if not nodes:
+        return None
+    said = [fault("node-failed", "what changed in place")] if stuck else []
+    answer = ask(machine, service, nodes, "back", findings=said)
+    return None if answer.go else answer.findings[0].message
 
 
 class Proving:
