@@ -6,6 +6,7 @@ import os
 from typing import Sequence
 
 from provision.host.failure import Failure
+from provision.host.machine import os_release
 from provision.host.python.libc import glibc
 from provision.wire.finding import Finding, information
 
@@ -20,14 +21,7 @@ def machine() -> str:
 
 def system() -> str:
     """Return the distribution and its release, such as `debian 12`."""
-    release: dict[str, str] = {}
-    try:
-        with open("/etc/os-release", encoding="utf-8") as file:
-            for line in file:
-                key, _, value = line.strip().partition("=")
-                release[key] = value.strip("\"'")
-    except OSError:
-        pass
+    release = {key: value.strip("\"'") for key, value in os_release().items()}
     return f"{release.get('ID', 'linux')} {release.get('VERSION_ID', '')}".strip()
 
 

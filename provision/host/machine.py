@@ -290,3 +290,16 @@ class Machine:
     def note(self, code: str, message: str) -> None:
         """Tell something that is good to know."""
         self.emit(events.Note(finding=information(code, message)))
+
+
+def os_release() -> dict[str, str]:
+    """Return what the distribution says of itself, with the quotes that values have in the file."""
+    release: dict[str, str] = {}
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            for line in file:
+                key, _, value = line.strip().partition("=")
+                release[key] = value
+    except OSError:
+        pass
+    return release

@@ -16,7 +16,7 @@ from provision.host.capture import TERM
 from provision.host.channel import Channel
 from provision.host.dialogue import Dialogue
 from provision.host.failure import Failure
-from provision.host.machine import Machine
+from provision.host.machine import Machine, os_release
 from provision.wire import VERSION, events, plainjson, requests
 from provision.wire.record import Mismatch
 from provision.wire.requests import Request
@@ -55,19 +55,11 @@ def _unrecognized(said: dict[str, Any], error: Mismatch) -> Failure:
 
 def facts() -> events.Facts:
     """Return what a person wants to know of the host at a glance; it takes no time to read."""
-    release: dict[str, str] = {}
-    try:
-        with open("/etc/os-release", encoding="utf-8") as file:
-            for line in file:
-                key, _, value = line.strip().partition("=")
-                release[key] = value.strip('"')
-    except OSError:
-        pass
     kernel = os.uname()
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return events.Facts(
         hostname=kernel.nodename,
-        os=release.get("PRETTY_NAME", kernel.sysname),
+        os=os_release().get("PRETTY_NAME", kernel.sysname).strip('"'),
         arch=kernel.machine,
         cpus=os.cpu_count(),
         memory=pages,

@@ -38,12 +38,17 @@ def check(record: Record) -> None:
                 check(each)
 
 
+def declared(kind: type[Record]) -> dict[str, str]:
+    """Return how each field of a record is declared."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        found |= base.__dict__.get("__annotations__", {})  # noqa: RUF063 (as records themselves do)
+    return {name: found[name] for name in kind.FIELDS}
+
+
 @functools.cache
 def _tests(kind: Any) -> list[tuple[str, str, Test]]:
-    declared: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        declared |= base.__dict__.get("__annotations__", {})  # noqa: RUF063 (as records themselves do)
-    return [(name, declared[name], _test(declared[name])) for name in kind.FIELDS]
+    return [(name, annotation, _test(annotation)) for name, annotation in declared(kind).items()]
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from provision.transport.typed import declared
 from provision.wire.finding import SEVERITIES
 from provision.wire.record import Record
 
@@ -61,13 +62,10 @@ def values(annotation: str, nested: type[Record] | None) -> st.SearchStrategy[An
 
 def record(kind: type[Record]) -> st.SearchStrategy[dict[str, Any]]:
     """Return plain data of a record."""
-    declared: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        declared |= base.__dict__.get("__annotations__", {})  # noqa: RUF063
     nested = {name: each.of for name, each in kind.NESTED.items()}
     fields = {
-        name: values(declared[name], nested.get(name))
-        for name in kind.FIELDS
+        name: values(annotation, nested.get(name))
+        for name, annotation in declared(kind).items()
         if not (kind.NAME and name == "host")
     }
     return st.fixed_dictionaries(fields).map(lambda made: {"event": kind.NAME, **made} if kind.NAME else made)
