@@ -71,13 +71,16 @@ class Call(NamedTuple):
 
     def rollout(self, project: Project) -> Rollout:
         """Return what does a verb's work on the hosts; asks for the sudo password if told to."""
+        from provision.rollout.ahead import begin
+
+        ahead = None if self.ask_become_pass else begin(project, self.forks)
+        # After that: hosts start their interpreters while these are imported.
         from provision.cli.asking import sudo_password
         from provision.rollout.rollout import Reach, Rollout
 
         password = sudo_password() if self.ask_become_pass else None
-        return Rollout(
-            project, Reach(self.forks, self.connect_timeout, password), _foreseen(project), self.serial
-        )
+        reach = Reach(self.forks, self.connect_timeout, password)
+        return Rollout(project, reach, _foreseen(project), self.serial, ahead)
 
     def writer(self, project: Project | None = None, *, diffs: bool = True) -> Writer:
         """Return what writes the items of the verb, in the formats that were chosen.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from provision.config.pace import Portion
     from provision.fleet.gateways import Gateway
     from provision.project.project import Project
+    from provision.rollout.ahead import Ahead
     from provision.transport.target import OnEvent, OnQuestion
     from provision.wire.events import Event, Question
     from provision.wire.revision import Origin
@@ -69,6 +70,7 @@ class Rollout:
         reach: how they are reached.
         foresee: says what is foreseen from what a host has told.
         serial: hosts of a wave, instead of what the plays say.
+        ahead: what has been begun on hosts already.
     """
 
     def __init__(
@@ -77,11 +79,13 @@ class Rollout:
         reach: Reach,
         foresee: Foresee = unforeseen,
         serial: Portion | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         self._project = project
         self._foresee = foresee
         self._fleet = project.fleet
         self._serial = serial
+        self._ahead = ahead
         self._reach = reach
         self._keyring = Keyring()
         self._change = uuid4().hex[:12]
@@ -256,6 +260,7 @@ class Rollout:
             on_end=on_end,
             password=reach.password,
             limits=Limits(connect=reach.connect_timeout),
+            ahead=self._ahead,
         )
         summary.end(ended.outcomes, ended.cancelled)
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from provision.caches import cache
 from provision.rollout.summary import Summary
+from provision.transport.ahead import Ahead
 from provision.transport.archive import Archive
 from provision.transport.loop import Loop, Promise, Slots
 from provision.transport.session import Session
@@ -104,6 +105,7 @@ def run(
     on_end: OnEnd | None = None,
     limits: Limits = LIMITS,
     archive: Archive | None = None,
+    ahead: Ahead | None = None,
 ) -> Summary:
     """Carry out the requests of all targets.
 
@@ -124,9 +126,10 @@ def run(
         password: for sudo, where the connections say that it may ask.
         limits: see `Limits`.
         archive: the host side; None for the one of this provision.
+        ahead: what has been begun on hosts already.
     """
     archive = archive or Archive(cache=cache("archives"))
-    terms = Terms(Loop(), archive, on_event, on_question, password, limits)
+    terms = Terms(Loop(), archive, ahead or Ahead(), on_event, on_question, password, limits)
     return _Fleet(targets, forks or FORKS, terms, order, beside, on_end).run()
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from provision.connect import Connection
 from provision.connect.become import as_root
 
-_BOOT = zlib.compress(Path(__file__).with_name("boot.py").read_bytes(), 9)
+BOOT = zlib.compress(Path(__file__).with_name("boot.py").read_bytes(), 9)
 _UNPACK = Path(__file__).with_name("unpack.py")
 
-START = f"import sys,zlib;exec(zlib.decompress(sys.stdin.buffer.read({len(_BOOT)})))"
+"""What the interpreter reads first."""
+
+START = f"import sys,zlib;exec(zlib.decompress(sys.stdin.buffer.read({len(BOOT)})))"
 """What the interpreter is told on its command line."""
 
 REACHED = b'{"event":"reached"}'
@@ -80,9 +82,9 @@ def script(connection: Connection, install_python: bool = False) -> str:
 
 
 def message(archive: str, request: bytes) -> bytes:
-    """Return what the script's standard input gets: `boot.py`, and the request for the host side."""
+    """Return what the script's standard input gets after `BOOT`: the request for the host side."""
     packed = zlib.compress(request, 6)
-    return _BOOT + b"PROVISION1 %s %d\n" % (archive.encode(), len(packed)) + packed
+    return b"PROVISION1 %s %d\n" % (archive.encode(), len(packed)) + packed
 
 
 def delivery(data: bytes) -> bytes:

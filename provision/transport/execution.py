@@ -14,7 +14,7 @@ from provision.connect import Connection
 from provision.connect.become import PROMPT
 from provision.transport import bootstrap, clock
 from provision.transport.loop import Slots
-from provision.transport.multiplexed import Multiplexed
+from provision.transport.multiplexed import Multiplexed, begin
 from provision.transport.reading import parse, read, visible
 from provision.transport.streams import Streams
 from provision.transport.target import OnEvent, Terms
@@ -118,6 +118,7 @@ class Execution:
         self._distrusted = False
         self._prompts = 0
         self._handshakes: Slots | None = None
+        self._booted = False
         self._loop = terms.loop
         self._started = self._heard = time.monotonic()
         self._begun = time.time()
@@ -132,7 +133,9 @@ class Execution:
         if kept:
             self.program = "ssh"
             try:
-                return Multiplexed(self._loop, *kept, self._output, self._error)
+                begun = self._terms.ahead.take(kept)
+                self._booted = begun is not None
+                return Multiplexed(self._loop, begun or begin(*kept), self._output, self._error)
             except OSError:
                 self.connection.forget()  # its ssh has ended without removing the socket
         # Here, as a run over kept connections alone starts no process.
@@ -298,7 +301,12 @@ class Execution:
     # -- what is sent -------------------------------------------------------------------------------------
 
     def _send_request(self) -> None:
-        self._send(bootstrap.message(self._terms.archive.name, self._request))
+        message = bootstrap.message(self._terms.archive.name, self._request)
+        if self._booted:
+            self.sent += len(bootstrap.BOOT)
+            self._send(message)
+        else:
+            self._send(bootstrap.BOOT + message)
 
     def _answer(self, number: int, answer: Answer) -> None:
         said = answer.replace(number=number)

@@ -12,9 +12,10 @@ import struct
 
 # `socket` makes enumerations of hundreds of constants, which takes longer than all that is done here.
 from _socket import AF_UNIX, SCM_RIGHTS, SOL_SOCKET, socket
+from typing import NamedTuple
 
 from provision.transport.loop import READ, Loop
-from provision.transport.streams import OnBytes, Streams
+from provision.transport.streams import Ends, OnBytes, Streams, pipes
 
 _VERSION = 4
 _HELLO = 0x00000001
@@ -32,36 +33,59 @@ _FAILED = 255
 """How ssh ends when the fault is its own."""
 
 
+class Begun(NamedTuple):
+    """A command that a kept connection has been told to carry out; nobody attends to it yet.
+
+    Args:
+        socket: to the ssh that keeps the connection.
+        near: our ends of its standard input, output and error.
+    """
+
+    socket: socket
+    near: Ends
+
+
+def begin(path: str, command: str) -> Begun:
+    """Let a kept connection carry out a command on its host.
+
+    Args:
+        path: the socket of the ssh that keeps the connection.
+        command: for the login shell on the host.
+
+    Raises:
+        OSError: nobody listens at the socket.
+    """
+    master = socket(AF_UNIX)
+    master.setblocking(False)
+    try:
+        master.connect(path)
+        with pipes() as (far, near):
+            master.sendall(_packet(struct.pack(">II", _HELLO, _VERSION)) + _new_session(command))
+            for end in far:
+                master.sendmsg([b"\0"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", end))])
+    except BaseException:
+        master.close()
+        raise
+    return Begun(master, near)
+
+
 class Multiplexed(Streams):
     """A command that a kept connection carries out on its host.
 
     Args:
         loop: what calls it.
-        path: the socket of the ssh that keeps the connection.
-        command: for the login shell on the host.
+        begun: the command.
         on_output: called with each piece of its standard output.
         on_error: called with each piece of its standard error.
-
-    Raises:
-        OSError: nobody listens at the socket.
     """
 
-    def __init__(self, loop: Loop, path: str, command: str, on_output: OnBytes, on_error: OnBytes) -> None:
+    def __init__(self, loop: Loop, begun: Begun, on_output: OnBytes, on_error: OnBytes) -> None:
         super().__init__(loop, on_output, on_error)
         self._on_error = on_error
         self._answers = bytearray()
         self._code = _FAILED
-        self._socket = socket(AF_UNIX)
-        self._socket.setblocking(False)
-        try:
-            self._socket.connect(path)
-            with self._far_ends() as ends:
-                self._socket.sendall(_packet(struct.pack(">II", _HELLO, _VERSION)) + _new_session(command))
-                for end in ends:
-                    self._socket.sendmsg([b"\0"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", end))])
-        except BaseException:
-            self._socket.close()
-            raise
+        self._socket = begun.socket
+        self._attend(begun.near)
         loop.watch(self._socket.fileno(), READ, self._answered)
 
     def end(self) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 
 from provision.transport.loop import READ, Loop, Timer
-from provision.transport.streams import OnBytes, Streams
+from provision.transport.streams import OnBytes, Streams, pipes
 
 _KILL_AFTER = 6.0
 """Seconds; the host side needs some to end its commands (`host.machine.CUT`)."""
@@ -31,10 +31,11 @@ class Process(Streams):
 
     def __init__(self, loop: Loop, argv: Sequence[str], on_output: OnBytes, on_error: OnBytes) -> None:
         super().__init__(loop, on_output, on_error)
-        with self._far_ends() as (stdin, stdout, stderr):
+        with pipes() as ((stdin, stdout, stderr), near):
             self._child = subprocess.Popen(
                 list(argv), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
             )
+        self._attend(near)
         self._kill: Timer | None = None
         self._pidfd: int | None = None
         try:

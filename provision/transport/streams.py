@@ -14,6 +14,31 @@ _REST = 1024
 
 OnBytes = Callable[[bytes], None]
 
+Ends = tuple[int, int, int]
+"""The ends of the pipes for standard input, output and error, on one side."""
+
+
+@contextmanager
+def pipes() -> Iterator[tuple[Ends, Ends]]:
+    """Open the pipes of a command.
+
+    The first ends are for the command, which has its own copies after the block. The second ones are ours,
+    and never block; they are closed only when the block fails.
+    """
+    (far_in, near_in), (near_out, far_out), (near_err, far_err) = os.pipe(), os.pipe(), os.pipe()
+    far, near = (far_in, far_out, far_err), (near_in, near_out, near_err)
+    try:
+        for fd in near:
+            os.set_blocking(fd, False)
+        yield far, near
+    except BaseException:
+        for fd in near:
+            os.close(fd)
+        raise
+    finally:
+        for fd in far:
+            os.close(fd)
+
 
 class Streams:
     """A command that is being carried out: what it prints is handed out, and what it is to read is sent.
@@ -69,24 +94,10 @@ class Streams:
         """End the command and its children."""
         raise NotImplementedError
 
-    @contextmanager
-    def _far_ends(self) -> Iterator[tuple[int, int, int]]:
-        """Open the pipes. Their far ends are for the command, which has its own copies after the block."""
-        pipes = os.pipe(), os.pipe(), os.pipe()
-        (far_in, near_in), (near_out, far_out), (near_err, far_err) = pipes
-        try:
-            yield far_in, far_out, far_err
-        except BaseException:
-            for fd in (near_in, near_out, near_err):
-                os.close(fd)
-            raise
-        finally:
-            for fd in (far_in, far_out, far_err):
-                os.close(fd)
-        self._stdin = near_in
-        self._readers = dict(zip((near_out, near_err), self._takers, strict=True))
-        for fd in (near_in, near_out, near_err):
-            os.set_blocking(fd, False)
+    def _attend(self, near: Ends) -> None:
+        """Serve the near ends of the pipes from now on."""
+        self._stdin, *outputs = near
+        self._readers = dict(zip(outputs, self._takers, strict=True))
         for fd in self._readers:
             self._loop.watch(fd, READ, partial(self._readable, fd))
 

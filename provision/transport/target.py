@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from provision.connect import Connection
 from provision.connect.base import PATIENCE
+from provision.transport.ahead import Ahead
 from provision.transport.archive import Archive
 from provision.transport.loop import Loop
 from provision.wire.events import Event, Question
@@ -78,6 +79,7 @@ class Terms(NamedTuple):
     Args:
         loop: in which it runs.
         archive: the host side, for hosts that lack it.
+        ahead: what has been begun on hosts already.
         on_event: called with each event, those of a host in the order in which it sent them. The last one of
             a host is `Done`, `Error` or `Unreachable`.
         on_question: called after `on_event` with each event that a host waits on.
@@ -87,6 +89,7 @@ class Terms(NamedTuple):
 
     loop: Loop
     archive: Archive
+    ahead: Ahead
     on_event: OnEvent
     on_question: OnQuestion
     password: str | None = None

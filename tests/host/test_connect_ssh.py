@@ -20,6 +20,7 @@ import pytest
 
 from provision.connect import Ssh
 from provision.rollout.run import run
+from provision.transport.ahead import Ahead
 from provision.transport.archive import Archive
 from provision.transport.target import Limits, Status, Target
 from provision.wire.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
@@ -77,6 +78,7 @@ def one(
     limits: Limits = PATIENT,
     install_python: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
+    ahead: Ahead | None = None,
 ) -> tuple[Status, list[Event]]:
     events: list[Event] = []
 
@@ -85,7 +87,7 @@ def one(
         on_event(event)
 
     target = Target(connection, b"request", install_python=install_python)
-    summary = run([target], None, listen, password=password, archive=archive, limits=limits)
+    summary = run([target], None, listen, password=password, archive=archive, limits=limits, ahead=ahead)
     return summary.outcomes[connection.host], events
 
 
@@ -138,6 +140,49 @@ def test_a_kept_connection_starts_no_process(
     monkeypatch.setenv("PATH", str(tmp_path))
     outcome, _ = one(way(host), archive)
     assert outcome == "ok"
+
+
+def test_the_interpreter_may_be_started_before_the_request_is_there(
+    way: Way, host: LabHost, tmp_path: Path
+) -> None:
+    archive = host_side(tmp_path, ANSWER)
+    one(way(host), archive)
+    ahead = begun(way(host))
+    (waiting,) = interpreters(host, 1)
+    outcome, events = one(way(host), archive, ahead=ahead)
+    assert (outcome, ended(events).executions) == ("ok", 1)
+    assert [event.pid for event in events if isinstance(event, Hello)] == [waiting]
+
+
+def test_an_interpreter_that_gets_no_request_ends_with_the_controller(
+    way: Way, host: LabHost, tmp_path: Path
+) -> None:
+    one(way(host), host_side(tmp_path, ANSWER))
+    controller = os.fork()
+    if not controller:
+        _ = begun(way(host))
+        time.sleep(1000)
+    interpreters(host, 1)
+    os.kill(controller, signal.SIGKILL)
+    os.waitpid(controller, 0)
+    interpreters(host, 0)
+
+
+def begun(connection: Ssh) -> Ahead:
+    ahead = Ahead()
+    ahead.begin([connection])
+    return ahead
+
+
+def interpreters(host: LabHost, number: int) -> list[int]:
+    """Wait for so many that have no request yet, and return their processes."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        found = host.exec(["pgrep", "-f", "^python3 -I -S -c import sys,zlib"], check=False).stdout.split()
+        if len(found) == number:
+            return [int(pid) for pid in found]
+        time.sleep(0.1)
+    raise AssertionError(f"{found} and not {number}")
 
 
 def test_the_configuration_of_the_connection_says_what_of_the_environment_is_sent(
@@ -512,33 +557,40 @@ run([target], None, lambda event: print(event.NAME, flush=True), archive=archive
 # -- kept connections that have gone bad --------------------------------------------------------------------
 
 
-def test_a_socket_that_nobody_listens_to(way: Way, host: LabHost, tmp_path: Path) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_a_socket_that_nobody_listens_to(early: bool, way: Way, host: LabHost, tmp_path: Path) -> None:
     connection = way(host)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(connection.socket))
-    outcome, events = one(connection, host_side(tmp_path, ANSWER))
+    ahead = begun(connection) if early else None
+    outcome, events = one(connection, host_side(tmp_path, ANSWER), ahead=ahead)
     assert (outcome, ended(events).executions) == ("ok", 1)
     assert connection.kept()
 
 
-def test_a_socket_whose_owner_does_not_answer(way: Way, host: LabHost, tmp_path: Path) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_a_socket_whose_owner_does_not_answer(early: bool, way: Way, host: LabHost, tmp_path: Path) -> None:
     connection = way(host)
     with socket.socket(socket.AF_UNIX) as stuck:
         stuck.bind(str(connection.socket))
         stuck.listen(8)
-        outcome, events = one(connection, host_side(tmp_path, ANSWER), limits=Limits(kept=1))
+        ahead = begun(connection) if early else None
+        outcome, events = one(connection, host_side(tmp_path, ANSWER), limits=Limits(kept=1), ahead=ahead)
     assert (outcome, ended(events).executions) == ("ok", 1)
     assert connection.kept()
 
 
-def test_a_kept_connection_that_takes_no_more_commands(way: Way, lab_host: LabHost, tmp_path: Path) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_a_kept_connection_that_takes_no_more_commands(
+    early: bool, way: Way, lab_host: LabHost, tmp_path: Path
+) -> None:
     (lab_host.root / "etc/ssh/sshd_config.d/one.conf").write_text("MaxSessions 1\n", encoding="ascii")
     lab_host.exec(["systemctl", "restart", "ssh"])
     connection, archive = way(lab_host), host_side(tmp_path, ANSWER)
     one(connection, archive)
     with subprocess.Popen(connection.argv("sleep 1000"), stdin=subprocess.DEVNULL) as busy:
         lab_host.exec(["sh", "-c", "until pgrep -x sleep; do sleep 0.1; done"])
-        outcome, events = one(connection, archive)
+        outcome, events = one(connection, archive, ahead=begun(connection) if early else None)
         busy.kill()
     assert (outcome, ended(events).executions) == ("ok", 1)
 
