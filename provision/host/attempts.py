@@ -13,7 +13,7 @@ from provision.host.state.ledger import Ledger
 from provision.host.state.revisions import Revisions, snapshot
 from provision.wire.finding import Finding
 from provision.wire.requests import Request
-from provision.wire.revision import FAILED, PROVEN, ROLLED_BACK
+from provision.wire.revision import BEGUN, FAILED, PROVEN, ROLLED_BACK
 
 
 class Attempts:
@@ -63,6 +63,15 @@ class Attempts:
             self._begun[service] = revisions.begin(
                 self._request.who, changes, self._request.origin, self._ignored, self._request.change
             )
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take over what a killed run has changed and started, where only the answer is left to come."""
+        for item in self._items.values():
+            if item.proves and item.service and item.changes and item.service not in self._begun:
+                last = self._of(item.service).history()[-1:]
+                if last and last[0].outcome == BEGUN:
+                    self._begun[item.service] = last[0].number
 
     def _reasons(self) -> dict[str, list[str]]:
         """Return the services that change, each with the ids of what changes."""

@@ -149,6 +149,7 @@ class Fixing:
             for each, reason in due:
                 each.need(reason)
             if item.runs and item.service:
+                item.resource.begins(self.machine)
                 self.gateways.leave(item.service, item.resource.work(self.machine, changes))
                 self.meetings.stop(item)
             if item.runs and item.resource.disturbs(changes):

@@ -8,7 +8,6 @@ from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.resource import Changes
 from provision.host.services import figures
-from provision.host.state import owed
 from provision.wire import events
 from provision.wire.survey import Stake
 
@@ -64,7 +63,7 @@ def reasons(machine: Machine, items: Items) -> dict[str, list[str]]:
     because: dict[str, list[str]] = {}
     for item in items.values():
         if item.runs and item.service:
-            changed = owed.restart(machine.state, item.service).needed()
+            changed = item.resource.owing(machine)
             if changed is not None:
                 because.setdefault(item.service, []).extend(changed)
     for item in items.values():

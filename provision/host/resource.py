@@ -154,6 +154,13 @@ class Resource:
         """Whether its service takes in changes of these resources by a reload, without a restart."""
         return False
 
+    def owing(self, machine: Machine) -> list[str] | None:
+        """Return for which changes its service has to be restarted; None when it has not."""
+        return None
+
+    def begins(self, machine: Machine) -> None:
+        """Note that its service is about to be stopped and started, and that all it will read is there."""
+
     def up(self, actual: State) -> bool:
         """Whether its service runs, so that it is restarted rather than started."""
         return False

@@ -110,6 +110,7 @@ def put_back(machine: Machine, record: backup.Record) -> None:
     runner = {**record["runner"], "spec": {**record["runner"]["spec"], "preflight": None}}
     runs, proves = recall(**runner), recall(**record["probe"])
     try:
+        runs.begins(machine)
         runs.fix(machine, runs.due)
     except Exception as error:
         nodes = proves.spec.nodes

@@ -71,7 +71,7 @@ def describe(machine: Machine, service: Service, among: dict[int, processes.Proc
         gpu_memory=_gpu_memory(machine, ours),
         proven=life.invocation is not None
         and life.invocation == marks.proven(machine.state, service.service),
-        owed=owed.restart(machine.state, service.service).needed(),
+        owed=owed.restart(machine.state, service.service).needed(lambda: life.invocation),
         figures=figures.kept(machine.state, service.service),
         servers=servers.servers(machine, service.service),
         node=node,

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provision.host.state import owed
 from provision.host.state.ledger import Ledger
+from provision.host.state.revisions import Revisions
 from provision.wire.specs.command import CommandSpec
 from provision.wire.specs.directory import DirectorySpec
 from tests.host import asked
@@ -49,8 +52,13 @@ def apply_in_a_process(box: Box) -> subprocess.Popen[str]:
 
 def kill_when(process: subprocess.Popen[str], path: Path, lines: int) -> None:
     """Kill the process when a file has so many lines."""
+    kill_once(process, lambda: path.exists() and len(path.read_text().splitlines()) >= lines)
+
+
+def kill_once(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
+    """Kill the process as soon as something is so."""
     deadline = time.monotonic() + 120
-    while not path.exists() or len(path.read_text().splitlines()) < lines:
+    while not reached():
         assert process.poll() is None
         assert time.monotonic() < deadline, "it never came so far"
         time.sleep(0.02)
@@ -128,3 +136,29 @@ def test_what_was_begun_and_never_came_is_not_ours_when_somebody_else_makes_it(b
     box.apply()
     box.run("remove")
     assert Path(spec["path"]).exists()
+
+
+def test_a_restart_is_not_repeated_after_a_run_that_was_killed_right_after_the_start(
+    box_root: Path, tmp_path: Path
+) -> None:
+    box, starts = Box(box_root), tmp_path / "starts"
+    box.greeting = f"\necho one >>{starts}"
+    box.apply()
+    pid = box.pid
+    box.greeting = f"\necho two >>{starts}"
+    record = box.root / "run/tiny.pid"
+    # For half a second after this the run looks whether the script ends at once.
+    kill_once(apply_in_a_process(box), lambda: record.exists() and f"{pid}\n" not in record.read_text())
+    note = owed.restart(box.state, "tiny").read()
+    assert note is not None
+    assert note["state"] == "needed"
+
+    assert box.plan() == ["probe:tiny"]
+    box.apply()
+    assert starts.read_text().split() == ["one", "two"]
+    assert box.plan() == []
+    assert owed.restart(box.state, "tiny").read() is None
+    # What the killed run has begun is proven now, and can be gone back to.
+    revisions = Revisions(box.state, "tiny").history()
+    assert [(each.outcome, each.kept) for each in revisions] == [("proven", True)] * 2
+    box.run("remove")

@@ -81,6 +81,37 @@ def test_what_was_owed_before_or_by_others_stays(tmp_path: Path) -> None:
     assert (note["state"], note["because"]) == ("needed", ["file:/b"])
 
 
+def test_a_restart_that_was_begun_is_done_once_another_life_runs(tmp_path: Path) -> None:
+    restart = owed.restart(str(tmp_path), "r1")
+    restart.begun(lambda: "7:99:boot")
+    assert restart.read() is None  # nothing is owed, so nothing is noted
+
+    restart.need("file:/a")
+    restart.begun(lambda: "7:99:boot")
+    lives: list[str | None] = ["7:99:boot", None, "8:99:boot"]
+    assert [restart.needed(lambda life=life: life) for life in lives] == [["file:/a"], ["file:/a"], None]
+    marks.prove(str(tmp_path), "r1", "7:99:boot")
+    assert restart.needed(lambda: "7:99:boot") == ["file:/a"]
+    marks.prove(str(tmp_path), "r1", "8:99:boot")
+    assert restart.read() is None
+
+
+def test_a_first_start_that_was_begun_is_done_once_any_life_runs(tmp_path: Path) -> None:
+    restart = owed.restart(str(tmp_path), "r1")
+    restart.need("file:/a")
+    restart.begun(lambda: None)
+    assert restart.needed(lambda: None) == ["file:/a"]
+    assert restart.needed(lambda: "7:99:boot") is None
+
+
+def test_a_change_after_the_begin_needs_another_restart(tmp_path: Path) -> None:
+    restart = owed.restart(str(tmp_path), "r1")
+    restart.need("file:/a")
+    restart.begun(lambda: "7:99:boot")
+    restart.need("file:/b")
+    assert restart.needed(lambda: "8:99:boot") == ["file:/a", "file:/b"]
+
+
 def test_services_do_not_share_marks(tmp_path: Path) -> None:
     owed.restart(str(tmp_path), "r1").need("a")
     assert owed.restart(str(tmp_path), "r2").read() is None
@@ -105,6 +136,13 @@ def test_a_damaged_mark_means_a_restart(tmp_path: Path, broken: str) -> None:
     assert note["state"] == "needed"
 
 
+@pytest.mark.parametrize("stops", ["null", "7", "[]"])
+def test_a_damaged_begin_means_a_restart(tmp_path: Path, stops: str) -> None:
+    (tmp_path / "restart").mkdir()
+    (tmp_path / "restart" / "r1").write_text(f'{{"state": "needed", "because": [], "stops": {stops}}}')
+    assert owed.restart(str(tmp_path), "r1").needed(lambda: "8:99:boot") == []
+
+
 def test_threads_lose_no_reason(tmp_path: Path) -> None:
     state = str(tmp_path)
     reasons = [f"file:/{number}" for number in range(20)]
@@ -119,7 +157,7 @@ def test_threads_lose_no_reason(tmp_path: Path) -> None:
     assert sorted(note["because"]) == sorted(reasons)
 
 
-@pytest.mark.parametrize("killed_after", range(12))
+@pytest.mark.parametrize("killed_after", range(16))
 def test_killed_at_any_system_call_a_restart_is_still_owed(tmp_path: Path, killed_after: int) -> None:
     """The process dies before its n-th change to the file system, from the start to the proof's very end."""
     state = str(tmp_path)
@@ -139,6 +177,7 @@ def test_killed_at_any_system_call_a_restart_is_still_owed(tmp_path: Path, kille
             return call
         for name in ("fsync", "replace", "unlink"):
             setattr(os, name, counted(getattr(os, name)))
+        owed.restart(sys.argv[1], "r1").begun(lambda: "6:99:boot")
         owed.restart(sys.argv[1], "r1").started("7:99:boot")
         owed.restart(sys.argv[1], "r1").need("file:/b")
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,29 @@ def test_a_needed_restart_is_done_and_proven(remote: Remote) -> None:
     assert results["probe"]["status"] == "changed"
     assert remote.pid not in (pid, "0")
     assert remote.changes() == {}
+
+
+def test_a_restart_goes_on_without_the_run_that_has_begun_it_and_is_not_repeated(remote: Remote) -> None:
+    remote.apply()
+    pid = remote.pid
+    gate = "[Service]\nExecStartPre=/bin/sh -c 'until [ -e /tmp/open ]; do sleep 0.1; done'\n"
+    remote.put(f"/etc/systemd/system/{remote.unit}.d/gate.conf", gate)
+    remote.host.exec(["systemctl", "daemon-reload"])
+    remote.put(f"{remote.state}/restart/{remote.name}", '{"state": "needed", "because": ["file:/x"]}')
+    with ThreadPoolExecutor() as pool:
+        cut = pool.submit(remote.ask, "apply")
+        eventually(lambda: remote.systemctl("show", "-p", "SubState", "--value") == "start-pre")
+        remote.host.exec(["pkill", "-9", "-f", "^python3 -I -S -c"])
+        assert cut.result()[-1]["event"] != "done"
+    remote.put("/tmp/open", "")
+    eventually(lambda: remote.systemctl("is-active") == "active")
+    started = remote.pid
+    assert started not in (pid, "0")
+    results = remote.apply()
+    assert (results["unit"]["status"], results["probe"]["status"]) == ("ok", "changed")
+    assert remote.pid == started
+    assert remote.changes() == {}
+    remote.host.exec(["rm", "-r", f"/etc/systemd/system/{remote.unit}.d", "/tmp/open"])
 
 
 def test_a_stopped_and_a_failed_unit_are_not_active(remote: Remote) -> None:

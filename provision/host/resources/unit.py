@@ -62,7 +62,7 @@ class Unit(FileRunner):
         name = self.spec.unit
         try:
             properties = self._load(machine, "enabled" in changes)
-            because = owed.restart(machine.state, self.spec.service).needed() or []
+            because = self.owing(machine) or []
             if "active" not in changes and self.reloads(because):
                 self._reload(machine)
             elif "active" in changes or "current" in changes:

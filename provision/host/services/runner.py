@@ -38,7 +38,15 @@ class Runner(Resource):
 
     def current(self, machine: Machine) -> bool:
         """Whether no restart is needed."""
-        return owed.restart(machine.state, self.spec.service).needed() is None
+        return self.owing(machine) is None
+
+    def owing(self, machine: Machine) -> list[str] | None:
+        """Return for which changes it has to be restarted; None when it has not."""
+        return owed.restart(machine.state, self.spec.service).needed(lambda: self._life(machine))
+
+    def begins(self, machine: Machine) -> None:
+        """Note that it is about to be stopped and started: another life has read what there is now."""
+        owed.restart(machine.state, self.spec.service).begun(lambda: self._life(machine))
 
     def up(self, actual: State) -> bool:
         """Whether it runs, rather than that it is to be started."""
@@ -54,6 +62,9 @@ class Runner(Resource):
     def waits_for_others(self) -> bool:
         """Whether it waits for its turn on a GPU."""
         return bool(self.spec.cards)
+
+    def _life(self, machine: Machine) -> str | None:
+        return supervision.life(machine, self.spec).invocation
 
     def _ended(self, machine: Machine, life: supervision.Life) -> Failure:
         return endings.ended(machine, self.spec, life, life.since)

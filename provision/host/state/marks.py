@@ -31,7 +31,7 @@ def prove(state: str, service: str, invocation: str) -> None:
     A restart that is *needed* stays so: the answer came from a process that was started before the change.
     """
     durable.write(os.path.join(state, "proven", service), invocation + "\n")
-    owed.restart(state, service).answered()
+    owed.restart(state, service).answered(invocation)
 
 
 def doubt(state: str, service: str) -> None:

@@ -5,21 +5,28 @@ service has been restarted and has answered since. A command that follows change
 crash may come between any two of these steps, so each is written down before the next is taken:
 
     need()      before the change        needed
-    started()   after the (re)start      started (only a service: it has not answered yet)
+    begun()     before the stop          needed, unless another life runs than the one that is to be stopped
+    started()   after the (re)start      started (it has not answered yet)
     settle()    after the answer, or after the command has run
+
+The second and the third are for services only. All that a restart is needed for has been done when it is
+begun. So whatever life runs after that has read it, whoever has started it: a run that was killed since, or
+what supervises the service.
 """
 
 from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 from provision.host.state import durable
 from provision.wire import plainjson
 
 Note = Dict[str, Any]
-"""`state` (`needed` or `started`), `because` (ids or words), and of a started service its `invocation`."""
+"""`state` (`needed` or `started`), `because` (ids or words); of a started service its `invocation`, and of
+one whose restart was begun `stops`: the life that ends by it, empty when none ran.
+"""
 
 _writing = allocate_lock()
 
@@ -50,10 +57,17 @@ class Owed:
             return note
         return found if found["state"] in ("needed", "started") else note
 
-    def needed(self) -> list[str] | None:
-        """Return for which changes it has to be done; None when it has not."""
+    def needed(self, runs: Callable[[], str | None] = lambda: None) -> list[str] | None:
+        """Return for which changes it has to be done; None when it has not.
+
+        Args:
+            runs: returns the life of the service that runs now; only called when that decides.
+        """
         note = self.read()
-        return note["because"] if note and note["state"] == "needed" else None
+        if note is None or note["state"] != "needed" or ("stops" in note and _another(note, runs())):
+            return None
+        because: list[str] = note["because"]
+        return because
 
     def need(self, *because: str) -> None:
         """Note that it has to be done because of these changes; reasons add up until it is."""
@@ -61,6 +75,17 @@ class Owed:
             reasons = self._reasons()
             reasons += [each for each in because if each not in reasons]
             self._write({"state": "needed", "because": reasons})
+
+    def begun(self, runs: Callable[[], str | None]) -> None:
+        """Note that a service is about to be restarted, if it needs it.
+
+        Args:
+            runs: returns the life that runs now, and ends; None where none does.
+        """
+        with _writing:
+            note = self.read()
+            if note and note["state"] == "needed":
+                self._write({**note, "stops": runs() or ""})
 
     def started(self, invocation: str, since: str | None = None) -> None:
         """Note that a service runs with what it needed a restart for, but has not answered yet.
@@ -93,11 +118,11 @@ class Owed:
             else:
                 self.settle()
 
-    def answered(self) -> None:
-        """Note that the service has answered: a restart that was begun is done, one that is needed is not."""
+    def answered(self, invocation: str) -> None:
+        """Note that this life has answered: the restart that led to it is done, one that is needed is not."""
         with _writing:
             note = self.read()
-            if note and note["state"] == "started":
+            if note and (note["state"] == "started" or _another(note, invocation)):
                 self.settle()
 
     def settle(self) -> None:
@@ -110,6 +135,11 @@ class Owed:
 
     def _write(self, note: Note) -> None:
         durable.write(self._path, plainjson.dumps(note) + "\n")
+
+
+def _another(note: Note, life: str | None) -> bool:
+    """Whether a restart was begun, and what runs is not what was to be stopped."""
+    return isinstance(note.get("stops"), str) and life is not None and life != note["stops"]
 
 
 def restart(state: str, service: str) -> Owed:
