@@ -17,6 +17,7 @@ from provision.host.services import preflight as questions
 from provision.host.state import backup, ground, owed
 from provision.host.state.ledger import Ledger
 from provision.wire import events
+from provision.wire.events import Work
 from provision.wire.requests import Apply
 from provision.wire.server import Preflight
 
@@ -154,6 +155,7 @@ class Fixing:
                 self.meetings.stop(item)
             if item.runs and item.resource.disturbs(changes):
                 self._end_followers(item)
+            self.meetings.prove(item)
             item.resource.fix(self.machine, changes)
             item.read(self.machine)
             if item.error:
@@ -162,8 +164,7 @@ class Fixing:
                 missed = item.resource.missed(self.machine, item.changes)
                 raise missed or Failure("not-converged", f"did not converge: {_still(item.changes)}")
             self._remember(item)
-            if item.proves and item.service:
-                self.gateways.back(item.service)
+            self.meetings.back(item, self.gateways)
         except rotation.InService as refused:
             self._conclude(item, "failed", changes, refused)
             service = item.service if item.runs and self.asked.rollback else None
@@ -196,9 +197,22 @@ class Fixing:
             self._conclude(item, "changed", changes)
 
     def _end_followers(self, item: Item) -> None:
-        """Let services end that cannot run without this one, before it stops."""
+        """Let services end that cannot run without this one, before it stops.
+
+        As before any other stop, their nodes are compared, gateways pass no new requests to them, and all
+        nodes of one end together.
+        """
         for other in self.items.values():
-            if other.runs and other.service != item.service and other.service in item.triggers:
+            if (
+                other.runs
+                and other.service
+                and other.service != item.service
+                and other.service in item.triggers
+            ):
+                if foreseeing.runs(self.items, other.service):
+                    self.meetings.compare(other)
+                    self.gateways.leave(other.service, Work(restart=other.service))
+                    self.meetings.stop(other)
                 other.resource.end(self.machine)
 
     def _remember(self, probe: Item) -> None:
@@ -265,6 +279,8 @@ class Fixing:
             path = getattr(item.resource.spec, "path", None)
             if not self.ledger.knows(item.id, item.playbooks, path):
                 self._record(item, created=item.resource.makes_directory() in self._made())
+        if status in ("failed", "skipped"):
+            self.meetings.gave_up(item, failure)
         finding = failure.finding if failure else None
         seconds = round(time.monotonic() - item.began, 3) if item.began else 0.0
         self.machine.emit(

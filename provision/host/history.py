@@ -12,7 +12,7 @@ from provision.host.resources import recall
 from provision.host.rollback import put_back
 from provision.host.services.nodes import together
 from provision.host.state import backup, owed
-from provision.host.state.lock import RunLock
+from provision.host.state.lock import RunLock, under
 from provision.host.state.revisions import Revisions
 from provision.wire import events
 from provision.wire.finding import warning
@@ -31,16 +31,23 @@ def history(machine: Machine, request: Request) -> events.Done:
 
 def rollback(machine: Machine, request: Request, asked: Rollback) -> events.Done:
     """Carry out the verb `rollback`: run what services ran with before, and prove it."""
-    failed = 0
-    gateways = rotation.Gateways(machine, request.fronted, request.who)
-    with RunLock(machine, request.who, "rollback", asked.patience):
-        for service in request.services:
-            try:
-                _go_back(machine, request, asked, service, gateways)
-            except Exception as error:
-                failed += 1
-                machine.emit(events.Error(finding=causes.explain(error).finding))
+    lock = RunLock(machine, request.who, "rollback", asked.patience)
+    failed = under(machine, lock, lambda: _all_back(machine, request, asked))
     return events.Done(ok=not failed, counts={"changed": len(request.services) - failed, "failed": failed})
+
+
+def _all_back(machine: Machine, request: Request, asked: Rollback) -> int:
+    """Go back with each service; return how many of them fail."""
+    together.hold(machine, request.services)
+    gateways = rotation.Gateways(machine, request.fronted, request.who)
+    failed = 0
+    for service in request.services:
+        try:
+            _go_back(machine, request, asked, service, gateways)
+        except Exception as error:
+            failed += 1
+            machine.emit(events.Error(finding=causes.explain(error).finding))
+    return failed
 
 
 def _go_back(
@@ -69,7 +76,7 @@ def _go_back(
     revisions.go_back(number, record["number"])
     text = f"revision {record['number']} runs again, and it answers; the next apply goes forward"
     machine.emit(events.Restored(id=id, service=name, ok=True, text=text))
-    gateways.back(name)
+    gateways.back_on_all(name, nodes)
 
 
 def _agreed(machine: Machine, service: Service, revisions: Revisions, to: int | None) -> dict[str, Any]:

@@ -34,6 +34,9 @@ CUT = 4.0
 PATIENCE = 300.0
 """Seconds that the controller has to answer a question: it may be busy with many hosts, or stopped by ^Z."""
 
+TELL = 10.0
+"""Seconds between two reports of the wait for an answer that depends on others."""
+
 LOOK = 0.5
 """Seconds after which a wait for the controller notices that the run was cancelled on this host."""
 
@@ -234,13 +237,19 @@ class Machine:
             raise Failure("run-cancelled", CANCELLED)
 
     def ask(
-        self, question: events.Question, *, endless: bool = False, silence: float | None = None
+        self,
+        question: events.Question,
+        *,
+        endless: bool = False,
+        reason: str = "",
+        silence: float | None = None,
     ) -> Answer:
         """Ask the controller, and wait for its answer: `PATIENCE` seconds at most, or as long as it is there.
 
         Args:
             question: what it is asked.
             endless: wait as long as it is there.
+            reason: what is waited for, in words, which is told again and again; empty: nothing is.
             silence: seconds without a sign of life after which it counts as gone; None where it gives none.
 
         Raises:
@@ -249,7 +258,7 @@ class Machine:
         """
         number = self._dialogue.begin()
         self.emit(question.replace(waits=True, number=number))
-        asked = time.monotonic()
+        asked = told = time.monotonic()
         try:
             while not self.cancelled.is_set():
                 left = LOOK if endless else asked + PATIENCE - time.monotonic()
@@ -259,6 +268,10 @@ class Machine:
                 answer = self._dialogue.hear(number, min(left, LOOK))
                 if answer is not None:
                     return answer
+                now = time.monotonic()
+                if reason and now - told >= TELL:
+                    told = now
+                    self.waiting("", reason, now - asked)
                 if silence is not None and self._dialogue.silent() > silence:
                     break
         finally:

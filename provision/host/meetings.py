@@ -12,7 +12,7 @@ from provision.host import foreseeing
 from provision.host.failure import Failure
 from provision.host.item import Item
 from provision.host.machine import Machine
-from provision.host.rotation import InService
+from provision.host.rotation import Gateways, InService
 from provision.host.services.nodes import reaching, same, together
 from provision.wire import events
 from provision.wire.finding import Finding
@@ -40,6 +40,8 @@ class Meetings:
         self.led: dict[str, list[str]] = {}
         """By service, the other nodes for which alone it is restarted here."""
         self._stopped: set[str] = set()
+        self._told: set[str] = set()
+        """The services of which the other nodes know, or will hear, that they have failed here."""
 
     def look(self) -> None:
         """Have services restarted here that start on another node.
@@ -47,7 +49,7 @@ class Meetings:
         Raises:
             Failure: the service would start, and another node has failed.
         """
-        for service, meeting in self._of.items():
+        for service, meeting in sorted(self._of.items()):  # else two nodes might wait for each other
             own = [item for item in self._items.values() if item.service == service and item.resource.role]
             starts = any(item.runs and (item.changes or item.error) for item in own)
             if meeting.node.joins:
@@ -92,18 +94,42 @@ class Meetings:
             InService: another node has failed.
         """
         service = self._service(item) if item.runs else None
-        if service and not self._of[service].node.joins:
+        if service and service not in self._stopped and not self._of[service].node.joins:
             answer = self._ask(service, self._of[service], "stop")
             if not answer.go:
                 raise InService.of(answer.findings[0])
             self._stopped.add(service)
 
-    def failed(self, item: Item, failure: Failure) -> None:
-        """After what runs a service has failed: let the other nodes, stopped with it, go back, too.
+    def prove(self, item: Item) -> None:
+        """Before a service is proven: its proof tells the other nodes itself when it fails."""
+        if item.proves and item.service:
+            self._told.add(item.service)
 
-        What proves it has told them itself.
+    def back(self, item: Item, gateways: Gateways) -> None:
+        """After a service was proven: let gateways pass requests to it again, or it has failed on all nodes.
+
+        Raises:
+            InService: a gateway does not do so.
         """
+        if not item.proves or not item.service:
+            return
+        node = self._of[item.service].node if item.service in self._of else None
+        gateways.back_on_all(item.service, node.names if node is not None and not node.joins else [])
+
+    def gave_up(self, item: Item, failure: Failure | None) -> None:
+        """After something of a service has failed, or was skipped: let no other node wait for it."""
+        service = item.service
+        if service not in self._of or service in self._told or failure is None:
+            return
+        if not (item.runs and service in self._stopped):  # else they hear it by `failed`
+            self._told.add(service)
+            names = self._of[service].node.names
+            together.gave_up(self._machine, service, names, failure.finding)
+
+    def failed(self, item: Item, failure: Failure) -> None:
+        """After what runs a service has failed: let the other nodes, stopped with it, go back, too."""
         if item.runs and item.service in self._stopped:
+            self._told.add(item.service)
             names = self._of[item.service].node.names
             together.failed(self._machine, item.service, names, failure.finding)
 

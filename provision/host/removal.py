@@ -14,7 +14,7 @@ from provision.host.resources import recall, type_of
 from provision.host.services.nodes import together
 from provision.host.state import backup, ground, marks
 from provision.host.state.ledger import Entry, Ledger
-from provision.host.state.lock import RunLock
+from provision.host.state.lock import RunLock, under
 from provision.host.state.revisions import Revisions
 from provision.wire import events
 from provision.wire.events import SERVICE
@@ -30,16 +30,24 @@ def remove(machine: Machine, request: Request, asked: Remove) -> events.Done:
         ledger = Ledger(machine.state)
         counts = remove_entries(machine, ledger, _entries(ledger, asked), asked.playbooks)
         return events.Done(ok=True, counts=counts)
-    with RunLock(machine, request.who, "remove", asked.patience):
-        ledger = Ledger(machine.state)  # as the run has left it that had the lock before
-        entries = _entries(ledger, asked)
-        gateways = rotation.Gateways(machine, request.fronted, request.who)
-        groups = {each.service: each.node for each in request.services if each.node is not None}
-        counts = remove_entries(machine, ledger, entries, asked.playbooks, gateways, groups)
-        ledger.save()
-        if not ledger.entries:
-            ground.leave(machine.state)
+    lock = RunLock(machine, request.who, "remove", asked.patience)
+    counts = under(machine, lock, lambda: _removed(machine, request, asked))
     return events.Done(ok=not counts["failed"], counts=counts)
+
+
+def _removed(machine: Machine, request: Request, asked: Remove) -> dict[str, int]:
+    """Remove it, and return how many resources became what."""
+    ledger = Ledger(machine.state)  # as the run has left it that had the lock before
+    entries = _entries(ledger, asked)
+    leaving = {entry.get("service") for entry in entries.values()}
+    together.hold(machine, [each for each in request.services if each.service in leaving])
+    gateways = rotation.Gateways(machine, request.fronted, request.who)
+    groups = {each.service: each.node for each in request.services if each.node is not None}
+    counts = remove_entries(machine, ledger, entries, asked.playbooks, gateways, groups)
+    ledger.save()
+    if not ledger.entries:
+        ground.leave(machine.state)
+    return counts
 
 
 def _entries(ledger: Ledger, asked: Remove) -> dict[str, Entry]:

@@ -28,16 +28,18 @@ def undo(machine: Machine, id: str, service: str, runners: Sequence[Resource], l
         runners: what runs it as it is declared now.
         led: it was restarted for other nodes alone, which go back.
     """
+    nodes = next((each.nodes() for each in runners if each.nodes()), [])
     record = backup.read(machine.state, service)
     restart = owed.restart(machine.state, service)
     note = restart.read()
     if record is None or machine.cancelled.is_set():
+        together.stays_so(machine, service, nodes)
         return False
     remade = any(each.made_from_spec and each.as_run(machine) != record["runner"]["spec"] for each in runners)
     if not remade and not led and (not record["files"] or note is None):
+        together.stays_so(machine, service, nodes)
         return False
     stuck = _in_place(machine, id, service, record, note)
-    nodes = next((each.nodes() for each in runners if each.nodes()), [])
     others = together.cannot_go_back(machine, service, nodes, stuck)
     if others is not None and not stuck:
         _tell(machine, id, service, f"nothing is put back, as {others} cannot be")

@@ -6,6 +6,7 @@ from typing import Mapping, Sequence
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
+from provision.host.services.nodes import together
 from provision.host.state import overrides
 from provision.wire import events
 from provision.wire.events import Work
@@ -66,6 +67,29 @@ class Gateways:
         answer = self._machine.ask(events.Return(service=service, ends=ends), endless=True)
         if not answer.go:
             raise InService.of(answer.findings[0])
+
+    def back_on_all(self, service: str, nodes: Sequence[str]) -> None:
+        """Do the same for a service over several hosts: it is back on all nodes, or has failed on all.
+
+        Args:
+            service: its name.
+            nodes: the hosts, by rank; empty for a service on one host.
+
+        Raises:
+            InService: a gateway does not do so.
+        """
+        refused: InService | None = None
+        try:
+            self.back(service)
+        except InService as failure:
+            refused = failure
+        if nodes:
+            said = [refused.finding] if refused is not None else []
+            answer = together.ask(self._machine, service, nodes, "return", findings=said)
+            if refused is None and not answer.go:
+                refused = InService.of(answer.findings[0])
+        if refused is not None:
+            raise refused
 
     def restored(self, service: str) -> None:
         """Do the same for a service that answers as before; when that fails, it has been told."""

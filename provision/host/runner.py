@@ -16,12 +16,11 @@ from provision.host.services import aftermath, survey
 from provision.host.services.gpus import leftovers
 from provision.host.state import ground, overrides, revisions
 from provision.host.state.ledger import Ledger
-from provision.host.state.lock import RunLock
+from provision.host.state.lock import Left, RunLock, under
 from provision.host.threads import each
 from provision.wire import events, plainjson
 from provision.wire.finding import WARNING, Finding, warning
 from provision.wire.requests import Apply, Converging, Request
-from provision.wire.survey import Answer
 
 READERS = 8
 """Threads that look at resources."""
@@ -32,20 +31,7 @@ def converge(machine: Machine, request: Request, asked: Converging) -> events.Do
     if not isinstance(asked, Apply):
         return Run(machine, request, asked).inspect()
     lock = RunLock(machine, request.who, asked.doing, asked.patience)
-    while True:
-        with lock:
-            done = Run(machine, request, asked).apply(asked, request.digest, lock)
-        if done is not None:
-            return done
-        # Another run holds a host that this apply needs: it may have this one meanwhile.
-        _go_on(machine.ask(events.Turn(free=True), endless=True))
-        machine.renew()
-
-
-def _go_on(answer: Answer) -> None:
-    """Raise `Failure` when the controller says that no more hosts are changed."""
-    if not answer.go:
-        raise Failure.of(answer.findings[0])
+    return under(machine, lock, lambda: Run(machine, request, asked).apply(asked, request.digest, lock))
 
 
 class Run:
@@ -173,13 +159,11 @@ class Run:
         seen = [(item.id, item.changes, bool(item.error)) for item in self.items.values()]
         return sha256(plainjson.dumps(seen, sort_keys=True).encode()).hexdigest()
 
-    def apply(self, asked: Apply, digest: str | None, lock: RunLock) -> events.Done | None:
+    def apply(self, asked: Apply, digest: str | None, lock: RunLock) -> events.Done:
         """Fix what differs. What needs something that failed is skipped, and stays as it was.
 
-        Returns:
-            None when nothing was changed because this host is to be left to another run first.
-
         Raises:
+            Left: nothing was changed, because this host is to be left to another run first.
             Failure: the host is not as it was when the plan with this digest was made; or a service is
                 foreseen not to run.
         """
@@ -192,8 +176,7 @@ class Run:
             )
         self._refuse()
         ignored = self._agree()
-        if not self._has_turn(asked, orphans, lock):
-            return None
+        self._await_turn(asked, orphans, lock)
         if not os.path.isdir(self.machine.state):
             ground.lay(self.machine.state)
             self.machine.forget("made")
@@ -260,22 +243,22 @@ class Run:
             if item.error is not None and item.error.final:
                 raise Failure(item.error.code, f"{item.label}: {item.error.message}", hint=item.error.hint)
 
-    def _has_turn(self, asked: Apply, orphans: dict[str, dict[str, Any]], lock: RunLock) -> bool:
-        """Wait for the wave of this host, if there are waves and something is to be changed; whether it has
-        begun, and this host is not to be left to another run.
+    def _await_turn(self, asked: Apply, orphans: dict[str, dict[str, Any]], lock: RunLock) -> None:
+        """Wait for the wave of this host, if there are waves and something is to be changed.
 
         Raises:
+            Left: this host is to be left to another run.
             Failure: no more hosts are changed.
         """
         if not asked.waves or not (self._differs() or (asked.prune and orphans)):
-            return True
+            return
         lock.tell("waits for its turn")
         answer = self.machine.ask(events.Turn(), endless=True)
         if answer.leave:
-            return False
-        _go_on(answer)
+            raise Left
+        if not answer.go:
+            raise Failure.of(answer.findings[0])
         lock.tell()
-        return True
 
     def _agree(self) -> list[Finding]:
         """Wait for the controller's word if services start; return the findings that are ignored on purpose.

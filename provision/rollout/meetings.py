@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -18,43 +19,70 @@ if TYPE_CHECKING:
     Send = Callable[[Answer], None]
     Asked = Mapping[str, Meet]
     """By host, what it has asked."""
+    Group = tuple[str, tuple[str, ...]]
+    """A service, and its nodes."""
+    Key = tuple[str, tuple[str, ...], str]
+    """The same, and as far as they have come."""
 
 SHOWN = 4
 """Findings that one message names."""
 
-ALONE = ("prove", "remove", "back")
+FIRST = ("look", "hold")
+"""The steps before anything is changed: a node then leaves its host to a run that holds one of the others."""
+
+BEFORE = (*FIRST, "choose", "ready", "compare", "reach", "stop")
+"""The steps for which nobody waits for a node that has failed already."""
+
+ALONE = ("hold", "prove", "return", "remove", "back")
 """The steps for which a node waits no longer for one that comes no further, and goes on without it."""
 
-FROM_EACH = ("choose", "ready")
+FROM_EACH = ("choose", "ready", "return")
 """The steps of which a finding has to say on which node it was found."""
 
 
 class Meetings:
     """Answers the nodes of a service once all have come as far, or some cannot.
 
+    No wait lasts longer than another node works on the same service: one that has failed, has ended, or has
+    nothing to do is not waited for.
+
     Args:
         hosts: those of the run; nobody waits for others.
         ignored: codes of findings that stop nothing.
+        held: returns the hosts that other runs hold now.
     """
 
-    def __init__(self, hosts: Collection[str], ignored: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        hosts: Collection[str],
+        ignored: Collection[str] = (),
+        held: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
         self._hosts = frozenset(hosts)
         self._ignored = frozenset(ignored)
-        self._waiting: dict[tuple[str, tuple[str, ...], str], dict[str, tuple[Meet, Send]]] = {}
+        self._held = held
+        self._waiting: dict[Key, dict[str, tuple[Meet, Send]]] = {}
         self._ended: dict[str, Status] = {}
-        self._looked: dict[tuple[str, tuple[str, ...]], dict[str, Meet]] = {}
-        """By service, what the nodes of those have said at first of which each joins by itself."""
+        self._failed: defaultdict[Group, set[str]] = defaultdict(set)
+        """By service, the nodes that have said that it failed there."""
+        self._looked: defaultdict[Group, dict[str, Meet]] = defaultdict(dict)
+        """By service, what its nodes have said at first."""
+        self._agreed: defaultdict[Group, set[str]] = defaultdict(set)
+        """By service, the nodes that have been answered then: one that comes again need not wait for them."""
 
     def meet(self, question: Meet, send: Send) -> None:
         """Take note that a node has come as far as this, and waits for the others."""
         if question.now is not None:
             question = question.replace(now=question.now - time.time())
         nodes = tuple(question.nodes)
-        if question.joins and question.step == "look":
-            self._looked.setdefault((question.service, nodes), {})[question.host] = question
+        if question.step == "look":
+            self._looked[question.service, nodes][question.host] = question
+            self._agreed[question.service, nodes].discard(question.host)
+        if question.findings and question.step == "prove":
+            self._failed[question.service, nodes].add(question.host)
         self._waiting.setdefault((question.service, nodes, question.step), {})[question.host] = question, send
         self._call_off(question.service, nodes)
-        self._consider()
+        self.consider()
 
     def ended(self, host: str, status: Status) -> None:
         """Take note that a host comes no further."""
@@ -62,7 +90,7 @@ class Meetings:
         for (_, _, step), waiting in self._waiting.items():
             if step == "watch":
                 waiting.pop(host, None)
-        self._consider()
+        self.consider()
 
     def _call_off(self, service: str, nodes: tuple[str, ...]) -> None:
         """Tell the nodes that prove a service still that another one has failed, if one has."""
@@ -71,18 +99,48 @@ class Meetings:
             for _, send in self._waiting.pop((service, nodes, "watch"), {}).values():
                 send(Answer(go=False))
 
-    def _consider(self) -> None:
+    def consider(self) -> None:
+        """Answer all who need not wait any longer."""
+        held = frozenset(self._held())
         for key, waiting in list(self._waiting.items()):
-            _, nodes, step = key
-            left = [name for name in nodes if name not in waiting and name in self._hosts]
-            if step != "watch" and all(name in self._ended for name in left):
+            service, nodes, step = key
+            left = self._left(key)
+            if step == "watch":
+                continue
+            if step in FIRST and held.intersection(left):
                 del self._waiting[key]
-                asked = {name: waiting[name][0] for name in nodes if name in waiting}
-                gone = {name: self._ended[name] for name in left if step not in ALONE}
-                stay = [each for each in self._looked.get(key[:2], {}).values() if not each.starts]
-                answers = _answers(step, asked, gone, self._ignored, stay)
-                for name, (_, send) in waiting.items():
-                    send(answers[name])
+                for _, send in waiting.values():
+                    send(Answer(go=False, leave=True))
+                continue
+            failed = self._failed[service, nodes] if step in BEFORE else ()
+            if all(name in self._ended or name in failed for name in left):
+                del self._waiting[key]
+                self._answer(key, waiting, left)
+
+    def _answer(self, key: Key, waiting: Mapping[str, tuple[Meet, Send]], left: Collection[str]) -> None:
+        """Answer those that wait, without the ones that are left."""
+        service, nodes, step = key
+        looked, agreed = self._looked[service, nodes], self._agreed[service, nodes]
+        known = {name: looked[name] for name in agreed} if step == "look" else {}
+        asked = {**known, **{name: waiting[name][0] for name in nodes if name in waiting}}
+        gone = {} if step in ALONE else {name: self._ended.get(name, "failed") for name in left}
+        answers = _answers(step, asked, gone, self._ignored, self._staying(service, nodes).values())
+        if step == "look":
+            agreed.update(waiting)
+        for name, (_, send) in waiting.items():
+            send(answers[name])
+
+    def _left(self, key: Key) -> list[str]:
+        """Return the nodes that have not come as far, and have something to do."""
+        service, nodes, step = key
+        others = self._agreed[service, nodes] if step in FIRST else self._staying(service, nodes)
+        here = self._waiting[key]
+        return [name for name in nodes if name in self._hosts and name not in here and name not in others]
+
+    def _staying(self, service: str, nodes: tuple[str, ...]) -> Asked:
+        """Return what the nodes have said that go on as they are, where each joins by itself."""
+        looked = self._looked[service, nodes]
+        return {name: each for name, each in looked.items() if each.joins and not each.starts}
 
 
 def _answers(

@@ -141,9 +141,15 @@ class Rollout:
         ignored = asked.ignore if isinstance(asked, Changing) else ()
         verdicts = Verdicts(self._foresee, ignored, take)
         rotation = self._rotation(take, ignored)
-        turns = Turns(self.order, take) if several else None
-        hear: OnEvent = _both(turns.hear, verdicts.take) if turns else verdicts.take
-        meetings = Meetings(self._fleet.catalogs, ignored)
+        turns = self._turns(asked, several, take)
+        meetings = Meetings(self._fleet.catalogs, ignored, turns.held if turns else frozenset)
+
+        def hear(event: Event) -> None:
+            if turns:
+                turns.hear(event)
+                meetings.consider()
+            verdicts.take(event)
+
         if isinstance(asked, Apply | Rollback | Remove):
             self._require_whole_groups(asked)
         if isinstance(asked, Changing) and not (isinstance(asked, Remove) and asked.dry):
@@ -160,6 +166,18 @@ class Rollout:
                 if late:
                     self._send(late, containers.late_proofs(self._fleet, listener.take), summary)
         return summary
+
+    def _turns(self, asked: Asked, several: bool, take: OnEvent) -> Turns | None:
+        """Return who may change when; None where nobody waits for others.
+
+        Without waves, a node may still have to leave its host to another run which holds another node.
+        """
+        if several:
+            return Turns(self.order, take)
+        if not isinstance(asked, Apply | Rollback | Remove) or not self._fleet.groups:
+            return None
+        names = tuple(self._fleet.catalogs)
+        return Turns(Waves((names,), max_failures=len(names)), take)
 
     def _rotation(self, take: OnEvent, ignored: Collection[str]) -> Rotation:
         """Return what speaks with the hosts of gateways while services are changed."""

@@ -62,6 +62,10 @@ class Turns:
         """Take what calls a function of this run after some time."""
         self._later = later
 
+    def held(self) -> frozenset[str]:
+        """Return the hosts that other runs hold now."""
+        return frozenset(self._held)
+
     def hear(self, event: Event) -> None:
         """Take note of whether other runs hold a host."""
         held = isinstance(event, Waiting) and event.locked

@@ -212,11 +212,12 @@ class Meet(Question):
     """A node of a service that runs over several hosts waits for the others to come as far as itself.
 
     - `nodes`: the hosts, by rank
-    - `step`: `look`: everything is inspected; `compare`: the service is about to be changed; `reach`: the
-      other nodes were tried; `stop`: it is about to be stopped or started; `watch`: it is being proven, and
-      the answer comes when another node has failed; `prove`: it is proven, or has failed; `back`: it
-      has failed, and goes back to what it ran with; `choose`: by hand, which revision to go back to;
-      `ready`: whether that is possible; `remove`: it is about to be removed
+    - `step`: `look`: everything is inspected; `hold`: no other run holds the host, before a rollback or
+      removal; `compare`: the service is about to be changed; `reach`: the other nodes were tried; `stop`: it
+      is about to be stopped or started; `watch`: it is being proven, and the answer comes when another node
+      has failed; `prove`: it is proven, or has failed; `return`: gateways pass requests to it again, or do
+      not; `back`: it has failed, and goes back to what it ran with; `choose`: by hand, which revision to go
+      back to; `ready`: whether that is possible; `remove`: it is about to be removed
     - `starts`: this run starts or restarts it here
     - `joins`: each node joins by itself: it is compared with the others, and waits for no start of theirs
     - `same`: what has to be the same on each node, by what it is

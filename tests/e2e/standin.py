@@ -40,7 +40,19 @@ def run_headless(arguments):
 """A node of several that serves no requests: it runs until it is told to end."""
 
 
-def install(root: Path) -> None:
+STREAMING = """\
+import argparse, os, runpy, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--port")
+parser.add_argument("--served-model-name")
+options, _ = parser.parse_known_args()
+sys.argv = ["upstream", options.port, os.uname().nodename, options.served_model_name]
+runpy.run_path("/srv/upstream.py", run_name="__main__")
+"""
+"""A server that streams: tests/e2e/gateway/upstream.py, which has to be at /srv of the host."""
+
+
+def install(root: Path, server: str = _API_SERVER) -> None:
     """Put an index with the wheel, and a model for it, on a host whose file system is at `root`."""
     package = root / INDEX.lstrip("/") / "vllm"
     package.mkdir(parents=True, exist_ok=True)
@@ -48,7 +60,7 @@ def install(root: Path) -> None:
         "vllm/server.py": SERVER.read_text(),
         "vllm/entrypoints/__init__.py": "",
         "vllm/entrypoints/openai/__init__.py": "",
-        "vllm/entrypoints/openai/api_server.py": _API_SERVER,
+        "vllm/entrypoints/openai/api_server.py": server,
         "vllm/entrypoints/openai/cli_args.py": _PARSER,
         "vllm/entrypoints/cli/__init__.py": "",
         "vllm/entrypoints/cli/serve.py": _HEADLESS,

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import standin
+from tests.e2e import standin, standin_ray
 from tests.e2e.command import REPOSITORY, Answer, Provision
 from tests.lab import Lab, LabHost
 
 pytestmark = pytest.mark.lab
 
 NAMES = ("pair1", "pair2")
+THIRD = "pair3"
 UNIT = "provision-quick"
+MP, RAY = "nodes: {hosts: [pair1, pair2]}", "nodes: {engine: ray, cluster: cluster}"
+SOON = 300
+"""Seconds within which an apply has to end that once waited for ever."""
 
 MADE = f"""
 python3 -m venv --without-pip /srv/env
-python3 -m zipfile -e {standin.INDEX}/vllm/*.whl /srv/env/lib/python3.11/site-packages
+for wheel in {standin.INDEX}/*/*.whl; do
+  python3 -m zipfile -e $wheel /srv/env/lib/python3.11/site-packages
+done
 """
 """Makes the environment, for which the hosts lack pip: installing that takes longer than all else here."""
 
 PLAY = """\
 - hosts: [pair1, pair2]
   environments:
-    fast: {packages: ["vllm==0.33.0"], path: /srv/env}
+    fast: {packages: ["vllm==0.33.0", "ray==2.60.0"], path: /srv/env}
   models: {m: {path: /srv/model}}
   services:
     quick:
@@ -39,6 +46,10 @@ PLAY = """\
       env: {WORD: "{{ word | default('one') if host.name == 'pair2' else 'one' }}"}
       start_timeout: 60s
       checks: [{chat: "hello", expect: "{{ expected | default('You said hello') }}", timeout: 20s}]
+"""
+
+CLUSTER = """\
+    cluster: {kind: ray, environment: fast, head: pair1, num_cpus: 1, start_timeout: 60s}
 """
 
 
@@ -57,8 +68,14 @@ class Site:
     def sh(self, script: str) -> list[str]:
         return [host.exec(["sh", "-c", script]).stdout.strip() for host in self.hosts]
 
-    def pids(self) -> list[str]:
-        return self.sh(f"systemctl show -p MainPID --value {UNIT}")
+    def pids(self, unit: str = UNIT) -> list[str]:
+        return self.sh(f"systemctl show -p MainPID --value {unit}")
+
+    def starts(self) -> list[int]:
+        return [int(each) for each in self.sh(f"journalctl -o cat -u {UNIT} | grep -c 'nodes are there'")]
+
+    def write(self, text: str) -> None:
+        self.playbook.write_text(text)
 
     def flags(self) -> list[str]:
         return self.sh("grep -o 'max-num-seqs [0-9]*' /opt/provision/services/quick/start.sh")
@@ -68,18 +85,26 @@ class Site:
         return [each["revisions"][-1]["outcome"] for each in told]
 
 
+def wait(until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
 @pytest.fixture(scope="module")
 def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    hosts = lab.add(*NAMES)
+    hosts = lab.add(*NAMES, THIRD)
     for host in hosts:
         standin.install(host.root)
-        host.exec(["sh", "-ec", MADE])
+        made = standin_ray.install(host.root)
+        host.exec(["sh", "-ec", MADE + made])
     playbook = tmp_path_factory.mktemp("group") / "group.yml"
     playbook.write_text(PLAY)
-    site = Site(hosts, Provision(["-i", str(lab.inventory)], cwd=REPOSITORY), playbook)
+    site = Site(hosts[:2], Provision(["-i", str(lab.inventory)], cwd=REPOSITORY), playbook)
     site.provision.apply(playbook)
     yield site
-    lab.remove(*NAMES)
+    lab.remove(*NAMES, THIRD)
 
 
 def test_a_change_of_one_node_restarts_both(site: Site) -> None:
@@ -123,6 +148,36 @@ def test_both_go_back_by_hand_or_none(site: Site) -> None:
     assert back.code == 0, back.out
     assert site.flags() == ["max-num-seqs 4"] * 2
     assert site.outcomes() == ["by hand", "by hand"]
+
+
+def test_a_service_moves_to_a_cluster_and_back_by_one_restart_each(site: Site) -> None:
+    site.write(PLAY + CLUSTER)
+    site.provision.apply(site.playbook)
+    # A node that has come back by itself has to be proven again, and its head has not.
+    before = site.pids("provision-cluster")
+    site.hosts[1].exec(["systemctl", "kill", "-s", "KILL", "provision-cluster"])
+    wait(lambda: site.pids("provision-cluster")[1] not in ("0", before[1]))
+    for text in (PLAY.replace(MP, RAY) + CLUSTER, PLAY + CLUSTER):
+        starts, cluster = site.starts(), site.pids("provision-cluster")
+        site.write(text)
+        site.provision.apply(site.playbook, timeout=SOON)
+        assert [now - then for now, then in zip(site.starts(), starts, strict=True)] == [1, 1]
+        assert site.pids("provision-cluster") == cluster
+        assert site.run("verify").code == 0
+
+
+def test_another_node_takes_the_place_of_one(site: Site, lab: Lab) -> None:
+    pids = site.pids()
+    text = PLAY.replace("pair2]", f"{THIRD}]")
+    site.write(text + "- hosts: pair2\n")  # so that what it has had goes
+    site.provision.apply(site.playbook, timeout=SOON)
+    assert site.pids()[0] != pids[0]
+    assert site.pids()[1] == "0"
+    told = site.provision.run("status", site.playbook).out
+    assert f"2 of 2 (pair1, {THIRD})" in told
+    site.write(text.replace(f"{THIRD}]", "pair2]") + f"- hosts: {THIRD}\n")
+    site.provision.apply(site.playbook, timeout=SOON)
+    assert site.run("verify").code == 0
 
 
 def test_both_are_removed_or_none(site: Site) -> None:

@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 PLAYBOOK = REPOSITORY / "tests/e2e/nodes.yml"
 NAMES = ("node1", "node2")
+MP, RAY = "nodes: {hosts: [node1, node2]}", "nodes: {engine: ray, cluster: cluster}"
 TOKEN = "xq7ray-token-0123456789"
 BACK = 600
 """Seconds for which something is waited for: a slow machine, on which Ray begins badly."""
@@ -198,3 +199,35 @@ def test_a_node_whose_raylet_was_ended_comes_back(site: Site) -> None:
     before = site.lives("cluster")
     site.sh("node2", "pkill -TERM -x raylet")  # after which `ray start --block` stays
     site.wait(lambda: site.lives("cluster")[1] != before[1] and site.complete(), "cluster")
+
+
+def test_one_line_brings_the_service_to_the_cluster_by_one_restart(site: Site) -> None:
+    before, cluster, text = site.starts(), site.lives("cluster"), site.playbook.read_text()
+    assert MP in text
+    site.playbook.write_text(text.replace(MP, RAY))
+    site.provision.apply(site.playbook, timeout=1800)
+    assert [now - then for now, then in zip(site.starts(), before, strict=True)] == [1, 1]
+    assert site.lives("cluster") == cluster
+    assert "provision" in site.chat()
+    workers = [site.sh(name, "pgrep -c -f '^ray::RayWorkerProc' || true") for name in NAMES]
+    assert workers == ["1", "1"]
+
+
+def test_a_reboot_of_the_head_is_overcome_without_the_controller(site: Site) -> None:
+    cluster, chat = site.lives("cluster"), site.lives("chat")
+    site.hosts["node1"].reboot()
+    site.wait(lambda: set(cluster).isdisjoint(site.lives("cluster")) and site.complete(), "cluster")
+    site.wait(lambda: set(chat).isdisjoint(site.lives("chat")) and site.started(), "chat")
+    assert "provision: chat: ends: " in site.sh("node2", "journalctl -o cat -u provision-chat")
+
+
+def test_no_process_and_no_shared_memory_is_left_over(site: Site) -> None:
+    removed = site.provision.run(
+        "remove", site.playbook, "--service", "chat", "--service", "cluster", "--yes"
+    )
+    assert removed.code == 0, removed.out
+    order = [line for line in removed.out.splitlines() if "service" in line]
+    assert order
+    for host in NAMES:
+        assert site.sh(host, "pgrep -u provision || true") == ""
+        assert site.sh(host, "ls /dev/shm; ls /opt/provision/services/cluster") == ""

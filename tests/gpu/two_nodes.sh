@@ -3,6 +3,7 @@
 # renders for it, and a loop in place of systemd. Needs root, ip, and vLLM and models where two_nodes.yml says.
 #   provision render two_nodes.yml -i two_nodes_hosts.yml --to RENDERED
 #   RENDERED=… OUT=… ./two_nodes.sh
+# With KILL=no it only waits for an answer. two_nodes_experts.yml is for a model of experts.
 set -u
 : "${RENDERED:?}" "${OUT:?}"
 state=$(mktemp -d)
@@ -46,12 +47,14 @@ answered() {
 engines() { nvidia-smi --query-compute-apps=gpu_uuid,pid,process_name,used_memory --format=csv,noheader; }
 answered start
 engines
-worker=$(engines | sed -n 's/.*, \([0-9]*\), VLLM::Worker_TP1,.*/\1/p')
-echo "SIGKILL to the worker of rank 1: $worker"
-kill -9 "$worker"
-sleep 3
-answered "after it"
-engines
+if [ "${KILL:-yes}" = yes ]; then
+  worker=$(engines | sed -n 's/.*, \([0-9]*\), VLLM::Worker_TP1,.*/\1/p')
+  echo "SIGKILL to the worker of rank 1: $worker"
+  kill -9 "$worker"
+  sleep 3
+  answered "after it"
+  engines
+fi
 kill -- $(jobs -p | sed 's/^/-/')
 ip netns del n1
 ip netns del n2

@@ -7,10 +7,17 @@ import os
 import tempfile
 import time
 from hashlib import sha256
+from typing import Callable, TypeVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.wire import events, plainjson
+
+T = TypeVar("T")
+
+
+class Left(Exception):
+    """Nothing was changed yet, and another run is to have this host first."""
 
 
 def lock_path(state: str) -> str:
@@ -88,3 +95,21 @@ class RunLock:
             return "{who} since {since}: {doing} (pid {pid})".format(**holder)
         except (ValueError, KeyError):
             return "unknown"
+
+
+def under(machine: Machine, lock: RunLock, work: Callable[[], T]) -> T:
+    """Work under the lock of this host; again, from the beginning, after it was left to another run.
+
+    Raises:
+        Failure: the controller says that no more hosts are changed, or what `work` raises.
+    """
+    while True:
+        with lock:
+            try:
+                return work()
+            except Left:
+                pass
+        answer = machine.ask(events.Turn(free=True), endless=True)
+        if not answer.go:
+            raise Failure.of(answer.findings[0])
+        machine.renew()

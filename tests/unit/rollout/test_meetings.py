@@ -201,3 +201,56 @@ def test_what_a_node_has_before_a_change_counts_no_more() -> None:
     for host in "ab":
         heard.meet(host, "compare", joins=True, same={"ray": "2.59.0"})
     assert {each.go for each in heard.answers.values()} == {True}
+
+
+def test_a_node_that_joins_does_not_wait_for_those_that_go_on_as_they_are() -> None:
+    """They may wait for it themselves, as a service on the cluster has to be changed with it."""
+    for step in ("compare", "prove"):
+        heard = Heard()
+        for host, starts in (("a", False), ("b", True)):
+            heard.meet(host, starts=starts, joins=True)
+        heard.answers.clear()
+        heard.meet("b", step)
+        assert heard.answers["b"].go
+
+
+def test_nobody_waits_for_a_node_on_which_the_service_has_failed() -> None:
+    for step in ("compare", "reach", "stop"):
+        heard = Heard()
+        heard.meet("b", step)
+        heard.meet("a", "prove", findings=[fault("skipped-step", "needs environment vllm, which failed")])
+        assert heard.answers["b"].findings[0].message == (
+            "chat is not changed on any of its nodes, because a failed"
+        )
+
+
+def test_a_gateway_that_does_not_take_a_service_back_fails_it_on_all_nodes() -> None:
+    heard = Heard()
+    heard.meet("a", "return", findings=[fault("gateway-lost", "front does not answer")])
+    heard.meet("b", "return")
+    assert [heard.answers[host].findings[0].message for host in "ab"] == ["a: front does not answer"] * 2
+
+
+def test_a_node_leaves_its_host_while_another_run_holds_one_of_the_others() -> None:
+    held = {"b"}
+    heard = Heard()
+    heard.meetings = Meetings("abcd", held=lambda: held)
+    heard.meet("a")
+    assert heard.answers.pop("a").leave
+    heard.meet("c", nodes=("c", "d"))
+    assert not heard.answers
+    held.clear()
+    heard.meet("b", starts=False)
+    assert not heard.answers
+    heard.meet("a", starts=True)
+    assert heard.answers["b"].starts == ["a"]
+
+
+def test_a_node_that_looks_again_waits_for_none_that_was_answered() -> None:
+    """It was left for the sake of another service, and the others have gone on."""
+    heard = Heard()
+    for host in "ab":
+        heard.meet(host, starts=host == "b")
+    heard.answers.clear()
+    heard.meet("a", starts=False)
+    assert heard.answers["a"].starts == ["b"]

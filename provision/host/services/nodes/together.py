@@ -8,9 +8,26 @@ from typing import Any, Callable, Sequence
 from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
+from provision.host.state.lock import Left
 from provision.wire import events
 from provision.wire.finding import Finding, fault
+from provision.wire.requests import Service
 from provision.wire.survey import Answer
+
+STEPS = {
+    "look": "look at what differs",
+    "hold": "be free",
+    "choose": "say what to go back to",
+    "ready": "say whether they can go back",
+    "compare": "come to the change",
+    "reach": "try the ways between them",
+    "stop": "come to the restart",
+    "prove": "be proven",
+    "return": "be in rotation again",
+    "remove": "come to the removal",
+    "back": "say whether they can go back",
+}
+"""What the other nodes have to do, for people."""
 
 
 class OthersFailed(Failure):
@@ -26,14 +43,46 @@ def ask(machine: Machine, service: str, nodes: Sequence[str], step: str, **said:
         nodes: the hosts, by rank.
         step: as far as this one has come.
         said: the other fields of `Meet`.
+
+    Raises:
+        Left: another run holds the host of another node, and has to have this one first.
     """
-    return machine.ask(_question(service, nodes, step, **said), endless=True)
+    reason = f"the other nodes of {service} ({', '.join(nodes)}) to {STEPS[step]}"
+    answer = machine.ask(_question(service, nodes, step, **said), endless=True, reason=reason)
+    if answer.leave:
+        raise Left
+    return answer
+
+
+def hold(machine: Machine, services: Sequence[Service]) -> None:
+    """Wait until no other run holds a host on which one of these services has a node, too.
+
+    Raises:
+        Left: another run does, and has to have this host first.
+    """
+    for each in sorted(services, key=lambda each: each.service):
+        if each.node is not None and not each.node.joins:
+            ask(machine, each.service, each.node.names, "hold")
 
 
 def failed(machine: Machine, service: str, nodes: Sequence[str], finding: Finding) -> None:
     """Tell the other nodes that this one has failed; return when all have ended what they did."""
     if nodes and not machine.cancelled.is_set():
         ask(machine, service, nodes, "prove", findings=[finding])
+
+
+def gave_up(machine: Machine, service: str, nodes: Sequence[str], finding: Finding) -> None:
+    """Tell the other nodes that this one has failed before anything was stopped, and wait for none."""
+    if nodes and not machine.cancelled.is_set():
+        machine.listen(_question(service, nodes, "prove", findings=[finding]))
+        stays_so(machine, service, nodes)
+
+
+def stays_so(machine: Machine, service: str, nodes: Sequence[str]) -> None:
+    """Tell the other nodes that this one does not go back to anything, and wait for none."""
+    if nodes and not machine.cancelled.is_set():
+        finding = fault("node-failed", "what it runs with now")
+        machine.listen(_question(service, nodes, "back", findings=[finding]))
 
 
 def cannot_go_back(machine: Machine, service: str, nodes: Sequence[str], stuck: bool) -> str | None:
