@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from provision.host.state.lock import lock_path
 from tests.e2e import standin, standin_ray
 from tests.e2e.command import REPOSITORY, Answer, Provision
 from tests.lab import Lab, LabHost
@@ -148,6 +152,33 @@ def test_both_go_back_by_hand_or_none(site: Site) -> None:
     assert back.code == 0, back.out
     assert site.flags() == ["max-num-seqs 4"] * 2
     assert site.outcomes() == ["by hand", "by hand"]
+
+
+@pytest.mark.parametrize(
+    "words", [["apply", "-e", "word=four"], ["rollback", "quick"]], ids=["apply", "rollback"]
+)
+def test_a_run_holds_no_node_while_another_run_holds_one(site: Site, words: list[str]) -> None:
+    """So no two can wait for each other."""
+    place = lock_path("/opt/provision/state")
+    pids = site.pids()
+    site.hosts[1].exec(["systemd-run", "-q", "--unit=holder", "flock", place, "sleep", "infinity"])
+    argv = [sys.executable, "-m", "provision", *words, str(site.playbook), "--yes", "--output", "json"]
+    with subprocess.Popen(
+        [*argv, *site.provision.options], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        seen: set[tuple[str, str]] = set()
+        for line in run.stdout:
+            event = json.loads(line)
+            seen.add((event["event"], event["host"]))
+            if {("meet", "pair1"), ("waiting", "pair2")} <= seen:
+                break
+        wait(lambda: site.sh(f"flock -n {place} echo free || true") == ["free", ""])
+        assert site.pids() == pids
+        site.hosts[1].exec(["systemctl", "stop", "holder"])
+        run.stdout.read()
+    assert run.returncode == 0
+    assert not {*pids} & {*site.pids()}
 
 
 def test_a_service_moves_to_a_cluster_and_back_by_one_restart_each(site: Site) -> None:
