@@ -14,7 +14,7 @@ import pytest
 from provision.host.state.lock import lock_path
 from tests.e2e import standin, standin_ray
 from tests.e2e.command import REPOSITORY, Answer, Provision
-from tests.lab import Lab, LabHost
+from tests.lab import Base, Lab, LabHost
 
 pytestmark = pytest.mark.lab
 
@@ -98,7 +98,7 @@ def wait(until: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="module")
 def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    hosts = lab.add(*NAMES, THIRD)
+    hosts = lab.add(*NAMES, THIRD, base=Base(more="nftables"))
     for host in hosts:
         standin.install(host.root)
         made = standin_ray.install(host.root)
@@ -195,6 +195,36 @@ def test_a_service_moves_to_a_cluster_and_back_by_one_restart_each(site: Site) -
         assert [now - then for now, then in zip(site.starts(), starts, strict=True)] == [1, 1]
         assert site.pids("provision-cluster") == cluster
         assert site.run("verify").code == 0
+
+
+def test_a_cluster_is_closed_to_all_but_its_nodes(site: Site, lab: Lab) -> None:
+    closed = CLUSTER.replace("num_cpus", "firewall: true, num_cpus")
+    site.write(PLAY.replace(MP, RAY) + closed)
+    site.provision.apply(site.playbook, timeout=SOON)
+    look = f"import socket; socket.create_connection(('{site.hosts[0].address}', 6379), 2)"
+    assert [opens(lab[name], look) for name in (*NAMES, THIRD)] == [True, True, False]
+    # One more node is let in, joins, and restarts nobody.
+    cluster = site.pids("provision-cluster")
+    text = f"- hosts: [pair1, pair2, {THIRD}]\n" + PLAY.partition("\n")[2].partition("    quick:")[0] + closed
+    site.write(text)
+    site.provision.apply(site.playbook, timeout=SOON)
+    assert site.pids("provision-cluster") == cluster
+    assert opens(lab[THIRD], look)
+    # Without its program the rule could not be loaded, so nothing is stopped.
+    site.hosts[1].exec(["mv", "/usr/sbin/nft", "/root"])
+    site.write(text.replace("num_cpus: 1", "num_cpus: 2"))
+    answer = site.run("apply", "--yes")
+    site.hosts[1].exec(["mv", "/root/nft", "/usr/sbin"])
+    assert answer.code == 1
+    assert "the firewall of pair2 needs /usr/sbin/nft, which is not there" in answer.out
+    assert site.pids("provision-cluster") == cluster
+    assert site.run("remove", "--yes").code == 0
+    site.write(PLAY)
+    site.provision.apply(site.playbook)
+
+
+def opens(host: LabHost, look: str) -> bool:
+    return host.exec(["python3", "-c", look], check=False).returncode == 0
 
 
 def test_another_node_takes_the_place_of_one(site: Site, lab: Lab) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from provision.catalog import text
 from provision.kinds.common.context import ServiceContext
 from provision.wire.nodes import Closed
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Firewall(NamedTuple):
@@ -33,6 +31,9 @@ CHOSEN = (32768, 60999)
 
 SSH = 22
 
+Ports = Sequence[tuple[int, int]]
+"""Ranges of ports, each with its first and its last."""
+
 
 def table(service: str) -> str:
     """Return the name of the table, which nothing but the service has."""
@@ -44,7 +45,7 @@ def rule(
     addresses: Sequence[str],
     own: str,
     interface: str | None,
-    ports: tuple[int, int],
+    ports: Ports,
 ) -> Firewall | None:
     """Return the rule, or None after noting what is wrong.
 
@@ -53,14 +54,13 @@ def rule(
         addresses: those of all nodes.
         own: that of this one.
         interface: the one between the nodes; None: any.
-        ports: the first and the last of those that are declared.
+        ports: those that are declared.
     """
     for each in addresses:
         if not _numeric(each):
             message = f"the firewall needs addresses, and {each} is a name"
-            context.problem(
-                "wrong-form", ("nodes",), message, "write the addresses of the nodes in `addresses`"
-            )
+            where = ("nodes",) if hasattr(context.service, "nodes") else ("firewall",)
+            context.problem("wrong-form", where, message, "write the addresses of the nodes in `addresses`")
             return None
     file = context.layout.service(context.name, "firewall.nft")
     return Firewall(
@@ -71,7 +71,7 @@ def rule(
     )
 
 
-def closed(context: ServiceContext[Any], addresses: Sequence[str], ports: tuple[int, int]) -> Closed:
+def closed(context: ServiceContext[Any], addresses: Sequence[str], ports: Ports) -> Closed:
     """Return what the rule does, for the hosts to look at before it is loaded; see `rule`."""
     first, last = CHOSEN
     return Closed(let_in=list(addresses), first=first, last=last, spared=_open(context, ports))
@@ -82,7 +82,7 @@ def _rule(
     addresses: Sequence[str],
     own: str,
     interface: str | None,
-    ports: tuple[int, int],
+    ports: Ports,
 ) -> str:
     name = table(context.name)
     over = f'iifname "{interface}" ' if interface is not None else ""
@@ -95,7 +95,7 @@ def _rule(
         'iifname "lo" accept',
         *let_in,
         f"tcp dport {{ {', '.join(map(str, _open(context, ports)))} }} accept",
-        f"tcp dport {ports[0]}-{ports[1]} drop",
+        *(f"tcp dport {begin}-{end} drop" for begin, end in ports),
         # The first packet of a connection: answers to connections from here come in to such ports, too.
         f"{_family(own)} daddr {own} tcp dport {first}-{last} tcp flags & (syn | ack) == syn drop",
     ]
@@ -107,13 +107,13 @@ def _rule(
     )
 
 
-def _open(context: ServiceContext[Any], ports: tuple[int, int]) -> list[int]:
+def _open(context: ServiceContext[Any], ports: Ports) -> list[int]:
     """Return the ports that stay open to everybody: ssh, and those of the services of the play."""
     host = context.builder.host
     found = {SSH, host.port or SSH}
     for service in context.play.fields.services.values():
         found.update(each.port for each in service.listeners() if each.protocol == "tcp")
-    return sorted(port for port in found if not ports[0] <= port <= ports[1])
+    return sorted(port for port in found if not any(begin <= port <= end for begin, end in ports))
 
 
 def _numeric(address: str) -> bool:

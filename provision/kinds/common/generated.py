@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from provision.catalog import text
-from provision.catalog.layout import unit_name
+from provision.catalog.layout import USER, unit_name
 from provision.catalog.text import SecretPart, SecretText
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.program import Program
@@ -102,7 +102,10 @@ def unit_content(context: ServiceContext[Any], program: Program, reach: Reach, s
             "follows": [text.unit(unit_name(each)) for each in program.follows],
             "before": [*([MODPROBE] if program.nvidia else []), *([rule.before] if rule else [])],
             "after": [rule.after] if rule else [],
+            "reload": [rule.before] if rule and program.reloads else [],
             "script": text.unit_word(context.script, command=True),
+            # Workers of nodes are often killed, and leave what they share. The user is nobody's but ours.
+            "remove_ipc": program.node is not None and context.user == USER,
             "stop_timeout": f"{stop_timeout:.0f}",
             "protect_home": values["ProtectHome"],
             "writable": [text.unit_word(path) for path in reach.writable],

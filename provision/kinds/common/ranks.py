@@ -90,8 +90,8 @@ def closed(context: ServiceContext[Any], nodes: Nodes, found: Group) -> Firewall
     return firewall.rule(context, addresses, addresses[found.rank], nodes.interface, _ports(nodes))
 
 
-def _ports(nodes: Nodes) -> tuple[int, int]:
-    return nodes.ports[0], nodes.ports[-1]
+def _ports(nodes: Nodes) -> firewall.Ports:
+    return [(nodes.ports[0], nodes.ports[-1])]
 
 
 def _addresses(nodes: Nodes, found: Group) -> list[str]:

@@ -75,9 +75,8 @@ def add(context: ServiceContext[Any], program: Program) -> None:
                 message = (
                     f"its own template of {program.unit[0]} leaves out `before`, which closes the firewall"
                 )
-                context.problem(
-                    "firewall-left-out", ("nodes", "firewall"), message, "add `before` and `after`"
-                )
+                where = ("nodes", "firewall") if hasattr(service, "nodes") else ("firewall",)
+                context.problem("firewall-left-out", where, message, "add `before` and `after`")
         # The shipped unit is known to be right; asking systemd takes longer than writing all files.
         written = service.sandbox or context.templates.own(program.unit[0])
         files.append(file(unit_path(name), unit, "0644", root, validate="systemd" if written else None))

@@ -73,7 +73,11 @@ class RayService(Service):
     """The network interface between the nodes, the same on each. Default: the one that reaches the head."""
     addresses: Annotated[dict[Name, Text], AfterValidator(_addresses)] = {}
     """The address of the head as the other nodes reach it, by its host, when it is not the one in the
-    inventory.
+    inventory; with `firewall`, also those from which the other nodes come.
+    """
+    firewall: bool = False
+    """Close the ports of the nodes to all other hosts, by a table of nftables that the service has to itself,
+    as long as it runs. The nodes need the package `nftables`.
     """
     port: Annotated[int, Range(1024, 65535 - PORTS + 1)] = 6379
     """The first of eight ports in a row for Ray's own processes; the head's is what clients connect to."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from provision.catalog import text
-from provision.kinds.common import supervised, turn
+from provision.kinds.common import firewall, supervised, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import start_script
 from provision.kinds.common.program import Program
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from provision.catalog.environments import Environment
+    from provision.kinds.common.firewall import Firewall
     from provision.kinds.common.group import Group
     from provision.kinds.ray.fields import RayService
 
@@ -44,6 +45,9 @@ TOKENS_FROM = Version("2.52")
 
 DASHBOARD = frozenset({"default", "serve", "serve-grpc", "all", "all-cpp", "air"})
 """The extras of which each brings the dashboard."""
+
+METRICS = ((44217, 44217), (44227, 44227))
+"""The ports at which a head with `ray[default]` tells its metrics."""
 
 SOCKET = 107
 """The bytes that the path of a socket may have."""
@@ -75,6 +79,9 @@ def lower(context: ServiceContext[RayService]) -> None:
     if beyond > 0:
         message = f"{place} is {beyond} bytes too long for the sockets that Ray makes below it"
         context.problem("wrong-form", ("temp_dir",), message, "name a shorter `temp_dir`")
+        return
+    closing = _closing(context, group)
+    if service.firewall and closing is None:
         return
     _warn_if_open(context)
     node = Node(names=list(group.names), rank=group.rank, state=_place(context, "node.json"), joins=True)
@@ -120,6 +127,9 @@ def lower(context: ServiceContext[RayService]) -> None:
             node=node,
             nvidia=service.gpus != [],
             demands=_demands(service),
+            firewall=closing,
+            # A node that comes or goes disturbs no other.
+            reloads=[f"file:{closing.path}"] if closing is not None else [],
             meeting=_meeting(context, group, node, environment),
             writable=[service.temp_dir] if service.temp_dir is not None else [],
             unit=("service.unit.j2", {"oom_policy": "continue"}),
@@ -195,7 +205,7 @@ def _public(address: str) -> bool:
 
 def _warn_if_open(context: ServiceContext[RayService]) -> None:
     service = context.service
-    if service.token is None:
+    if service.token is None and not service.firewall:
         context.note(
             "open-cluster",
             f"it has no `token`, so whoever reaches the ports {service.port} to {service.port + PORTS - 1} "
@@ -217,7 +227,34 @@ def _meeting(
         ports=sorted(own),
         environment=environment.path,
         models={},
+        closed=firewall.closed(context, _let_in(service, group), _closed(context))
+        if service.firewall
+        else None,
     )
+
+
+def _closing(context: ServiceContext[RayService], group: Group) -> Firewall | None:
+    """Return the rule that closes the ports of a node to others; None without, or after noting a mistake."""
+    service = context.service
+    if not service.firewall:
+        return None
+    known = _let_in(service, group)
+    return firewall.rule(context, known, known[group.rank], service.interface, _closed(context))
+
+
+def _let_in(service: RayService, group: Group) -> list[str]:
+    """Return the addresses of all nodes."""
+    found = [service.addresses.get(host.name) or host.address or host.name for host in group.hosts]
+    return [each.strip("[]") for each in found]
+
+
+def _closed(context: ServiceContext[RayService]) -> firewall.Ports:
+    """Return the ports that only nodes reach: Ray's own, and those of the services on the cluster."""
+    service = context.service
+    own = [(service.port, service.port + PORTS - 1), (service.min_worker_port, service.max_worker_port)]
+    others = [getattr(each, "nodes", None) for each in context.play.fields.services.values()]
+    lines = [(each.line, each.line) for each in others if each is not None and each.cluster == context.name]
+    return [*own, *METRICS, *dict.fromkeys(lines)]
 
 
 def _demands(service: RayService) -> Demands | None:

@@ -177,3 +177,35 @@ def test_nodes_compare_themselves_and_try_the_ports_of_each_other(project: Proje
     assert meetings["a"].ports == list(range(6380, 6386))
     assert {each.node.joins for each in meetings.values() if each is not None} == {True}
     assert meetings["a"].interface == "eth1"
+
+
+def rule(fleet: Fleet, host: str) -> str:
+    return str(
+        record(fleet.catalogs[host], "file:/opt/provision/services/cluster/firewall.nft", FileSpec).content
+    )
+
+
+def test_the_firewall_closes_what_nodes_open_to_all_but_them(project: Project) -> None:
+    fleet = compiled(project, play(firewall=True, interface="eth1"))
+    text = rule(fleet, "a")
+    assert 'iifname "eth1" ip saddr { 10.0.0.2, 10.0.0.1 } accept' in text
+    assert "tcp dport { 22 } accept" in text
+    for ports in ("6379-6386", "20000-20999", "44217-44217"):
+        assert f"tcp dport {ports} drop" in text
+    assert "ip daddr 10.0.0.1 tcp dport 32768-60999 tcp flags & (syn | ack) == syn drop" in text
+    unit = record(fleet.catalogs["a"], "file:/etc/systemd/system/provision-cluster.service", FileSpec)
+    load = '+/usr/sbin/nft -f "/opt/provision/services/cluster/firewall.nft"'
+    lines = str(unit.content).splitlines()
+    assert {f"ExecStartPre={load}", f"ExecReload={load}"} <= set(lines)
+
+
+def test_a_further_node_is_let_in_without_a_restart(project: Project) -> None:
+    two, three = compiled(project, play(firewall=True)), compiled(project, play("all", firewall=True))
+    assert "10.0.0.3" in rule(three, "a")
+    before, after = (record(fleet.catalogs["a"], "unit:cluster", UnitSpec) for fleet in (two, three))
+    assert before.reloads == after.reloads == ["file:/opt/provision/services/cluster/firewall.nft"]
+
+
+def test_the_firewall_needs_addresses(project: Project) -> None:
+    (told,) = problems(project, play(firewall=True, addresses={"a": "gpu.example.org"}))
+    assert "the firewall needs addresses, and gpu.example.org is a name" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import socket
 from typing import Sequence
 
@@ -14,6 +15,9 @@ from provision.wire.nodes import Meeting, Peer
 
 PATIENCE = 5.0
 """Seconds for one connection."""
+
+NFT = "/usr/sbin/nft"
+"""The program that closes ports."""
 
 _HINT = (
     "open the ports between the nodes, or name the interface or `addresses` by which they reach each other"
@@ -88,6 +92,9 @@ def shut_out(machine: Machine, host: str, meeting: Meeting, peers: Sequence[Peer
     if closed is None:
         return []
     found = []
+    if not os.access(NFT, os.X_OK):
+        message = f"the firewall of {host} needs {NFT}, which is not there"
+        found.append(fault("missing-program", message, "add nftables to the `packages` of the play"))
     for peer in peers:
         if peer.address not in closed.let_in:
             message = f"the firewall of {host} would not let in {peer.host}, which is {peer.address}"
