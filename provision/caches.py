@@ -31,11 +31,15 @@ def write(path: Path, data: bytes) -> None:
     """
     import tempfile  # most runs write nothing
 
-    handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    work = None
     try:
+        handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.replace(work, path)
-    except BaseException:
-        os.unlink(work)
+    except BaseException as error:
+        if work:
+            os.unlink(work)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # on a full disk a write fails, and its error has no file name
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
@@ -63,6 +64,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     Args:
         argv: the arguments; None for those of this process, which then ends at once.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without ✓ must not end a run
     try:
         code = cli.main(args=argv, prog_name="provision", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

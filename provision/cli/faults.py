@@ -29,7 +29,10 @@ def tell(error: Exception, arguments: Sequence[str]) -> None:
     located = list(_tell(error))
     for name in offered("validate"):
         if name != TEXT and (f"--output={name}" in arguments or ("--output", name) in pairwise(arguments)):
-            Call("validate", output=name).tell(located)
+            try:
+                Call("validate", output=name).tell(located)
+            except OSError:
+                pass  # standard output is what is broken, and standard error has it
 
 
 def _tell(error: Exception) -> Iterator[Located]:

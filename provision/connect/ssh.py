@@ -191,6 +191,12 @@ class Ssh:
                     words["forget"] = _forget(words["file"], words.get("name", self.address))
                 return fault(known, cause.format(**words), hint.format(**words))
         said = last_line(stderr)
+        if code == 0:
+            return fault(
+                "host-failed",
+                "the login shell of the host ended without running anything",
+                "look for `exit` in its start files, such as .bashrc",
+            )
         return fault("host-failed", said or f"ssh ended with exit code {code} and said nothing")
 
     def kept(self) -> bool:
@@ -227,7 +233,7 @@ class Ssh:
 
 def _command(script: str) -> str:
     """Return what the login shell is told, whichever it is."""
-    return f"exec sh -c {shlex.quote(script)}"
+    return f"exec /bin/sh -c {shlex.quote(script)}"  # its PATH may be anything
 
 
 def _forget(file: str, name: str) -> str:

@@ -6,7 +6,7 @@ import errno
 import os
 
 from provision.host.failure import Failure
-from provision.host.files.paths import mount_point
+from provision.host.files.paths import free_bytes, free_files, mount_point
 
 BECOME = "set `become: true` for this host, or connect as root"
 """The way out when something needs root."""
@@ -36,6 +36,9 @@ def failure(error: OSError, path: str) -> Failure:
         quota = error.errno == errno.EDQUOT
         what = "the disk quota is used up" if quota else "no space is left on its file system"
         code, hint = "disk-full", f"free space below {mount_point(path)}"
+        if not quota and _lacks_inodes(path):
+            what = "no inodes are left on its file system"
+            hint = f"delete some of the many files below {mount_point(path)}, or give it more inodes"
     elif error.errno == errno.EROFS:
         what = "its file system is mounted read-only"
         hint = f"remount {mount_point(path)} writable"
@@ -46,3 +49,27 @@ def failure(error: OSError, path: str) -> Failure:
     elif error.errno == errno.ENOTDIR:
         what = "something above it is not a directory"
     return Failure(code, f"{path}: {what}", hint=hint)
+
+
+def code_of(text: str) -> str | None:
+    """Return the code for what a program says when a file system has refused something; None otherwise."""
+    if "No space left on device" in text or "Disk quota exceeded" in text:
+        return "disk-full"
+    return "file-refused" if "Read-only file system" in text else None
+
+
+def _lacks_inodes(path: str) -> bool:
+    """Whether a file system that takes no more has room for content, and none for files."""
+    files = free_files(path)
+    # What could not be written whole is gone by now, and a few inodes are free again.
+    return files is not None and (files == 0 or (files < 16 and free_bytes(path) > 1 << 20))
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed since the boot because memory ran out."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as file:
+            counts = dict(line.split() for line in file)
+        return int(counts.get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0

@@ -14,7 +14,7 @@ from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.resource import Changes, State
 from provision.host.services import preflight as questions
-from provision.host.state import backup, ground, owed
+from provision.host.state import backup, ground, marks, owed
 from provision.host.state.ledger import Ledger
 from provision.wire import events
 from provision.wire.events import Work
@@ -163,7 +163,7 @@ class Fixing:
             if item.changes:
                 missed = item.resource.missed(self.machine, item.changes)
                 raise missed or Failure("not-converged", f"did not converge: {_still(item.changes)}")
-            self._remember(item)
+            self._keep(item)
             self.meetings.back(item, self.gateways)
         except rotation.InService as refused:
             self._conclude(item, "failed", changes, refused)
@@ -214,6 +214,15 @@ class Fixing:
                     self.gateways.leave(other.service, Work(restart=other.service))
                     self.meetings.stop(other)
                 other.resource.end(self.machine)
+
+    def _keep(self, probe: Item) -> None:
+        """Note what a service runs with; where that cannot be written, it has to answer again next time."""
+        try:
+            self._remember(probe)
+        except OSError:
+            if probe.service:
+                marks.retract(self.machine.state, probe.service)
+            raise
 
     def _remember(self, probe: Item) -> None:
         """Note what a service runs with, once it has answered."""

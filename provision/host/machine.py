@@ -9,7 +9,7 @@ from _thread import allocate_lock, start_new_thread
 from threading import Event
 from typing import Any, Callable, Hashable, Mapping, Sequence, TypeVar
 
-from provision.host import children
+from provision.host import causes, children
 from provision.host.capture import KILL, TERM, Completed, capture, end_group, group_lives
 from provision.host.dialogue import Dialogue
 from provision.host.failure import Failure
@@ -112,7 +112,9 @@ class Machine:
     def correct(self, key: Hashable, part: Hashable, value: Any) -> None:
         """Replace one part of a shared read, if it has been made, by what was read again."""
         with self._lock(key):
-            if key in self._reads:
+            if isinstance(self._reads.get(key), Failure):
+                del self._reads[key]
+            elif key in self._reads:
                 self._reads[key][part] = value
 
     def _lock(self, key: Hashable) -> Any:
@@ -167,6 +169,7 @@ class Machine:
             if interruptible and self.cancelled.is_set():
                 self._end([pid])
 
+        kills = causes.oom_kills() if on_line else 0
         try:
             if cwd is None and user is None and input is None and on_line is None:
                 ended = capture(argv, environ, timeout, started)
@@ -190,8 +193,12 @@ class Machine:
             raise Failure("run-cancelled", CANCELLED)
         if check and ended.code != 0:
             last = next((line.strip() for line in reversed(tail) if line.strip()), "")
+            if on_line and ended.code == -KILL and causes.oom_kills() > kills:
+                message = f"{name} was killed, as the memory of the host was full"
+                raise Failure("memory-full", message, hint="free some there, or let it need less", log=tail)
             how = f"signal {-ended.code}" if ended.code < 0 else f"exit {ended.code}"
-            raise Failure("command-failed", f"{name} failed ({how}): {last}", log=tail)
+            code = causes.code_of(last) or "command-failed"
+            raise Failure(code, f"{name} failed ({how}): {last}", log=tail)
         return ended
 
     def cancel(self) -> None:

@@ -44,7 +44,11 @@ _WATCH = (
     "printf '" + KILLED.decode() + "%d}\\n' $C; exit $C"
 )
 
-_PATH = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C.UTF-8; export PATH LC_ALL; "
+# A start file of the login shell may have set them to anything.
+_PATH = (
+    "PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; "
+    "LC_ALL=C.UTF-8; export PATH LC_ALL; "
+)
 
 _INSTALL = (
     'if [ "$(id -u)" != 0 ]; then echo "only root can install python3" >&2; exit 1; fi; '
@@ -76,7 +80,7 @@ def script(connection: Connection, install_python: bool = False) -> str:
         + _WATCH
     )
     if connection.become:
-        body = "export LC_ALL=C.UTF-8; " + as_root(body, connection.asks_password)
+        body = _PATH + as_root(body, connection.asks_password)
     # The line break ends what a login shell may have printed without one.
     return f"printf '\\n%s\\n' '{REACHED.decode()}'; {body}"
 

@@ -13,6 +13,8 @@ from provision.wire.finding import Finding, fault
 _SSH_FAILED = 255
 """How ssh ends when the fault is its own."""
 
+_START_FILE = "a start file of its login shell, such as .bashrc"
+
 _AGAIN = "what was done until then stays done; run again to go on"
 
 
@@ -25,11 +27,19 @@ def explain(execution: Execution) -> Finding:
         silent = f"no sign of life for {execution.limits.silence:g} s: the host hangs, or the connection does"
         return fault("host-silent", silent, _AGAIN)
     if not execution.reached:
+        if execution.verdict is Verdict.LATE and execution.noise:
+            return fault(
+                "host-timeout",
+                f"no command was begun within {execution.limit:g} s, but this was printed: "
+                f"{execution.noise[-1]}",
+                f"see what {_START_FILE}, does",
+            )
         if execution.verdict is Verdict.LATE and not said.strip():
             return fault(
                 "host-timeout",
                 f"no answer within {execution.limit:g} s",
-                "the address takes connections but does not answer, or the host is overloaded",
+                "the address takes connections but does not answer, the host is overloaded, "
+                f"or {_START_FILE}, waits",
             )
         return execution.connection.explain(
             execution.code, said if said.strip() else "\n".join(execution.noise)
@@ -70,6 +80,12 @@ def _not_started(execution: Execution, said: str) -> Finding:
     if "Unknown option: -I" in said:
         hint = "name a Python 3.8 or newer with `python:` of this host"
         return fault("old-python", f"{python} is no Python 3", hint)
+    if "zlib.error" in said:
+        return fault(
+            "host-failed",
+            f"{python} has not got what was sent: something reads standard input before it",
+            f"look for commands that read it in {_START_FILE}",
+        )
     reason = last_line(said) or (execution.noise[-1] if execution.noise else f"exit code {execution.code}")
     what = "python3 could not be installed" if execution.installing else f"{python} did not start"
     return fault("host-failed", f"{what}: {reason}")

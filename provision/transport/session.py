@@ -11,6 +11,9 @@ from provision.transport.target import Status, Target, Terms
 from provision.wire.events import Done, Error, Event, Unreachable
 from provision.wire.finding import Finding, fault
 
+_TRACE = ("Traceback (most recent call last):", '  File "')
+"""What Python adds to an error for those who wrote the program."""
+
 _UNATTENDED = (
     "the host was not waited for: it ends its commands within a few seconds by itself, "
     "except those that must not be cut off, such as dpkg"
@@ -136,6 +139,6 @@ class Session:
                 self._pass_on(event)
             return "ok"
         if last:
-            why = why.replace(log=last.log())
+            why = why.replace(log=[line for line in last.log() if not line.startswith(_TRACE)])
         self._pass_on(Unreachable(host=self.target.host, finding=why, begun=bool(last and last.begun)))
         return "unreachable"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, socket
+from _socket import AF_UNIX, socket, timeout
 
-__all__ = ["AF_UNIX", "socket"]
+__all__ = ["AF_UNIX", "socket", "timeout"]
 
 
 def __getattr__(name: str) -> object:

@@ -149,13 +149,15 @@ class Pip(NamedTuple):
             raise explain(lines, ended.code, self.spec.path)
 
 
-_FATAL: Sequence[tuple[str, str, str]] = (
+_FATAL: Sequence[tuple[str, str, str, str]] = (
     (
+        "disk-full",
         r"No space left on device|Errno 28",
         "the disk is full",
         "free some space below {environment}, or set the environment's path to another disk",
     ),
     (
+        "file-refused",
         r"Read-only file system",
         "the environment's file system is read-only",
         "set the environment's path to one that can be written",
@@ -201,9 +203,9 @@ def fatal(program: str, lines: Sequence[str], code: int, environment: str) -> Fa
     if code < 0:
         hint = "it may have been out of memory: see `dmesg`" if code == -9 else None
         return Failure("pip-failed", f"{program} was ended by signal {-code}", hint=hint, log=tail)
-    for pattern, message, hint in _FATAL:
+    for known, pattern, message, hint in _FATAL:
         if re.search(pattern, "\n".join(lines)):
-            return Failure("pip-failed", message, hint=hint.format(environment=environment), log=tail)
+            return Failure(known, message, hint=hint.format(environment=environment), log=tail)
     return None
 
 

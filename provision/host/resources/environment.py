@@ -6,9 +6,9 @@ import json
 import os
 from typing import Callable, Sequence
 
-from provision.host import kind
+from provision.host import causes, kind
 from provision.host.failure import Failure
-from provision.host.files.paths import delete, make_directories
+from provision.host.files.paths import delete, make_directories, mount_point
 from provision.host.machine import TAIL, Machine
 from provision.host.preflight import built, needs
 from provision.host.python import (
@@ -307,9 +307,9 @@ class Environment(Resource):
             lines = ended.out.splitlines()
             why = lines[-1].strip() if lines else "it printed nothing"
             raise Failure(
-                "pip-failed",
+                causes.code_of(ended.out) or "pip-failed",
                 f"Python {base.version} could not make the environment {place}: {why}",
-                hint="the disk is full" if "No space left" in ended.out else None,
+                hint=f"free space below {mount_point(place)}" if "No space left" in ended.out else None,
                 log=lines[-TAIL:],
             )
         if not look.interrupted:

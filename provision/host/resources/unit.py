@@ -192,6 +192,7 @@ class Unit(FileRunner):
             raise self._not_started(machine, failure) from None
 
     def _send_start(self, machine: Machine) -> None:
+        supervision.before_start(machine, self.spec.unit)
         start = ["systemctl", "start", self.spec.unit]
         try:
             machine.run(start, timeout=START)

@@ -9,8 +9,8 @@ from socket import AF_UNIX, socket
 
 SOCKET = "/run/systemd/private"
 
-PATIENCE = 5.0
-"""Seconds to wait for an answer."""
+PATIENCE = 20.0
+"""Seconds to wait for an answer. It takes milliseconds, or seconds while all units are loaded anew."""
 
 _MANAGER = "/org/freedesktop/systemd1"
 
@@ -40,6 +40,7 @@ def units(pattern: str) -> dict[str, dict[str, str]]:
     Their values are texts, as `systemctl show` prints them.
 
     Raises:
+        timeout: it does not answer.
         OSError: systemd cannot be asked.
         ValueError: it refuses, or its answer is not what was expected.
     """

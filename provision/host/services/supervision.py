@@ -6,6 +6,7 @@ import os
 import time
 from typing import NamedTuple
 
+from provision.host.capture import KILL
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import processes, systemd
@@ -107,14 +108,22 @@ def of_unit(machine: Machine, name: str, shared: bool = False) -> Life:
         state = f"{state} ({sub})"
     pid = systemd.main_pid(properties)
     life = processes.invocation(pid) if pid else None
+    ended = None if life else _end(properties)
+    if ended == exits.how(-KILL) and exits.oom_kills() > before_start(machine, name):
+        ended = exits.OUT_OF_MEMORY  # systemd cannot tell where the limit is not its own, as in a container
     return Life(
         state,
         pid if life else None,
         life,
         int(properties.get("NRestarts") or 0),
-        None if life else _end(properties),
+        ended,
         properties.get("InvocationID") or None,
     )
+
+
+def before_start(machine: Machine, name: str) -> int:
+    """Return `exits.oom_kills()` at the first call for a unit, which is before this run starts it."""
+    return machine.once(("oom kills", name), exits.oom_kills)
 
 
 def _end(properties: systemd.Unit) -> str | None:

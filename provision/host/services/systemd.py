@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from socket import timeout
 from typing import Dict, Iterable, Sequence
 
 from provision.host.capture import capture
@@ -11,7 +12,8 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import bus
 from provision.host.services.failures import exits
-from provision.wire import plainjson
+from provision.wire import events, plainjson
+from provision.wire.finding import warning
 
 PROPERTIES = (
     "Id,LoadState,LoadError,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,NRestarts,Result,"
@@ -59,7 +61,10 @@ def units(machine: Machine) -> dict[str, Unit]:
         ]
         return {**found, **_show(machine, inactive)} if inactive else found
 
-    return machine.once("units", read)
+    found = machine.attempt("units", read)
+    if isinstance(found, Failure):
+        raise found
+    return found
 
 
 def unit(machine: Machine, name: str) -> Unit:
@@ -167,7 +172,9 @@ def sync_journal(machine: Machine) -> None:
     try:
         machine.run(["journalctl", "--sync"], timeout=10, check=False)
     except Failure:
-        pass
+        said = "systemd-journald does not answer, so the last lines of services may be missing"
+        hint = "`systemctl restart systemd-journald` on the host"
+        machine.emit(events.Note(finding=warning("journal-unreadable", said, hint)))
 
 
 def _properties(machine: Machine, pattern: str) -> dict[str, Unit]:
@@ -177,6 +184,14 @@ def _properties(machine: Machine, pattern: str) -> dict[str, Unit]:
     """
     try:
         found = bus.units(pattern)
+    except timeout:
+        # `systemctl` would wait for it, too, and much longer.
+        raise Failure(
+            "systemd-silent",
+            f"systemd does not answer: process 1 has said nothing for {bus.PATIENCE:.0f} s",
+            hint="see `ps 1` on the host; if nothing else wakes it, reboot",
+            final=True,
+        ) from None
     except (OSError, ValueError):
         found = {}
     if found and all(unit["LoadState"] == "loaded" for unit in found.values()):

@@ -11,6 +11,9 @@ import subprocess
 from typing import NamedTuple
 
 from provision.host.capture import KILL
+from provision.host.causes import oom_kills
+
+__all__ = ["OUT_OF_MEMORY", "how", "keep", "of_child", "oom_kills"]
 
 SHELL = 128
 """What shells and container engines add to the number of the signal that ended a process."""
@@ -62,13 +65,3 @@ def of_child(pid_file: str) -> str | None:
     if code in (-KILL, SHELL + KILL) and oom_kills() > child.kills:
         return OUT_OF_MEMORY
     return how(code)
-
-
-def oom_kills() -> int:
-    """Return how many processes the kernel has killed since the boot because memory ran out."""
-    try:
-        with open("/proc/vmstat", encoding="ascii") as file:
-            counts = dict(line.split() for line in file)
-        return int(counts.get("oom_kill", 0))
-    except (OSError, ValueError):
-        return 0
