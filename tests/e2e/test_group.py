@@ -197,6 +197,21 @@ def test_a_service_moves_to_a_cluster_and_back_by_one_restart_each(site: Site) -
         assert site.run("verify").code == 0
 
 
+@pytest.mark.parametrize("cpus", ["{{ 2 }}", "{{ 3 if host.name == 'pair2' else 2 }}"], ids=["both", "one"])
+def test_a_service_ends_before_the_cluster_that_it_runs_on_restarts(site: Site, cpus: str) -> None:
+    text = PLAY.replace(MP, RAY) + CLUSTER
+    if cpus == "{{ 2 }}":
+        site.write(text)
+        site.provision.apply(site.playbook, timeout=SOON)
+    starts, cluster = site.starts(), site.pids("provision-cluster")
+    site.write(text.replace("num_cpus: 1", f'num_cpus: "{cpus}"'))
+    site.provision.apply(site.playbook, timeout=SOON)
+    changed = [now != then for now, then in zip(site.pids("provision-cluster"), cluster, strict=True)]
+    assert changed == [cpus == "{{ 2 }}", True]
+    assert all(now > then for now, then in zip(site.starts(), starts, strict=True))
+    assert site.run("verify").code == 0
+
+
 def test_a_cluster_is_closed_to_all_but_its_nodes(site: Site, lab: Lab) -> None:
     closed = CLUSTER.replace("num_cpus", "firewall: true, num_cpus")
     site.write(PLAY.replace(MP, RAY) + closed)
