@@ -1,6 +1,6 @@
 """Asks the vLLM that is installed whether it would start with these arguments, without starting it.
 
-The controller sends this file as text, and an environment's own Python runs it; nothing here imports it.
+`programs` makes one text of this file and what it imports, which an environment's own Python runs on hosts.
 Exit code 0: it would start. 2: it refuses, and its own message is the last line of standard error. Any other:
 this release could not be asked, which says nothing about the arguments.
 """
@@ -10,29 +10,22 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
+
+from provision.engines.vllm.parsers import parser
 
 REFUSED, UNKNOWN = 2, 3
-
-PARSER = (
-    "vllm.entrypoints.openai.cli_args",
-    "vllm.entrypoints.launchers.cli_args",
-    "vllm.entrypoints.common.cli_args",  # 0.33
-)
-FLEXIBLE = ("vllm.utils.argparse_utils", "vllm.utils")
-# Where releases have these, the older module of the parser first.
 
 
 def main(argv: list[str]) -> int:
     """Parse the arguments and create the engine's configuration, as the server does first."""
     try:
-        parser = found(PARSER, "make_arg_parser")(found(FLEXIBLE, "FlexibleArgumentParser")(prog="vllm"))
+        reads = parser()
         engine = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs
         server = importlib.import_module("vllm.usage.usage_lib").UsageContext.OPENAI_API_SERVER
     except (Exception, SystemExit) as error:
         return say(UNKNOWN, error)
     try:
-        arguments = parser.parse_args(argv)
+        arguments = reads.parse_args(argv)
     except SystemExit as ended:
         return int(ended.code or 0)  # 2 after an error message
     model = arguments.model
@@ -46,20 +39,6 @@ def main(argv: list[str]) -> int:
     except (Exception, SystemExit) as error:
         return say(UNKNOWN, error)  # a driver, a disk, the network: not the arguments
     return 0
-
-
-def found(modules: tuple[str, ...], name: str) -> Any:
-    """Return the object of this name from the first module that has it."""
-    for module in modules:
-        try:
-            there = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if not module.startswith(str(error.name)):
-                raise  # the module exists, but something that it needs does not
-            continue
-        if hasattr(there, name):
-            return getattr(there, name)
-    raise ImportError(f"this vllm has no {name} in {' or '.join(modules)}")
 
 
 def say(code: int, what: object) -> int:

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +14,7 @@ from packaging.version import Version
 from provision.catalog import text
 from provision.catalog.environments import Environment
 from provision.config.services.arguments import as_text
-from provision.engines.vllm import releases
+from provision.engines.vllm import programs, releases
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import by_option, start_script
 from provision.kinds.common.turn import Turn, shown
@@ -116,7 +114,7 @@ class Launch:
         """Return how to ask the installed vLLM about the arguments. Secrets are no part of the question."""
         env = {name: value for name, value in self.context.service.env.items() if isinstance(value, str)}
         return Preflight(
-            program=[self.environment.program("python"), "-c", _asking()],
+            program=[self.environment.program("python"), "-c", programs.text("preflight")],
             arguments=list(chain.from_iterable(flags)),
             env={**self._variables(), **env},
             user=self.context.user,
@@ -248,8 +246,3 @@ def _note_release(context: ServiceContext[VllmService], version: Version) -> Non
         )
     for note in extra_args.deprecations(extra_words(service), version):
         context.note("deprecated-flag", note)
-
-
-@cache
-def _asking() -> str:
-    return (resources.files("provision.engines.vllm") / "preflight.py").read_text(encoding="utf-8")

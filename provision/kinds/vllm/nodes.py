@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from hashlib import sha256
-from importlib import resources
 from math import prod
 from posixpath import join
 from typing import TYPE_CHECKING
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from provision.catalog.layout import Layout
-from provision.engines.vllm import releases
+from provision.engines.vllm import programs, releases
 from provision.engines.vllm.successors import absence
 from provision.kinds.common import cards, ranks
 from provision.kinds.common.context import ServiceContext
@@ -173,11 +171,6 @@ def add(context: ServiceContext[VllmService]) -> list[str]:
         ids.append(clusters.add(context))
     path = program(context)
     if path is not None:
-        spec = FileSpec(path=path, content=_headless())
+        spec = FileSpec(path=path, content=programs.text("headless"))
         ids.append(context.builder.add(context.play, context.where, f"file:{path}", spec, path).id)
     return ids
-
-
-@cache
-def _headless() -> str:
-    return (resources.files("provision.engines.vllm") / "headless.py").read_text(encoding="utf-8")
