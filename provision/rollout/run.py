@@ -111,7 +111,7 @@ def run(
 
     A host that cannot be reached, hangs or fails does not stop the others. SIGINT and SIGTERM close the
     standard inputs on the hosts, so that they stop; they have `GRACE` seconds to tell what they have done, or
-    until the second signal.
+    until the second signal, after which nothing is waited for.
 
     Args:
         targets: hosts with their requests; each host once.
@@ -179,7 +179,8 @@ class _Fleet:
     def cancel(self) -> None:
         """Let the hosts stop; called again, wait for them no longer."""
         if self.summary.cancelled:
-            self._give_up()
+            for session in list(self.sessions):
+                session.leave()
             return
         self.summary.cancelled = True
         for session in self.sessions:

@@ -85,6 +85,27 @@ class HostReport:
         return self.error is not None and self.error.finding.code == events.STOPPED
 
     @property
+    def cut(self) -> bool:
+        """Whether ^C has ended the run before the host was done."""
+        told = [self.error, *self.results.values()]
+        return any(each and each.finding and each.finding.code == events.CANCELLED for each in told)
+
+    @property
+    def left(self) -> list[str]:
+        """What ^C has left undone: the labels of what differed, and was neither brought about nor failed."""
+        if not self.cut:
+            return []
+        done = [
+            id
+            for id, result in self.results.items()
+            if result.status in ("ok", "changed")
+            or (result.status == "failed" and result.finding and result.finding.code != events.CANCELLED)
+        ]
+        ids = [seen.id for seen in self.differing]
+        ids += [id for id in self.results if id not in ids]
+        return [self.label(id) for id in ids if id not in done]
+
+    @property
     def about(self) -> str | None:
         """What kind of machine the host is, in a few words; None before it has told."""
         if self.hello is None:

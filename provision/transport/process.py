@@ -52,6 +52,16 @@ class Process(Streams):
         self._signal(signal.SIGTERM)
         self._kill = self._loop.later(_KILL_AFTER, lambda: self._signal(signal.SIGKILL))
 
+    def leave(self) -> None:
+        """Ask the process to end, and wait for nothing: what it carries out ends when its input has ended."""
+        self.end()
+        if self._exited:
+            return
+        if self._kill:
+            self._kill.cancel()
+        self._forget()
+        self._finish(-signal.SIGTERM)
+
     def _signal(self, signum: int) -> None:
         if not self._exited:
             try:
@@ -60,6 +70,8 @@ class Process(Streams):
                 pass  # it has ended, or all of it is another user's: its input has ended, which it sees
 
     def _poll(self) -> None:
+        if self._exited:
+            return
         if self._child.poll() is None:
             self._loop.later(_POLL, self._poll)
         else:
@@ -67,10 +79,13 @@ class Process(Streams):
 
     def _reap(self) -> None:
         code = self._child.wait()
+        self._forget()
+        if self._kill:
+            self._kill.cancel()
+        self._finish(code)
+
+    def _forget(self) -> None:
         if self._pidfd is not None:
             self._loop.forget(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
-        if self._kill:
-            self._kill.cancel()
-        self._finish(code)

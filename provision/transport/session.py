@@ -77,6 +77,12 @@ class Session:
         if self._tries:
             self._tries[-1].streams.end()
 
+    def leave(self) -> None:
+        """Let the host alone, and wait for nothing."""
+        self.cancelled = self.abandoned = True
+        if self._tries:
+            self._tries[-1].streams.leave()
+
     async def _execute(self, connection: Connection, limit: float, install_python: bool = False) -> Execution:
         handshakes = None if connection.kept() else self.handshakes
         if handshakes:

@@ -94,6 +94,10 @@ class Streams:
         """End the command and its children."""
         raise NotImplementedError
 
+    def leave(self) -> None:
+        """End the command, and do not wait until it has ended."""
+        self.end()
+
     def _attend(self, near: Ends) -> None:
         """Serve the near ends of the pipes from now on."""
         self._stdin, *outputs = near

@@ -23,6 +23,9 @@ Options = List[List[str]]
 Link = List[Any]
 """How two GPUs reach each other: their indices, and the word of nvidia-smi."""
 
+CANCELLED = "run-cancelled"
+"""The code of what was not done because the run was ended by ^C, or by SIGTERM."""
+
 STOPPED = "rollout-stopped"
 """The code of an error of a host that stays as it is because others have failed before its turn."""
 

@@ -59,6 +59,39 @@ def test_ctrl_c_ends_a_command_that_ignores_sigterm(tmp_path: Path, times: int) 
     until(lambda: not running(mark))
 
 
+@pytest.mark.lab
+@pytest.mark.parametrize("times", [1, 2])
+def test_after_ctrl_c_it_is_told_what_is_done_and_the_next_apply_does_the_rest(
+    lab: Lab, tmp_path: Path, times: int
+) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(f"""\
+- hosts: h2
+  files: {{/srv/early-{times}: {{content: "x\\n"}}}}
+  commands:
+    slow: {{run: "[ -e /srv/open-{times} ] || sleep 600; touch /srv/slow-{times}", creates: /srv/slow-{times}}}
+    late: {{run: "touch /srv/late-{times}", creates: /srv/late-{times}}}
+""")
+    options = ["apply", path, "-i", lab.inventory, "--yes"]
+    env = {"PYTHONPATH": str(REPOSITORY), "XDG_RUNTIME_DIR": str(tmp_path)}
+    with Terminal(*options, cwd=tmp_path, env=env, columns=200) as terminal:
+        terminal.until("command slow")
+        until(lambda: (lab["h2"].root / f"srv/early-{times}").exists())
+        for _ in range(times):
+            terminal.interrupt()
+            time.sleep(0.2)
+        assert terminal.end() == 130, terminal.text
+    assert "Stopped before the end: what is done stays done" in terminal.text
+    if times == 1:
+        assert "not done: command slow, command late" in terminal.text
+    (lab["h2"].root / f"srv/open-{times}").touch()
+    # After one ^C the host is free at once; after two it may need a moment.
+    wait = ["--wait", "0"] if times == 1 else []
+    with Terminal(*options, *wait, cwd=tmp_path, env=env, columns=200) as terminal:
+        assert terminal.end() == 0, terminal.text
+    assert (lab["h2"].root / f"srv/late-{times}").exists()
+
+
 class Run:
     """An apply that runs a command on a host until something happens to it."""
 

@@ -13,7 +13,7 @@ from provision.show.terminal.lasting import failed, lasting
 from provision.show.terminal.progress import LiveProgress, PlainProgress
 from provision.show.terminal.screen import Screen
 from provision.show.terminal.style import BAD, GOOD, LOUD, OLD, QUIET, paint
-from provision.show.words import clip, count, human_seconds, orphan_words
+from provision.show.words import clip, count, human_seconds, listing, orphan_words
 from provision.wire import events
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def apply_summary(report: Report, services: Mapping[str, Sequence[ServiceInfo]])
         yield from more
     if len(report.hosts) > 1:
         yield totals(report)
+    if any(host.cut for host in report.hosts.values()):
+        yield paint("Stopped before the end: what is done stays done, and the next apply does the rest.", OLD)
 
 
 def totals(report: Report) -> str:
@@ -75,13 +77,17 @@ def totals(report: Report) -> str:
     done = [host.done.counts for host in hosts if host.done]
     parts = [count(len(hosts), "host")]
     parts += [f"{sum(each.get(name, 0) for each in done)} {name}" for name in ("changed", "ok")]
+    undone = [_undone(host) for host in hosts]
     for name in ("failed", "skipped"):
-        if any(each.get(name) for each in done):
-            parts.append(paint(f"{sum(each.get(name, 0) for each in done)} {name}", BAD))
+        if any(each[name] for each in undone):
+            parts.append(paint(f"{sum(each[name] for each in undone)} {name}", BAD))
     held = sum(1 for host in hosts if host.held)
     if held:
         parts.append(f"{count(held, 'host')} not changed")
-    broken = sum(1 for host in hosts if not host.ok and not host.held)
+    cut = sum(1 for host in hosts if host.cut)
+    if cut:
+        parts.append(f"{count(cut, 'host')} not finished")
+    broken = sum(1 for host in hosts if not host.ok and not host.held and not host.cut)
     if broken:
         parts.append(paint(f"{count(broken, 'host')} in trouble", BAD))
     return f"{paint('Apply:', LOUD)} {', '.join(parts)}."
@@ -105,15 +111,18 @@ def verdict(host: HostReport) -> str:
     trouble = cause(host)
     if host.held and host.error:
         return paint(host.error.finding.message, OLD)
+    if host.cut and host.done is None and host.error:
+        changed = sum(1 for result in host.results.values() if result.status == "changed")
+        return f"{changed} changed, {paint(host.error.finding.sentence(), OLD)}"
     if trouble:
         return f"{paint('failed', BAD)}: {trouble}"
     if host.done is None:
         return paint("did not finish", BAD)
     counts = host.done.counts
     words = [f"{counts.get('changed', 0)} changed", f"{counts.get('ok', 0)} ok"]
-    for name in ("failed", "skipped"):
-        if counts.get(name):
-            words.append(paint(f"{counts[name]} {name}", BAD))
+    for name, number in _undone(host).items():
+        if number:
+            words.append(paint(f"{number} {name}", BAD))
     removed = sum(1 for event in host.removed if not event.kept and not event.finding)
     if removed:
         words.append(f"{removed} removed")
@@ -121,15 +130,29 @@ def verdict(host: HostReport) -> str:
 
 
 def failures(host: HostReport) -> str:
-    """Return the first failure of a host in one line, and the number of the others."""
+    """Return the first failure of a host in one line, how many others, and what ^C has left undone."""
     said = [
         failed(host.label(result.id), result.finding.message if result.finding else "")
         for result in host.results.values()
-        if result.status == "failed"
+        if result.status == "failed" and not _cut_off(result)
     ]
     said = said or [f"{proof.service}: {proof.finding.message}" for proof in host.proofs if proof.finding]
     more = f", and {count(len(said) - 1, 'more failure')}" if len(said) > 1 else ""
-    return f"; {clip(said[0].partition(chr(10))[0], REASON)}{more}" if said else ""
+    first = f"; {clip(said[0].partition(chr(10))[0], REASON)}{more}" if said else ""
+    return f"{first}; not done: {listing(host.left)}" if host.left else first
+
+
+def _cut_off(result: events.Result) -> bool:
+    """Whether ^C has ended this step, or kept it from being begun."""
+    return result.finding is not None and result.finding.code == events.CANCELLED
+
+
+def _undone(host: HostReport) -> dict[str, int]:
+    """Return how many steps have failed, and how many were skipped for that; not those that ^C has ended."""
+    counts = host.done.counts if host.done else {}
+    cut = sum(1 for result in host.results.values() if result.status == "failed" and _cut_off(result))
+    skipped = 0 if host.cut else counts.get("skipped", 0)
+    return {"failed": counts.get("failed", 0) - cut, "skipped": skipped}
 
 
 def _service_state(host: HostReport, service: ServiceInfo) -> str | None:

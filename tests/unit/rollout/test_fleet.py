@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -130,16 +129,24 @@ def test_a_signal_lets_hosts_say_what_they_have_done(tmp_path: Path, signum: sig
 
 
 def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
-    archive = host_side(tmp_path, "hello()\nuntil_input_ends()\nnote('no')\ntime.sleep(600)\n")
+    body = f"""
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    open("{tmp_path}/pid", "w").write(str(os.getpid()))
+    hello()
+    until_input_ends()
+    note('no')
+    time.sleep(600)
+    """
+    archive = host_side(tmp_path, body)
 
     def on_event(event: Event) -> None:
         if isinstance(event, Hello | Note):
             os.kill(os.getpid(), signal.SIGINT)
 
-    begin = time.monotonic()
     summary = run([here()], None, on_event, archive=archive)
-    assert time.monotonic() - begin < 300
     assert summary.outcomes["here"] == "cancelled"
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # it goes on, and nobody has waited for it
 
 
 def test_signals_are_handled_as_before_when_it_is_over(tmp_path: Path) -> None:

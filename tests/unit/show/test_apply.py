@@ -146,6 +146,29 @@ def test_plain_progress_mentions_a_long_step_now_and_then(
     ]
 
 
+def test_after_ctrl_c_it_says_what_is_done_and_what_is_not() -> None:
+    report = Report(["h1", "h2", "h3"])
+    cut, skipped = (Finding(code=code, message="cancelled") for code in (events.CANCELLED, "skipped-step"))
+    applied(
+        report,
+        "h1",
+        result("file:/a", "changed"),
+        result("unit:u", "failed", finding=cut),
+        result("probe:p", "skipped", finding=skipped),
+    )
+    report.take(
+        events.Error(host="h2", finding=Finding(code=events.CANCELLED, message="cancelled too early"))
+    )
+    applied(report, "h3", result("file:/a", "ok"), result("file:/b", "failed", finding=said("no space")))
+    assert list(apply_summary(report, {})) == [
+        "h1  1 changed, 0 ok in 1.0 s; not done: u, p",
+        "h2  0 changed, cancelled too early",
+        "h3  0 changed, 1 ok, 1 failed in 1.0 s; /b: no space",
+        "Apply: 3 hosts, 1 changed, 1 ok, 1 failed, 2 hosts not finished, 1 host in trouble.",
+        "Stopped before the end: what is done stays done, and the next apply does the rest.",
+    ]
+
+
 @pytest.mark.parametrize("width", [80, 130])
 def test_live_progress_of_hundreds_of_hosts_fits_the_screen(
     monkeypatch: pytest.MonkeyPatch, width: int
