@@ -87,21 +87,21 @@ class Attempts:
         number = self._begun.get(service)
         if number is None:
             return
-        self._outcomes[service] = PROVEN
         if runner is None:
             self._of(service).conclude(number, PROVEN)
         else:
             self._of(service).prove(number, self._ran(service, self._directories(service), runner, probe))
+        self._outcomes[service] = PROVEN
 
     def restored(self, service: str) -> None:
         """Note that a service answers as before the change."""
         self._outcomes[service] = ROLLED_BACK
 
     def conclude(self) -> None:
-        """Note what became of all that was begun."""
+        """Note what became of all that was begun; what was cut off is left to the next run."""
         for service, number in self._begun.items():
-            outcome = self._outcomes.get(service, FAILED)
-            if outcome != PROVEN:
+            outcome = self._outcomes.get(service, BEGUN if self._machine.cancelled.is_set() else FAILED)
+            if outcome not in (PROVEN, BEGUN):
                 self._of(service).conclude(number, outcome)
 
     def _of(self, service: str) -> Revisions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import time
+from functools import partial
 from typing import Any, Sequence
 
 from provision.host import attempts, causes, foreseeing, meetings, rollback, rotation
@@ -14,7 +15,7 @@ from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.resource import Changes, State
 from provision.host.services import preflight as questions
-from provision.host.state import backup, ground, marks, owed
+from provision.host.state import backup, ground, owed
 from provision.host.state.ledger import Ledger
 from provision.wire import events
 from provision.wire.events import Work
@@ -156,6 +157,7 @@ class Fixing:
             if item.runs and item.resource.disturbs(changes):
                 self._end_followers(item)
             self.meetings.prove(item)
+            item.resource.remember = partial(self._remember, item)
             item.resource.fix(self.machine, changes)
             item.read(self.machine)
             if item.error:
@@ -163,7 +165,6 @@ class Fixing:
             if item.changes:
                 missed = item.resource.missed(self.machine, item.changes)
                 raise missed or Failure("not-converged", f"did not converge: {_still(item.changes)}")
-            self._keep(item)
             self.meetings.back(item, self.gateways)
         except rotation.InService as refused:
             self._conclude(item, "failed", changes, refused)
@@ -215,18 +216,9 @@ class Fixing:
                     self.meetings.stop(other)
                 other.resource.end(self.machine)
 
-    def _keep(self, probe: Item) -> None:
-        """Note what a service runs with; where that cannot be written, it has to answer again next time."""
-        try:
-            self._remember(probe)
-        except OSError:
-            if probe.service:
-                marks.retract(self.machine.state, probe.service)
-            raise
-
-    def _remember(self, probe: Item) -> None:
-        """Note what a service runs with, once it has answered."""
-        if not probe.proves or not probe.service:
+    def _remember(self, probe: Item, life: str) -> None:
+        """Note what a service runs with, once this life of it has answered."""
+        if not probe.service:
             return
         runners = [item for item in self.items.values() if item.service == probe.service and item.runs]
         records = [
@@ -235,7 +227,7 @@ class Fixing:
         ]
         runner = records[0] if len(runners) == 1 else None
         if runner:
-            backup.commit(self.machine.state, probe.service, runner, records[-1])
+            backup.commit(self.machine.state, probe.service, runner, records[-1], life)
         if self.attempts:
             self.attempts.proved(probe.service, runner, records[-1])
 

@@ -88,6 +88,8 @@ class Resource:
         """The paths that it had before, as far as something of it may be there still."""
         self.because: list[str] = []
         """What will change, so that a command runs again or a service is restarted."""
+        self.remember: Callable[[str], None] = lambda life: None
+        """Gets the life of its service that has answered, before a proof notes that it has."""
 
     def expected(self, machine: Machine) -> State:
         """Return the declared state."""

@@ -14,7 +14,7 @@ from provision.host.machine import Machine
 from provision.host.preflight import preflight, scene
 from provision.host.services import aftermath, survey
 from provision.host.services.gpus import leftovers
-from provision.host.state import ground, overrides, revisions
+from provision.host.state import ground, overrides, revisions, scraps
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import Left, RunLock, under
 from provision.host.threads import each
@@ -182,6 +182,7 @@ class Run:
             self.machine.forget("made")
         if ignored:
             overrides.note(self.machine.state, self.request.who, ignored)
+        scraps.sweep_all(self.machine.state)
         self._forget_what_was_never_made()
         needed, services = self._split()
         tried = None

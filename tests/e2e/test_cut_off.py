@@ -69,7 +69,7 @@ def test_after_ctrl_c_it_is_told_what_is_done_and_the_next_apply_does_the_rest(
 - hosts: h2
   files: {{/srv/early-{times}: {{content: "x\\n"}}}}
   commands:
-    slow: {{run: "[ -e /srv/open-{times} ] || sleep 600; touch /srv/slow-{times}", creates: /srv/slow-{times}}}
+    slow: {{run: "[ -e /srv/open-{times} ] || sleep 600; touch /srv/s-{times}", creates: /srv/s-{times}}}
     late: {{run: "touch /srv/late-{times}", creates: /srv/late-{times}}}
 """)
     options = ["apply", path, "-i", lab.inventory, "--yes"]

@@ -8,12 +8,13 @@ import shutil
 import socket
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provision.host.capture import Completed
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.resource import Changes, differences
@@ -21,6 +22,7 @@ from provision.host.resources import recall
 from provision.host.resources.container import Container
 from provision.host.resources.probe import Probe
 from provision.host.services import checks, supervision
+from provision.host.services.containers import engines
 from provision.host.services.containers.settings import MADE_WITH, observed
 from provision.host.state import owed
 from provision.wire.checks import Chat, Check, Http, Running
@@ -119,6 +121,26 @@ def box(
     box = Box(podman, request.param, tmp_path)
     yield box
     podman.run("rm", "--force", "--ignore", "--time", "0", box.name, f"{box.name}.provision-new")
+
+
+def test_a_change_that_is_cancelled_leaves_no_container_down(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.converge()
+    real = engines.call
+
+    def call(machine: Machine, engine: str, argv: Sequence[str], *more: Any) -> Completed:
+        done = real(machine, engine, argv, *more)
+        if argv[0] == "rm":  # the old one is gone, and the new one has not its name yet
+            machine.cancel()
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engines, "call", call)
+        with pytest.raises(Failure, match="cancelled"):
+            box.converge(env={"PLAIN": "new"})
+    box.machine.cancelled.clear()
+    assert box.look() == {}
 
 
 def get(box: Box, path: str) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,11 @@ from typing import Any
 
 import pytest
 
-from provision.host.state import owed
+from provision.host.failure import Failure
+from provision.host.machine import Machine
+from provision.host.resource import Changes
+from provision.host.resources.probe import Probe
+from provision.host.state import backup, marks, owed, scraps
 from provision.host.state.ledger import Ledger
 from provision.host.state.revisions import Revisions
 from provision.wire.specs.command import CommandSpec
@@ -31,6 +36,14 @@ order = json.load(sys.stdin)
 request = Request.parse(order["request"])
 converge(Machine(lambda event: None, order["state"]), request, request.asked)
 """
+
+
+class Killed(BaseException):
+    """The run ends here, whatever it has still to do."""
+
+
+def killed(*_: object) -> None:
+    raise Killed
 
 
 @pytest.fixture
@@ -69,6 +82,11 @@ def kill_once(process: subprocess.Popen[str], reached: Callable[[], bool]) -> No
 def let_go(fifo: Path) -> None:
     """Let what reads the FIFO go on."""
     os.close(os.open(fifo, os.O_WRONLY))
+
+
+def outcomes(box: Box) -> list[tuple[str, bool]]:
+    """Return how each change of the service ended, and whether it can be gone back to."""
+    return [(each.outcome, each.kept) for each in Revisions(box.state, "tiny").history()]
 
 
 def command(box: Box, **spec: Any) -> dict[str, Any]:
@@ -159,6 +177,71 @@ def test_a_restart_is_not_repeated_after_a_run_that_was_killed_right_after_the_s
     assert box.plan() == []
     assert owed.restart(box.state, "tiny").read() is None
     # What the killed run has begun is proven now, and can be gone back to.
-    revisions = Revisions(box.state, "tiny").history()
-    assert [(each.outcome, each.kept) for each in revisions] == [("proven", True)] * 2
+    assert outcomes(box) == [("proven", True)] * 2
+    box.run("remove")
+
+
+def test_what_a_killed_run_has_not_finished_writing_is_removed_by_the_next_one(box_root: Path) -> None:
+    box = Box(box_root)
+    box.with_service = False
+    box.extra = [box.file("wanted.conf")]
+    box.apply()
+    program = """
+import os, sys, tempfile
+from provision.host.python import pip
+from provision.host.state import durable, scraps
+scratch = pip.scratch()
+tempfile.mkstemp(prefix=scraps.prefix(), dir=sys.argv[1])
+os.replace = lambda *paths: os._exit(9)
+durable.write(sys.argv[1] + "/figures/tiny", "half")
+"""
+    environment = {**os.environ, "TMPDIR": str(box_root)}
+    subprocess.run([sys.executable, "-c", program, box.state], env=environment, check=False)
+    held = tempfile.mkdtemp(prefix=scraps.prefix(), dir=box.state)  # of a process that lives
+
+    def left() -> list[str]:
+        return [str(path) for path in box_root.rglob(".provision-*")]
+
+    assert len(left()) == 4
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TMPDIR", str(box_root))
+        box.apply()
+    assert left() == [held]
+
+
+def test_a_service_that_answered_just_before_the_kill_is_proven_and_remembered_by_the_next_run(
+    box_root: Path,
+) -> None:
+    box = Box(box_root)
+    box.apply()
+    box.greeting = "two"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(marks, "prove", killed)
+        with pytest.raises(Killed):
+            box.run("apply")
+    box.apply()
+    assert box.plan() == []
+    record = backup.read(box.state, "tiny")
+    assert record is not None
+    assert record["invocation"] == marks.proven(box.state, "tiny")
+    assert [(each.outcome, each.kept) for each in Revisions(box.state, "tiny").history()] == [
+        ("proven", True)
+    ] * 2
+    box.run("remove")
+
+
+def test_a_proof_that_was_cut_off_and_is_made_by_the_next_run_ends_the_same_revision(box_root: Path) -> None:
+    def cut(probe: Probe, machine: Machine, changes: Changes) -> None:
+        machine.cancel()
+        raise Failure("run-cancelled", "cancelled")
+
+    box = Box(box_root)
+    box.apply()
+    box.greeting = "two"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Probe, "fix", cut)
+        box.run("apply")
+    assert Revisions(box.state, "tiny").history()[-1].outcome == "begun"
+    box.apply()
+    assert outcomes(box) == [("proven", True)] * 2
     box.run("remove")

@@ -13,6 +13,7 @@ from provision.host import kind
 from provision.host.failure import Failure
 from provision.host.machine import TAIL, Machine
 from provision.host.python import inside
+from provision.host.state import scraps
 from provision.wire.specs.environment import EnvironmentSpec
 
 TEMPORARY = ".provision-tmp"
@@ -36,7 +37,7 @@ def is_location(constraint: str) -> bool:
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
     """Give a directory that only its owner can read: an index URL may hold a password."""
-    return tempfile.TemporaryDirectory(prefix="provision-pip-")
+    return tempfile.TemporaryDirectory(prefix=scraps.prefix())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from provision.host.services.containers import engines, images, settings
 from provision.host.services.failures import endings
 from provision.host.services.gpus import turns
 from provision.host.services.runner import Runner
-from provision.host.state import marks, owed
+from provision.host.state import marks, owed, scraps
 from provision.wire.events import Work
 from provision.wire.finding import Finding, fault, warning
 from provision.wire.specs.container import ContainerSpec, LockedImage
@@ -91,6 +91,7 @@ class Container(Runner):
         """
         engine = engines.require(self.spec.engine)
         self.spec = images.of_that_time(machine, self.spec)
+        ran = self.running(machine)
         try:
             images.provide(machine, self.id, self.spec, engine)
             left = differences(self.expected(machine), self.actual(machine))
@@ -103,6 +104,11 @@ class Container(Runner):
             elif left.keys() & {"running", "active", "current"}:
                 self._stop_in_turn(machine, engine)
                 self._start(machine, engine)
+        except Failure:
+            if ran and machine.cancelled.is_set():
+                # It must not stay down because nobody waits for its restart any more.
+                engines.bring_back(engine, self.spec.container, self.spec.container + FRESH, self.spec.unit)
+            raise
         finally:
             engines.forget(machine, engine, self.spec.container)
             machine.forget("units")
@@ -318,7 +324,9 @@ class Container(Runner):
             engines.call(machine, engine, settings.create_argv(spec, name, None, engine), START)
             return
         os.makedirs(machine.state, exist_ok=True)
-        descriptor, path = tempfile.mkstemp(prefix=".env-", dir=machine.state)  # only its owner can read it
+        descriptor, path = tempfile.mkstemp(
+            prefix=scraps.prefix(), dir=machine.state
+        )  # only its owner can read it
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(lines)

@@ -71,9 +71,11 @@ class Probe(Resource):
                 learned = None  # the conclusion says why
             proving.conclude()
         assert watch.first is not None
-        marks.prove(machine.state, self.spec.service, watch.first)
+        # The last note is that of the proof: what a killed run has not noted before, the next one does.
         if learned:
             figures.keep(machine.state, self.spec.service, learned)
+        self.remember(watch.first)
+        marks.prove(machine.state, self.spec.service, watch.first)
 
     def _answers(self, machine: Machine, watch: Watch) -> Figures | None:
         """Wait until the service really answers here; return what it has logged about its start.

@@ -25,7 +25,7 @@ Record = Dict[str, Any]
 _writing = threading.Lock()
 
 
-def commit(state: str, service: str, runner: Record, probe: Record) -> None:
+def commit(state: str, service: str, runner: Record, probe: Record, life: str | None = None) -> None:
     """Begin a new record for a service that has just answered, and drop the saved files.
 
     Args:
@@ -33,8 +33,10 @@ def commit(state: str, service: str, runner: Record, probe: Record) -> None:
         service: name of the service.
         runner: its unit or process as in the request: `id`, `type`, `spec`.
         probe: the same of its probe.
+        life: the one that has answered, if that is not noted yet.
     """
-    record = {"invocation": marks.proven(state, service), "runner": runner, "probe": probe, "files": {}}
+    life = life or marks.proven(state, service)
+    record = {"invocation": life, "runner": runner, "probe": probe, "files": {}}
     with _writing:
         _write(state, service, record)
 

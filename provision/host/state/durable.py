@@ -6,6 +6,8 @@ import ctypes
 import os
 import tempfile
 
+from provision.host.state import scraps
+
 
 def write(path: str, text: str, mode: int = 0o644) -> None:
     """Replace a file by `text`; after a crash either the old or the new one is there, complete.
@@ -20,8 +22,9 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
     """
     directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)
+    scraps.sweep(directory)
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)
+        descriptor, temporary = tempfile.mkstemp(prefix=scraps.prefix(), dir=directory)
     except OSError as error:
         error.filename = path
         raise

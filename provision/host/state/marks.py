@@ -41,11 +41,6 @@ def doubt(state: str, service: str) -> None:
         durable.write(os.path.join(state, "proven", service), invocation + _AGAIN + "\n")
 
 
-def retract(state: str, service: str) -> None:
-    """Forget that an invocation has answered: it has to do so again. Needs no room on the disk."""
-    durable.remove(os.path.join(state, "proven", service))
-
-
 def answered(state: str, service: str) -> str | None:
     """Return the invocation that has last answered, even if it has to answer again; or None."""
     return (proven(state, service) or "").replace(_AGAIN, "") or None

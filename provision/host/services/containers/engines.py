@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any, Callable, Dict, Sequence
 
-from provision.host.capture import Completed
+from provision.host.capture import Completed, capture
 from provision.host.failure import Failure
 from provision.host.files.paths import which
 from provision.host.machine import Machine
@@ -70,6 +70,23 @@ def call(
     if done.code != 0:
         raise _failure(engine, argv, done)
     return done
+
+
+def bring_back(engine: str, name: str, fresh: str, unit: str | None) -> None:
+    """Start a container whose restart was cut off, also in a run that was cancelled.
+
+    Args:
+        engine: docker or podman.
+        name: its name.
+        fresh: the name of the one that takes its place, if the old one has been removed.
+        unit: the systemd unit that runs it.
+    """
+    start = ["systemctl", "start", "--no-block", unit] if unit else [engine, "start", name]
+    for argv in ([engine, "rename", fresh, name], start):
+        try:
+            capture(argv, os.environ, LOOK, lambda pid: None)
+        except OSError:
+            pass
 
 
 def _failure(engine: str, argv: Sequence[str], done: Completed) -> Failure:
