@@ -7,6 +7,7 @@ printed with the options that repeat it.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -23,9 +24,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     print(f"seed {seed}", flush=True)
-    with Lab("chaos", owned=True) as lab, tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+    with (
+        Lab(f"chaos-{os.getpid()}", owned=True) as lab,
+        tempfile.TemporaryDirectory(prefix="chaos-") as folder,
+    ):
         lab.up(0)
         chaos = Chaos(lab, Path(folder), options.first)
+        if options.list:
+            print(*chaos.moments, sep="\n")
+            return 0
         chosen = choose(chaos.cases(), seed, options.sample, options.way, options.at)
         print(f"{len(chaos.moments)} moments, {len(WAYS)} ways; {len(chosen)} cases", flush=True)
         outcomes = []
@@ -73,6 +80,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="how many cases to try; default: all")
     parser.add_argument("--way", action="append", choices=WAYS, help="only this one; may be repeated")
     parser.add_argument("--at", help="only moments with this text")
+    parser.add_argument("--list", action="store_true", help="only print the moments")
     parser.add_argument("--first", action="store_true", help="disturb the first apply on bare hosts")
     return parser.parse_args(arguments)
 

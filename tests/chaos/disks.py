@@ -10,6 +10,9 @@ from pathlib import Path
 from tests.lab import Lab, LabHost
 from tests.lab.commands import run
 
+PARTS = ("upper", "containers")
+"""What a host has changed of its base, and the images and containers of a nested one."""
+
 
 class Disks:
     """What hosts had on their disks when they were saved; they are off then, until `restore`.
@@ -27,14 +30,18 @@ class Disks:
         for name in names:
             lab[name].exec(["sync"])
             lab.stop(name)
-            _copy(lab[name].directory / "upper", directory / name)
+            for part in PARTS:
+                _copy(lab[name].directory / part, directory / name / part)
 
     def restore(self) -> None:
         """Boot the hosts with what they had."""
-        with ThreadPoolExecutor(len(self._names)) as pool:
-            list(pool.map(self._restore, [self._lab[name] for name in self._names]))
+        hosts = [self._lab[name] for name in self._names]
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            list(pool.map(self._restore, hosts))
+        for host in hosts:
+            host.start()
         for name in self._names:
-            self._lab.start(name)
+            self._lab.start(name)  # waits until it has booted
 
     def forget(self) -> None:
         """Remove the copies."""
@@ -44,12 +51,14 @@ class Disks:
         host.stop()
         while host.root.is_mount():
             run(["umount", str(host.root)])
-        for part in ("upper", "work"):
-            shutil.rmtree(host.directory / part)
-        _copy(self._directory / host.name, host.directory / "upper")
+        for part in (*PARTS, "work"):
+            shutil.rmtree(host.directory / part, ignore_errors=True)
+        for part in PARTS:
+            _copy(self._directory / host.name / part, host.directory / part)
         host.prepare(self._lab.key)
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    run(["cp", "--archive", "--reflink=auto", str(source), str(target)])
+    if source.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        run(["cp", "--archive", "--reflink=auto", str(source), str(target)])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from typing import Any
 
-from tests.chaos.scenario import FRONT, SERVICES
+from tests.chaos.scenario import FRONT, STARTS
 from tests.lab import Lab
 
 LOOK = """
-import grp, hashlib, json, os, pwd, re, subprocess, sys
+import glob, grp, hashlib, json, os, pwd, re, subprocess, sys
 
 ROOTS = ["/opt/provision", "/etc/site", "/etc/systemd/system", "/etc/sysctl.d", "/etc/haproxy", "/srv",
-    "/run/provision", "/run/lock", "/tmp", "/var/tmp", "/dev/shm", "/root"]
+    "/run/lock", "/tmp", "/var/tmp", "/dev/shm", "/root"]
 KINDS = {0o040000: "directory", 0o120000: "link", 0o100000: "file"}
 found = {}
 
@@ -34,7 +35,7 @@ def look(path):
         about.append(data.decode(errors="replace") if text else hashlib.sha256(data).hexdigest())
     found[path] = about
 
-for root in ROOTS:
+for root in ROOTS + glob.glob("/run/provision*"):
     look(root)
     for parent, folders, names in os.walk(root):
         for name in folders + names:
@@ -58,10 +59,15 @@ BUSY = re.compile(r"ps -eo|python3 -c|/usr/bin/env|\[.*\]|systemd|dbus|sshd|aget
 """Processes that are no trace: those of the look, and the system's own."""
 
 SKIPPED = re.compile(
-    r"/__pycache__(/|$)|^/srv/(starts/|wheels)|^/(var/)?tmp/systemd-private|^/root/\.cache/provision/"
-    r"|^/opt/provision/(logs|state/stopping)/"
+    r"/__pycache__(/|$)|^/srv/(starts/|pair/|wheels)|^/(var/)?tmp/systemd-private|^/root/\.cache/provision/"
+    r"|^/opt/provision/(logs|state/stopping)/|^/run/provision-gateway/servers.state$"
 )
-"""What is made by whoever uses it, caches, logs, and which process was told to stop before."""
+"""What is made by whoever uses it, caches, logs, which process was told to stop before, and what HAProxy
+keeps for a reload (its servers are compared by what it says of them).
+"""
+
+RELOADED = re.compile(r"(?<=haproxy) -sf [\d ]+ -x \S+")
+"""What HAProxy has been told by a reload."""
 
 DIFFERS = (
     (re.compile(r"\b\d+:\d+:[0-9a-f]{8}-[0-9a-f-]{27}\b"), "PROCESS"),
@@ -70,6 +76,8 @@ DIFFERS = (
         r"\1TIME",
     ),
     (re.compile(r"^\d+\n", re.MULTILINE), "PID\n"),
+    (re.compile(r'("pid": ?)\d+'), r"\1PID"),
+    (re.compile(r"\b[0-9a-f]{12}:\d{4}-\d\d-\d\dT[\d:.]+Z"), "PROCESS"),
 )
 """What is another text in each run, and what to put in its place: times, and processes."""
 
@@ -80,7 +88,8 @@ def of(lab: Lab, name: str) -> dict[str, Any]:
     files = {path: about for path, about in told["files"].items() if not SKIPPED.search(path)}
     traces: dict[str, Any] = {f"file {path}": _plain(path, about) for path, about in files.items()}
     traces |= {f"unit {name}": state for name, state in told["units"].items()}
-    traces["processes"] = [line for line in told["processes"] if not BUSY.search(line)]
+    lines = [RELOADED.sub("", line) for line in told["processes"] if not BUSY.search(line)]
+    traces["processes"] = sorted(lines)
     traces["user"], traces["somaxconn"] = told["user"], told["somaxconn"]
     if name == FRONT:
         traces["rotation"] = rotation(lab)
@@ -95,8 +104,8 @@ def rotation(lab: Lab) -> list[list[str]]:
 
 
 def starts(lab: Lab, name: str) -> dict[str, list[str]]:
-    """Return with what each service of a replica was started, one start after another."""
-    told = {service: lab[name].root / f"srv/starts/{service}" for service in SERVICES}
+    """Return with what each service of a host was started, one start after another."""
+    told = {service: lab[name].root / path for service, path in STARTS[name].items()}
     return {service: path.read_text().split() if path.exists() else [] for service, path in told.items()}
 
 
@@ -105,19 +114,39 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     found = []
     for key in sorted(one.keys() | other.keys()):
         if one.get(key) != other.get(key):
-            found.append(f"{key}: {_short(one.get(key))} → {_short(other.get(key))}")
+            found.append(f"{key}: {_difference(_text(one.get(key)), _text(other.get(key)))}")
     return found
 
 
 def _plain(path: str, about: list[Any]) -> list[Any]:
-    if not path.startswith(("/opt/provision/state/", "/opt/provision/run/")) or about[0] != "file":
+    if not path.startswith(("/opt/provision/state/", "/opt/provision/run/", "/run/")) or about[0] != "file":
         return about
     text = about[-1]
+    if path.startswith("/opt/provision/state/revisions/"):
+        text = _revisions(text)
     for differs, same in DIFFERS:
         text = differs.sub(same, text)
     return [*about[:-1], text]
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 600 else text[:600] + "…"
+def _revisions(text: str) -> str:
+    """Return how the last change of a service has ended, and all that it can go back to, without numbers.
+
+    Attempts count, and one that was cut off is in the history.
+    """
+    book = json.loads(text)
+    kept = [{key: each[key] for key in each if key not in ("number", "change")} for each in book["kept"]]
+    return json.dumps([book["history"][-1]["outcome"], kept], indent=1)
+
+
+def _text(value: Any) -> list[str]:
+    """Return lines for a person."""
+    if isinstance(value, list):
+        return [line for part in value for line in str(part).splitlines()]
+    return [str(value)]
+
+
+def _difference(one: list[str], other: list[str]) -> str:
+    """Return the first lines that differ."""
+    lines = [line for line in difflib.unified_diff(one, other, lineterm="", n=0) if line[0] in "+-"][2:]
+    return " | ".join(line[:200] for line in lines[:6])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,8 +22,8 @@ class Running:
 
 
 def controller(running: Running, host: str) -> None:
-    """Kill the controller with all that it has started."""
-    os.killpg(running.process.pid, signal.SIGKILL)
+    """Kill the controller."""
+    running.process.kill()
 
 
 def host_side(running: Running, host: str) -> None:
@@ -42,7 +43,17 @@ def power(running: Running, host: str) -> None:
 
 def interrupt(running: Running, host: str) -> None:
     """Press ^C once."""
-    os.kill(running.process.pid, signal.SIGINT)
+    try:
+        os.kill(running.process.pid, signal.SIGINT)
+    except ProcessLookupError:
+        pass  # the moment was the last one
+
+
+def interrupt_twice(running: Running, host: str) -> None:
+    """Press ^C once more, before the hosts can have told how far they are."""
+    interrupt(running, host)
+    time.sleep(0.1)  # two at once are one
+    interrupt(running, host)
 
 
 WAYS: dict[str, Callable[[Running, str], None]] = {
@@ -50,5 +61,6 @@ WAYS: dict[str, Callable[[Running, str], None]] = {
     "host side": host_side,
     "connection": connection,
     "power": power,
-    "interrupt": interrupt,
+    "^C": interrupt,
+    "^C twice": interrupt_twice,
 }

@@ -1,4 +1,7 @@
-"""A wheel called vllm that takes its flags and answers at once: for tests of all around a service."""
+"""A wheel called vllm that takes its flags and answers at once: for tests of all around a service.
+
+Each start of it adds its variable WORD to the file that STANDIN_STARTS names, if it does.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--port", default="8000")
 parser.add_argument("--served-model-name", default="model")
 options, _ = parser.parse_known_args()
+if os.environ.get("STANDIN_STARTS"):
+    print(os.environ["WORD"], file=open(os.environ["STANDIN_STARTS"], "a"))
 sys.argv = ["server", options.port, "--model", options.served_model_name, "--reply", "You said {user}"]
 from vllm.server import main
 main()
@@ -33,6 +38,8 @@ def make_arg_parser(parser):
 _HEADLESS = """\
 import os, signal, sys
 def run_headless(arguments):
+    if os.environ.get("STANDIN_STARTS"):
+        print(os.environ["WORD"], file=open(os.environ["STANDIN_STARTS"], "a"))
     if os.environ.get("STANDIN_FAILS"):
         sys.exit("RuntimeError: this node does not start")
     signal.pause()

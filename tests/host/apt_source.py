@@ -42,38 +42,56 @@ class Source:
         size: int = 0,
     ) -> Path:
         """Build a package and return its file; `publish` makes the change known."""
-        tree = self.directory.parent / f"build-{name}-{version}"
-        control = tree / "DEBIAN"
-        control.mkdir(parents=True)
-        text = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: t <t@example.org>\n"
-        (control / "control").write_text(f"{text}{fields}Description: made for a test\n", encoding="ascii")
-        if postinst:
-            (control / "postinst").write_text(f"#!/bin/sh\n{postinst}\n", encoding="ascii")
-            (control / "postinst").chmod(0o755)
-        if conffile is not None:
-            (tree / "etc").mkdir()
-            (tree / f"etc/{name}.conf").write_text(conffile, encoding="ascii")
-            (control / "conffiles").write_text(f"/etc/{name}.conf\n", encoding="ascii")
-        if size:
-            (tree / "usr/share").mkdir(parents=True)
-            (tree / f"usr/share/{name}").write_bytes(b"\0" * size)
-        deb = self.directory / f"{name}_{version}_all.deb"
-        build = ["dpkg-deb", "-Znone", "--root-owner-group", "-b", str(tree), str(deb)]
-        subprocess.run(build, check=True, capture_output=True)
-        return deb
+        return package(self.directory, name, version, fields, postinst, conffile, size)
 
     def publish(self) -> None:
         """Write the index of the packages that are there now."""
-        entries = []
-        for deb in sorted(self.directory.glob("*.deb")):
-            control = subprocess.run(
-                ["dpkg-deb", "-f", str(deb)], check=True, capture_output=True, text=True
-            ).stdout
-            data = deb.read_bytes()
-            sums = f"Size: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
-            entries.append(f"{control}Filename: ./{deb.name}\n{sums}")
-        index = self.directory / "Packages"
-        index.write_text("\n".join(entries), encoding="ascii")
         # HTTP tells versions apart by whole seconds.
         self._stamp = max(self._stamp + 1, int(time.time()))
-        os.utime(index, (self._stamp, self._stamp))
+        os.utime(publish(self.directory), (self._stamp, self._stamp))
+
+
+def package(
+    directory: Path,
+    name: str,
+    version: str = "1.0",
+    fields: str = "",
+    postinst: str = "",
+    conffile: str | None = None,
+    size: int = 0,
+) -> Path:
+    """Build a package in a repository and return its file."""
+    tree = directory.parent / f"build-{name}-{version}"
+    control = tree / "DEBIAN"
+    control.mkdir(parents=True)
+    text = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: t <t@example.org>\n"
+    (control / "control").write_text(f"{text}{fields}Description: made for a test\n", encoding="ascii")
+    if postinst:
+        (control / "postinst").write_text(f"#!/bin/sh\n{postinst}\n", encoding="ascii")
+        (control / "postinst").chmod(0o755)
+    if conffile is not None:
+        (tree / "etc").mkdir()
+        (tree / f"etc/{name}.conf").write_text(conffile, encoding="ascii")
+        (control / "conffiles").write_text(f"/etc/{name}.conf\n", encoding="ascii")
+    if size:
+        (tree / "usr/share").mkdir(parents=True)
+        (tree / f"usr/share/{name}").write_bytes(b"\0" * size)
+    deb = directory / f"{name}_{version}_all.deb"
+    build = ["dpkg-deb", "-Znone", "--root-owner-group", "-b", str(tree), str(deb)]
+    subprocess.run(build, check=True, capture_output=True)
+    return deb
+
+
+def publish(directory: Path) -> Path:
+    """Write the index of the packages of a repository, and return its file."""
+    entries = []
+    for deb in sorted(directory.glob("*.deb")):
+        control = subprocess.run(
+            ["dpkg-deb", "-f", str(deb)], check=True, capture_output=True, text=True
+        ).stdout
+        data = deb.read_bytes()
+        sums = f"Size: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
+        entries.append(f"{control}Filename: ./{deb.name}\n{sums}")
+    index = directory / "Packages"
+    index.write_text("\n".join(entries), encoding="ascii")
+    return index
