@@ -60,10 +60,11 @@ BUSY = re.compile(r"ps -eo|python3 -c|/usr/bin/env|\[.*\]|systemd|dbus|sshd|aget
 
 SKIPPED = re.compile(
     r"/__pycache__(/|$)|^/srv/(starts/|pair/|wheels)|^/(var/)?tmp/systemd-private|^/root/\.cache/provision/"
-    r"|^/opt/provision/(logs|state/stopping)/|^/run/provision-gateway/servers.state$"
+    r"|^/opt/provision/(logs/|state/stopping(/|$))|^/run/provision-gateways(/|$)"
+    r"|^/run/provision-gateway/servers.state$"
 )
-"""What is made by whoever uses it, caches, logs, which process was told to stop before, and what HAProxy
-keeps for a reload (its servers are compared by what it says of them).
+"""What is made by whoever uses it, caches, logs, which process was told to stop, who kept a server out of
+rotation, and what HAProxy keeps for a reload (its servers are compared by what it says of them).
 """
 
 RELOADED = re.compile(r"(?<=haproxy) -sf [\d ]+ -x \S+")

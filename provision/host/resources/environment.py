@@ -302,7 +302,13 @@ class Environment(Resource):
             if "pip" in _installed(site):
                 arguments.append("--without-pip")
         machine.output(self.id, f"making {place} with Python {base.version} ({base.path})")
-        ended = machine.run(arguments, check=False, on_line=lambda line: machine.output(self.id, line))
+        with pip.scratch() as temporary:  # ensurepip leaves its wheels behind when it is killed
+            ended = machine.run(
+                arguments,
+                env={"TMPDIR": temporary},
+                check=False,
+                on_line=lambda line: machine.output(self.id, line),
+            )
         if ended.code != 0:
             lines = ended.out.splitlines()
             why = lines[-1].strip() if lines else "it printed nothing"
