@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import wraps
@@ -174,8 +175,24 @@ SELECTION: tuple[Decorator, ...] = (
 )
 """What to work on."""
 
+
+def _vault(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Have vaults opened by the password of a file, as if its path stood in Ansible's variable."""
+    if path is not None:
+        from provision.config.vault import PASSWORD_FILE
+
+        os.environ[PASSWORD_FILE] = str(path.absolute())
+
+
 HOSTS: tuple[Decorator, ...] = (
     *SELECTION,
+    click.option(
+        "--vault-password-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        expose_value=False,
+        callback=_vault,
+        help="The password of Ansible Vault, or a program that prints it.",
+    ),
     click.option("--forks", type=Whole(1, 500), metavar="N", help="Hosts at a time. Default: 32."),
     click.option("--ask-become-pass", is_flag=True, help="Ask once for the sudo password of the hosts."),
     click.option(

@@ -14,7 +14,7 @@ from provision.config.model import PATTERN_ENV_NAME, reject
 from provision.config.problems import did_you_mean, found, is_one_line
 from provision.config.secrets import Secret
 
-_FORMS = "write {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}"
+_FORMS = "write {env: NAME}, {file: PATH}, {vault: PATH, key: NAME} or {command: [PROGRAM, ARGUMENT]}"
 
 
 def parse_secret(value: Any) -> Secret:
@@ -25,17 +25,22 @@ def parse_secret(value: Any) -> Secret:
         given = found(value)
         what = "text" if isinstance(value, str) else "a number" if isinstance(value, int) else given
         raise reject("secret-reference", f"expected a reference to a secret, found {what}", _FORMS)
+    more = value.get("key") if "vault" in value else None
+    if more is not None:
+        value = {name: each for name, each in value.items() if name != "key"}
+        if not isinstance(more, str) or not more or not is_one_line(more):
+            raise reject("secret-reference", "`key` expects the name of a variable in the vault", _FORMS)
     unknown = next((key for key in value if key not in _KINDS), None)
     if unknown is not None or len(value) != 1:
         near = did_you_mean(unknown, _KINDS) if unknown is not None and len(unknown) <= 12 else None
-        message = "a reference to a secret has one key: `env`, `file` or `command`"
+        message = "a reference to a secret has one key: `env`, `file`, `vault` or `command`"
         raise reject("secret-reference", message, near or _FORMS)
     ((kind, reference),) = value.items()
     words = reference if isinstance(reference, list) else [reference]
     fits, expected, hint = _KINDS[kind]
     if not words or not all(isinstance(word, str) for word in words) or not fits(reference):
         raise reject("secret-reference", f"`{kind}` expects {expected}", hint)
-    return Secret(kind, tuple(words))
+    return Secret(kind, tuple(words) if more is None else (*words, more))
 
 
 _KINDS: dict[str, tuple[Callable[[Any], bool], str, str]] = {
@@ -49,6 +54,11 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str, str]] = {
         "the path of a file that holds the secret",
         "write {file: secrets/api-key}",
     ),
+    "vault": (
+        lambda path: isinstance(path, str) and path != "" and is_one_line(path),
+        "the path of a file of Ansible Vault",
+        "write {vault: secrets.yml, key: api_key}",
+    ),
     "command": (
         lambda words: isinstance(words, list) and words[0] != "" and not any("\0" in word for word in words),
         "a list: a program and its arguments, each a text",
@@ -57,7 +67,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str, str]] = {
 }
 """For each kind of secret: whether a reference to it can be one, what is expected, and the form to write."""
 
-ONE_KEY = {"type": "object", "minProperties": 1, "maxProperties": 1}
+ONE_KEY = {"type": "object", "minProperties": 1, "maxProperties": 2}
 """The JSON schema of a reference to a secret, in short."""
 
 SecretReference = Annotated[
@@ -68,11 +78,13 @@ SecretReference = Annotated[
             "description": "A secret, by reference: the value never stands in YAML.",
             "type": "object",
             "minProperties": 1,
-            "maxProperties": 1,
+            "maxProperties": 2,
             "additionalProperties": False,
             "properties": {
                 "env": {"type": "string", "pattern": f"^{PATTERN_ENV_NAME}$"},
                 "file": {"type": "string", "minLength": 1},
+                "vault": {"type": "string", "minLength": 1},
+                "key": {"type": "string", "minLength": 1},
                 "command": {"type": "array", "items": {"type": "string"}, "minItems": 1},
             },
         }

@@ -28,9 +28,9 @@ class Secret:
     """Where a secret comes from. Its value exists only as what `resolve` returns."""
 
     kind: str
-    """"env", "file" or "command"."""
+    """"env", "file", "vault" or "command"."""
     reference: tuple[str, ...]
-    """The variable's name, the path, or the argument vector."""
+    """The variable's name, the path (of a vault also the key in it), or the argument vector."""
     folder: Path = Path()
     """What relative files and commands start from: the folder of the playbook."""
     position: Position | None = field(default=None, compare=False)
@@ -60,7 +60,12 @@ class Secret:
         One line of text loses the line end after it. The text of a whole file is exactly what was given; only
         a variable of several lines gets back the last line end, which `$(…)` takes away in a shell.
         """
-        value = {"env": self._from_env, "file": self._from_file, "command": self._from_command}[self.kind]()
+        value = {
+            "env": self._from_env,
+            "file": self._from_file,
+            "vault": self._from_vault,
+            "command": self._from_command,
+        }[self.kind]()
         return self._checked(value)
 
     def foresee(self) -> Problem | None:
@@ -69,7 +74,7 @@ class Secret:
         A variable that is not set, or a file that is not there, is not wrong yet: it may be there when the
         secret is needed.
         """
-        if self.kind == "command" or (self.kind == "env" and self.reference[0] not in os.environ):
+        if self.kind in ("command", "vault") or (self.kind == "env" and self.reference[0] not in os.environ):
             return None
         if self.kind == "file" and not os.path.lexists(self._path()):
             return None
@@ -104,6 +109,7 @@ class Secret:
         return {
             "env": "the environment variable {}",
             "file": "the file {}",
+            "vault": "the vault {}",
             "command": "the command `{}`",
         }[self.kind].format(self.reference[0])
 
@@ -129,14 +135,26 @@ class Secret:
             message = f"the home directory in {quoted(name)} is not known"
             raise self._unusable(message, "write the whole path") from None
 
+    def _from_vault(self) -> str:
+        from provision.config import vault  # only where there is one
+
+        path, key = self._path(), self.reference[1] if len(self.reference) > 1 else None
+        try:
+            return self._text(vault.value(path, self._read(path), key))
+        except vault.VaultError as error:
+            found = self._missing if error.missing else self._unusable
+            raise found(f"the vault {path} {error}", error.hint) from None
+
     def _from_file(self) -> str:
-        path = self._path()
+        return self._text(self._read(self._path()))
+
+    def _read(self, path: Path) -> bytes:
         try:
             if path.exists() and not path.is_file():
                 kind = "a directory" if path.is_dir() else "not a regular file"
                 raise self._unusable(f"the secret file {path} cannot be read: it is {kind}")
             with path.open("rb") as stream:
-                return self._text(stream.read(MAX_FILE_BYTES + 1))
+                return stream.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             hint = "put the secret there, and nothing else"
             raise self._missing(f"there is no secret file {path}", hint) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 from provision.catalog.text import secrets
@@ -23,6 +24,8 @@ class Keyring:
 
     def __init__(self) -> None:
         self._values: dict[Secret, str] = {}
+        # A core dump would have them on the disk.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
     def resolve(self, secret: Secret) -> str:
         """Return the secret's value.

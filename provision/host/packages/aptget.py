@@ -214,6 +214,12 @@ _HINTS = (
         "--fix-broken install",
         "run `apt-get --fix-broken install` on the host, and look at what it wants to do",
     ),
+    (
+        "Hash Sum mismatch|File has unexpected size|Undetermined Error",
+        "the mirror or a proxy gives a wrong file, or cuts it off: apply again, or use another mirror",
+    ),
+    (" 40[13]  ", "give apt the user name and password of the mirror, in /etc/apt/auth.conf"),
+    ("Failed to fetch .* 5\\d\\d  ", "the mirror is out of order: try again later, or use another one"),
     ("NO_PUBKEY|EXPKEYSIG", "install the current signing key of that package source"),
     (
         "[Hh]eld packages.*--allow-change-held-packages",

@@ -164,28 +164,38 @@ _FATAL: Sequence[tuple[str, str, str, str]] = (
         "set the environment's path to one that can be written",
     ),
 )
-_INDEX: Sequence[tuple[str, str, str]] = (
+_INDEX: Sequence[tuple[str, str, str, str]] = (
     (
+        "index-refused",
         r"CERTIFICATE_VERIFY_FAILED|SSLCertVerificationError|certificate verify failed",
         "the package index's TLS certificate was not accepted",
         "add the authority that signed it: `pip config --global set global.cert /path/ca.pem`",
     ),
     (
+        "index-unreachable",
         r"Temporary failure in name resolution|Name or service not known|nodename nor servname|"
         r"NameResolutionError|getaddrinfo failed",
         "the package index's name cannot be resolved",
         "check the host's network and DNS, or set index_url to an index it can reach",
     ),
     (
+        "index-unreachable",
         r"NewConnectionError|ConnectTimeoutError|Connection refused|Network is unreachable|"
         r"ProxyError|Max retries exceeded|ReadTimeoutError|Connection reset by peer",
         "the package index cannot be reached",
         "check the host's network and proxy, or set index_url to an index it can reach",
     ),
     (
+        "index-refused",
         r"401 Client Error|403 Client Error|401 Error|403 Error",
         "the package index refused access",
         "check the user name and password in the index's URL",
+    ),
+    (
+        "damaged-download",
+        r"BadZipFile|Wheel '.*' located at .* is invalid|IncompleteRead|zlib\.error",
+        "a file from the package index arrived damaged, or cut off",
+        "the index or a proxy on the way gives a wrong file: apply again, or use another index",
     ),
 )
 _UNBUILT = "see the log, or pin a version that has a wheel for this Python"
@@ -217,8 +227,8 @@ def explain(lines: Sequence[str], code: int, environment: str) -> Failure:
     if failure is None and other:
         failure = Failure(*mismatch(other[1]), log=lines[-TAIL:])
     if failure is None:
-        message, hint = _index(lines) or _reason(lines)
-        failure = Failure("pip-failed", message, hint=hint, log=lines[-TAIL:])
+        known, message, hint = _index(lines) or ("pip-failed", *_reason(lines))
+        failure = Failure(known, message, hint=hint, log=lines[-TAIL:])
     if code > 0 and not any(line.startswith(_BEGUN) for line in lines):
         return Unchanged(failure.code, failure.message, failure.hint, failure.log)
     return failure
@@ -230,15 +240,15 @@ def mismatch(package: str) -> tuple[str, str, str]:
     return "lock-mismatch", said, kind.RESTORE
 
 
-def _index(lines: Sequence[str]) -> tuple[str, str] | None:
-    """Return what is wrong with the package index, and what to change."""
+def _index(lines: Sequence[str]) -> tuple[str, str, str | None] | None:
+    """Return what is wrong with the package index: code, message, and what to change."""
     text = "\n".join(lines)
     if re.search(r"\(from versions: (?!none)|Cannot install", text):
         return None  # a retry that helped, or one index of several: not what it failed for
     reached = re.search(r"host='?([^',)]+)'?, port=(\d+)", text)
     where = f" ({reached.group(1)})" if reached else ""
-    found = (each for each in _INDEX if re.search(each[0], text))
-    return next(((message + where, hint) for _, message, hint in found), None)
+    found = (each for each in _INDEX if re.search(each[1], text))
+    return next(((code, message + where, hint) for code, _, message, hint in found), None)
 
 
 def _reason(lines: Sequence[str]) -> tuple[str, str | None]:

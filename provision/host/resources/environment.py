@@ -310,12 +310,16 @@ class Environment(Resource):
                 on_line=lambda line: machine.output(self.id, line),
             )
         if ended.code != 0:
-            lines = ended.out.splitlines()
+            # venv keeps to itself why its ensurepip has failed.
+            python = os.path.join(place, "bin", "python")
+            if "'ensurepip'" in ended.out and os.path.exists(python):
+                ended = machine.run([python, "-I", "-m", "ensurepip"], check=False)
+            lines = _said((ended.out + ended.err).splitlines())
             why = lines[-1].strip() if lines else "it printed nothing"
             raise Failure(
-                causes.code_of(ended.out) or "pip-failed",
+                causes.code_of("".join(lines)) or "pip-failed",
                 f"Python {base.version} could not make the environment {place}: {why}",
-                hint=f"free space below {mount_point(place)}" if "No space left" in ended.out else None,
+                hint=f"free space below {mount_point(place)}" if "No space left" in "".join(lines) else None,
                 log=lines[-TAIL:],
             )
         if not look.interrupted:
@@ -393,3 +397,10 @@ def _wanted(changes: Changes) -> list[str]:
 
 def _installed(site: str) -> dict[str, Distribution]:
     return {distribution.name: distribution for distribution in read(site)}
+
+
+def _said(lines: Sequence[str]) -> list[str]:
+    """Return what Python programs have said before they showed where in them that was, or else their end."""
+    told = [line for line in lines if line.strip()]
+    shown = next((n for n, line in enumerate(told) if line.startswith("Traceback (")), len(told))
+    return told[:shown] or told[-1:]

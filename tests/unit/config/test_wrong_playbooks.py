@@ -13,8 +13,8 @@ from tests.unit.config.conftest import Project
 VLLM = "- hosts: gpu\n  services:\n    r1:\n      kind: vllm\n      environment: e\n      model: m\n"
 """A play whose line 7 is the field under test."""
 
-FORMS = "write {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}"
-ONE_KEY = "`api_key`: a reference to a secret has one key: `env`, `file` or `command`"
+FORMS = "write {env: NAME}, {file: PATH}, {vault: PATH, key: NAME} or {command: [PROGRAM, ARGUMENT]}"
+ONE_KEY = "`api_key`: a reference to a secret has one key: `env`, `file`, `vault` or `command`"
 
 
 @pytest.mark.parametrize(
