@@ -103,3 +103,61 @@ def test_what_it_is_told_it_can_reach_or_it_is_said_why_not(site: Site) -> None:
     ]
     assert site.sh("stat -c %F /run/box/box.sock") == "socket"
     assert site.provision.apply(site.playbook).done(site.host.name)["counts"]["changed"] == 0
+
+
+CELL = """\
+import ctypes, http.server, json, os
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def refused(call, *values):
+    return libc[call](*values) == -1 and ctypes.get_errno() == 1
+
+
+os.chown(".", os.getuid(), os.getgid())
+os.setuid(os.getuid())
+found = {
+    "ptrace": refused("ptrace", 0, 0, 0, 0),
+    "unshare": refused("unshare", 0x10000000),
+    "others": any(os.stat(f"/proc/{each}").st_uid == 0 for each in os.listdir("/proc") if each.isdigit()),
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(found).encode())
+
+
+http.server.HTTPServer(("127.0.0.1", 8142), Handler).serve_forever()
+"""
+
+CELLS = """\
+- hosts: HOST
+  files: {/srv/cell.py: {source: cell.py}}
+  services:
+    cell:
+      kind: program
+      command: [python3, /srv/cell.py]
+      port: 8142
+      checks: [{http: /, expect: EXPECTED}]
+"""
+
+SCORE = 3.0
+"""What `systemd-analyze security` may say at most; 10 is a service that nothing confines."""
+
+
+def test_what_a_server_never_needs_is_refused_and_what_opens_it_opens_it(site: Site) -> None:
+    (site.playbook.parent / "cell.py").write_text(CELL)
+    text = CELLS.replace("HOST", site.host.name)
+    closed = text.replace("EXPECTED", """'{"ptrace": true, "unshare": true, "others": false}'""")
+    site.playbook.write_text(closed)
+    site.provision.apply(site.playbook)
+    told = site.sh("systemd-analyze security --no-pager provision-cell.service | tail -n 1")
+    assert float(told.split(": ")[1].split()[0]) <= SCORE
+
+    opened = text.replace("EXPECTED", """'{"ptrace": false, "unshare": true, "others": true}'""")
+    site.playbook.write_text(opened + "      sandbox: {SystemCallFilter: no, ProtectProc: no}\n")
+    site.provision.apply(site.playbook)

@@ -73,7 +73,8 @@ class Sandbox(Model):
     ProtectHostname: Lifted = None
     """no: the host name may be changed."""
     RestrictNamespaces: Lifted = None
-    """no: namespaces may be created, which programs such as bubblewrap and Chromium need."""
+    """no: namespaces may be created, which programs such as bubblewrap and Chromium need. Also removes
+    `SystemCallFilter`, as they mount file systems there."""
     RestrictRealtime: Lifted = None
     """no: realtime scheduling may be asked for."""
     RestrictSUIDSGID: Lifted = None
@@ -88,6 +89,10 @@ class Sandbox(Model):
     """no: the execution domain may be changed."""
     SystemCallArchitectures: Lifted = None
     """no: system calls of other architectures are allowed, which 32-bit programs need."""
+    SystemCallFilter: Lifted = None
+    """no: it may also ask the kernel to debug another process, to mount, and for what its user may not do."""
+    ProtectProc: Lifted = None
+    """no: it sees the processes of other users in /proc."""
     UMask: FileMode | None = None
     """Permission bits that new files do not get. Default: "0077"."""
 

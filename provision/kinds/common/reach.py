@@ -37,8 +37,12 @@ IMPLYING = (
     "RestrictAddressFamilies",
     "LockPersonality",
     "SystemCallArchitectures",
+    "SystemCallFilter",
 )
 """Directives with which systemd sets NoNewPrivileges= for a user that is not root."""
+
+REFUSED = "~@clock @cpu-emulation @debug @module @mount @obsolete @privileged @raw-io @reboot @swap"
+"""The groups of system calls that no server of models needs (`systemd-analyze syscall-filter` lists them)."""
 
 FAMILIES = "AF_UNIX AF_INET AF_INET6 AF_NETLINK"
 
@@ -57,6 +61,8 @@ DEFAULTS = {
     "RestrictAddressFamilies": FAMILIES,
     "LockPersonality": "yes",
     "SystemCallArchitectures": "native",
+    "SystemCallFilter": REFUSED,
+    "ProtectProc": "invisible",
     "UMask": "0077",
 }
 """The directives of a unit that a service may lift, with their usual values; others depend on the service."""
@@ -197,9 +203,13 @@ def hardening(context: ServiceContext[Any], found: Reach, low_port: bool) -> dic
         capabilities += [each for each in lifted.AmbientCapabilities if each not in capabilities]
         if isinstance(lifted.RestrictAddressFamilies, list):
             values["RestrictAddressFamilies"] = " ".join([FAMILIES, *lifted.RestrictAddressFamilies])
-    for name in ("RestrictAddressFamilies", "SystemCallArchitectures"):
-        # For these two, an empty value means no restriction.
-        values[name] = values[name].replace(NO, "") if values[name] == NO else values[name]
+        if lifted.RestrictNamespaces:
+            values["SystemCallFilter"] = NO  # in a namespace, a program mounts and changes its root
+        if lifted.ProtectProc:
+            values["ProtectProc"] = "default"
+    for name in ("RestrictAddressFamilies", "SystemCallArchitectures", "SystemCallFilter"):
+        # For these, an empty value means no restriction.
+        values[name] = "" if values[name] == NO else values[name]
     values["AmbientCapabilities"] = " ".join(capabilities)
     values["CapabilityBoundingSet"] = values["AmbientCapabilities"] if bound is None else bound
     return values
