@@ -103,8 +103,8 @@ def test_odd_environment_of_a_host(trouble: Trouble) -> None:
 def test_odd_environment_of_this_machine(trouble: Trouble) -> None:
     """An odd locale, umask and HOME on the machine that provision runs on: no fault"""
     trouble.play("files: {/var/tmp/ö: {content: ü}}")
-    odd = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "HOME": "/nonexistent"}
-    trouble.provision.env.update(odd, XDG_CACHE_HOME="/nonexistent", TMPDIR="/nonexistent")
+    odd = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "HOME": "/proc/nonexistent"}
+    trouble.provision.env.update(odd, XDG_CACHE_HOME="/proc/nonexistent", TMPDIR="/proc/nonexistent")
     former = os.umask(0o777)
     try:
         printed = trouble.works()
