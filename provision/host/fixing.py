@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import time
-from functools import partial
 from typing import Any, Sequence
 
 from provision.host import attempts, causes, foreseeing, meetings, rollback, rotation
@@ -157,7 +156,7 @@ class Fixing:
             if item.runs and item.resource.disturbs(changes):
                 self._end_followers(item)
             self.meetings.prove(item)
-            item.resource.remember = partial(self._remember, item)
+            item.resource.remember = lambda life: self._remember(item, life)
             item.resource.fix(self.machine, changes)
             item.read(self.machine)
             if item.error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import resource
 import sys
 import time
 from _signal import signal  # type: ignore[import-not-found]  # without the enumerations of `signal`
@@ -78,8 +77,6 @@ def main(request: bytes, place: str | None = None) -> int:
     its end means that the controller has gone.
     """
     os.umask(0o022)
-    # The request holds secrets, and a core dump would have them on the disk.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     out = os.fdopen(os.dup(1), "wb", BUFFER)
     os.dup2(2, 1)
     started = time.monotonic()

@@ -50,6 +50,10 @@ _PATH = (
     "LC_ALL=C.UTF-8; export PATH LC_ALL; "
 )
 
+# What is sent holds secrets, and a core dump would have them on the disk. Python's own module for it takes a
+# millisecond to load.
+_NO_CORE = "ulimit -S -c 0 2>/dev/null; "
+
 _INSTALL = (
     'if [ "$(id -u)" != 0 ]; then echo "only root can install python3" >&2; exit 1; fi; '
     "command -v apt-get >/dev/null 2>&1 || { echo 'there is no apt-get to install python3' >&2; exit 1; }; "
@@ -72,6 +76,7 @@ def script(connection: Connection, install_python: bool = False) -> str:
     python = shlex.quote(connection.python)
     body = (
         _PATH
+        + _NO_CORE
         + (f"echo '{READY.decode()}'; " if connection.asks_password else "")
         + (_INSTALL if install_python else "")
         # podman loses all that a command in a container prints when it ends within some milliseconds.

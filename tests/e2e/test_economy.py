@@ -135,7 +135,7 @@ LOOK = """
     resources.directory resources.environment resources.file
     resources.group resources.model resources.probe resources.process resources.user rotation runner services
     services.processes services.runner services.supervision state state.durable state.ledger state.lock
-    state.marks state.owed threads
+    state.marks state.owed state.scraps threads
 """
 """What it imports of the host side. Nothing comes here that only a change or a failure needs."""
 

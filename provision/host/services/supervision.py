@@ -109,7 +109,7 @@ def of_unit(machine: Machine, name: str, shared: bool = False) -> Life:
     pid = systemd.main_pid(properties)
     life = processes.invocation(pid) if pid else None
     ended = None if life else _end(properties)
-    if ended == exits.how(-KILL) and exits.oom_kills() > before_start(machine, name):
+    if ended and ended == exits.how(-KILL) and exits.oom_kills() > before_start(machine, name):
         ended = exits.OUT_OF_MEMORY  # systemd cannot tell where the limit is not its own, as in a container
     return Life(
         state,

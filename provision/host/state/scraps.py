@@ -7,9 +7,11 @@ hold secrets.
 from __future__ import annotations
 
 import os
-import shutil
 
 _BEGINNING = ".provision-"
+
+UV = "uv"
+"""A directory of thousands of files that are not ours."""
 
 
 def prefix() -> str:
@@ -29,6 +31,8 @@ def sweep(directory: str) -> None:
             try:
                 os.unlink(path)
             except IsADirectoryError:
+                import shutil  # here, as it takes longer to import than all of this
+
                 shutil.rmtree(path, ignore_errors=True)
             except OSError:
                 pass
@@ -40,7 +44,9 @@ def sweep_all(state: str) -> None:
     Args:
         state: provision's directory on the host.
     """
-    for directory, _, _ in os.walk(state):
+    for directory, names, _ in os.walk(state):
+        if directory == state and UV in names:
+            names.remove(UV)
         sweep(directory)
     sweep(os.path.join(os.path.dirname(state), "run"))
     sweep(os.environ.get("TMPDIR") or "/tmp")
