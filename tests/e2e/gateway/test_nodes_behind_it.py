@@ -87,6 +87,6 @@ def test_what_a_gateway_does_not_take_back_has_failed_on_all_its_nodes(site: Sit
     }
     assert failed["gn1"].startswith("chat answers on its own host, and gateway does not reach it")
     assert failed["gn2"] == f"gn1: {failed['gn1']}"
-    # The other service, which may not leave then, was not stopped, and takes back what has changed of its files.
+    # The other service may not leave then: it is not stopped, and takes back its files.
     assert not {"gn1", "gn2"} & {each["host"] for each in answer.event("restored")}
     site.await_all_in()
