@@ -12,12 +12,11 @@ from provision.wire.finding import Finding
 from provision.wire.requests import Service
 from provision.wire.spec import Spec
 from provision.wire.specs.probe import ProbeSpec
-from provision.wire.survey import Stake
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.config.problems import Position
-    from provision.wire.survey import Stake
+    from provision.wire.requests import Stake
 
 
 @dataclass

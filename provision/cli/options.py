@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from provision.rollout.verdicts import Foresee
     from provision.show.items import Item
     from provision.show.writer import Writer
-    from provision.wire.events import Inspected, Outlook, Surveyed
+    from provision.wire.events import Inspected
+    from provision.wire.questions import Surveyed
+    from provision.wire.rollout import Outlook
 
 Decorator: TypeAlias = Callable[[Any], Any]
 

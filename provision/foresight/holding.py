@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from provision.foresight.naming import card
 from provision.kinds.common.cards import GIB, gib
 from provision.kinds.common.demand import NOTHING, Range, Taken
-from provision.wire.events import Surveyed
+from provision.wire.questions import Surveyed
 from provision.wire.survey import Gpu, Holder, Taker
 
 UNKNOWN = "something that the driver does not list"

@@ -12,13 +12,14 @@ from provision.foresight.outlook import forecasts
 from provision.foresight.shown import loads
 from provision.foresight.starts import Starts
 from provision.kinds.common.cards import gib
-from provision.wire.events import Outlook
 from provision.wire.finding import ERROR, INFO, WARNING, Finding, information, warning
+from provision.wire.rollout import Outlook
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
     from provision.config.hosts import Host
-    from provision.wire.events import Inspected, Surveyed
+    from provision.wire.events import Inspected
+    from provision.wire.questions import Surveyed
 
 _ORDER = {ERROR: 0, WARNING: 1, INFO: 2}
 

@@ -7,8 +7,8 @@ from itertools import combinations
 
 from provision.foresight.naming import called, listed, whole
 from provision.foresight.subject import Subject
-from provision.wire.events import Surveyed
 from provision.wire.finding import Finding, fault, information, warning
+from provision.wire.questions import Surveyed
 from provision.wire.survey import Gpu
 
 LINKED = 3

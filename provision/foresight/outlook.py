@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from provision.wire.events import Outlook
+from provision.wire.rollout import Outlook
 from provision.wire.survey import Forecast
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog, ServiceInfo
     from provision.kinds.common.demand import Demand
-    from provision.wire.events import Inspected, Surveyed
+    from provision.wire.events import Inspected
+    from provision.wire.questions import Surveyed
 
 
 def foresee(catalog: Catalog, surveyed: Surveyed, differing: Sequence[Inspected] = ()) -> Outlook:

@@ -15,7 +15,7 @@ from provision.wire.finding import ERROR, INFO, Finding, information
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog
-    from provision.wire.events import Surveyed
+    from provision.wire.questions import Surveyed
     from provision.wire.survey import Gpu
 
 _OF_MEMORY = ("gpu-taken", "gpu-memory", "may-not-fit")

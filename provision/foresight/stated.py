@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from provision.foresight.judge import foresee
 from provision.foresight.naming import ALL, stated
 from provision.foresight.subject import Subject, subjects
-from provision.wire.events import Surveyed
 from provision.wire.finding import INFO, Finding, fault, warning
+from provision.wire.questions import Surveyed
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from provision.config.services.base import Service
     from provision.kinds.common.demand import Share
     from provision.kinds.kind import Kind
-    from provision.wire.events import Surveyed
     from provision.wire.figures import Figures
-    from provision.wire.survey import Described, Gpu, Stake
+    from provision.wire.questions import Surveyed
+    from provision.wire.requests import Stake
+    from provision.wire.survey import Described, Gpu
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from _thread import allocate_lock
 from threading import Event
 from typing import Any
 
-from provision.wire import plainjson
-from provision.wire.survey import Answer
+from provision.wire import plainjson, survey
 
 
 class Dialogue:
@@ -50,7 +49,7 @@ class Dialogue:
         """Return for how many seconds nothing has come."""
         return time.monotonic() - self._heard
 
-    def hear(self, number: int, seconds: float) -> Answer | None:
+    def hear(self, number: int, seconds: float) -> survey.Answer | None:
         """Return the answer to a question; None when none comes within some seconds.
 
         Raises:
@@ -58,7 +57,7 @@ class Dialogue:
         """
         if not self._open[number].wait(max(0.0, seconds)):
             return None
-        return Answer.parse(self._answers[number])
+        return survey.Answer.parse(self._answers[number])
 
     def end(self, number: int) -> None:
         """Forget a question."""

@@ -16,10 +16,9 @@ from provision.host.resource import Changes, State
 from provision.host.services import preflight as questions
 from provision.host.state import backup, ground, owed
 from provision.host.state.ledger import Ledger
-from provision.wire import events
+from provision.wire import events, server
 from provision.wire.events import Work
 from provision.wire.requests import Apply
-from provision.wire.server import Preflight
 
 
 class Fixing:
@@ -240,7 +239,7 @@ class Fixing:
                 if other.service == service and question:
                     self._try_out(item, service, question)
 
-    def _try_out(self, item: Item, service: str, preflight: Preflight) -> None:
+    def _try_out(self, item: Item, service: str, preflight: server.Preflight) -> None:
         """Ask whether a service would start, once for all its resources: what it needs is there by now."""
         refused = self.machine.once(
             ("preflight", service), lambda: questions.refusal(self.machine, item.id, service, preflight)

@@ -9,7 +9,7 @@ from provision.host.machine import Machine
 from provision.host.resource import Changes
 from provision.host.services import figures
 from provision.wire import events
-from provision.wire.survey import Stake
+from provision.wire.requests import Stake
 
 Items = Dict[str, Item]
 

@@ -14,7 +14,7 @@ from provision.host.services.nodes import together
 from provision.host.state import backup, owed
 from provision.host.state.lock import RunLock, under
 from provision.host.state.revisions import Revisions
-from provision.wire import events
+from provision.wire import events, statuses
 from provision.wire.finding import warning
 from provision.wire.requests import Request, Rollback, Service
 from provision.wire.revision import FAILED, PROVEN
@@ -25,7 +25,7 @@ def history(machine: Machine, request: Request) -> events.Done:
     """Carry out the verb `history`: send an event for each service."""
     for service in request.services:
         found = Revisions(machine.state, service.service).history()
-        machine.emit(events.History(service=service.service, revisions=found))
+        machine.emit(statuses.History(service=service.service, revisions=found))
     return events.Done(ok=True)
 
 

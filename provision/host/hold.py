@@ -6,7 +6,7 @@ import os
 
 from provision.host.machine import Machine
 from provision.host.services.gateways import held
-from provision.wire import events
+from provision.wire import events, questions
 from provision.wire.requests import Hold
 
 SILENCE = 60.0
@@ -33,7 +33,7 @@ def hold(machine: Machine, asked: Hold, who: str) -> events.Done:
         if not by_hand:
             server.take_out()
         left, seconds = server.drained()
-        out = events.Out(left=left, seconds=seconds, by_hand=by_hand)
+        out = questions.Out(left=left, seconds=seconds, by_hand=by_hand)
         answer = machine.ask(out, endless=True, silence=SILENCE)
         if answer.go and not by_hand:
             server.put_back()

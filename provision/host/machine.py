@@ -13,9 +13,8 @@ from provision.host import causes, children
 from provision.host.capture import KILL, TERM, Completed, capture, end_group, group_lives
 from provision.host.dialogue import Dialogue
 from provision.host.failure import Failure
-from provision.wire import events
+from provision.wire import events, questions, survey
 from provision.wire.finding import information
-from provision.wire.survey import Answer
 
 T = TypeVar("T")
 
@@ -245,12 +244,12 @@ class Machine:
 
     def ask(
         self,
-        question: events.Question,
+        question: questions.Question,
         *,
         endless: bool = False,
         reason: str = "",
         silence: float | None = None,
-    ) -> Answer:
+    ) -> survey.Answer:
         """Ask the controller, and wait for its answer: `PATIENCE` seconds at most, or as long as it is there.
 
         Args:
@@ -285,7 +284,7 @@ class Machine:
             self._dialogue.end(number)
         raise Failure("run-cancelled", CANCELLED)
 
-    def listen(self, question: events.Question) -> Callable[[], Answer | None]:
+    def listen(self, question: questions.Question) -> Callable[[], survey.Answer | None]:
         """Ask the controller, and go on; return what tells its answer, which may never come."""
         number = self._dialogue.begin()  # and never ends: an answer that comes late is for nobody else
         self.emit(question.replace(waits=True, number=number))

@@ -14,10 +14,9 @@ from provision.host.item import Item
 from provision.host.machine import Machine
 from provision.host.rotation import Gateways, InService
 from provision.host.services.nodes import reaching, same, together
-from provision.wire import events
+from provision.wire import events, survey
 from provision.wire.finding import Finding
 from provision.wire.nodes import Meeting
-from provision.wire.survey import Answer
 
 
 class Meetings:
@@ -161,6 +160,6 @@ class Meetings:
                 answer = self._ask(service, meeting, "reach", findings=troubles)
         return None if answer.go else answer.findings[0]
 
-    def _ask(self, service: str, meeting: Meeting, step: str, **said: Any) -> Answer:
+    def _ask(self, service: str, meeting: Meeting, step: str, **said: Any) -> survey.Answer:
         names, joins = meeting.node.names, meeting.node.joins
         return together.ask(self._machine, service, names, step, joins=joins, **said)

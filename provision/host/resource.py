@@ -7,12 +7,12 @@ from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Sequence, T
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.preflight import needs
+from provision.wire import server
 from provision.wire import spec as contract
 from provision.wire.events import Changes as Changes
 from provision.wire.events import Options, Work
 from provision.wire.finding import Finding
 from provision.wire.record import Record
-from provision.wire.server import Demands, Preflight
 from provision.wire.specs import environment
 
 State = Dict[str, Any]
@@ -182,7 +182,7 @@ class Resource:
         """Return the hosts over which its service runs, by rank; empty for one on a single host."""
         return []
 
-    def preflight(self) -> Preflight | None:
+    def preflight(self) -> server.Preflight | None:
         """Return how to ask whether its service would start as declared."""
         return None
 
@@ -211,7 +211,7 @@ class Resource:
         """Return why `fix` will not get what it needs from elsewhere; it may ask there, and wait."""
         return ()
 
-    def demands(self, changes: Changes) -> Demands | None:
+    def demands(self, changes: Changes) -> server.Demands | None:
         """Return what its service wants of the host once it is started by `changes`."""
         return None
 

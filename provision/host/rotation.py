@@ -8,7 +8,7 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services.nodes import together
 from provision.host.state import overrides
-from provision.wire import events
+from provision.wire import questions
 from provision.wire.events import Work
 
 
@@ -48,7 +48,7 @@ class Gateways:
         """
         if service not in self._fronted or service in self._left:
             return
-        answer = self._machine.ask(events.Leave(service=service, ends=ends), endless=True)
+        answer = self._machine.ask(questions.Leave(service=service, ends=ends), endless=True)
         if not answer.go:
             raise InService.of(answer.findings[0])
         self._left.add(service)
@@ -64,7 +64,7 @@ class Gateways:
         if service not in self._left:
             return
         self._left.discard(service)
-        answer = self._machine.ask(events.Return(service=service, ends=ends), endless=True)
+        answer = self._machine.ask(questions.Return(service=service, ends=ends), endless=True)
         if not answer.go:
             raise InService.of(answer.findings[0])
 

@@ -18,7 +18,7 @@ from provision.host.state import ground, overrides, revisions, scraps
 from provision.host.state.ledger import Ledger
 from provision.host.state.lock import Left, RunLock, under
 from provision.host.threads import each
-from provision.wire import events, plainjson
+from provision.wire import events, plainjson, questions
 from provision.wire.finding import WARNING, Finding, warning
 from provision.wire.requests import Apply, Converging, Request
 
@@ -254,7 +254,7 @@ class Run:
         if not asked.waves or not (self._differs() or (asked.prune and orphans)):
             return
         lock.tell("waits for its turn")
-        answer = self.machine.ask(events.Turn(), endless=True)
+        answer = self.machine.ask(questions.Turn(), endless=True)
         if answer.leave:
             raise Left
         if not answer.go:
@@ -283,7 +283,7 @@ class Run:
             hint="correct what is named above, or give its code to --ignore",
         )
 
-    def _survey(self) -> events.Surveyed | None:
+    def _survey(self) -> questions.Surveyed | None:
         """Return what decides whether the services run that this run starts; None when it starts none."""
         starting = foreseeing.starting(self.items, self.stakes)
         if not starting:

@@ -8,7 +8,7 @@ from provision.host.services.gateways import servers
 from provision.host.services.gpus import memory
 from provision.host.services.nodes import states
 from provision.host.state import marks, owed
-from provision.wire import events
+from provision.wire import events, statuses
 from provision.wire.requests import Service
 
 WORDS = {
@@ -39,7 +39,9 @@ def status(machine: Machine, services: list[Service]) -> events.Done:
     return events.Done(ok=True, counts={"running": running, "stopped": total - running})
 
 
-def describe(machine: Machine, service: Service, among: dict[int, processes.Process]) -> events.ServiceStatus:
+def describe(
+    machine: Machine, service: Service, among: dict[int, processes.Process]
+) -> statuses.ServiceStatus:
     """Return how a service is."""
     life = supervision.life(machine, service, shared=True)
     ours = _processes(life, among)
@@ -54,7 +56,7 @@ def describe(machine: Machine, service: Service, among: dict[int, processes.Proc
     node = states.seen(service.node, life.pid) if service.node else None
     if node and node.phase and node.phase != states.SERVING:
         state = "starting"  # what runs is its rank, which waits for the others, or for its program
-    return events.ServiceStatus(
+    return statuses.ServiceStatus(
         service=service.service,
         kind=service.kind,
         supervisor=service.supervisor,

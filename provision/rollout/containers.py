@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from provision.fleet.edges import Node
 from provision.transport.target import OnEvent
-from provision.wire.events import PROOF, Done, Error, Event, Hello, Inspected, Note, Proof, Unreachable
+from provision.wire.events import PROOF, Done, Error, Event, Hello, Inspected, Note, Proof
 from provision.wire.finding import Finding, fault, information, warning
+from provision.wire.rollout import Unreachable
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import Catalog

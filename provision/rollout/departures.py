@@ -11,7 +11,7 @@ from provision.wire.survey import Answer
 
 if TYPE_CHECKING:
     from provision.fleet.gateways import Gateway
-    from provision.wire import events
+    from provision.wire import questions
     from provision.wire.finding import Finding
 
 Send = Callable[[Answer], None]
@@ -32,8 +32,8 @@ class Held:
     """
 
     gateway: Gateway
-    seen: events.Rotation | None = None
-    out: events.Out | None = None
+    seen: questions.Rotation | None = None
+    out: questions.Out | None = None
     send: Send | None = None
     wrong: Finding | None = None
     absent: bool = False
@@ -88,6 +88,6 @@ class Departure:
             send, self.send = self.send, None
             send(Answer(go=wrong is None, findings=[wrong] if wrong else list(ignored)))
 
-    def answers(self, question: events.Return) -> bool:
+    def answers(self, question: questions.Return) -> bool:
         """Whether a question is about it."""
         return (self.host, self.service) == (question.host, question.service)

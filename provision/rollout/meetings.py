@@ -14,7 +14,7 @@ from provision.wire.survey import Answer
 
 if TYPE_CHECKING:
     from provision.transport.target import Status
-    from provision.wire.events import Meet
+    from provision.wire.questions import Meet
 
     Send = Callable[[Answer], None]
     Asked = Mapping[str, Meet]

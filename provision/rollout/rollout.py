@@ -24,7 +24,7 @@ from provision.rollout.run import FORKS, Beside, Limits, OnEnd, Order, Target, a
 from provision.rollout.summary import Summary
 from provision.rollout.turns import Turns
 from provision.rollout.verdicts import Foresee, Verdicts, unforeseen
-from provision.wire.events import Leave, Meet, Return, Turn
+from provision.wire.questions import Leave, Meet, Return, Turn
 from provision.wire.requests import Apply, Asked, Changing, Hold, Inspect, Remove, Rollback, Verify
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from provision.project.project import Project
     from provision.rollout.ahead import Ahead
     from provision.transport.target import OnEvent, OnQuestion
-    from provision.wire.events import Event, Question
+    from provision.wire.events import Event
+    from provision.wire.questions import Question
     from provision.wire.revision import Origin
     from provision.wire.survey import Answer
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from provision.rollout import outages
 from provision.rollout.departures import Departure, Held, Send
-from provision.wire import events
+from provision.wire import events, questions, rollout
 from provision.wire.finding import WARNING, Finding
 from provision.wire.requests import Hold
 from provision.wire.survey import Answer
@@ -55,7 +55,7 @@ class Rotation:
         """Take what opens connections to the hosts of gateways."""
         self._open = open
 
-    def leave(self, question: events.Leave, send: Send) -> None:
+    def leave(self, question: questions.Leave, send: Send) -> None:
         """Answer a host that is about to stop a service, once no gateway passes requests to it."""
         departure = Departure(question.host, question.service, question.ends, send)
         self._departures.append(departure)
@@ -66,7 +66,7 @@ class Rotation:
             self._begin(departure, hold)
         self._consider()
 
-    def back(self, question: events.Return, send: Send) -> None:
+    def back(self, question: questions.Return, send: Send) -> None:
         """Answer a host whose service has been proven, or has ended, once gateways have it again."""
         found = [each for each in self._departures if each.answers(question)]
         if not found:
@@ -114,7 +114,7 @@ class Rotation:
                 hold.absent = True  # a host without Python has no gateway of ours yet
             elif isinstance(event, events.Error):
                 hold.wrong = hold.wrong or event.finding
-            elif isinstance(event, events.Unreachable):
+            elif isinstance(event, rollout.Unreachable):
                 lost(event.finding)
 
         def lost(why: Finding | None) -> None:
@@ -124,14 +124,14 @@ class Rotation:
                     outages.lost(service, gateway) if out else outages.unreached(service, gateway, why)
                 )
 
-        def questioned(question: events.Question, send: Send) -> None:
+        def questioned(question: questions.Question, send: Send) -> None:
             hold.send = send
             if departure not in self._departures:
-                hold.answer(departure.refused and isinstance(question, events.Out))
-            elif isinstance(question, events.Rotation):
+                hold.answer(departure.refused and isinstance(question, questions.Out))
+            elif isinstance(question, questions.Rotation):
                 hold.seen = question
                 self._consider()
-            elif isinstance(question, events.Out):
+            elif isinstance(question, questions.Out):
                 hold.out = question
                 self._gone(departure)
 
@@ -265,7 +265,7 @@ class Rotation:
 
     def _tell(self, departure: Departure, hold: Held, finding: Finding | None, out: bool) -> None:
         self._take(
-            events.Rotated(
+            rollout.Rotated(
                 host=departure.host,
                 service=departure.service,
                 gateway=hold.gateway.front.name,

@@ -14,8 +14,10 @@ from provision.transport.archive import Archive
 from provision.transport.loop import Loop, Promise, Slots
 from provision.transport.session import Session
 from provision.transport.target import LIMITS, Limits, OnEvent, OnQuestion, Status, Target, Terms
-from provision.wire.events import Error, Event, Question, Unreachable
+from provision.wire.events import Error, Event
 from provision.wire.finding import Finding, fault
+from provision.wire.questions import Question
+from provision.wire.rollout import Unreachable
 from provision.wire.survey import Answer
 
 __all__ = ["FORKS", "GRACE", "Limits", "Summary", "Target", "run"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.wire.events import Done, Event, Inspected, Orphan, Outlook, Removed, Result
+from provision.wire.events import Done, Event, Inspected, Orphan, Removed, Result
 from provision.wire.finding import ERROR
+from provision.wire.rollout import Outlook
 
 if TYPE_CHECKING:
     from provision.transport.target import Status

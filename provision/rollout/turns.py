@@ -11,8 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from provision.wire.events import STOPPED, Event, Inspected, Question, Turn, Waiting, Wave
+from provision.wire.events import STOPPED, Event, Inspected, Waiting
 from provision.wire.finding import Finding, fault
+from provision.wire.questions import Question, Turn
+from provision.wire.rollout import Wave
 from provision.wire.survey import Answer
 
 if TYPE_CHECKING:

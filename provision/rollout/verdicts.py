@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from provision.wire.events import Event, Inspected, Outlook, Question, Surveyed
+from provision.wire.events import Event, Inspected
 from provision.wire.finding import ERROR, WARNING, Finding, fault
+from provision.wire.questions import Question, Surveyed
+from provision.wire.rollout import Outlook
 from provision.wire.survey import Answer
 
 if TYPE_CHECKING:

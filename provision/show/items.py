@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from provision.dataclass import dataclass
-from provision.wire.events import Error, Event, Inspected, Note, Outlook, Rotated, Unreachable
+from provision.wire.events import Error, Event, Inspected, Note
+from provision.wire.rollout import Outlook, Rotated, Unreachable
 
 if TYPE_CHECKING:
     from provision.catalog.catalog import ServiceInfo

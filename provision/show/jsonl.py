@@ -7,7 +7,7 @@ from typing import Any
 
 from provision.show.items import Item
 from provision.show.writer import Writer
-from provision.wire import events
+from provision.wire import events, questions, rollout
 from provision.wire.finding import Finding
 
 VERSION = 1
@@ -37,11 +37,11 @@ def fields(event: events.Event) -> dict[str, Any]:
     match event:
         case events.Note():
             data["text"] = event.finding.message
-        case events.Unreachable():
+        case rollout.Unreachable():
             data |= {"cause": event.finding.message, "hint": event.finding.hint, "log": event.finding.log}
         case events.Error():
             data |= _said(event.finding, "message")
-        case events.Surveyed():
+        case questions.Surveyed():
             # The list of weights is for our own arithmetic, and can have thousands of lines.
             for model in data["models"]:
                 del model["tensors"]

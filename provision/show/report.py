@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from provision.show.items import Item, Located
 from provision.show.words import count, human_bytes
-from provision.wire import events
+from provision.wire import events, rollout, statuses
 from provision.wire.finding import ERROR, Finding
 
 
@@ -19,14 +19,14 @@ class HostReport:
         self.inspected: dict[str, events.Inspected] = {}
         self.results: dict[str, events.Result] = {}
         self.restarts: dict[str, events.Restart] = {}
-        self.outlook: events.Outlook | None = None
+        self.outlook: rollout.Outlook | None = None
         self.orphans: list[events.Orphan] = []
         self.removed: list[events.Removed] = []
         self.proofs: list[events.Proof] = []
-        self.services: list[events.ServiceStatus] = []
+        self.services: list[statuses.ServiceStatus] = []
         self.notes: list[Finding] = []
         self.error: events.Error | None = None
-        self.unreachable: events.Unreachable | None = None
+        self.unreachable: rollout.Unreachable | None = None
         self.done: events.Done | None = None
 
     def take(self, event: events.Event) -> None:
@@ -40,7 +40,7 @@ class HostReport:
                 self.results[event.id] = event
             case events.Restart():
                 self.restarts[event.service] = event
-            case events.Outlook():
+            case rollout.Outlook():
                 self.outlook = event
             case events.Orphan():
                 self.orphans.append(event)
@@ -48,13 +48,13 @@ class HostReport:
                 self.removed.append(event)
             case events.Proof():
                 self.proofs.append(event)
-            case events.ServiceStatus():
+            case statuses.ServiceStatus():
                 self.services.append(event)
             case events.Note():
                 self.notes.append(event.finding)
             case events.Error():
                 self.error = event
-            case events.Unreachable():
+            case rollout.Unreachable():
                 self.unreachable = event
             case events.Done():
                 self.done = event

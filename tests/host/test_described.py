@@ -12,7 +12,7 @@ import pytest
 
 from provision.host.models import described
 from provision.host.models.described import Place, describe
-from provision.wire.events import Surveyed
+from provision.wire.questions import Surveyed
 from provision.wire.specs.model import ModelSpec
 from provision.wire.survey import Described
 from tests.host import archived
@@ -117,7 +117,7 @@ import json, os
 from provision.host.machine import Machine
 from provision.host.services import survey
 from provision.wire.requests import Inspect
-from provision.wire.survey import Stake
+from provision.wire.requests import Stake
 
 stake = Stake(
     service="s", cards=["0"], implied=False, models=[%r], environment="/nowhere", packages=["vllm"], port=1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provision.wire.events import Surveyed
+from provision.wire.questions import Surveyed
 
 NOTHING = Surveyed(
     driver=None,

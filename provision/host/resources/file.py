@@ -11,10 +11,9 @@ from typing import Any
 
 from provision.host import causes
 from provision.host.failure import Failure
-from provision.host.files import atomic, nofollow, ownership, validation
-from provision.host.files.textdiff import MAX_BYTES, sizes, unified
+from provision.host.files import atomic, nofollow, ownership, textdiff, validation
 from provision.host.machine import Machine
-from provision.host.python.cases import choose
+from provision.host.python import cases
 from provision.host.resource import Changes, Resource, State
 from provision.wire.cases import Case
 from provision.wire.events import Options
@@ -116,11 +115,11 @@ class File(Resource):
         found = self._look()
         data = self._data(machine)
         if found is None or not stat.S_ISREG(found.st_mode):
-            return unified(None if found is None else b"", data, self.spec.path)
-        if found.st_size > MAX_BYTES:
-            return sizes(found.st_size, len(data), self.spec.path)
+            return textdiff.unified(None if found is None else b"", data, self.spec.path)
+        if found.st_size > textdiff.MAX_BYTES:
+            return textdiff.sizes(found.st_size, len(data), self.spec.path)
         with self._open() as file:
-            return unified(file.read(), data, self.spec.path)
+            return textdiff.unified(file.read(), data, self.spec.path)
 
     def kept(self) -> State:
         """Return the options of a start script, and the content that they are part of."""
@@ -166,7 +165,8 @@ class File(Resource):
 
     def _data(self, machine: Machine) -> bytes:
         assumed = Case(since="", content=self.spec.content, options=self.spec.options)
-        self._case = choose(machine, self.spec.cases, assumed)
+        among = self.spec.cases
+        self._case = cases.choose(machine, among, assumed) if among else assumed
         content: str = self._case.content
         return content.encode("utf-8")
 

@@ -11,9 +11,9 @@ from provision.host.resource import SERVICES, Changes, Resource, State
 from provision.host.services import access, addresses, processes, stopping, supervision
 from provision.host.services.failures import endings
 from provision.host.state import owed
+from provision.wire import server
 from provision.wire.events import SERVICE, Work
 from provision.wire.finding import Finding
-from provision.wire.server import Demands, Preflight
 
 ENDING = 6.0
 """Seconds that a program may take to end with those of other nodes, which `rank` grants it."""
@@ -97,9 +97,9 @@ class FileRunner(Runner):
         """Return its ports, if it is started or restarted."""
         return self._places() if changes.keys() & STARTS else []
 
-    def demands(self, changes: Changes) -> Demands | None:
+    def demands(self, changes: Changes) -> server.Demands | None:
         """Return what the service wants of the host, if it is started or restarted."""
-        found: Demands | None = self.spec.demands if changes.keys() & STARTS else None
+        found: server.Demands | None = self.spec.demands if changes.keys() & STARTS else None
         return found
 
     def owns(self) -> Callable[[int], bool]:
@@ -110,9 +110,9 @@ class FileRunner(Runner):
         """Return the hosts over which the service runs, by rank."""
         return list(self.spec.meeting.node.names) if self.spec.meeting is not None else []
 
-    def preflight(self) -> Preflight | None:
+    def preflight(self) -> server.Preflight | None:
         """Return how to ask whether the service would start as declared."""
-        found: Preflight | None = self.spec.preflight
+        found: server.Preflight | None = self.spec.preflight
         return found
 
     def running(self, machine: Machine) -> bool:

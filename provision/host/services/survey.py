@@ -15,12 +15,12 @@ from provision.host.services import figures, processes
 from provision.host.services.gpus import cards, leftovers, memory
 from provision.host.threads import within
 from provision.wire import survey
-from provision.wire.events import Surveyed
 from provision.wire.finding import warning
-from provision.wire.requests import Converging
+from provision.wire.questions import Surveyed
+from provision.wire.requests import Converging, Stake
 from provision.wire.specs.environment import EnvironmentSpec
 from provision.wire.specs.model import ModelSpec
-from provision.wire.survey import Described, Engine, Learned, Stake
+from provision.wire.survey import Described, Engine, Learned
 
 LIMIT = 90.0
 """Seconds for all of it; each look has a limit of its own."""

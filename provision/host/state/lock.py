@@ -11,7 +11,7 @@ from typing import Callable, TypeVar
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
-from provision.wire import events, plainjson
+from provision.wire import events, plainjson, questions
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ def under(machine: Machine, lock: RunLock, work: Callable[[], T]) -> T:
                 return work()
             except Left:
                 pass
-        answer = machine.ask(events.Turn(free=True), endless=True)
+        answer = machine.ask(questions.Turn(free=True), endless=True)
         if not answer.go:
             raise Failure.of(answer.findings[0])
         machine.renew()

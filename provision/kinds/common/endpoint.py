@@ -17,7 +17,7 @@ from provision.wire.specs.probe import ProbeSpec
 if TYPE_CHECKING:
     from provision.wire.checks import Check
     from provision.wire.nodes import Node
-    from provision.wire.survey import Stake
+    from provision.wire.requests import Stake
 
 
 @dataclass(kw_only=True)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from provision.kinds.common.turn import Turn
     from provision.wire.cases import Cases
     from provision.wire.nodes import Meeting
+    from provision.wire.requests import Stake
     from provision.wire.server import Demands, Preflight
-    from provision.wire.survey import Stake
 
 
 @dataclass(kw_only=True)

@@ -11,8 +11,8 @@ from posixpath import join
 from typing import Any
 
 from provision.kinds.common.context import ServiceContext
+from provision.wire.requests import Stake
 from provision.wire.specs.file import FileSpec
-from provision.wire.survey import Stake
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",

@@ -11,7 +11,7 @@ from provision.show.terminal.findings import cause
 from provision.show.terminal.screen import Screen
 from provision.show.terminal.style import BAD, paint
 from provision.show.terminal.table import table
-from provision.wire import events
+from provision.wire import statuses
 from provision.wire.revision import Revision
 
 COLUMNS = ("HOST", "SERVICE", "REVISION", "WHEN", "WHO", "COMMIT", "OUTCOME", "CHANGES")
@@ -22,11 +22,11 @@ class History(Screen):
 
     def __init__(self, run: Run, out: TextIO) -> None:
         super().__init__(run, out)
-        self._told: list[events.History] = []
+        self._told: list[statuses.History] = []
 
     def lines(self, item: Item) -> tuple[str, ...]:
         """Remember what a host tells; the table comes at the end."""
-        if isinstance(item, events.History):
+        if isinstance(item, statuses.History):
             self._told.append(item)
         return ()
 

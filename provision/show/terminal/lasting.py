@@ -7,16 +7,16 @@ from provision.show.report import HostReport, Report
 from provision.show.terminal.findings import coded, located, sentence
 from provision.show.terminal.style import BAD, GOOD, LOUD, OLD, QUIET, paint
 from provision.show.words import human_seconds, listing
-from provision.wire import events
+from provision.wire import events, rollout
 from provision.wire.finding import ERROR, INFO, Finding
 
 
 def lasting(report: Report, item: Item) -> list[str]:
     """Return the lines that an item leaves on the screen, the first with its host; most leave none."""
     match item:
-        case events.Wave():
+        case rollout.Wave():
             return [wave_words(item)]
-        case events.Outlook():
+        case rollout.Outlook():
             told = [finding for finding in item.findings if finding.severity != INFO]
             return [f"{paint(item.host, LOUD)}  {_mark(finding)} {located(finding)}" for finding in told]
         case events.Error() if report.hosts[item.host].held:
@@ -29,16 +29,16 @@ def lasting(report: Report, item: Item) -> list[str]:
             mark = paint("✓", GOOD) if item.ok else paint("·", OLD)
             why = f": {item.finding.message}" if item.finding else ""
             lines = [_coded(f"{mark} {item.service}: {item.text}{why}", item.finding), *_below(item.finding)]
-        case events.Rotated():
+        case rollout.Rotated():
             lines = _rotated(item)
         case events.Removed():
             lines = [_removed(item)]
-        case events.Bootstrapped():
+        case rollout.Bootstrapped():
             took = human_seconds(item.seconds)
             lines = [f"{paint('✓', GOOD)} python3 {item.python} installed ({took})"]
         case events.Note() if item.finding.severity != INFO:
             lines = [f"{_mark(item.finding)} {located(item.finding)}", *_log(item.finding)]
-        case events.Unreachable() | events.Error():
+        case rollout.Unreachable() | events.Error():
             lines = [f"{paint('✗', BAD)} {sentence(item.finding)}", *_log(item.finding)]
         case _:
             return []
@@ -46,7 +46,7 @@ def lasting(report: Report, item: Item) -> list[str]:
     return [*first, *lines[1:]]
 
 
-def wave_words(wave: events.Wave) -> str:
+def wave_words(wave: rollout.Wave) -> str:
     """Return that a wave begins, or that no further host is changed."""
     names = listing(wave.hosts)
     if wave.stopped is None:
@@ -105,7 +105,7 @@ def _proof(event: events.Proof) -> list[str]:
     return [*lines, *_below(event.finding)]
 
 
-def _rotated(event: events.Rotated) -> list[str]:
+def _rotated(event: rollout.Rotated) -> list[str]:
     """Return that a service has left the rotation of a gateway, or is back, and what is to be known of it."""
     gateway = f"{event.gateway} on {event.at}"
     finding = event.finding

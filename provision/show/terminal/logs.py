@@ -10,7 +10,7 @@ from provision.show.items import Item
 from provision.show.terminal.findings import sentence
 from provision.show.terminal.screen import Screen
 from provision.show.terminal.style import BAD, QUIET, paint
-from provision.wire import events
+from provision.wire import events, rollout
 
 
 class Logs(Screen):
@@ -23,5 +23,5 @@ class Logs(Screen):
             words = [item.host] if several else []
             words += [f"rank {item.rank}"] if item.rank is not None else []
             yield f"{paint(' '.join(words), QUIET)}  {item.text}" if words else item.text
-        elif isinstance(item, events.Unreachable | events.Error):
+        elif isinstance(item, rollout.Unreachable | events.Error):
             click.echo(f"{item.host}  {paint('!', BAD)} {sentence(item.finding)}", err=True)

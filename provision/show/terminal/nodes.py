@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.wire.events import ServiceStatus
 from provision.wire.nodes import Seen
+from provision.wire.statuses import ServiceStatus
 
 Key = tuple[str, tuple[str, ...]]
 """A service, and its nodes by rank."""

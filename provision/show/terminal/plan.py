@@ -9,7 +9,7 @@ from provision.show.items import Item, Run, Waves
 from provision.show.terminal.differences import plan_lines
 from provision.show.terminal.screen import Screen
 from provision.show.words import clip, count, human_seconds, listing
-from provision.wire import events
+from provision.wire import events, rollout
 
 if TYPE_CHECKING:
     from provision.fleet.waves import Waves as Order
@@ -28,7 +28,7 @@ class Plan(Screen):
         super().take(item)
         if isinstance(item, Waves):
             self._order = item.order
-        if isinstance(item, events.Done | events.Unreachable | events.Error):
+        if isinstance(item, events.Done | rollout.Unreachable | events.Error):
             self._waiting.pop(item.host, None)
             self._replace(waiting_words(len(self.report.hosts), list(self._waiting)))
 

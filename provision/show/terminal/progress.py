@@ -13,7 +13,7 @@ import click
 from provision.dataclass import dataclass
 from provision.show.report import HostReport
 from provision.show.words import clip, count, human_bytes, human_seconds
-from provision.wire import events
+from provision.wire import events, rollout
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -79,7 +79,7 @@ class Steps:
             case events.Result() | events.Restored():
                 steps.pop(event.id, None)
                 steps.pop("", None)
-            case events.Done() | events.Unreachable() | events.Error():
+            case events.Done() | rollout.Unreachable() | events.Error():
                 steps.clear()
 
 

@@ -10,7 +10,7 @@ from provision.show.terminal.nodes import Nodes
 from provision.show.terminal.screen import Screen
 from provision.show.terminal.style import BAD, GOOD, OLD, QUIET, paint
 from provision.show.words import count, human_bytes, human_seconds
-from provision.wire import events
+from provision.wire import statuses
 
 COLUMNS = ("HOST", "SERVICE", "STATE", "PID", "UPTIME", "PORT", "MODEL", "GPU MEMORY", "CACHE")
 SERVERS = {"up": GOOD, "down": BAD, "out": OLD}
@@ -51,7 +51,7 @@ class Status(Screen):
                 yield f"{host.name}  no services"
 
 
-def _row(host: str, service: events.ServiceStatus) -> tuple[str, ...]:
+def _row(host: str, service: statuses.ServiceStatus) -> tuple[str, ...]:
     listening = "" if service.listening else " (closed)"
     return (
         host,
@@ -66,7 +66,7 @@ def _row(host: str, service: events.ServiceStatus) -> tuple[str, ...]:
     )
 
 
-def _server(server: events.ServerStatus) -> str:
+def _server(server: statuses.ServerStatus) -> str:
     """Return how a server of a gateway is."""
     state = paint(server.state, SERVERS.get(server.state, BAD))
     words = [f"    {server.service} on {server.host}: {state}", f"{count(server.running, 'running request')}"]
@@ -77,7 +77,7 @@ def _server(server: events.ServerStatus) -> str:
     return ", ".join(words)
 
 
-def _cache(service: events.ServiceStatus) -> str:
+def _cache(service: statuses.ServiceStatus) -> str:
     """Return how much the server has room for, as it logged at its start."""
     known = service.figures.tokens if service.figures and service.pid else None
     return f"{known:,} tokens" if known else "-"

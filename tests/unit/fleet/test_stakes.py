@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from provision.wire.survey import Stake
+from provision.wire.requests import Stake
 from tests.unit.fleet.conftest import Project
 
 ENV = "/opt/provision/environments/e-bcefb7e7"

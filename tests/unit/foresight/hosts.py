@@ -11,8 +11,10 @@ import yaml
 
 from provision.catalog.catalog import Catalog
 from provision.foresight.outlook import foresee
-from provision.wire.events import Inspected, Outlook, Surveyed
+from provision.wire.events import Inspected
 from provision.wire.figures import Figures
+from provision.wire.questions import Surveyed
+from provision.wire.rollout import Outlook
 from provision.wire.survey import Described, Engine, Gpu, Holder, Learned
 
 MIB, GIB = 2**20, 2**30

@@ -9,9 +9,11 @@ import pytest
 
 from provision.foresight.stated import foreseen
 from provision.kinds.registry import KINDS
-from provision.wire.events import Inspected, Outlook, Surveyed
+from provision.wire.events import Inspected
 from provision.wire.figures import Figures
 from provision.wire.finding import ERROR, INFO, WARNING, fault
+from provision.wire.questions import Surveyed
+from provision.wire.rollout import Outlook
 from tests.unit.foresight.conftest import Compile, vllm
 from tests.unit.foresight.hosts import GIB, described, differs, gpus, holder, outlook, told, uuid
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from provision.catalog.catalog import Catalog
 from provision.project.load import load
 from provision.project.project import Selection
-from provision.wire.events import Outlook
+from provision.wire.rollout import Outlook
 from tests.unit.foresight.hosts import described, gpus, outlook, told
 
 LARGE = described("/models/l", "Qwen2.5-32B-Instruct")

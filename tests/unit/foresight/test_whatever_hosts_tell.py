@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from provision.transport.reading import read
-from provision.wire.events import Surveyed
+from provision.wire.questions import Surveyed
 from tests.unit.foresight.conftest import Compile, vllm
 from tests.unit.foresight.hosts import PUBLISHED, described, gpus, outlook, told
 from tests.unit.rollout.test_events import sent

@@ -9,7 +9,7 @@ import pytest
 
 from provision.show.jsonl import fields
 from provision.transport.reading import read
-from provision.wire import events
+from provision.wire import events, rollout
 from provision.wire.finding import Finding
 from provision.wire.record import Mismatch
 
@@ -25,7 +25,7 @@ SAMPLES: list[tuple[events.Event, dict[str, Any]]] = [
         {"message": "no space", "hint": "free some", "log": ["boom"], "code": "no-space"},
     ),
     (
-        events.Unreachable(finding=FINDING),
+        rollout.Unreachable(finding=FINDING),
         {"cause": "no space", "hint": "free some", "log": ["boom"], "code": "no-space"},
     ),
     (events.Result(id="apt", status="failed", finding=FINDING), SAID),
@@ -72,7 +72,7 @@ def test_an_event_comes_out_as_it_went_in(event: events.Event) -> None:
 
 def test_a_host_does_not_say_what_only_the_controller_says() -> None:
     with pytest.raises(Mismatch, match=r"^Unreachable is not for a host to say$"):
-        read(sent(events.Unreachable(finding=FINDING).plain()), "gpu")
+        read(sent(rollout.Unreachable(finding=FINDING).plain()), "gpu")
 
 
 def test_changes_are_pairs() -> None:

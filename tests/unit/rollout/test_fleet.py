@@ -11,7 +11,8 @@ import pytest
 
 from provision.rollout.run import run
 from provision.transport.target import Limits, Target
-from provision.wire.events import Done, Error, Event, Hello, Note, Unreachable
+from provision.wire.events import Done, Error, Event, Hello, Note
+from provision.wire.rollout import Unreachable
 from tests.unit.rollout.standin import Raw, go, here, host_side
 
 ANSWER = 'hello()\nsay(event="done", ok=True)\nreturn 0\n'

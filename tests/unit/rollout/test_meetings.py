@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from provision.rollout.meetings import Meetings
-from provision.wire.events import Meet
 from provision.wire.finding import fault
+from provision.wire.questions import Meet
 from provision.wire.survey import Answer
 
 

@@ -11,8 +11,10 @@ from provision.rollout.run import Summary, run
 from provision.rollout.verdicts import Verdicts
 from provision.transport.archive import Archive
 from provision.transport.target import OnQuestion, Target
-from provision.wire.events import Event, Note, Outlook, Question
+from provision.wire.events import Event, Note
 from provision.wire.finding import ERROR, WARNING, fault
+from provision.wire.questions import Question
+from provision.wire.rollout import Outlook
 from provision.wire.survey import Answer
 from tests.unit.rollout.standin import PATIENT, Raw, asks, ended, go, here
 from tests.unit.surveys import NOTHING

@@ -11,10 +11,12 @@ from provision.fleet.gateways import Gateway
 from provision.kinds.common.front import Front
 from provision.rollout.rotation import Rotation
 from provision.transport.target import OnEvent, OnQuestion, Status
-from provision.wire.events import Beside, Error, Event, Leave, Out, Return, Rotated, Unreachable
-from provision.wire.events import Rotation as Seen
+from provision.wire.events import Error, Event
 from provision.wire.finding import fault
+from provision.wire.questions import Beside, Leave, Out, Return
+from provision.wire.questions import Rotation as Seen
 from provision.wire.requests import Hold
+from provision.wire.rollout import Rotated, Unreachable
 from provision.wire.survey import Answer
 
 

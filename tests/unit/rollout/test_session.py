@@ -16,7 +16,8 @@ import pytest
 from provision import __version__
 from provision.rollout.run import run
 from provision.transport.target import Limits, Target
-from provision.wire.events import Done, Error, Event, Hello, Note, Unreachable
+from provision.wire.events import Done, Error, Event, Hello, Note
+from provision.wire.rollout import Unreachable
 from tests.unit.rollout.standin import Raw, ended, go, here, host_side, note
 
 ANSWER = """

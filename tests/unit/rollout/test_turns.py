@@ -10,7 +10,9 @@ import pytest
 
 from provision.fleet.waves import Waves
 from provision.rollout.turns import SETTLING, Turns
-from provision.wire.events import Event, Turn, Waiting, Wave
+from provision.wire.events import Event, Waiting
+from provision.wire.questions import Turn
+from provision.wire.rollout import Wave
 from provision.wire.survey import Answer
 
 

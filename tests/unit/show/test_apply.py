@@ -17,7 +17,7 @@ from provision.show.terminal.apply import Apply, apply_summary
 from provision.show.terminal.lasting import lasting
 from provision.show.terminal.progress import LiveProgress, PlainProgress
 from provision.show.words import clip, columns
-from provision.wire import events
+from provision.wire import events, rollout
 from provision.wire.finding import Finding
 from provision.wire.requests import Service
 
@@ -78,7 +78,7 @@ def busy(view: Apply) -> LiveProgress:
 def test_the_summary_says_of_each_host_how_it_went_and_why_not() -> None:
     report = Report(["h1", "h2", "h3"])
     applied(report, "h1", result("file:/a", "changed"), result("file:/b", "ok"), seconds=2)
-    report.take(events.Unreachable(host="h2", finding=said("no route to host")))
+    report.take(rollout.Unreachable(host="h2", finding=said("no route to host")))
     failed = [
         result("file:/a", "failed", finding=said("no space")),
         result("file:/b", "skipped", finding=said("needs /a")),

@@ -15,7 +15,7 @@ from provision.show.formats import FORMATS, TEXT, Format
 from provision.show.items import Item, Run
 from provision.show.output import open_writer
 from provision.show.writer import Writer
-from provision.wire import events
+from provision.wire import events, rollout
 from provision.wire.finding import Finding
 from tests.e2e.command import Provision
 
@@ -49,7 +49,7 @@ def test_a_case_for_each_host_check_and_failed_step() -> None:
             finding=Finding(code="wrong-answer", message=f"chat: {FAULT.message}"),
         ),
         events.Done(host="bad", ok=False, seconds=2.0),
-        events.Unreachable(host="lost", finding=Finding(code="host-unreachable", message="no answer")),
+        rollout.Unreachable(host="lost", finding=Finding(code="host-unreachable", message="no answer")),
     ):
         writer.take(event)
     writer.close()

@@ -12,7 +12,7 @@ from provision.show.report import Report
 from provision.show.terminal.differences import plan_lines
 from provision.show.terminal.lasting import lasting
 from provision.show.words import columns
-from provision.wire import events
+from provision.wire import events, rollout
 from provision.wire.finding import fault, information, warning
 from provision.wire.survey import Forecast, Load, Taker
 
@@ -45,8 +45,8 @@ def forecast(service: str = "r1", **fields: object) -> Forecast:
     return Forecast(**{"service": service, "verdict": "fits", **known, **fields})
 
 
-def outlook(host: str = "h1", **fields: object) -> events.Outlook:
-    return events.Outlook(**{"host": host, "loads": [], "forecasts": [], **fields})
+def outlook(host: str = "h1", **fields: object) -> rollout.Outlook:
+    return rollout.Outlook(**{"host": host, "loads": [], "forecasts": [], **fields})
 
 
 def text(*found: events.Event, hosts: tuple[str, ...] = ("h1",)) -> str:

@@ -10,7 +10,7 @@ from provision.show.report import Report
 from provision.show.terminal.differences import plan_lines, summary
 from provision.show.terminal.flags import changed_flags
 from provision.show.terminal.plan import waiting_words
-from provision.wire import events
+from provision.wire import events, rollout
 from provision.wire.figures import Figures
 from provision.wire.finding import Finding
 
@@ -133,7 +133,7 @@ def test_hosts_come_in_the_order_of_the_inventory_whoever_was_first() -> None:
 
 def test_hosts_in_trouble_have_one_line_each_and_are_counted() -> None:
     made = Report(["gone", "broken", "silent"])
-    made.take(events.Unreachable(host="gone", finding=said("no route to host", "is it on?")))
+    made.take(rollout.Unreachable(host="gone", finding=said("no route to host", "is it on?")))
     made.take(events.Error(host="broken", finding=said("there is no python3 on the host")))
     assert text(made).splitlines() == [
         "gone", "  ! no route to host; is it on? [code]", "",

@@ -8,7 +8,7 @@ from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.services import processes, supervision, systemd
 from provision.host.services.gateways import haproxy_admin, keepers
-from provision.wire import events
+from provision.wire import questions
 from provision.wire.requests import Hold
 
 LOOK = 0.2
@@ -44,7 +44,7 @@ class Held:
         self._gateway = f"provision-{asked.gateway}.service"
         self.keeper = keepers.Keeper(machine, asked.gateway, asked.service, asked.server)
 
-    def look(self) -> events.Rotation:
+    def look(self) -> questions.Rotation:
         """Return how the servers of the service are; none where no gateway runs.
 
         Where no other one is up, those that their keepers let in by themselves are waited for.
@@ -58,8 +58,8 @@ class Held:
             known = any(each.name == self._asked.server for each in found)
             others = any(each.up and each.name != self._asked.server for each in found)
             if not known or others or time.monotonic() > last or not self._another_comes():
-                listed = [events.Beside(host=each.name, up=each.up) for each in found]
-                return events.Rotation(known=known, servers=listed)
+                listed = [questions.Beside(host=each.name, up=each.up) for each in found]
+                return questions.Rotation(known=known, servers=listed)
             self._machine.sleep(LOOK)
 
     def standing(self) -> haproxy_admin.Standing | None:

@@ -7,10 +7,10 @@ import time
 
 from provision.host.machine import Machine
 from provision.host.services.gateways import haproxy_admin, keepers
-from provision.wire import events
+from provision.wire import statuses
 
 
-def servers(machine: Machine, gateway: str) -> list[events.ServerStatus]:
+def servers(machine: Machine, gateway: str) -> list[statuses.ServerStatus]:
     """Return the servers of a gateway; none where it does not run, and for a service that is no gateway."""
     path = keepers.socket(gateway)
     if not os.path.exists(path):
@@ -22,7 +22,7 @@ def servers(machine: Machine, gateway: str) -> list[events.ServerStatus]:
     told = []
     for each in found:
         standing = known.get((each.backend, each.name))
-        status = events.ServerStatus(
+        status = statuses.ServerStatus(
             service=each.backend,
             host=each.name,
             state="up" if each.up else "down",

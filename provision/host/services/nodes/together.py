@@ -9,7 +9,7 @@ from provision.host import causes
 from provision.host.failure import Failure
 from provision.host.machine import Machine
 from provision.host.state.lock import Left
-from provision.wire import events
+from provision.wire import questions
 from provision.wire.finding import Finding, fault
 from provision.wire.requests import Service
 from provision.wire.survey import Answer
@@ -146,5 +146,5 @@ class Proving:
                 raise OthersFailed.of(answer.findings[0])
 
 
-def _question(service: str, nodes: Sequence[str], step: str, **said: Any) -> events.Meet:
-    return events.Meet(service=service, nodes=list(nodes), step=step, **said)
+def _question(service: str, nodes: Sequence[str], step: str, **said: Any) -> questions.Meet:
+    return questions.Meet(service=service, nodes=list(nodes), step=step, **said)
