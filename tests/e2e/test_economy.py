@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from provision.host import resources
 from provision.wire.checks import Chat
@@ -108,7 +109,12 @@ def imported(*argv: str | Path) -> set[str]:
         text=True,
         check=False,
     )
-    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    return listed(ended.stderr)
+
+
+def listed(text: str) -> set[str]:
+    """The modules that `-X importtime` lists."""
+    lines = [line for line in text.splitlines() if line.startswith("import time:")]
     return {line.rpartition("|")[2].strip() for line in lines}
 
 
@@ -127,10 +133,10 @@ LIBRARY = {
 
 LOOK = """
     accounts accounts.account accounts.order
-    capture causes channel dialogue failure files files.nofollow files.ownership files.paths files.textdiff
+    capture causes channel dialogue failure files files.nofollow files.ownership files.paths
     fixing foreseeing item light light.hashlib light.threading light.typing machine
     main meetings models models.beside models.contents models.hubs models.hubs.listing models.manifest
-    packages packages.dpkg places python python.beside python.cases python.dist_info python.interpreters
+    packages packages.dpkg places python python.beside python.dist_info python.interpreters
     python.known python.look python.versions resource resources resources.apt resources.command
     resources.directory resources.environment resources.file
     resources.group resources.model resources.probe resources.process resources.user rotation runner services
@@ -240,8 +246,48 @@ def test_a_look_imports_next_to_nothing_on_the_host(tmp_path: Path, python: Path
     assert last["counts"] == {"ok": len(specs), "changed": 0, "failed": 0, "skipped": 0}
     bare, _ = run_on_host(python, "-I", "-S", "-c", LIST + "os._exit(0)")
     of_host = {"provision", "provision.host", *(f"provision.host.{each}" for each in LOOK.split())}
-    wire = {name for name in seen if name.startswith("provision.wire")}
-    assert seen - bare - wire - LIBRARY - of_host == set()
+    assert (
+        seen - bare - LIBRARY - of_host - {name for name in seen if name.startswith("provision.wire")}
+        == set()
+    )
+    assert (
+        not {f"provision.wire.{each}" for each in ("questions", "rollout", "statuses", "survey", "taken")}
+        & seen
+    )
+
+
+UNIT = """\
+- hosts: all
+  services:
+    idle: {kind: program, command: [sleep, infinity]}
+"""
+
+LISTING = """\
+#!/bin/sh
+exec python3 -X importtime "$@" 2>>/root/imports
+"""
+
+
+@pytest.mark.lab
+def test_a_look_at_a_unit_imports_no_more(lab: Lab, lab_host: LabHost, tmp_path: Path) -> None:
+    """As the host's own Python tells it, on a host with systemd."""
+    listing, imports = lab_host.root / "root/listing", lab_host.root / "root/imports"
+    listing.write_text(LISTING, encoding="ascii")
+    listing.chmod(0o755)
+    playbook = tmp_path / "p.yml"
+    playbook.write_text(UNIT)
+    inventory = yaml.safe_load(lab.inventory.read_text())
+    inventory["hosts"][lab_host.name]["python"] = "/root/listing"
+    lists = tmp_path / "hosts.yml"
+    lists.write_text(json.dumps(inventory))
+    provision = Provision(["-i", str(lists), "--limit", lab_host.name])
+    provision.apply(playbook)
+    bare = lab_host.exec(["python3", "-X", "importtime", "-I", "-S", "-c", "import gc, os, zlib"]).stderr
+    imports.unlink()
+    assert provision.apply(playbook).done(lab_host.name)["counts"]["changed"] == 0
+    seen = listed(imports.read_text()) - listed(bare)
+    assert "fcntl" in seen
+    assert seen - LIBRARY - {"_socket", "pwd"} == set()
 
 
 @pytest.mark.parametrize("type", TYPES)
