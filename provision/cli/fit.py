@@ -10,6 +10,13 @@ from provision.cli import options
 @click.command("fit")
 @click.argument("model")
 @click.option("--gpu", required=True, metavar="[Nx]NAME", help="The GPUs, such as H100 or 2xH200.")
+@click.option(
+    "--hosts",
+    type=click.IntRange(1),
+    default=1,
+    metavar="COUNT",
+    help="Over how many hosts the model runs, each with the GPUs of --gpu.  [default: 1]",
+)
 @click.option("--vllm", metavar="VERSION", help="The release of vLLM. Default: the newest that is known.")
 @click.option(
     "--set",
@@ -28,6 +35,7 @@ def command(
     call: options.Call,
     model: str,
     gpu: str,
+    hosts: int,
     vllm: str | None,
     fields: tuple[str, ...],
     source: str | None,
@@ -42,7 +50,7 @@ def command(
     from provision.project.described import described
     from provision.show.foreseen import Foreseen
 
-    chosen, version = question.gpus(gpu), question.release(vllm)
+    chosen, version = question.gpus(gpu, hosts), question.release(vllm)
     service = question.service(fields, chosen, version)
     answer = question.answer(described(model, source), service, chosen, version)
     call.tell([Foreseen(model, answer)])

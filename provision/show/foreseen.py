@@ -27,6 +27,7 @@ class Foreseen:
             "model": self.model,
             "gpu": fit.card.name,
             "gpus": fit.settings.gpus,
+            "hosts": self.answer.hosts,
             "vllm": str(fit.settings.release),
             "memory_bytes": fit.card.total,
             "weights_bytes": fit.weights,

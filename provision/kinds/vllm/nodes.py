@@ -62,27 +62,36 @@ def found(context: ServiceContext[VllmService], environment: Environment) -> Gro
 def _fits(context: ServiceContext[VllmService], group: Group) -> bool:
     """Note why the parallel sizes do not fit the nodes; return whether they do."""
     service, count = context.service, len(group.hosts)
-    tensor, pipeline, data = sizes(service)
-    needed, copy = tensor * pipeline * data, tensor * pipeline
-    said = f"tensor {tensor} × pipeline {pipeline} × data {data} is {needed}"
-    if needed % count:
-        ranks_of = "GPU" if needed == 1 else "GPUs"
-        message = f"{said} {ranks_of}, which {count} nodes cannot share equally"
-        context.problem("gpu-count", ("nodes",), message, f"make it a multiple of {count}")
+    uneven = unequal(service, count)
+    if uneven is not None:
+        context.problem("gpu-count", ("nodes",), *uneven)
         return False
-    each = needed // count
-    if each % copy and copy % each:
-        message = (
-            f"{said} GPUs, {each} on each of {count} nodes, which is no whole number of copies of {copy}"
-        )
-        context.problem("gpu-count", ("nodes",), message, "let data parallel be a multiple of the nodes")
-        return False
-    there = _there(context)
+    there, each = _there(context), gpus(service, group)
     if there is not None and each > there[0]:
-        message = f"{said} GPUs, {each} on each of {count} nodes, but {there[1]}"
+        message = f"{_said(service)} GPUs, {each} on each of {count} nodes, but {there[1]}"
         context.problem("gpu-count", ("nodes",), message, "name more GPUs, or more nodes")
         return False
     return True
+
+
+def unequal(service: VllmService, count: int) -> tuple[str, str] | None:
+    """Return why so many nodes cannot share the parallel sizes equally, and the way out; None if they can."""
+    tensor, pipeline, data = sizes(service)
+    needed, copy = tensor * pipeline * data, tensor * pipeline
+    if needed % count:
+        ranks_of = "GPU" if needed == 1 else "GPUs"
+        message = f"{_said(service)} {ranks_of}, which {count} nodes cannot share equally"
+        return message, f"make it a multiple of {count}"
+    each = needed // count
+    if each % copy and copy % each:
+        share = f"{each} on each of {count} nodes, which is no whole number of copies of {copy}"
+        return f"{_said(service)} GPUs, {share}", "let data parallel be a multiple of the nodes"
+    return None
+
+
+def _said(service: VllmService) -> str:
+    tensor, pipeline, data = sizes(service)
+    return f"tensor {tensor} × pipeline {pipeline} × data {data} is {tensor * pipeline * data}"
 
 
 def _there(context: ServiceContext[VllmService]) -> tuple[int, str] | None:

@@ -32,6 +32,8 @@ class Fit(Screen):
         fit = item.answer.fit
         words, colour = _WORDS[fit.verdict]
         where = f"{fit.settings.gpus} x {fit.card.name}" if fit.settings.gpus > 1 else fit.card.name
+        if item.answer.hosts > 1:
+            where += f" on {item.answer.hosts} hosts"
         yield f"{item.model} on {where} with vLLM {fit.settings.release}: {paint(words, colour)}"
         yield ""
         yield from _table(item.answer)

@@ -57,6 +57,32 @@ def test_several_gpus_share_the_model(here: Provision) -> None:
     assert two["files_bytes"] == one["files_bytes"] == 2 * 8_030_261_248
 
 
+def test_several_hosts_share_the_model(here: Provision) -> None:
+    one = found(here, "llama-3.1-8b", "--gpu", "4xH200")
+    two = found(here, "llama-3.1-8b", "--gpu", "2xH200", "--hosts", "2")
+    assert (two["gpus"], two["hosts"]) == (4, 2)
+    assert two["weights_bytes"] == pytest.approx(one["weights_bytes"], rel=0.1)
+    assert found(here, "llama-3.1-8b", "--gpu", "H200", "--hosts", "3")["gpus"] == 3
+    data = found(here, "llama-3.1-8b", "--gpu", "H200", "--hosts", "2", "--set", "data_parallel_size=2")
+    assert data["weights_bytes"] == found(here, "llama-3.1-8b", "--gpu", "H200")["weights_bytes"]
+    said = here.run("fit", "llama-3.1-8b", "--gpu", "2xH200", "--hosts", "2").out
+    assert said.startswith("llama-3.1-8b on 4 x H200 on 2 hosts with vLLM")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (["tensor_parallel_size=3"], "tensor 3 × pipeline 1 × data 1 is 3 GPUs, which 2 nodes cannot share"),
+        (["tensor_parallel_size=8"], "the parallel sizes need 4 GPUs on each host, and --gpu names 2"),
+    ],
+)
+def test_sizes_that_the_hosts_cannot_share(here: Provision, sizes: list[str], message: str) -> None:
+    words = [word for size in sizes for word in ("--set", size)]
+    answer = here.run("fit", "llama-3.1-8b", "--gpu", "2xH200", "--hosts", "2", *words)
+    assert answer.code == 1
+    assert message in answer.err
+
+
 def test_the_table_shows_the_arithmetic(here: Provision) -> None:
     answer = here.run("fit", "qwen2.5-7b", "--gpu", "H100", "--vllm", "0.25.1")
     assert answer.code == 0
