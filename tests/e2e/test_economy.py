@@ -136,7 +136,7 @@ LOOK = """
     capture causes channel dialogue failure files files.nofollow files.ownership files.paths
     fixing foreseeing item light light.hashlib light.threading light.typing machine
     main meetings models models.beside models.contents models.hubs models.hubs.listing models.manifest
-    packages packages.dpkg places python python.beside python.dist_info python.interpreters
+    models.pickles packages packages.dpkg places python python.beside python.dist_info python.interpreters
     python.known python.look python.versions resource resources resources.apt resources.command
     resources.directory resources.environment resources.file
     resources.group resources.model resources.probe resources.process resources.user rotation runner services

@@ -149,7 +149,7 @@ def test_downloads_once(host: Host, hub: Hub) -> None:
     assert manifest["files"][WEIGHTS]["sha256"] == digest
     before = len(hub.requests)
     assert host.look() == host.look(deep=True) == {}
-    assert host.model().notes(host.machine()) == []
+    assert [note.code for note in host.model().notes(host.machine())] == ["pickled-weights"]
     assert len(hub.requests) == before  # a model that is whole asks nobody
 
 
@@ -157,7 +157,8 @@ def test_plan_says_how_much_and_writes_nothing(host: Host) -> None:
     model, machine = host.model(), host.machine()
     changes = differences(model.expected(machine), model.actual(machine))
     assert model.work(machine, changes) == Work(bytes=sum(CONTENT.values()))
-    assert model.notes(machine) == []
+    (pickles,) = model.notes(machine)
+    assert pickles.message == f"weights are pickles, which can contain code: {ODD}"
     assert not host.path.exists()
 
 
@@ -272,7 +273,7 @@ def test_other_revision_fetches_what_differs(host: Host, hub: Hub) -> None:
     before = len(hub.downloads())
     model, machine = host.model(revision="v1.0"), host.machine()
     model.expected(machine)
-    (note,) = model.notes(machine)
+    note = model.notes(machine)[0]
     assert note.code == "replaced-in-place"
     assert host.spec.revision in note.message
     changes = host.converge(revision="v1.0")
@@ -715,7 +716,7 @@ def test_a_disk_of_its_own_is_not_left(host: Host) -> None:
         model, machine = host.model(path=str(disk)), host.machine()
         changes = differences(model.expected(machine), model.actual(machine))
         assert model.restarts(changes)
-        (note,) = model.notes(machine)
+        note = model.notes(machine)[0]
         assert note.code == "replaced-in-place"
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import TYPE_CHECKING, Callable, Iterable, Sequence
 
 from provision.host import kind
 from provision.host.failure import Failure
 from provision.host.files.paths import human
 from provision.host.machine import Machine
-from provision.host.models import beside, classes, locking, snapshot
+from provision.host.models import beside, classes, locking, pickles, snapshot
 from provision.host.models import manifest as manifests
 from provision.host.models.contents import FILLED, Contents
 from provision.host.preflight import needs
@@ -154,7 +154,23 @@ class Model(Resource):
         return [manifests.title(self.spec)] if "snapshot" in changes and self.spec.source != "path" else []
 
     def notes(self, machine: Machine) -> list[Finding]:
-        """Return what somebody else has yet to bring, and what no rollback would bring back."""
+        """Return what somebody else has yet to bring, what no rollback brings back, and pickles."""
+        hub = self.spec.source != "path"
+        return [*self._changed(machine), *pickles.note(self._names(machine), hub, bool(self.spec.expects))]
+
+    def _names(self, machine: Machine) -> Iterable[str]:
+        """Return its files: those that it has, or, before a download, those that the hub lists."""
+        if self.spec.source == "path":
+            return self._contents.names()
+        manifest = manifests.load(self.path)
+        if manifest is not None and manifest.complete:
+            return manifest.files
+        try:
+            return [file.path for files in self._lacking(machine) for file in files]
+        except Failure:
+            return []  # `unobtainable` tells it
+
+    def _changed(self, machine: Machine) -> list[Finding]:
         if not self._differs:
             return []
         if self.spec.locked and locking.OTHER in self._bad.values():

@@ -12,7 +12,7 @@ from provision.catalog import text
 from provision.config.references import each_key
 from provision.config.services.gpus import is_uuid
 from provision.kinds.asr.fields import OPTION_FIELDS, AsrService
-from provision.kinds.common import certificates, checks, supervised, turn
+from provision.kinds.common import certificates, checks, supervised, trust, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import start_script
 from provision.kinds.common.offer import Offer
@@ -62,6 +62,8 @@ def lower(context: ServiceContext[AsrService]) -> None:
     flags += [*_flags(service), *((f"--hotword={word}",) for word in service.hotwords)]
     if service.tls is not None:
         flags += [("--ssl-certfile", service.tls.cert), ("--ssl-keyfile", service.tls.key)]
+    key = bool(each_key(service.api_key)) or KEY in service.env
+    trust.everybody(context, service.port, service.host, key=key)
     taken = _turn(service)
     # torch counts the one card that it sees by its UUID as the first.
     cards = turn.shown([service.device] if is_uuid(service.device) else None)

@@ -152,10 +152,21 @@ class ServiceContext(Generic[S]):
         )
         return added.id
 
-    def note(self, code: str, message: str, severity: str = WARNING) -> None:
-        """Add a line about the service to the plan."""
+    def note(
+        self,
+        code: str,
+        message: str,
+        severity: str = WARNING,
+        *,
+        hint: str | None = None,
+        at: Sequence[str | int] | None = None,
+    ) -> None:
+        """Add a line about the service to the plan; `at` is the place of the service that it is about."""
+        where = None if at is None else str(self.play.where(*self.where, *at))
         message = f"service {self.name}: {message}"
-        self.builder.notes.append(Finding(code=code, severity=severity, message=message))
+        self.builder.notes.append(
+            Finding(code=code, severity=severity, message=message, hint=hint, where=where)
+        )
 
     def environment(self, name: str) -> Environment | None:
         """Return the environment of this name, or note that there is none."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from provision.catalog import text
 from provision.catalog.layout import unit_name, unit_path
 from provision.catalog.text import SecretPart, SecretText
-from provision.kinds.common import certificates, checks, endpoint, files, spoken, turn
+from provision.kinds.common import certificates, checks, endpoint, files, spoken, trust, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.endpoint import Endpoint
 from provision.kinds.common.offer import Offer, of_spoken
@@ -44,6 +44,7 @@ def lower(context: ServiceContext[ContainerService]) -> None:
     read = list(dict.fromkeys(found))
     for id in read:
         builder.resources[id].triggers.append(name)
+    trust.own_code(context, service.command or [])
     port = _port(service)
     gpus = ["all"] if service.gpus == "all" else [str(gpu) for gpu in service.gpus or []]
     number, address = (port.port, port.address) if port else (None, None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from provision.catalog import text
 from provision.catalog.layout import USER, Layout
 from provision.catalog.text import SecretPart, SecretText
-from provision.kinds.common import certificates, checks, packages, supervised
+from provision.kinds.common import certificates, checks, packages, supervised, trust
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.front import Front
 from provision.kinds.common.generated import start_script
@@ -204,11 +204,13 @@ class _Files:
 
 def _warn_if_open(context: ServiceContext[GatewayService]) -> None:
     service = context.service
-    if not service.keys and service.host not in upstreams.LOOPBACK:
+    if not service.keys and not trust.loopback(service.host):
         context.note(
             "open-gateway",
             f"it has no `keys`, so everybody who reaches port {service.port} of host "
             f"{context.builder.host.name} may use what is behind it",
+            hint="give it `keys`, or `host: 127.0.0.1` where only programs of this host need it",
+            at=(),
         )
 
 

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.config.problems import did_you_mean
+from provision.kinds.common import trust
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.offer import Offer, Replica
 
 if TYPE_CHECKING:
     from provision.config.hosts import Host
     from provision.kinds.gateway.fields import GatewayService
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-"""Addresses that only the host itself reaches."""
 
 EVERYWHERE = (None, "", "0.0.0.0", "::", "[::]", "*")
 """What stands for all addresses."""
@@ -123,7 +121,7 @@ def _address(
     here, there = context.builder.host, replica.host
     given = context.service.addresses.get(there.name)
     own = _same_machine(here, there)
-    if offer.bind in LOOPBACK and not own:
+    if trust.loopback(offer.bind) and not own:
         message = (
             f"service {context.service.upstreams[index]} on host {there.name} listens only on "
             f"{offer.bind}, which host {here.name} does not reach"

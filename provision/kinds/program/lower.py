@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from provision.catalog import text
 from provision.config.services.arguments import named_models
-from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, turn
+from provision.kinds.common import certificates, checks, files, modelpaths, spoken, supervised, trust, turn
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.generated import by_option, start_script
 from provision.kinds.common.offer import Offer, of_spoken
@@ -31,6 +31,7 @@ def lower(context: ServiceContext[ProgramService]) -> None:
             text.check(word)
     if len(builder.problems) > problems:
         return
+    trust.own_code(context, command)
     options = by_option(command, lambda word: word.startswith("-"))
     given = [*command, *(value for value in service.env.values() if isinstance(value, str))]
     directories = [service.working_directory] if service.working_directory is not None else []

@@ -210,6 +210,8 @@ def _warn_if_open(context: ServiceContext[RayService]) -> None:
             "open-cluster",
             f"it has no `token`, so whoever reaches the ports {service.port} to {service.port + PORTS - 1} "
             f"of host {context.builder.host.name} may run any program there",
+            hint="set `token`, or `firewall: true`",
+            at=(),
         )
 
 

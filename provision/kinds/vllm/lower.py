@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from provision.config.references import each_key
 from provision.engines.vllm import releases
-from provision.kinds.common import certificates, checks, files, modelpaths, ranks, spoken, supervised, turn
+from provision.kinds.common import (
+    certificates,
+    checks,
+    files,
+    modelpaths,
+    ranks,
+    spoken,
+    supervised,
+    trust,
+    turn,
+)
 from provision.kinds.common.context import ServiceContext
 from provision.kinds.common.offer import Offer
 from provision.kinds.common.paths import NOT_PATHS
@@ -66,6 +76,9 @@ def lower(context: ServiceContext[VllmService]) -> None:
     start = Launch(resolved, environment, taken).start(wanted)
     if start is None or impossible.checks(context, told):
         return
+    key = bool(each_key(service.api_key)) or keys.KEY in service.env
+    trust.everybody(context, None if group is not None and group.rank else port, service.host, key=key)
+    trust.own_code(context, extra_words(service), field=bool(service.trust_remote_code))
     names = served(context)
     certificate = [*certificates.paths(service.tls), *told.certificate]
     supervised.add(

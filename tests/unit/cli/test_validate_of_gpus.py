@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.command import REPOSITORY, Provision
 
+# ruff: noqa: E501 (positions in lines are what is tested)
+
 PLAYBOOK = """\
 - hosts: all
   environments:
@@ -16,8 +18,8 @@ PLAYBOOK = """\
   models:
     m: {path: /models/m}
   services:
-    a: {kind: vllm, environment: vllm, model: m, port: 8001, gpus: [0], gpu_memory_utilization: 0.5}
-    b: {kind: vllm, environment: vllm, model: m, port: 8002, gpus: [%s], gpu_memory_utilization: %s}
+    a: {kind: vllm, environment: vllm, model: m, port: 8001, gpus: [0], gpu_memory_utilization: 0.5, host: 127.0.0.1}
+    b: {kind: vllm, environment: vllm, model: m, port: 8002, gpus: [%s], gpu_memory_utilization: %s, host: "::1"}
 """
 
 
@@ -83,3 +85,18 @@ def test_the_inventory_shows_them(here: Provision) -> None:
     write(here, 0, 0.5, "[4xH100, 2xL40S]")
     shown = here.run("inventory", "-i", "i.yml", "--host", "gpu-1").out
     assert 'gpus: ["4xH100", "2xL40S"]  from host gpu-1 (i.yml:2:67)' in shown
+
+
+def test_a_note_that_hosts_share_is_told_once(here: Provision) -> None:
+    write(here, 1, 0.5, "2xH100")
+    playbook = here.cwd / "p.yml"
+    playbook.write_text(
+        playbook.read_text(encoding="utf-8").replace(", host: 127.0.0.1", ""), encoding="utf-8"
+    )
+    answer = here.run("validate", "-i", "i.yml", "p.yml")
+    assert answer.code == 0
+    assert answer.err == (
+        "note: gpu-1, gpu-2, gpu-3: p.yml:7:8: service a: it has no `api_key`, so everybody who reaches its "
+        "port 8001 may use it; give it `api_key: {env: NAME}`, or `host: 127.0.0.1` where only programs of "
+        "this host need it [open-service]\n"
+    )

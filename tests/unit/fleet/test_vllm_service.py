@@ -67,7 +67,7 @@ class TestScript:
         assert spec(catalog, f"file:{SCRIPT}").cases is None
 
     def test_without_a_pin_every_rendering_travels_along(self, project: Project) -> None:
-        catalog = project.compile(playbook("log_requests: true", "vllm, modelscope"))
+        catalog = project.compile(playbook("log_requests: true\nhost: 127.0.0.1", "vllm, modelscope"))
         cases = spec(catalog, f"file:{SCRIPT}").cases
         assert cases.environment == spec(catalog, "environment:vllm").path
         assert cases.package == "vllm"
@@ -110,10 +110,10 @@ class TestScript:
 
     def test_gpus_by_uuid(self, project: Project) -> None:
         uuid = "GPU-52a3a85d-3c55-ca3a-a955-82c69ed360fc"
-        catalog = project.compile(playbook(f"gpus: [{uuid}]"))
+        catalog = project.compile(playbook(f"gpus: [{uuid}]\nhost: 127.0.0.1"))
         assert f"export CUDA_VISIBLE_DEVICES={uuid}" in render_tree(catalog)[SCRIPT][0]
         assert not catalog.notes
-        catalog = project.compile(playbook(f"gpus: [{uuid}]", '"vllm==0.11.0", modelscope'))
+        catalog = project.compile(playbook(f"gpus: [{uuid}]\nhost: 127.0.0.1", '"vllm==0.11.0", modelscope'))
         (note,) = [each.message for each in catalog.notes]
         assert "vLLM 0.11.0 ends with an error when GPUs are named by UUID" in note
 
