@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.gateway.hollow import MARK, hollow
-from tests.e2e.gateway.trial import FRONT, SERVICE, Trial, options, wait_until
+from tests.e2e.gateway.trial import SERVICE, Trial, options, wait_until
 
 OLD, NEW = "release: 0.32.0", "release: 0.30.0"
 EXCLUDED = "torchcodec]"
@@ -51,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _value(trial: Trial, run: bool) -> None:
     trial.edit(("sequences: 4", "sequences: 8"))
     if run:
-        trial.apply_under_load("1 max_num_seqs 4 to 8")
+        title = "1 max_num_seqs 4 to 8, and a reload of the gateway when the first server is out"
+        trial.apply_under_load(title, when_out=trial.reload)
         assert {trial.sequences(host) for host in trial.replicas} == {8}
 
 
@@ -111,7 +112,7 @@ def _killed(trial: Trial, run: bool) -> None:
 
     with trial.load(f"6 a reload of the gateway, then SIGKILL of {host}'s server") as requests:
         time.sleep(5)
-        trial.sh(FRONT, "systemctl reload provision-gateway")
+        trial.reload()
         time.sleep(5)
         trial.sh(host, f"systemctl kill -s KILL provision-{SERVICE}")
         wait_until(answers, 900)

@@ -70,19 +70,30 @@ class Trial:
             text = text.replace(old, new)
         self.playbook.write_text(text)
 
-    def apply(self, title: str, code: int = 0) -> None:
-        """Apply the playbook, which must end with this exit code."""
+    def apply(self, title: str, code: int = 0, when_out: Callable[[], object] = lambda: None) -> None:
+        """Apply the playbook, which must end with this exit code, and do something when a server is out."""
         log = self.folder / f"{title.replace(' ', '-')}.log"
-        with log.open("w") as out:
-            argv = [sys.executable, "-m", "provision", "apply", str(self.playbook), "--yes", *self.options]
-            ended = subprocess.run(argv, stdout=out, stderr=out, check=False, cwd=REPOSITORY, env=self.env)
-        assert ended.returncode == code, log.read_text()[-3000:]
+        argv = [sys.executable, "-m", "provision", "apply", str(self.playbook), "--yes", *self.options]
+        with (
+            log.open("w") as out,
+            subprocess.Popen(argv, stdout=out, stderr=out, cwd=REPOSITORY, env=self.env) as running,
+        ):
+            while running.poll() is None and "is out of rotation" not in log.read_text():
+                time.sleep(1)
+            when_out()
+        assert running.returncode == code, log.read_text()[-3000:]
 
-    def apply_under_load(self, title: str, code: int = 0) -> None:
+    def apply_under_load(
+        self, title: str, code: int = 0, when_out: Callable[[], object] = lambda: None
+    ) -> None:
         """Apply the playbook under load; nothing may fail that clients ask for."""
         with self.load(title) as requests:
-            self.apply(title, code)
+            self.apply(title, code, when_out)
         lossless(requests)
+
+    def reload(self) -> None:
+        """Let the gateway begin anew with its configuration."""
+        self.sh(FRONT, "systemctl reload provision-gateway")
 
     def kill_apply_at(self, step: Step, host: str) -> None:
         """Begin to apply, and kill the controller when a host has come to a step."""
