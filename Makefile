@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Tests on real hosts mostly wait, so try more jobs than cores; 1 runs the files one after another.
 JOBS ?= 3
 
-.PHONY: help quickstart quickstart-remove test unit lint format chaos bench bench-asr bench-first bench-gateway clean prerequisites
+.PHONY: help quickstart quickstart-remove test unit lint format chaos fuzz bench bench-asr bench-first bench-gateway clean prerequisites
 
 help:
 	@echo "make quickstart   set up, serve a tiny model with vLLM on this machine, and show that it answers"
@@ -17,6 +17,7 @@ help:
 	@echo "make unit         the tests that need no host"
 	@echo "make lint         ruff and mypy"
 	@echo "make chaos        applies that are cut off at every moment, and the next one, on real hosts (as root; ARGS='--sample 20 --seed 1')"
+	@echo "make fuzz         a million strings through the programs that read them, on a real host (as root; FUZZ=1000 FUZZ_SEED=1)"
 	@echo "make bench-asr    the speech service compared with a hand-written script (ARGS='--memory 5000')"
 	@echo "make bench-first  from a bare host to vLLM's first answer, compared with the same by hand (as root; ARGS='--rounds 3')"
 	@echo "make bench-gateway  what a gateway adds to a chat, and to streams (as root; ARGS='--rounds 5 --servers stand-in')"
@@ -62,6 +63,10 @@ format: $(VENV)/ready-dev
 
 chaos: $(VENV)/ready-dev
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+# About a tenth of all strings for each program that reads them.
+fuzz: $(VENV)/ready-dev
+	FUZZ=$(or $(FUZZ),110000) FUZZ_SEED=$(or $(FUZZ_SEED),1) $(BIN)/pytest tests/fuzz
 
 bench: $(VENV)/ready-dev
 	$(BIN)/python -m tests.bench $(ARGS)

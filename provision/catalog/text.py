@@ -23,7 +23,11 @@ MASK = "***"
 """What is shown and rendered in place of a secret."""
 
 # Compiled at their first use: a run that remembers what it has compiled uses none of them.
-_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
+_NONE = "\ufdd0-\ufdef" + "".join(
+    chr(plane + 0xFFFE) + chr(plane + 0xFFFF) for plane in range(0, 0x110000, 0x10000)
+)
+# Code points that are no characters: systemd ignores each setting and variable with one of them.
+_CONTROL = rf"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff{_NONE}]"
 _VISIBLE = r"[!-~]+"
 _ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
@@ -35,17 +39,21 @@ def check(value: str) -> str:
     (`env_value_is_valid`), and a setting ends with its line.
 
     Raises:
-        ConfigError: it holds a line end, NUL, another control character, or half a surrogate pair.
+        ConfigError: it holds a line end, NUL, another control character, half a surrogate pair, or what is no
+            character.
     """
     match = re.search(_CONTROL, value)
     if not match:
         return value
     name = {"\n": "a line end", "\r": "a carriage return", "\0": "a NUL character"}.get(match[0])
     if name is None:
+        point = ord(match[0])
         name = (
-            "half a surrogate pair"
-            if match[0] >= "\ud800"
-            else f"the control character \\x{ord(match[0]):02x}"
+            f"the control character \\x{point:02x}"
+            if point < 0x80
+            else "half a surrogate pair"
+            if point < 0xE000
+            else f"U+{point:04X}, which is no character"
         )
     raise failure(
         "unsafe-text", f"the text contains {name}, which cannot stand in a script, an env file or a unit"

@@ -21,7 +21,11 @@ from provision.wire.specs.command import CommandSpec
 SPECIAL = st.sampled_from(
     [*"\"'\\$`%;#&|<>(){}[]*?!~=-+@:,. \t", "$(id)", "${HOME}", "%h", "%%", "$$", "\\n"]
 )
-PLAIN = st.characters(codec="utf-8", exclude_characters=[chr(c) for c in (*range(32), 127) if c != 9])
+NONE = [
+    *range(0xFDD0, 0xFDF0),
+    *(plane + end for plane in range(0, 0x110000, 0x10000) for end in (0xFFFE, 0xFFFF)),
+]
+PLAIN = st.characters(codec="utf-8", exclude_characters=[chr(c) for c in (*range(32), 127, *NONE) if c != 9])
 VALUES = st.lists(st.one_of(SPECIAL, PLAIN), max_size=12).map("".join)
 REAL = settings(max_examples=60)
 
