@@ -114,7 +114,10 @@ def unit_word(value: str, *, command: bool = False) -> str:
 
 
 def haproxy(value: str) -> str:
-    """Quote a value as one word of HAProxy's configuration, in which nothing is replaced."""
+    """Quote a value as one word of HAProxy's configuration, in which nothing is replaced.
+
+    Not in a condition in braces: there a word `}` is their end, even in quotes. A named `acl` takes it.
+    """
     return "'{}'".format(check(value).replace("'", r"'\''"))
 
 

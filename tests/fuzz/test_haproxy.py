@@ -96,8 +96,9 @@ def test_patterns(site: Site) -> None:
     """A pattern matches its own string, and not the one of the next rule."""
     for part in batches([value for value in strings(SIZE // 3, "patterns") if value], 1000):
         rules = [
-            f"http-request return status 200 content-type text/plain string y "
-            f"if {{ path -m str /{number} }} {{ req.body -m str -- {text.haproxy(value)} }}"
+            f"acl word{number} req.body -m str -- {text.haproxy(value)}\n"
+            f"    http-request return status 200 content-type text/plain string y "
+            f"if {{ path -m str /{number} }} word{number}"
             for number, value in enumerate(part)
         ]
         requests: list[Request] = [(f"/{number}", value, {}) for number, value in enumerate(part)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import json
 import os
 import signal
@@ -18,9 +19,9 @@ import pytest
 
 from provision.host.failure import Failure
 from provision.host.machine import Machine
+from provision.host.models.contents import Contents
 from provision.host.models.fetch import INTERVAL, arrived
 from provision.host.models.manifest import NAME
-from provision.host.models.snapshot import Snapshot
 from provision.host.python.inside import STEP
 from provision.host.resource import Changes, differences
 from provision.host.resources.model import Model
@@ -470,12 +471,48 @@ def test_disk_fills_up_while_downloading(host: Host, hub: Hub, tmp_path: Path) -
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_listing_cannot_leave_the_directory(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from provision.host.models.hubs.listing import Listing, RemoteFile
+NAMES = [
+    *("../../etc/passwd", "/etc/passwd", "a/../../x", "..", ".", "", "a//b", "a/", "./a"),
+    *("a\0b", "a\nb", "\x1b[2J", "\ud800", NAME),
+]
 
-    answer = Listing(host.spec.endpoint or "", None, [RemoteFile("../../etc/passwd", 1)])
-    monkeypatch.setattr(Snapshot, "listing", lambda self: answer)
-    assert "outside of the directory" in host.fails(required=[]).message
+
+@pytest.mark.parametrize("name", NAMES)
+def test_listing_cannot_leave_the_directory(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Failure, match="outside of the directory, or that is none"):
+        Contents(str(tmp_path)).check_inside(["config.json", name], "the hub lists it with")
+
+
+def test_odd_names_that_stay_inside_are_files(tmp_path: Path) -> None:
+    Contents(str(tmp_path)).check_inside([*CONTENT, "-rf", "a..b/..c", "你好", "$(id)", "a b/%h"], "")
+
+
+def test_a_link_cannot_lead_a_download_out_of_the_directory(host: Host, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    host.path.mkdir(parents=True)
+    (host.path / "parts").symlink_to(outside)
+    failure = host.fails()
+    assert "is a link that leads out of the directory, to " in failure.message
+    assert not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("answer", [b"[]", b"{}", b"null", b'{"sha": []}', b"[" * 100_000, b"\xff\0garbage"])
+def test_a_hub_that_answers_anything(host: Host, answer: bytes) -> None:
+    class Anything(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *args: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Anything) as server:
+        threading.Thread(target=server.serve_forever).start()
+        failure = host.fails(endpoint=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert failure.code in ("hub-unreachable", "not-on-hub", "model-incomplete")
 
 
 # -- removing ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import re
 import threading
 from typing import Iterable, Mapping, Sequence
 
+from provision.host.failure import Failure
 from provision.host.files.paths import delete, remove_empty
 from provision.host.machine import Machine
 from provision.host.models import fetch
@@ -16,6 +17,9 @@ from provision.host.models.manifest import Record
 
 LEFTOVERS = (".cache/huggingface", "._____temp")
 """What the libraries keep in a model's directory, to resume a download later."""
+
+UNSAFE = "[\x00-\x1f\x7f\ud800-\udfff]"
+"""What no file of a model has in its name: control characters, and what is no text."""
 
 FILLED = "there, with files"
 
@@ -43,6 +47,31 @@ class Contents:
                 if path != manifests.NAME and not path.startswith(LEFTOVERS):
                     found.append(path)
         return found
+
+    def check_inside(self, names: Iterable[str], listed: str) -> None:
+        """Refuse names under which a file would be written elsewhere, or in the place of ours.
+
+        Args:
+            names: as a hub lists them.
+            listed: the beginning of the message.
+
+        Raises:
+            Failure: one of them is no name of a file of a model.
+        """
+        top = os.path.realpath(self.path)
+        parents = set()
+        for name in names:
+            if re.search(UNSAFE, name) or name == manifests.NAME or {"", ".", ".."} & set(name.split("/")):
+                message = f"{listed} a file outside of the directory, or that is none: {name!r}"
+                raise Failure("download-failed", message, hint="do not use this model, or this hub")
+            parents.add(os.path.dirname(name))
+        for parent in sorted(parents):
+            place = os.path.realpath(self._path(parent)) if parent else top
+            if place != top and not place.startswith(os.path.join(top, "")):
+                message = f"{self._path(parent)} is a link that leads out of the directory, to {place}"
+                raise Failure(
+                    "download-failed", f"{listed} files in {parent}, but {message}", hint="remove the link"
+                )
 
     def has(self, file: RemoteFile) -> bool:
         """Whether a file is there, with the size that the hub says."""

@@ -73,12 +73,7 @@ class Snapshot:
         """
         spec, kind = self._spec, self._hub
         selected = [file for file in listing.files if kind.selects(file.path, spec.allow, spec.ignore)]
-        for file in selected:
-            if os.path.isabs(file.path) or ".." in file.path.split("/"):
-                raise Failure(
-                    "download-failed",
-                    f"{kind.title} lists a file outside of the directory of {spec.repo}: {file.path}",
-                )
+        self._contents.check_inside([file.path for file in selected], f"{kind.title} lists {spec.repo} with")
         if spec.locked:
             selected = locking.exactly(selected, spec.locked, spec.repo)
         if not selected:

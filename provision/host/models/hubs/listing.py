@@ -113,6 +113,14 @@ class Hub(NamedTuple):
         except http.Refused as error:
             known = self.explain(query, error)
             raise known or self.refused(query.address, query.repo, error.status, query.token) from None
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise Failure(
+                "hub-unreachable",
+                f"{self.title} at {query.address} lists {query.repo} in a form that is not known: {error!r}"[
+                    :500
+                ],
+                hint="is it a hub, or a proxy in front of it?",
+            ) from None
         except OSError as error:
             raise Failure(
                 "hub-unreachable",
