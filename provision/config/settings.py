@@ -61,7 +61,12 @@ def _home_path(value: str) -> str:
 
 
 Address = Annotated[
-    str, shaped(r"[^\s-]\S*", "a name or an address", "write 10.0.0.12, gpu-1.lan or an alias of ssh_config")
+    str,
+    shaped(
+        r"[^\s@-][^\s@]*",
+        "a name or an address",
+        "write 10.0.0.12, gpu-1.lan or an alias of ssh_config; whom to log in as is `user`",
+    ),
 ]
 Login = Annotated[str, shaped(r"[^\s-]\S*", "the name of a user", "write ops")]
 SshOption = Annotated[Text, AfterValidator(_checks_host_keys)]

@@ -199,8 +199,14 @@ class TestGroups:
         (
             "hosts: {a: {address: -oProxyCommand=x, user: a b}}",
             [
-                "1:22: `address`: expected a name or an address, found text '-oProxyCommand=x'; write 10.0.0.12, gpu-1.lan or an alias of ssh_config",
+                "1:22: `address`: expected a name or an address, found text '-oProxyCommand=x'; write 10.0.0.12, gpu-1.lan or an alias of ssh_config; whom to log in as is `user`",
                 "1:46: `user`: expected the name of a user, found text 'a b'; write ops",
+            ],
+        ),
+        (
+            "hosts: {a: {address: ops@10.0.0.1}}",
+            [
+                "1:22: `address`: expected a name or an address, found text 'ops@10.0.0.1'; write 10.0.0.12, gpu-1.lan or an alias of ssh_config; whom to log in as is `user`"
             ],
         ),
         ("hosts: [a]", ["1:8: `hosts`: expected a mapping of keys to values, found a list; write `a:` on a line of its own, without `-`"]),
