@@ -7,6 +7,7 @@ hold secrets.
 from __future__ import annotations
 
 import os
+from typing import Iterable
 
 _BEGINNING = ".provision-"
 
@@ -25,6 +26,24 @@ def sweep(directory: str) -> None:
         names = os.listdir(directory)
     except OSError:
         return
+    _sweep(directory, names)
+
+
+def sweep_all(state: str) -> None:
+    """Remove what killed runs have left; the caller holds the run's lock.
+
+    Args:
+        state: provision's directory on the host.
+    """
+    for directory, directories, files in os.walk(state):
+        if directory == state and UV in directories:
+            directories.remove(UV)
+        _sweep(directory, [*directories, *files])
+    sweep(os.path.join(os.path.dirname(state), "run"))
+    sweep(os.environ.get("TMPDIR") or "/tmp")
+
+
+def _sweep(directory: str, names: Iterable[str]) -> None:
     for name in names:
         if _is_left(name):
             path = os.path.join(directory, name)
@@ -36,20 +55,6 @@ def sweep(directory: str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             except OSError:
                 pass
-
-
-def sweep_all(state: str) -> None:
-    """Remove what killed runs have left; the caller holds the run's lock.
-
-    Args:
-        state: provision's directory on the host.
-    """
-    for directory, names, _ in os.walk(state):
-        if directory == state and UV in names:
-            names.remove(UV)
-        sweep(directory)
-    sweep(os.path.join(os.path.dirname(state), "run"))
-    sweep(os.environ.get("TMPDIR") or "/tmp")
 
 
 def _is_left(name: str) -> bool:
