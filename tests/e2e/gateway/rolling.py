@@ -113,7 +113,7 @@ def _killed(trial: Trial, run: bool) -> None:
     with trial.load(f"6 a reload of the gateway, then SIGKILL of {host}'s server") as requests:
         time.sleep(5)
         trial.reload()
-        time.sleep(5)
+        wait_until(lambda: trial.running(host) > 0, 120)
         trial.sh(host, f"systemctl kill -s KILL provision-{SERVICE}")
         wait_until(answers, 900)
     lost = [each for each in requests if each.end != "whole"]

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from provision.kinds.common.offer import MODELS, OPENAI
 from tests.e2e.command import REPOSITORY, Provision
 from tests.e2e.gateway.client import Client
-from tests.lab import Lab, LabHost
+from tests.lab import Base, Lab, LabHost
+from tests.lab.environments import installed
 from tests.lab.hub import Hub
 from tests.lab.models import hub_root
 
@@ -43,9 +45,14 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="module")
 def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    host = lab.add("behind")[0]
+    # The packages and environment of the tests over two hosts, so that they are installed once for both.
+    (play,) = yaml.safe_load((REPOSITORY / "tests/lab/playbooks/vllm.yml").read_text())
+    (nodes,) = yaml.safe_load((REPOSITORY / "tests/e2e/nodes.yml").read_text())
+    play.update({key: nodes[key] for key in ("packages", "environments")})
+    base = Base(more=" ".join(play["packages"]))
+    host = lab.add("behind", base=base, layers=(installed(lab, play["environments"], base),))[0]
     playbook = tmp_path_factory.mktemp("behind") / "vllm.yml"
-    playbook.write_text((REPOSITORY / "tests/lab/playbooks/vllm.yml").read_text() + GATEWAY)
+    playbook.write_text(yaml.safe_dump([play, *yaml.safe_load(GATEWAY)], allow_unicode=True))
     with Hub(hub_root(), address=lab.network.gateway) as hub:
         options = ["-i", str(lab.inventory), "-e", f"hub={hub.url}", "--limit", "behind"]
         provision = Provision(options, {"R1_API_KEY": UPSTREAM_KEY, "ALICE": "sk-alice"}, Path())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,16 @@ class Trial:
         """Return the version of vLLM that serves on a host."""
         with urllib.request.urlopen(f"http://{self.lab[host].address}:8002/version", timeout=60) as answer:
             return str(json.load(answer)["version"])
+
+    def running(self, host: str) -> int:
+        """Return how many requests the vLLM of a host works on."""
+        request = urllib.request.Request(
+            f"http://{self.lab[host].address}:8002/metrics",
+            headers={"Authorization": f"Bearer {SECRETS['R1_API_KEY']}"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found = re.search(rb"^vllm:num_requests_running\{.*\} ([\d.]+)", answer.read(), re.MULTILINE)
+        return int(float(found[1])) if found else 0
 
     def pid(self, host: str) -> str:
         """Return the process that serves on a host."""
