@@ -68,14 +68,14 @@ def test_what_a_service_holds_is_within_its_range(start: Start) -> None:
 
 
 @given(st.sampled_from(RAN), st.floats(0, 150), st.floats(0, 150))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_more_that_is_taken_never_makes_it_fit(start: Start, one: float, other: float) -> None:
     less, more = sorted((one, other))
     assert VERDICTS[demand(start, less).verdict] <= VERDICTS[demand(start, more).verdict]
 
 
 @given(st.sampled_from(RAN), st.floats(0, 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_ran_runs_beside_others_as_long_as_its_share_is_surely_free(start: Start, part: float) -> None:
     """What nobody can compute, such as the memory of a CUDA context, is at most some GiB."""
     wanted = max(start.fit.held.most, _card(start).total * start.fit.settings.utilization)
@@ -84,7 +84,7 @@ def test_what_ran_runs_beside_others_as_long_as_its_share_is_surely_free(start: 
 
 
 @given(st.sampled_from(STARTS), st.floats(0, 0.95))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_was_logged_is_refused_only_for_others(start: Start, part: float) -> None:
     figures = Figures(seconds=40.0, weights=GIB, cache=GIB, tokens=1000, length=100, sequences=10.0)
     others = part * _card(start).total / GIB
